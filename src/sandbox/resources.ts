@@ -1,0 +1,96 @@
+import type { Client } from './clients.ts';
+import { parseFilter } from './filter.ts';
+import { Refusal, forbidden, notFound } from './refusal.ts';
+import type { Tenant } from './tenant.ts';
+import type { VersionRules } from './versions.ts';
+
+/** What a resource answers: rows or one task, and the total where it was asked for. */
+export interface Answer {
+  status: number;
+  body: unknown;
+  headers: Record<string, string>;
+}
+
+const MAX_LIMIT = 250;
+const STATUSES = ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'];
+
+/** GET of the collection. */
+export function listTasks(tenant: Tenant, rules: VersionRules, query: URLSearchParams, client: Client): Answer {
+  const filters = query.get('filters');
+  const selected = tenant.select({
+    filter: filters === null || filters.trim() === '' ? null : parseFilter(filters, rules),
+    completed: rules.listsRunning ? null : true,
+    ascending: readSorters(query.get('sorters')),
+    client,
+  });
+  return toPage(selected, query, {});
+}
+
+/** GET and HEAD of `pending-tasks`. Deprecated, and says so. */
+export function listPendingTasks(tenant: Tenant, query: URLSearchParams, client: Client): Answer {
+  const selected = tenant.select({ filter: null, completed: false, ascending: null, client });
+  const headers = { 'X-Deprecated': 'true' };
+  return selected.count === 0 ? { status: 204, body: undefined, headers } : toPage(selected, query, headers);
+}
+
+/** GET of one task. */
+export function readTask(tenant: Tenant, id: string, client: Client): Answer {
+  const task = tenant.read(id, client);
+  if (task === null) throw notFound();
+  return { status: 200, body: task, headers: {} };
+}
+
+/** PATCH of one task: a user's right, and of the two properties documented. */
+export function patchTask(tenant: Tenant, id: string, body: unknown, client: Client): Answer {
+  if (client.kind !== 'user' || client.level === 'HELPDESK') throw forbidden();
+  const before = readTask(tenant, id, client);
+  if (!Array.isArray(body)) throw badContent('a JSON Patch is an array of operations');
+  const corrections = body.map(readOperation);
+  for (const correction of corrections) tenant.correct(id, correction);
+  return corrections.length === 0 ? before : readTask(tenant, id, client);
+}
+
+function readOperation(operation: unknown) {
+  const { op, path, value } = (operation ?? {}) as Record<string, unknown>;
+  if (op !== 'replace') throw badContent(`operation ${JSON.stringify(op)} is not supported`);
+  if (path === '/completionStatus') {
+    const status = String(value).toUpperCase();
+    if (!STATUSES.includes(status))
+      throw new Refusal(400, '400.1.3 Illegal value', `Error converting Enumerated string (completionStatus) value (${String(value)})`);
+    return { completionStatus: status };
+  }
+  if (path === '/completed') {
+    const completedAt = Date.parse(String(value));
+    if (Number.isNaN(completedAt)) throw badContent('completed is not a date');
+    return { completedAt };
+  }
+  throw badContent(`path ${JSON.stringify(path)} cannot be patched`);
+}
+
+function toPage(selected: ReturnType<Tenant['select']>, query: URLSearchParams, headers: Record<string, string>): Answer {
+  const limit = readInteger(query, 'limit', MAX_LIMIT, MAX_LIMIT);
+  const offset = readInteger(query, 'offset', 0, 2 ** 31 - 1);
+  const body = selected.page(offset, limit);
+  if (query.get('count') !== 'true') return { status: 200, body, headers };
+  return { status: 200, body, headers: { ...headers, 'X-Total-Count': String(selected.count) } };
+}
+
+function readInteger(query: URLSearchParams, name: string, absent: number, most: number): number {
+  const text = query.get(name);
+  if (text === null) return absent;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > most)
+    throw new Refusal(400, '400.1.3 Illegal value', `${name} must be an integer between 0 and ${most}`);
+  return value;
+}
+
+/** True for ascending, false for descending, null where no order is asked for. */
+function readSorters(sorters: string | null): boolean | null {
+  if (sorters === null || sorters === '') return null;
+  if (sorters === 'created' || sorters === '-created') return sorters === 'created';
+  throw new Refusal(400, '400.1.3 Illegal value', `Sort property ${sorters.replace(/^-/, '')} is not supported`);
+}
+
+function badContent(reason: string): Refusal {
+  return new Refusal(400, '400.1 Bad request content', `The request could not be read: ${reason}.`);
+}

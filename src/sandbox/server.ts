@@ -1,0 +1,216 @@
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import type { Clients } from './clients.ts';
+import { type Fault, type FaultOrder, FAULT_KINDS, type Faults, ROUTES, type Route } from './faults.ts';
+import type { Journal, RequestRecord } from './journal.ts';
+import type { RateLimit } from './rate-limit.ts';
+import type { Random } from './random.ts';
+import { Refusal, internalFault, notFound, rateLimited } from './refusal.ts';
+import { type Answer, listPendingTasks, listTasks, patchTask, readTask } from './resources.ts';
+import type { Tenant } from './tenant.ts';
+import { VERSIONS, type VersionRules } from './versions.ts';
+
+export interface ServerParts {
+  tenant: Tenant;
+  clients: Clients;
+  faults: Faults;
+  rateLimit: RateLimit;
+  journal: Journal;
+  random: Random;
+}
+
+interface Target {
+  route: Route;
+  rules: VersionRules;
+  id: string;
+}
+
+// What nginx takes of a request line unless it is told otherwise.
+const MAX_URL_BYTES = 8_192;
+const MAX_BODY_BYTES = 1_048_576;
+const COMMON_HEADERS = {
+  Server: 'nginx',
+  'Cache-Control': 'no-cache, no-store, must-revalidate',
+  'Access-Control-Expose-Headers': 'Retry-After, SLPT-Request-ID, X-Zuul-ServiceId',
+};
+
+/** The tenant over HTTP. */
+export function createSandboxServer(parts: ServerParts): Server {
+  const { tenant, clients, faults, rateLimit, journal, random } = parts;
+  // Requests longer than Node's default must get as far as the 414 they deserve.
+  return createServer({ maxHeaderSize: 65_536 }, (request, response) => {
+    const trackingId = random.hex(32);
+    const url = new URL(request.url ?? '/', 'http://sandbox');
+    const record = journal.open(request.method ?? '', url.pathname, url.search.slice(1));
+    response.on('close', () => {
+      record.status = response.headersSent ? response.statusCode : 0;
+    });
+    respond(request, response, url, record, trackingId).catch((error: unknown) => {
+      const refusal = error instanceof Refusal ? error : internalFault();
+      if (!response.headersSent)
+        send(response, { status: refusal.status, body: refusal.toJson(trackingId), headers: refusal.headers }, trackingId, []);
+    });
+  });
+
+  async function respond(request: IncomingMessage, response: ServerResponse, url: URL, record: RequestRecord, trackingId: string) {
+    if (Buffer.byteLength(request.url ?? '') > MAX_URL_BYTES) return sendUriTooLong(response);
+    if (url.pathname === '/oauth/token') return grantToken(request, response, url, trackingId);
+    if (url.pathname === '/oauth/info') return send(response, oauthInfo(request), trackingId, []);
+    if (url.pathname === '/sandbox/faults') return send(response, await control(request), trackingId, []);
+
+    const target = findTarget(request.method ?? '', url.pathname);
+    const client = await clients.verify(request.headers.authorization);
+    if (!target) throw notFound();
+    record.version = target.rules.version;
+    record.clientId = client.id;
+    const retryAfterSeconds = rateLimit.admit(`${client.id} ${target.rules.version}`);
+    if (retryAfterSeconds !== null) throw rateLimited(retryAfterSeconds);
+
+    const struck = faults.draw(target.route);
+    if (await strike(response, struck, trackingId)) return;
+    send(response, spoil(await answer(target, request, url, client), struck), trackingId, struck);
+  }
+
+  async function answer({ route, rules, id }: Target, request: IncomingMessage, url: URL, client: Awaited<ReturnType<Clients['verify']>>): Promise<Answer> {
+    switch (route) {
+      case 'pending':
+        return listPendingTasks(tenant, url.searchParams, client);
+      case 'task':
+        return readTask(tenant, id, client);
+      case 'patch':
+        return patchTask(tenant, id, await readPatch(request), client);
+      default:
+        return listTasks(tenant, rules, url.searchParams, client);
+    }
+  }
+
+  async function grantToken(request: IncomingMessage, response: ServerResponse, url: URL, trackingId: string) {
+    const struck = faults.draw('token');
+    if (await strike(response, struck, trackingId)) return;
+    const fields = await readForm(request, url);
+    const client = clients.find(fields.get('client_id') ?? '', fields.get('client_secret') ?? '');
+    const body =
+      request.method !== 'POST' || fields.get('grant_type') !== 'client_credentials'
+        ? { status: 400, body: { error: 'unsupported_grant_type', error_description: 'Unsupported grant type' } }
+        : client === undefined
+          ? { status: 401, body: { error: 'invalid_client', error_description: 'Bad client credentials' } }
+          : { status: 200, body: await clients.grant(client) };
+    send(response, { ...body, headers: {} }, trackingId, struck);
+  }
+
+  function spoil(answered: Answer, struck: readonly Fault[]): Answer {
+    return Array.isArray(answered.body) ? { ...answered, body: faults.spoil(answered.body, struck) } : answered;
+  }
+
+  /** POST orders a fault, DELETE takes all back: for a person at a running sandbox. */
+  async function control(request: IncomingMessage): Promise<Answer> {
+    if (request.method === 'DELETE') faults.clear();
+    else if (request.method === 'POST') faults.order(readFaultOrder(await readJson(request)));
+    else throw notFound();
+    return { status: 204, body: undefined, headers: {} };
+  }
+}
+
+function findTarget(method: string, path: string): Target | null {
+  const rules = VERSIONS.find(version => path === version.path || path.startsWith(`${version.path}/`));
+  if (!rules) return null;
+  const id = decodeSegment(path.slice(rules.path.length + 1));
+  const isRead = method === 'GET' || method === 'HEAD';
+  if (id === '') return method === 'GET' ? { route: 'list', rules, id } : null;
+  if (id === 'pending-tasks' && rules.hasPendingTasks) return isRead ? { route: 'pending', rules, id } : null;
+  if (method === 'GET') return { route: 'task', rules, id };
+  return method === 'PATCH' ? { route: 'patch', rules, id } : null;
+}
+
+function decodeSegment(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    throw notFound();
+  }
+}
+
+/** Faults that leave nothing to answer. True when the request is done with. */
+async function strike(response: ServerResponse, struck: readonly Fault[], trackingId: string): Promise<boolean> {
+  for (const fault of struck) {
+    if (fault.kind === 'latency') await new Promise(resolve => setTimeout(resolve, fault.ms));
+    if (fault.kind === 'drop') response.destroy();
+    if (fault.kind === 'status') {
+      const refusal = fault.status === 429 ? rateLimited(1) : new Refusal(fault.status, `${fault.status} Fault`, 'A fault was ordered.');
+      const headers = fault.retryAfter === undefined ? refusal.headers : { 'Retry-After': fault.retryAfter };
+      send(response, { status: fault.status, body: refusal.toJson(trackingId), headers }, trackingId, []);
+    }
+    if (response.destroyed || response.writableEnded) return true;
+  }
+  return false;
+}
+
+function send(response: ServerResponse, { status, body, headers }: Answer, trackingId: string, struck: readonly Fault[]): void {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const isMalformed = struck.some(({ kind }) => kind === 'malformed');
+  const bytes = Buffer.from(isMalformed ? `<html>${text.slice(1)}` : text);
+  const content = text === '' ? {} : { 'Content-Type': 'application/json', 'Content-Length': bytes.length };
+  response.writeHead(status, { ...COMMON_HEADERS, 'SLPT-Request-ID': trackingId, ...content, ...headers });
+  if (!struck.some(({ kind }) => kind === 'truncate')) response.end(bytes);
+  // Flushed first, or the headers would be lost with the connection.
+  else response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
+}
+
+function sendUriTooLong(response: ServerResponse): void {
+  response.writeHead(414, { Server: 'nginx', 'Content-Type': 'text/html' });
+  response.end('<html><body><h1>414 Request-URI Too Large</h1></body></html>');
+}
+
+function oauthInfo(request: IncomingMessage): Answer {
+  const base = `http://${request.headers.host ?? 'localhost'}`;
+  const body = { authorizeEndpoint: `${base}/oauth/authorize`, tokenEndpoint: `${base}/oauth/token` };
+  return { status: 200, body, headers: {} };
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) throw new Refusal(413, '413 Payload too large', 'The request is too large.');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The fields of a token request: in the query, urlencoded, or as form data. */
+async function readForm(request: IncomingMessage, url: URL): Promise<Map<string, string>> {
+  const fields = new Map(url.searchParams);
+  const contentType = request.headers['content-type'];
+  const body = await readBody(request);
+  if (contentType === undefined || body.length === 0) return fields;
+  const form = await new Response(new Uint8Array(body), { headers: { 'content-type': contentType } }).formData().catch(() => null);
+  form?.forEach((value, name) => fields.set(name, String(value)));
+  return fields;
+}
+
+async function readPatch(request: IncomingMessage): Promise<unknown> {
+  if (!request.headers['content-type']?.startsWith('application/json-patch+json'))
+    throw new Refusal(415, '415 Unsupported Media Type', 'A JSON Patch is sent as application/json-patch+json.');
+  return readJson(request);
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const body = await readBody(request);
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    throw new Refusal(400, '400.1 Bad request content', 'The request is not JSON.');
+  }
+}
+
+function readFaultOrder(body: unknown): FaultOrder {
+  const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;
+  const known = FAULT_KINDS.some(kind => kind === fault?.kind) && (route === undefined || ROUTES.includes(route));
+  if (!known) throw new Refusal(400, '400.1 Bad request content', `A fault is one of ${FAULT_KINDS.join(', ')}.`);
+  return {
+    fault: fault as Fault,
+    ...(route === undefined ? {} : { route }),
+    ...(rate === undefined ? {} : { rate: Number(rate) }),
+    ...(times === undefined ? {} : { times: Number(times) }),
+  };
+}

@@ -1,0 +1,157 @@
+import type { Random } from './random.ts';
+
+/** The whole life of a task, told in advance: what it is at a moment follows from the moment alone. */
+export interface Story {
+  id: string;
+  kind: TaskKind;
+  type: string;
+  launcher: string;
+  target: { id: string; type: string; name: string } | null;
+  createdAt: number;
+  /** Infinity while nobody knows: a task that only an order ends. */
+  launchedAt: number;
+  completedAt: number;
+  /** The status follows `completedAt` by a moment, as upstream was seen to write it. */
+  statusAt: number;
+  status: string;
+  /** How often it reports while it runs. */
+  steps: number;
+  reportsPercent: boolean;
+  keepsZeroPercent: boolean;
+  totals: Record<string, number>;
+  message: StoryMessage | null;
+  dateStyle: DateStyle;
+  hasDefinition: boolean;
+}
+
+export interface StoryMessage {
+  type: string;
+  key: string;
+  localized: boolean;
+}
+
+/** What a story may be told to do instead of what chance would have it do. */
+export type StoryOptions = Partial<Omit<Story, 'kind' | 'launchedAt' | 'completedAt' | 'statusAt'>> & {
+  /** What the filter calls the type, such as CLOUD_GROUP_AGGREGATION. */
+  definitionType?: string;
+  queueMs?: number;
+  runMs?: number;
+  statusLagMs?: number;
+};
+
+/** Forms in which upstream was seen to write dates. */
+export type DateStyle = 'z' | 'offset' | 'basic-offset' | 'space' | 'epoch';
+
+export interface TaskKind {
+  definitionType: string;
+  uniqueName: string;
+  description: string;
+  serviceMethod: string;
+  counters: readonly string[];
+  phases: readonly string[];
+}
+
+const AGGREGATION_PHASES = ['Initializing...', 'Reading from the source', 'Comparing', 'Writing changes'];
+
+export const TASK_KINDS: readonly [TaskKind, ...TaskKind[]] = [
+  {
+    definitionType: 'CLOUD_ACCOUNT_AGGREGATION',
+    uniqueName: 'Cloud Account Aggregation',
+    description: 'Aggregates from the specified application.',
+    serviceMethod: 'accountAggregationTask',
+    counters: ['total', 'optimized', 'created', 'updated', 'deleted', 'ignored'],
+    phases: AGGREGATION_PHASES,
+  },
+  {
+    definitionType: 'CLOUD_GROUP_AGGREGATION',
+    uniqueName: 'Cloud Group Aggregation',
+    description: 'Aggregates groups from the specified application.',
+    serviceMethod: 'groupAggregationTask',
+    counters: ['total', 'created', 'updated', 'deleted'],
+    phases: AGGREGATION_PHASES,
+  },
+  {
+    definitionType: 'CLOUD_PROCESS_UNCORRELATED_ACCOUNTS',
+    uniqueName: 'Process Uncorrelated Accounts',
+    description: 'Looks for owners of accounts that have none.',
+    serviceMethod: 'uncorrelatedAccountsTask',
+    counters: ['examined', 'correlated'],
+    phases: ['Started', 'Matching'],
+  },
+  {
+    definitionType: 'CLOUD_REFRESH_ROLE',
+    uniqueName: 'Cloud Refresh Role',
+    description: 'Evaluates the membership of roles.',
+    serviceMethod: 'roleRefreshTask',
+    counters: ['identityCount', 'assigned', 'revoked'],
+    phases: ['Started', 'Evaluating', 'Provisioning'],
+  },
+  {
+    definitionType: 'MACHINE_IDENTITY_AGGREGATION',
+    uniqueName: 'Machine Identity Aggregation',
+    description: 'Aggregates machine identities.',
+    serviceMethod: 'machineIdentityTask',
+    counters: ['total', 'created', 'updated'],
+    phases: ['Started', 'Reading from the source'],
+  },
+];
+
+const LAUNCHERS = ['System', 'System', 'slpt.services', 'ada.admin', 'grace.ops'];
+const STATUSES = ['SUCCESS', 'SUCCESS', 'SUCCESS', 'SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'];
+const MESSAGES: Record<string, StoryMessage> = {
+  WARNING: { type: 'WARN', key: 'Account deletion was skipped: 31% exceeds the 10% threshold.', localized: true },
+  ERROR: { type: 'ERROR', key: 'The connection to the source was refused.', localized: true },
+  TERMINATED: { type: 'INFO', key: 'task_terminated_by_user', localized: false },
+  TEMPERROR: { type: 'ERROR', key: 'The source was busy; the task will be tried again.', localized: false },
+};
+const ODD_DATE_STYLES = ['offset', 'basic-offset', 'space', 'epoch'] as const;
+const ODD_SHARE = 0.1;
+const UNKNOWN_SHARE = 0.02;
+
+/** Makes up a task; the same random numbers make up the same one. */
+export function tellStory(random: Random, sources: Sources, createdAt: number, oddities: boolean, options: StoryOptions): Story {
+  // Every draw is made, whatever the options say: an option must not change the tasks after it.
+  const drawnKind = random.pick(TASK_KINDS);
+  const source = random.pick(sources);
+  const hasTarget = random.chance(0.9);
+  const queueMs = random.chance(0.8) ? random.between(10, 15) : random.between(2_000, 8_000);
+  const runMs = random.between(15_000, 90_000);
+  const statusLagMs = random.between(150, 900);
+  const drawnStatus = random.pick(STATUSES);
+  const size = random.between(40, 4_000);
+  const isUnknown = random.chance(UNKNOWN_SHARE) && oddities;
+  const unknownPlace = random.pick(['type', 'status', 'message', 'target'] as const);
+  const isOddlyDated = random.chance(ODD_SHARE) && oddities;
+  const oddStyle = random.pick(ODD_DATE_STYLES);
+  const drawn = {
+    id: random.hex(32),
+    launcher: random.pick(LAUNCHERS),
+    steps: random.between(4, 20),
+    reportsPercent: random.chance(0.7),
+    keepsZeroPercent: random.chance(0.4),
+    hasDefinition: random.chance(0.6),
+  };
+
+  const { definitionType, queueMs: queue = queueMs, runMs: run = runMs, statusLagMs: lag = statusLagMs, ...given } = options;
+  const kind = TASK_KINDS.find(known => known.definitionType === definitionType) ?? drawnKind;
+  const status = isUnknown && unknownPlace === 'status' ? 'PARTIAL_SUCCESS' : drawnStatus;
+  const message = MESSAGES[given.status ?? status] ?? null;
+  return {
+    ...drawn,
+    kind,
+    createdAt,
+    launchedAt: createdAt + queue,
+    completedAt: createdAt + queue + run,
+    statusAt: createdAt + queue + run + lag,
+    type: isUnknown && unknownPlace === 'type' ? 'WORKFLOW' : 'QUARTZ',
+    target: hasTarget ? { ...source, type: isUnknown && unknownPlace === 'target' ? 'MACHINE' : source.type } : null,
+    status,
+    totals: Object.fromEntries(kind.counters.map((name, place) => [name, Math.floor(size / (place * place + 1))])),
+    message: isUnknown && unknownPlace === 'message' ? { type: 'DEBUG', key: 'worker_assigned', localized: false } : message,
+    dateStyle: isOddlyDated ? oddStyle : 'z',
+    ...given,
+  };
+}
+
+/** What tasks of the tenant run against. */
+export type Sources = readonly { id: string; type: string; name: string }[];

@@ -1,0 +1,51 @@
+export type SandboxVersion = 'beta' | 'v2024' | 'v2025' | 'v2026' | 'v1';
+export type Operator = 'eq' | 'in' | 'isnull';
+
+/** What one version of the REST API offers. */
+export interface VersionRules {
+  version: SandboxVersion;
+  /** The collection; a task is one segment below it. */
+  path: string;
+  /** Whether a list holds running tasks too. */
+  listsRunning: boolean;
+  /** Whether the deprecated `pending-tasks` is there. */
+  hasPendingTasks: boolean;
+  operators: Readonly<Record<string, readonly Operator[]>>;
+  definitionTypes: readonly string[];
+}
+
+const DEFINITION_TYPES = [
+  'CLOUD_ACCOUNT_AGGREGATION',
+  'CLOUD_GROUP_AGGREGATION',
+  'CLOUD_PROCESS_UNCORRELATED_ACCOUNTS',
+  'CLOUD_REFRESH_ROLE',
+  'SOURCE_APPLICATION_DISCOVERY',
+  'AI_AGENT_AGGREGATION',
+  'APPLICATION_DISCOVERY',
+  'MACHINE_IDENTITY_AGGREGATION',
+  'MACHINE_IDENTITY_DELETION',
+  'ACCOUNT_DELETION',
+];
+
+const LATER_DEFINITION_TYPES = [
+  ...DEFINITION_TYPES,
+  'CLOUD_ENTITLEMENT_IMPORT',
+  'CLOUD_UNCORRELATED_REFRESH',
+  'CLOUD_IDENTITY_AGGREGATION',
+  'CLOUD_ATTRIBUTE_SYNCHRONIZATION',
+  'IDENTITY_REFRESH',
+];
+
+const EQUALITY = ['eq', 'in'] as const;
+const OPERATORS = { id: EQUALITY, sourceId: EQUALITY, completionStatus: EQUALITY, type: EQUALITY };
+const NULLABLE_OPERATORS = { ...OPERATORS, completionStatus: [...EQUALITY, 'isnull'] as const };
+const LAUNCHER_OPERATORS = { ...NULLABLE_OPERATORS, launcher: EQUALITY };
+
+/** Every version that the sandbox speaks. */
+export const VERSIONS: readonly VersionRules[] = [
+  { version: 'beta', path: '/beta/task-status', listsRunning: false, hasPendingTasks: true, operators: OPERATORS, definitionTypes: DEFINITION_TYPES },
+  { version: 'v2024', path: '/v2024/task-status', listsRunning: false, hasPendingTasks: true, operators: OPERATORS, definitionTypes: DEFINITION_TYPES },
+  { version: 'v2025', path: '/v2025/task-status', listsRunning: true, hasPendingTasks: true, operators: NULLABLE_OPERATORS, definitionTypes: DEFINITION_TYPES },
+  { version: 'v2026', path: '/v2026/task-status', listsRunning: true, hasPendingTasks: false, operators: LAUNCHER_OPERATORS, definitionTypes: LATER_DEFINITION_TYPES },
+  { version: 'v1', path: '/task-status/v1', listsRunning: true, hasPendingTasks: false, operators: LAUNCHER_OPERATORS, definitionTypes: LATER_DEFINITION_TYPES },
+];
