@@ -64,7 +64,8 @@ export class Clients {
     const nowSeconds = Math.floor(this.#clock.now() / 1000);
     const jti = this.#random.hex(32);
     const identity = { tenant_id: 'sandbox', pod: 'sandbox', org: 'sandbox', jti };
-    const user = client.kind === 'user' ? { identity_id: client.id, user_name: 'sandbox.user' } : {};
+    const user =
+      client.kind === 'user' ? { identity_id: client.id, user_name: 'sandbox.user' } : {};
     const token = await new SignJWT({ client_id: client.id, ...identity, ...user })
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuedAt(nowSeconds)
@@ -94,10 +95,12 @@ export class Clients {
 
   async #read(token: string): Promise<Bearer> {
     const currentDate = new Date(this.#clock.now());
-    const { payload } = await jwtVerify(token, this.#key, { currentDate }).catch((error: unknown) => {
-      const reason = error instanceof errors.JWTExpired ? 'JWT is expired' : 'JWT is not valid';
-      throw unauthorized(`JWT validation failed: ${reason}`);
-    });
+    const { payload } = await jwtVerify(token, this.#key, { currentDate }).catch(
+      (error: unknown) => {
+        const reason = error instanceof errors.JWTExpired ? 'JWT is expired' : 'JWT is not valid';
+        throw unauthorized(`JWT validation failed: ${reason}`);
+      },
+    );
     const client = this.#clients.get(String(payload['client_id']));
     if (!client) throw unauthorized('JWT validation failed: JWT is not valid');
     const bearer = { client, expiresAtMs: (payload.exp ?? 0) * 1000 };

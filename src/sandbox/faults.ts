@@ -8,7 +8,15 @@ export type Fault =
   | { kind: 'omit-row' | 'repeat-row' | 'reorder-rows' | 'malformed-row' };
 
 export const FAULT_KINDS = [
-  'latency', 'status', 'drop', 'truncate', 'malformed', 'omit-row', 'repeat-row', 'reorder-rows', 'malformed-row',
+  'latency',
+  'status',
+  'drop',
+  'truncate',
+  'malformed',
+  'omit-row',
+  'repeat-row',
+  'reorder-rows',
+  'malformed-row',
 ] as const satisfies readonly Fault['kind'][];
 
 export const ROUTES = ['token', 'list', 'pending', 'task', 'patch'] as const;

@@ -122,7 +122,8 @@ function tokenize(text: string): Token[] {
   TOKEN.lastIndex = 0;
   while (TOKEN.lastIndex < end) {
     const [, string, word, mark] = TOKEN.exec(text) ?? [];
-    if (string !== undefined) tokens.push({ kind: 'string', text: string.replace(/\\(.)/gs, '$1') });
+    if (string !== undefined)
+      tokens.push({ kind: 'string', text: string.replace(/\\(.)/gs, '$1') });
     else if (word !== undefined) tokens.push({ kind: 'word', text: word });
     else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark });
     else throw syntax('there is a character that belongs to nothing');

@@ -25,7 +25,15 @@ export class Journal {
   }
 
   open(method: string, path: string, query: string): RequestRecord {
-    const record = { at: this.#clock.monotonic(), method, path, query, version: null, clientId: null, status: 0 };
+    const record = {
+      at: this.#clock.monotonic(),
+      method,
+      path,
+      query,
+      version: null,
+      clientId: null,
+      status: 0,
+    };
     if (this.#records.length >= 2 * MAX_RECORDS) this.#records = this.#records.slice(MAX_RECORDS);
     this.#records.push(record);
     return record;

@@ -4,7 +4,12 @@ export class Refusal extends Error {
   readonly detailCode: string;
   readonly headers: Record<string, string>;
 
-  constructor(status: number, detailCode: string, text: string, headers: Record<string, string> = {}) {
+  constructor(
+    status: number,
+    detailCode: string,
+    text: string,
+    headers: Record<string, string> = {},
+  ) {
     super(text);
     this.status = status;
     this.detailCode = detailCode;
@@ -28,7 +33,11 @@ export function unauthorized(text: string): Refusal {
 }
 
 export function forbidden(): Refusal {
-  return new Refusal(403, '403 Forbidden', 'The server understood the request but refuses to authorize it.');
+  return new Refusal(
+    403,
+    '403 Forbidden',
+    'The server understood the request but refuses to authorize it.',
+  );
 }
 
 export function notFound(): Refusal {
@@ -40,7 +49,9 @@ export function notFound(): Refusal {
 }
 
 export function rateLimited(retryAfterSeconds: number): Refusal {
-  return new Refusal(429, '', ' Rate Limit Exceeded ', { 'Retry-After': String(retryAfterSeconds) });
+  return new Refusal(429, '', ' Rate Limit Exceeded ', {
+    'Retry-After': String(retryAfterSeconds),
+  });
 }
 
 export function internalFault(): Refusal {

@@ -15,7 +15,12 @@ const MAX_LIMIT = 250;
 const STATUSES = ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'];
 
 /** GET of the collection. */
-export function listTasks(tenant: Tenant, rules: VersionRules, query: URLSearchParams, client: Client): Answer {
+export function listTasks(
+  tenant: Tenant,
+  rules: VersionRules,
+  query: URLSearchParams,
+  client: Client,
+): Answer {
   const filters = query.get('filters');
   const selected = tenant.select({
     filter: filters === null || filters.trim() === '' ? null : parseFilter(filters, rules),
@@ -30,7 +35,9 @@ export function listTasks(tenant: Tenant, rules: VersionRules, query: URLSearchP
 export function listPendingTasks(tenant: Tenant, query: URLSearchParams, client: Client): Answer {
   const selected = tenant.select({ filter: null, completed: false, ascending: null, client });
   const headers = { 'X-Deprecated': 'true' };
-  return selected.count === 0 ? { status: 204, body: undefined, headers } : toPage(selected, query, headers);
+  return selected.count === 0
+    ? { status: 204, body: undefined, headers }
+    : toPage(selected, query, headers);
 }
 
 /** GET of one task. */
@@ -56,7 +63,11 @@ function readOperation(operation: unknown) {
   if (path === '/completionStatus') {
     const status = String(value).toUpperCase();
     if (!STATUSES.includes(status))
-      throw new Refusal(400, '400.1.3 Illegal value', `Error converting Enumerated string (completionStatus) value (${String(value)})`);
+      throw new Refusal(
+        400,
+        '400.1.3 Illegal value',
+        `Error converting Enumerated string (completionStatus) value (${String(value)})`,
+      );
     return { completionStatus: status };
   }
   if (path === '/completed') {
@@ -67,7 +78,11 @@ function readOperation(operation: unknown) {
   throw badContent(`path ${JSON.stringify(path)} cannot be patched`);
 }
 
-function toPage(selected: ReturnType<Tenant['select']>, query: URLSearchParams, headers: Record<string, string>): Answer {
+function toPage(
+  selected: ReturnType<Tenant['select']>,
+  query: URLSearchParams,
+  headers: Record<string, string>,
+): Answer {
   const limit = readInteger(query, 'limit', MAX_LIMIT, MAX_LIMIT);
   const offset = readInteger(query, 'offset', 0, 2 ** 31 - 1);
   const body = selected.page(offset, limit);
@@ -80,7 +95,11 @@ function readInteger(query: URLSearchParams, name: string, absent: number, most:
   if (text === null) return absent;
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > most)
-    throw new Refusal(400, '400.1.3 Illegal value', `${name} must be an integer between 0 and ${most}`);
+    throw new Refusal(
+      400,
+      '400.1.3 Illegal value',
+      `${name} must be an integer between 0 and ${most}`,
+    );
   return value;
 }
 
@@ -88,7 +107,11 @@ function readInteger(query: URLSearchParams, name: string, absent: number, most:
 function readSorters(sorters: string | null): boolean | null {
   if (sorters === null || sorters === '') return null;
   if (sorters === 'created' || sorters === '-created') return sorters === 'created';
-  throw new Refusal(400, '400.1.3 Illegal value', `Sort property ${sorters.replace(/^-/, '')} is not supported`);
+  throw new Refusal(
+    400,
+    '400.1.3 Illegal value',
+    `Sort property ${sorters.replace(/^-/, '')} is not supported`,
+  );
 }
 
 function badContent(reason: string): Refusal {

@@ -1,6 +1,13 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { Clients } from './clients.ts';
-import { type Fault, type FaultOrder, FAULT_KINDS, type Faults, ROUTES, type Route } from './faults.ts';
+import {
+  type Fault,
+  type FaultOrder,
+  FAULT_KINDS,
+  type Faults,
+  ROUTES,
+  type Route,
+} from './faults.ts';
 import type { Journal, RequestRecord } from './journal.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { Random } from './random.ts';
@@ -47,15 +54,27 @@ export function createSandboxServer(parts: ServerParts): Server {
     respond(request, response, url, record, trackingId).catch((error: unknown) => {
       const refusal = error instanceof Refusal ? error : internalFault();
       if (!response.headersSent)
-        send(response, { status: refusal.status, body: refusal.toJson(trackingId), headers: refusal.headers }, trackingId, []);
+        send(
+          response,
+          { status: refusal.status, body: refusal.toJson(trackingId), headers: refusal.headers },
+          trackingId,
+          [],
+        );
     });
   });
 
-  async function respond(request: IncomingMessage, response: ServerResponse, url: URL, record: RequestRecord, trackingId: string) {
+  async function respond(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    record: RequestRecord,
+    trackingId: string,
+  ) {
     if (Buffer.byteLength(request.url ?? '') > MAX_URL_BYTES) return sendUriTooLong(response);
     if (url.pathname === '/oauth/token') return grantToken(request, response, url, trackingId);
     if (url.pathname === '/oauth/info') return send(response, oauthInfo(request), trackingId, []);
-    if (url.pathname === '/sandbox/faults') return send(response, await control(request), trackingId, []);
+    if (url.pathname === '/sandbox/faults')
+      return send(response, await control(request), trackingId, []);
 
     const target = findTarget(request.method ?? '', url.pathname);
     const client = await clients.verify(request.headers.authorization);
@@ -70,7 +89,12 @@ export function createSandboxServer(parts: ServerParts): Server {
     send(response, spoil(await answer(target, request, url, client), struck), trackingId, struck);
   }
 
-  async function answer({ route, rules, id }: Target, request: IncomingMessage, url: URL, client: Awaited<ReturnType<Clients['verify']>>): Promise<Answer> {
+  async function answer(
+    { route, rules, id }: Target,
+    request: IncomingMessage,
+    url: URL,
+    client: Awaited<ReturnType<Clients['verify']>>,
+  ): Promise<Answer> {
     switch (route) {
       case 'pending':
         return listPendingTasks(tenant, url.searchParams, client);
@@ -83,22 +107,35 @@ export function createSandboxServer(parts: ServerParts): Server {
     }
   }
 
-  async function grantToken(request: IncomingMessage, response: ServerResponse, url: URL, trackingId: string) {
+  async function grantToken(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    trackingId: string,
+  ) {
     const struck = faults.draw('token');
     if (await strike(response, struck, trackingId)) return;
     const fields = await readForm(request, url);
     const client = clients.find(fields.get('client_id') ?? '', fields.get('client_secret') ?? '');
     const body =
       request.method !== 'POST' || fields.get('grant_type') !== 'client_credentials'
-        ? { status: 400, body: { error: 'unsupported_grant_type', error_description: 'Unsupported grant type' } }
+        ? {
+            status: 400,
+            body: { error: 'unsupported_grant_type', error_description: 'Unsupported grant type' },
+          }
         : client === undefined
-          ? { status: 401, body: { error: 'invalid_client', error_description: 'Bad client credentials' } }
+          ? {
+              status: 401,
+              body: { error: 'invalid_client', error_description: 'Bad client credentials' },
+            }
           : { status: 200, body: await clients.grant(client) };
     send(response, { ...body, headers: {} }, trackingId, struck);
   }
 
   function spoil(answered: Answer, struck: readonly Fault[]): Answer {
-    return Array.isArray(answered.body) ? { ...answered, body: faults.spoil(answered.body, struck) } : answered;
+    return Array.isArray(answered.body)
+      ? { ...answered, body: faults.spoil(answered.body, struck) }
+      : answered;
   }
 
   /** POST orders a fault, DELETE takes all back: for a person at a running sandbox. */
@@ -111,12 +148,15 @@ export function createSandboxServer(parts: ServerParts): Server {
 }
 
 function findTarget(method: string, path: string): Target | null {
-  const rules = VERSIONS.find(version => path === version.path || path.startsWith(`${version.path}/`));
+  const rules = VERSIONS.find(
+    version => path === version.path || path.startsWith(`${version.path}/`),
+  );
   if (!rules) return null;
   const id = decodeSegment(path.slice(rules.path.length + 1));
   const isRead = method === 'GET' || method === 'HEAD';
   if (id === '') return method === 'GET' ? { route: 'list', rules, id } : null;
-  if (id === 'pending-tasks' && rules.hasPendingTasks) return isRead ? { route: 'pending', rules, id } : null;
+  if (id === 'pending-tasks' && rules.hasPendingTasks)
+    return isRead ? { route: 'pending', rules, id } : null;
   if (method === 'GET') return { route: 'task', rules, id };
   return method === 'PATCH' ? { route: 'patch', rules, id } : null;
 }
@@ -130,26 +170,50 @@ function decodeSegment(segment: string): string {
 }
 
 /** Faults that leave nothing to answer. True when the request is done with. */
-async function strike(response: ServerResponse, struck: readonly Fault[], trackingId: string): Promise<boolean> {
+async function strike(
+  response: ServerResponse,
+  struck: readonly Fault[],
+  trackingId: string,
+): Promise<boolean> {
   for (const fault of struck) {
     if (fault.kind === 'latency') await new Promise(resolve => setTimeout(resolve, fault.ms));
     if (fault.kind === 'drop') response.destroy();
     if (fault.kind === 'status') {
-      const refusal = fault.status === 429 ? rateLimited(1) : new Refusal(fault.status, `${fault.status} Fault`, 'A fault was ordered.');
-      const headers = fault.retryAfter === undefined ? refusal.headers : { 'Retry-After': fault.retryAfter };
-      send(response, { status: fault.status, body: refusal.toJson(trackingId), headers }, trackingId, []);
+      const refusal =
+        fault.status === 429
+          ? rateLimited(1)
+          : new Refusal(fault.status, `${fault.status} Fault`, 'A fault was ordered.');
+      const headers =
+        fault.retryAfter === undefined ? refusal.headers : { 'Retry-After': fault.retryAfter };
+      send(
+        response,
+        { status: fault.status, body: refusal.toJson(trackingId), headers },
+        trackingId,
+        [],
+      );
     }
     if (response.destroyed || response.writableEnded) return true;
   }
   return false;
 }
 
-function send(response: ServerResponse, { status, body, headers }: Answer, trackingId: string, struck: readonly Fault[]): void {
+function send(
+  response: ServerResponse,
+  { status, body, headers }: Answer,
+  trackingId: string,
+  struck: readonly Fault[],
+): void {
   const text = body === undefined ? '' : JSON.stringify(body);
   const isMalformed = struck.some(({ kind }) => kind === 'malformed');
   const bytes = Buffer.from(isMalformed ? `<html>${text.slice(1)}` : text);
-  const content = text === '' ? {} : { 'Content-Type': 'application/json', 'Content-Length': bytes.length };
-  response.writeHead(status, { ...COMMON_HEADERS, 'SLPT-Request-ID': trackingId, ...content, ...headers });
+  const content =
+    text === '' ? {} : { 'Content-Type': 'application/json', 'Content-Length': bytes.length };
+  response.writeHead(status, {
+    ...COMMON_HEADERS,
+    'SLPT-Request-ID': trackingId,
+    ...content,
+    ...headers,
+  });
   if (!struck.some(({ kind }) => kind === 'truncate')) response.end(bytes);
   // Flushed first, or the headers would be lost with the connection.
   else response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
@@ -162,7 +226,10 @@ function sendUriTooLong(response: ServerResponse): void {
 
 function oauthInfo(request: IncomingMessage): Answer {
   const base = `http://${request.headers.host ?? 'localhost'}`;
-  const body = { authorizeEndpoint: `${base}/oauth/authorize`, tokenEndpoint: `${base}/oauth/token` };
+  const body = {
+    authorizeEndpoint: `${base}/oauth/authorize`,
+    tokenEndpoint: `${base}/oauth/token`,
+  };
   return { status: 200, body, headers: {} };
 }
 
@@ -171,7 +238,8 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > MAX_BODY_BYTES) throw new Refusal(413, '413 Payload too large', 'The request is too large.');
+    if (size > MAX_BODY_BYTES)
+      throw new Refusal(413, '413 Payload too large', 'The request is too large.');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -183,14 +251,22 @@ async function readForm(request: IncomingMessage, url: URL): Promise<Map<string,
   const contentType = request.headers['content-type'];
   const body = await readBody(request);
   if (contentType === undefined || body.length === 0) return fields;
-  const form = await new Response(new Uint8Array(body), { headers: { 'content-type': contentType } }).formData().catch(() => null);
+  const form = await new Response(new Uint8Array(body), {
+    headers: { 'content-type': contentType },
+  })
+    .formData()
+    .catch(() => null);
   form?.forEach((value, name) => fields.set(name, String(value)));
   return fields;
 }
 
 async function readPatch(request: IncomingMessage): Promise<unknown> {
   if (!request.headers['content-type']?.startsWith('application/json-patch+json'))
-    throw new Refusal(415, '415 Unsupported Media Type', 'A JSON Patch is sent as application/json-patch+json.');
+    throw new Refusal(
+      415,
+      '415 Unsupported Media Type',
+      'A JSON Patch is sent as application/json-patch+json.',
+    );
   return readJson(request);
 }
 
@@ -205,8 +281,15 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
 
 function readFaultOrder(body: unknown): FaultOrder {
   const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;
-  const known = FAULT_KINDS.some(kind => kind === fault?.kind) && (route === undefined || ROUTES.includes(route));
-  if (!known) throw new Refusal(400, '400.1 Bad request content', `A fault is one of ${FAULT_KINDS.join(', ')}.`);
+  const known =
+    FAULT_KINDS.some(kind => kind === fault?.kind) &&
+    (route === undefined || ROUTES.includes(route));
+  if (!known)
+    throw new Refusal(
+      400,
+      '400.1 Bad request content',
+      `A fault is one of ${FAULT_KINDS.join(', ')}.`,
+    );
   return {
     fault: fault as Fault,
     ...(route === undefined ? {} : { route }),

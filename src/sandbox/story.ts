@@ -31,7 +31,9 @@ export interface StoryMessage {
 }
 
 /** What a story may be told to do instead of what chance would have it do. */
-export type StoryOptions = Partial<Omit<Story, 'kind' | 'launchedAt' | 'completedAt' | 'statusAt'>> & {
+export type StoryOptions = Partial<
+  Omit<Story, 'kind' | 'launchedAt' | 'completedAt' | 'statusAt'>
+> & {
   /** What the filter calls the type, such as CLOUD_GROUP_AGGREGATION. */
   definitionType?: string;
   queueMs?: number;
@@ -51,7 +53,12 @@ export interface TaskKind {
   phases: readonly string[];
 }
 
-const AGGREGATION_PHASES = ['Initializing...', 'Reading from the source', 'Comparing', 'Writing changes'];
+const AGGREGATION_PHASES = [
+  'Initializing...',
+  'Reading from the source',
+  'Comparing',
+  'Writing changes',
+];
 
 export const TASK_KINDS: readonly [TaskKind, ...TaskKind[]] = [
   {
@@ -97,19 +104,42 @@ export const TASK_KINDS: readonly [TaskKind, ...TaskKind[]] = [
 ];
 
 const LAUNCHERS = ['System', 'System', 'slpt.services', 'ada.admin', 'grace.ops'];
-const STATUSES = ['SUCCESS', 'SUCCESS', 'SUCCESS', 'SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'];
+const STATUSES = [
+  'SUCCESS',
+  'SUCCESS',
+  'SUCCESS',
+  'SUCCESS',
+  'WARNING',
+  'ERROR',
+  'TERMINATED',
+  'TEMPERROR',
+];
 const MESSAGES: Record<string, StoryMessage> = {
-  WARNING: { type: 'WARN', key: 'Account deletion was skipped: 31% exceeds the 10% threshold.', localized: true },
+  WARNING: {
+    type: 'WARN',
+    key: 'Account deletion was skipped: 31% exceeds the 10% threshold.',
+    localized: true,
+  },
   ERROR: { type: 'ERROR', key: 'The connection to the source was refused.', localized: true },
   TERMINATED: { type: 'INFO', key: 'task_terminated_by_user', localized: false },
-  TEMPERROR: { type: 'ERROR', key: 'The source was busy; the task will be tried again.', localized: false },
+  TEMPERROR: {
+    type: 'ERROR',
+    key: 'The source was busy; the task will be tried again.',
+    localized: false,
+  },
 };
 const ODD_DATE_STYLES = ['offset', 'basic-offset', 'space', 'epoch'] as const;
 const ODD_SHARE = 0.1;
 const UNKNOWN_SHARE = 0.02;
 
 /** Makes up a task; the same random numbers make up the same one. */
-export function tellStory(random: Random, sources: Sources, createdAt: number, oddities: boolean, options: StoryOptions): Story {
+export function tellStory(
+  random: Random,
+  sources: Sources,
+  createdAt: number,
+  oddities: boolean,
+  options: StoryOptions,
+): Story {
   // Every draw is made, whatever the options say: an option must not change the tasks after it.
   const drawnKind = random.pick(TASK_KINDS);
   const source = random.pick(sources);
@@ -132,7 +162,13 @@ export function tellStory(random: Random, sources: Sources, createdAt: number, o
     hasDefinition: random.chance(0.6),
   };
 
-  const { definitionType, queueMs: queue = queueMs, runMs: run = runMs, statusLagMs: lag = statusLagMs, ...given } = options;
+  const {
+    definitionType,
+    queueMs: queue = queueMs,
+    runMs: run = runMs,
+    statusLagMs: lag = statusLagMs,
+    ...given
+  } = options;
   const kind = TASK_KINDS.find(known => known.definitionType === definitionType) ?? drawnKind;
   const status = isUnknown && unknownPlace === 'status' ? 'PARTIAL_SUCCESS' : drawnStatus;
   const message = MESSAGES[given.status ?? status] ?? null;
@@ -144,10 +180,17 @@ export function tellStory(random: Random, sources: Sources, createdAt: number, o
     completedAt: createdAt + queue + run,
     statusAt: createdAt + queue + run + lag,
     type: isUnknown && unknownPlace === 'type' ? 'WORKFLOW' : 'QUARTZ',
-    target: hasTarget ? { ...source, type: isUnknown && unknownPlace === 'target' ? 'MACHINE' : source.type } : null,
+    target: hasTarget
+      ? { ...source, type: isUnknown && unknownPlace === 'target' ? 'MACHINE' : source.type }
+      : null,
     status,
-    totals: Object.fromEntries(kind.counters.map((name, place) => [name, Math.floor(size / (place * place + 1))])),
-    message: isUnknown && unknownPlace === 'message' ? { type: 'DEBUG', key: 'worker_assigned', localized: false } : message,
+    totals: Object.fromEntries(
+      kind.counters.map((name, place) => [name, Math.floor(size / (place * place + 1))]),
+    ),
+    message:
+      isUnknown && unknownPlace === 'message'
+        ? { type: 'DEBUG', key: 'worker_assigned', localized: false }
+        : message,
     dateStyle: isOddlyDated ? oddStyle : 'z',
     ...given,
   };

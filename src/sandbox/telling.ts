@@ -18,7 +18,11 @@ export interface Standing {
 }
 
 /** Where the story has got to at `now`. */
-export function standingOf(story: Story, now: number, correction: Correction | undefined): Standing {
+export function standingOf(
+  story: Story,
+  now: number,
+  correction: Correction | undefined,
+): Standing {
   const { launchedAt, completedAt, statusAt, steps } = story;
   const runMs = completedAt - launchedAt;
   const share = Number.isFinite(runMs) && runMs > 0 ? (now - launchedAt) / runMs : 0;
@@ -54,7 +58,10 @@ export function tell(story: Story, standing: Standing): Record<string, unknown> 
     completed: date(standing.completedAt),
     completionStatus: status,
     messages: messagesOf(story, done),
-    returns: kind.counters.map(name => ({ name: `TASK_OUT_${name.toUpperCase()}`, attributeName: name })),
+    returns: kind.counters.map(name => ({
+      name: `TASK_OUT_${name.toUpperCase()}`,
+      attributeName: name,
+    })),
     attributes: { ...startAttributesOf(story), ...countersOf(totals, done) },
     progress: ended ? null : progressOf(story, standing),
     percentComplete: percentOf(story, standing),
@@ -64,12 +71,18 @@ export function tell(story: Story, standing: Standing): Record<string, unknown> 
 
 function startAttributesOf({ target, createdAt }: Story): Record<string, unknown> {
   if (target === null) return {};
-  return { appId: target.id, eventId: Math.floor(createdAt % 1_000_000), optimizedAggregation: 'enabled' };
+  return {
+    appId: target.id,
+    eventId: Math.floor(createdAt % 1_000_000),
+    optimizedAggregation: 'enabled',
+  };
 }
 
 function countersOf(totals: Record<string, number>, done: number): Record<string, string> {
   if (done === 0) return {};
-  return Object.fromEntries(Object.entries(totals).map(([name, total]) => [name, String(Math.floor(total * done))]));
+  return Object.fromEntries(
+    Object.entries(totals).map(([name, total]) => [name, String(Math.floor(total * done))]),
+  );
 }
 
 function messagesOf({ message }: Story, done: number): unknown[] {
@@ -80,7 +93,9 @@ function messagesOf({ message }: Story, done: number): unknown[] {
 
 function progressOf({ kind }: Story, { launchedAt, done }: Standing): string | null {
   if (launchedAt === null) return null;
-  return kind.phases[Math.min(Math.floor(done * kind.phases.length), kind.phases.length - 1)] ?? null;
+  return (
+    kind.phases[Math.min(Math.floor(done * kind.phases.length), kind.phases.length - 1)] ?? null
+  );
 }
 
 function percentOf(story: Story, { done, completedAt }: Standing): number {

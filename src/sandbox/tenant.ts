@@ -35,7 +35,14 @@ const RETENTION_MS = 90 * DAY_MS;
 const RUNNING_AT_START = 0.25;
 // A sandbox left running for weeks stays small: the oldest tasks are pruned.
 const MAX_TASKS = 20_000;
-const SOURCE_NAMES = ['Workday HR', 'Active Directory', 'Salesforce', 'GitHub', 'ServiceNow', 'SAP'];
+const SOURCE_NAMES = [
+  'Workday HR',
+  'Active Directory',
+  'Salesforce',
+  'GitHub',
+  'ServiceNow',
+  'SAP',
+];
 
 /** The tenant's tasks. They live by the clock: each answer shows them as they are at that moment. */
 export class Tenant {
@@ -50,7 +57,11 @@ export class Tenant {
     this.#random = random;
     this.#clock = clock;
     this.#options = options;
-    this.sources = SOURCE_NAMES.map(name => ({ id: random.hex(32), type: 'APPLICATION', name: `${name} [source]` }));
+    this.sources = SOURCE_NAMES.map(name => ({
+      id: random.hex(32),
+      type: 'APPLICATION',
+      name: `${name} [source]`,
+    }));
     this.#nextBirthAt = clock.now() + (options.newTaskEveryMs ?? Infinity);
     for (let count = 0; count < options.tasks; count++) this.#addEarlier();
   }
@@ -92,11 +103,15 @@ export class Tenant {
   /** Writes over the record of a task. The job itself goes on. */
   correct(id: string, correction: Omit<Correction, 'modifiedAt'>): void {
     const entry = this.#entries.get(id);
-    if (entry) entry.correction = { ...entry.correction, ...correction, modifiedAt: this.#clock.now() };
+    if (entry)
+      entry.correction = { ...entry.correction, ...correction, modifiedAt: this.#clock.now() };
   }
 
   /** The tasks selected, in order; a page of them is told only when it is asked for. */
-  select({ filter, completed, ascending, client }: Selection): { count: number; page: (offset: number, limit: number) => unknown[] } {
+  select({ filter, completed, ascending, client }: Selection): {
+    count: number;
+    page: (offset: number, limit: number) => unknown[];
+  } {
     this.#catchUp();
     const now = this.#clock.now();
     const found = [...this.#entries.values()].filter(entry => {
@@ -118,13 +133,16 @@ export class Tenant {
 
   #isVisible({ story }: Entry, { sourceIds }: Client): boolean {
     if (story.createdAt < this.#clock.now() - RETENTION_MS) return false;
-    return sourceIds === undefined || (story.target !== null && sourceIds.includes(story.target.id));
+    return (
+      sourceIds === undefined || (story.target !== null && sourceIds.includes(story.target.id))
+    );
   }
 
   #catchUp(): void {
     const { newTaskEveryMs } = this.#options;
     if (newTaskEveryMs === null) return;
-    for (; this.#nextBirthAt <= this.#clock.now(); this.#nextBirthAt += newTaskEveryMs) this.#addAt(this.#nextBirthAt);
+    for (; this.#nextBirthAt <= this.#clock.now(); this.#nextBirthAt += newTaskEveryMs)
+      this.#addAt(this.#nextBirthAt);
     for (const id of this.#entries.keys()) {
       if (this.#entries.size <= MAX_TASKS) break;
       this.#entries.delete(id);
@@ -133,7 +151,9 @@ export class Tenant {
 
   #addEarlier(): void {
     const isRunning = this.#random.chance(RUNNING_AT_START);
-    const ageMs = isRunning ? this.#random.between(0, 20_000) / this.#options.speed : this.#random.between(0.1 * DAY_MS, 60 * DAY_MS);
+    const ageMs = isRunning
+      ? this.#random.between(0, 20_000) / this.#options.speed
+      : this.#random.between(0.1 * DAY_MS, 60 * DAY_MS);
     this.#addAt(this.#clock.now() - ageMs);
   }
 
@@ -152,11 +172,21 @@ export class Tenant {
   }
 
   #make(createdAt: number, options: StoryOptions): Story {
-    return tellStory(this.#random, this.sources, Math.floor(createdAt), this.#options.oddities, options);
+    return tellStory(
+      this.#random,
+      this.sources,
+      Math.floor(createdAt),
+      this.#options.oddities,
+      options,
+    );
   }
 }
 
-function fieldOf({ id, kind, target, launcher }: Story, status: string | null, field: string): string | null {
+function fieldOf(
+  { id, kind, target, launcher }: Story,
+  status: string | null,
+  field: string,
+): string | null {
   switch (field) {
     case 'id':
       return id;

@@ -43,9 +43,44 @@ const LAUNCHER_OPERATORS = { ...NULLABLE_OPERATORS, launcher: EQUALITY };
 
 /** Every version that the sandbox speaks. */
 export const VERSIONS: readonly VersionRules[] = [
-  { version: 'beta', path: '/beta/task-status', listsRunning: false, hasPendingTasks: true, operators: OPERATORS, definitionTypes: DEFINITION_TYPES },
-  { version: 'v2024', path: '/v2024/task-status', listsRunning: false, hasPendingTasks: true, operators: OPERATORS, definitionTypes: DEFINITION_TYPES },
-  { version: 'v2025', path: '/v2025/task-status', listsRunning: true, hasPendingTasks: true, operators: NULLABLE_OPERATORS, definitionTypes: DEFINITION_TYPES },
-  { version: 'v2026', path: '/v2026/task-status', listsRunning: true, hasPendingTasks: false, operators: LAUNCHER_OPERATORS, definitionTypes: LATER_DEFINITION_TYPES },
-  { version: 'v1', path: '/task-status/v1', listsRunning: true, hasPendingTasks: false, operators: LAUNCHER_OPERATORS, definitionTypes: LATER_DEFINITION_TYPES },
+  {
+    version: 'beta',
+    path: '/beta/task-status',
+    listsRunning: false,
+    hasPendingTasks: true,
+    operators: OPERATORS,
+    definitionTypes: DEFINITION_TYPES,
+  },
+  {
+    version: 'v2024',
+    path: '/v2024/task-status',
+    listsRunning: false,
+    hasPendingTasks: true,
+    operators: OPERATORS,
+    definitionTypes: DEFINITION_TYPES,
+  },
+  {
+    version: 'v2025',
+    path: '/v2025/task-status',
+    listsRunning: true,
+    hasPendingTasks: true,
+    operators: NULLABLE_OPERATORS,
+    definitionTypes: DEFINITION_TYPES,
+  },
+  {
+    version: 'v2026',
+    path: '/v2026/task-status',
+    listsRunning: true,
+    hasPendingTasks: false,
+    operators: LAUNCHER_OPERATORS,
+    definitionTypes: LATER_DEFINITION_TYPES,
+  },
+  {
+    version: 'v1',
+    path: '/task-status/v1',
+    listsRunning: true,
+    hasPendingTasks: false,
+    operators: LAUNCHER_OPERATORS,
+    definitionTypes: LATER_DEFINITION_TYPES,
+  },
 ];

@@ -21,9 +21,13 @@ export function toCursor(order: TaskOrder, offset: number, { created, id }: Task
 
 /** Throws BAD_USER_INPUT for what is no cursor, and for one of a list in the other order. */
 export function readCursor(text: string, order: TaskOrder): Cursor {
-  const [, direction, offset, created, id] = LAYOUT.exec(Buffer.from(text, 'base64url').toString()) ?? [];
+  const [, direction, offset, created, id] =
+    LAYOUT.exec(Buffer.from(text, 'base64url').toString()) ?? [];
   if (id === undefined || Number(offset) > MAX_OFFSET)
-    throw new GatewayError('BAD_USER_INPUT', '`after` must be a cursor of a connection, as it was given.');
+    throw new GatewayError(
+      'BAD_USER_INPUT',
+      '`after` must be a cursor of a connection, as it was given.',
+    );
   if (order !== `CREATED_${direction}`)
     throw new GatewayError('BAD_USER_INPUT', '`after` is a cursor of the list in the other order.');
   return { order, offset: Number(offset), created: Number(created), id };

@@ -28,6 +28,9 @@ export function lastingPartOf(filter: TaskFilter): TaskFilter {
 export function matchesCompletion(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
   const status = task.completionStatus;
-  if (completionStatusIsNull !== undefined && completionStatusIsNull !== (status === null)) return false;
-  return completionStatuses === undefined || (status !== null && completionStatuses.includes(status));
+  if (completionStatusIsNull !== undefined && completionStatusIsNull !== (status === null))
+    return false;
+  return (
+    completionStatuses === undefined || (status !== null && completionStatuses.includes(status))
+  );
 }

@@ -2,7 +2,13 @@
 export type Instant = number;
 
 export const TASK_TYPES = ['QUARTZ', 'QPOC', 'QUEUED_TASK'] as const;
-export const COMPLETION_STATUSES = ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'] as const;
+export const COMPLETION_STATUSES = [
+  'SUCCESS',
+  'WARNING',
+  'ERROR',
+  'TERMINATED',
+  'TEMPERROR',
+] as const;
 export const TARGET_TYPES = ['APPLICATION', 'IDENTITY'] as const;
 export const MESSAGE_TYPES = ['INFO', 'WARN', 'ERROR'] as const;
 

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import { LOG_LEVELS } from './log.ts';
+import { API_VERSIONS } from './upstream/versions.ts';
+
+/** A start that was refused: one line for each fault, naming the variable. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'));
+    this.faults = faults;
+  }
+}
+
+const LOOPBACK_HOSTS = new Set(['127.0.0.1', '::1', '[::1]', 'localhost']);
+
+const Flag = z.enum(['true', 'false'], 'must be true or false').transform(text => text === 'true');
+const HttpUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .transform(text => new URL(text));
+const Origins = z.string().transform(list => list.split(',').map(origin => origin.trim()));
+
+const Environment = z
+  .object({
+    SAIL_BASE_URL: HttpUrl.refine(
+      isSafe,
+      'must be https, unless the host is this machine',
+    ).optional(),
+    SAIL_CLIENT_ID: z.string().optional(),
+    SAIL_CLIENT_SECRET: z.string().optional(),
+    UPSTREAM_API_VERSION: z
+      .enum(API_VERSIONS, `must be one of ${API_VERSIONS.join(', ')}`)
+      .default('v1'),
+    AUTH_MODE: z.enum(['passthrough', 'service'], 'must be passthrough or service').optional(),
+    JWKS_URL: HttpUrl.refine(isSafe, 'must be https, unless the host is this machine').optional(),
+    JWT_ISSUER: z.string().optional(),
+    JWT_AUDIENCE: z.string().optional(),
+    HOST: z.string().default('127.0.0.1'),
+    PORT: integer(0, 65_535).default(4_000),
+    UPSTREAM_RATE_LIMIT: integer(1, 1_000_000).default(100),
+    UPSTREAM_RATE_WINDOW_MS: integer(1, 3_600_000).default(10_000),
+    UPSTREAM_TIMEOUT_MS: integer(1, 600_000).default(10_000),
+    UPSTREAM_MAX_URL_BYTES: integer(500, 65_536).default(4_000),
+    OPERATION_TIMEOUT_MS: integer(1, 600_000).default(30_000),
+    PROGRESS_INTERVAL_MS: integer(1, 600_000).default(1_000),
+    CORS_ORIGINS: Origins.default([]),
+    GRAPHIQL: Flag.optional(),
+    INTROSPECTION: Flag.optional(),
+    LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+    SANDBOX_PORT: integer(0, 65_535).default(4_001),
+    SANDBOX_SEED: integer(0, 2 ** 32 - 1).default(1),
+    SANDBOX_TASKS: integer(0, 20_000).default(80),
+    SANDBOX_SPEED: z.coerce
+      .number('must be a number')
+      .min(0.01, 'must be from 0.01 to 1000')
+      .max(1_000, 'must be from 0.01 to 1000')
+      .default(1),
+  })
+  .superRefine((env, context) => {
+    const fault = (name: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [name], message });
+    const isService = env.AUTH_MODE === 'service';
+    if (isService && env.SAIL_BASE_URL && !(env.SAIL_CLIENT_ID && env.SAIL_CLIENT_SECRET))
+      fault('SAIL_CLIENT_ID', 'must be set, and SAIL_CLIENT_SECRET with it, for AUTH_MODE=service');
+    if (
+      (env.AUTH_MODE ?? (env.SAIL_BASE_URL ? 'passthrough' : 'service')) === 'service' &&
+      !env.JWKS_URL &&
+      !LOOPBACK_HOSTS.has(env.HOST)
+    )
+      fault(
+        'HOST',
+        'must be a loopback address while AUTH_MODE=service runs without JWKS_URL: whoever reaches it would use its credentials',
+      );
+    if (env.JWKS_URL && !(env.JWT_ISSUER && env.JWT_AUDIENCE))
+      fault('JWT_ISSUER', 'must be set, and JWT_AUDIENCE with it, where JWKS_URL is');
+    for (const origin of env.CORS_ORIGINS)
+      if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+        fault(
+          'CORS_ORIGINS',
+          `must be origins such as https://app.example.com; ${JSON.stringify(origin)} is none`,
+        );
+  });
+
+/** Everything that is set from outside. The parts are given values of it, never the whole. */
+export type Config = ReturnType<typeof readConfig>;
+
+/** The environment, checked: every fault at once, one line each, naming the variable. */
+export function readConfig(env: NodeJS.ProcessEnv) {
+  // A blank variable is an absent one; coerced, it would be 0.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim() !== ''));
+  const { data, error } = Environment.safeParse(given);
+  if (error)
+    throw new ConfigError(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+
+  const isLocal = LOOPBACK_HOSTS.has(data.HOST);
+  return {
+    baseUrl: data.SAIL_BASE_URL ?? null,
+    apiVersion: data.UPSTREAM_API_VERSION,
+    authMode:
+      data.AUTH_MODE ?? (data.SAIL_BASE_URL ? ('passthrough' as const) : ('service' as const)),
+    client:
+      data.SAIL_CLIENT_ID && data.SAIL_CLIENT_SECRET
+        ? { id: data.SAIL_CLIENT_ID, secret: data.SAIL_CLIENT_SECRET }
+        : null,
+    jwt:
+      data.JWKS_URL && data.JWT_ISSUER && data.JWT_AUDIENCE
+        ? { jwksUrl: data.JWKS_URL, issuer: data.JWT_ISSUER, audience: data.JWT_AUDIENCE }
+        : null,
+    host: data.HOST,
+    port: data.PORT,
+    rate: { limit: data.UPSTREAM_RATE_LIMIT, windowMs: data.UPSTREAM_RATE_WINDOW_MS },
+    upstreamTimeoutMs: data.UPSTREAM_TIMEOUT_MS,
+    maxUrlBytes: data.UPSTREAM_MAX_URL_BYTES,
+    operationTimeoutMs: data.OPERATION_TIMEOUT_MS,
+    progressIntervalMs: data.PROGRESS_INTERVAL_MS,
+    corsOrigins: data.CORS_ORIGINS,
+    graphiql: data.GRAPHIQL ?? isLocal,
+    introspection: data.INTROSPECTION ?? isLocal,
+    logLevel: data.LOG_LEVEL,
+    sandbox: {
+      port: data.SANDBOX_PORT,
+      seed: data.SANDBOX_SEED,
+      tasks: data.SANDBOX_TASKS,
+      speed: data.SANDBOX_SPEED,
+    },
+  };
+}
+
+function integer(least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`;
+  return z.coerce.number(message).int(message).min(least, message).max(most, message);
+}
+
+/** Tokens travel to this place: in the clear only within the machine. */
+function isSafe({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || LOOPBACK_HOSTS.has(hostname);
+}

@@ -1,0 +1,73 @@
+import type { Clock } from '../clock.ts';
+import type { BudgetLimits, BudgetWindow, Take } from './fleet.ts';
+
+/** The share of the window that may go at once; the rest is spread over what is left of it. */
+const BURST_SHARE = 0.2;
+
+/**
+ * The window of one instance, in memory.
+ *
+ * Exact: a slot taken is not free again before one window has passed since its request was answered.
+ * Even: once a burst is spent, what is left is spread over the time until slots come back. Without
+ * that, a crowd would spend the whole window in its first second and wait out the other nine.
+ */
+export class LocalWindow implements BudgetWindow {
+  readonly #limit: number;
+  readonly #windowMs: number;
+  readonly #clock: Clock;
+  /** When settled slots were settled, oldest first. */
+  #settledAt: number[] = [];
+  #inFlight = 0;
+  #pausedUntil = 0;
+  #lastTakenAt = -Infinity;
+
+  constructor({ limit, windowMs }: BudgetLimits, clock: Clock) {
+    this.#limit = limit;
+    this.#windowMs = windowMs;
+    this.#clock = clock;
+  }
+
+  take(): Take {
+    const now = this.#clock.monotonic();
+    const waitMs = this.#waitMs(now);
+    if (waitMs > 0) return { retryInMs: waitMs };
+
+    this.#inFlight++;
+    this.#lastTakenAt = now;
+    let isOpen = true;
+    const close = (settledAt: number | null) => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.#inFlight--;
+      if (settledAt !== null) this.#settledAt.push(settledAt);
+    };
+    return { slot: { settle: () => close(this.#clock.monotonic()), cancel: () => close(null) } };
+  }
+
+  pause(forMs: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.monotonic() + forMs);
+  }
+
+  outlook() {
+    const now = this.#clock.monotonic();
+    return { free: this.#freeAt(now), pausedForMs: Math.max(0, this.#pausedUntil - now) };
+  }
+
+  #waitMs(now: number): number {
+    if (now < this.#pausedUntil) return this.#pausedUntil - now;
+    const free = this.#freeAt(now);
+    const [oldest = now] = this.#settledAt;
+    const untilNextReturn = oldest + this.#windowMs - now;
+    // All in flight: nobody knows when the first is settled, so ask again soon.
+    if (free <= 0)
+      return this.#settledAt.length > 0 ? untilNextReturn : this.#windowMs / this.#limit;
+    if (free > this.#limit * (1 - BURST_SHARE)) return 0;
+    return this.#lastTakenAt + untilNextReturn / free - now;
+  }
+
+  #freeAt(now: number): number {
+    const firstKept = this.#settledAt.findIndex(at => at > now - this.#windowMs);
+    this.#settledAt.splice(0, firstKept === -1 ? this.#settledAt.length : firstKept);
+    return this.#limit - this.#inFlight - this.#settledAt.length;
+  }
+}

@@ -1,0 +1,91 @@
+import { Pool } from 'undici';
+import { type Clock, systemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import { LocalWindow } from './fleet/local.ts';
+import { createPassthroughAuthenticate, createServiceAuthenticate } from './http/authenticate.ts';
+import { createMaskError } from './http/mask.ts';
+import { startHttpServer } from './http/server.ts';
+import { type Log, createLog } from './log.ts';
+import { createSession } from './session/session.ts';
+import { createSessions } from './session/sessions.ts';
+import { createApi } from './upstream/api.ts';
+import { createSendAttempt } from './upstream/attempt.ts';
+import { createBudgets } from './upstream/budgets.ts';
+import { type Credential, createServiceCredential } from './upstream/credentials.ts';
+import { createSendRequest } from './upstream/request.ts';
+
+export { ConfigError, readConfig, type Config } from './config.ts';
+
+/** The configuration, with a tenant to talk to and, for `service`, a client of it. */
+export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & { baseUrl: URL };
+
+/** A running gateway. */
+export interface Gateway {
+  /** Where GraphQL is. */
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Builds every part and starts listening. */
+export async function startGateway(
+  options: GatewayOptions,
+  clock: Clock = systemClock,
+  log: Log = createLog(options.logLevel),
+): Promise<Gateway> {
+  const { baseUrl, rate } = options;
+  const basePath = baseUrl.pathname.replace(/\/+$/, '');
+  const pool = new Pool(baseUrl.origin, { connections: MAX_CONNECTIONS });
+  const send = createSendAttempt(pool, options.upstreamTimeoutMs);
+  const budgets = createBudgets(() => new LocalWindow(rate, clock), rate, clock);
+  const sessions = createSessions({ open: openSession, clock });
+  const http = await startHttpServer({
+    ...options,
+    sessions,
+    authenticate: createAuthenticate(),
+    maskError: createMaskError(log),
+    clock,
+  });
+
+  return {
+    url: http.url,
+    async close() {
+      await http.close();
+      sessions.close();
+      budgets.close();
+      await pool.destroy();
+    },
+  };
+
+  function createAuthenticate() {
+    if (options.authMode === 'passthrough') return createPassthroughAuthenticate();
+    if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
+    const budget = budgets.of(options.client.id);
+    const credential = createServiceCredential(options.client, {
+      send,
+      tokenPath: `${basePath}/oauth/token`,
+      budget,
+      clock,
+    });
+    return createServiceAuthenticate(credential, options.jwt);
+  }
+
+  function openSession(credential: Credential) {
+    const request = createSendRequest({
+      send,
+      budget: budgets.of(credential.clientId),
+      credential,
+      clock,
+      patienceMs: options.operationTimeoutMs,
+    });
+    const api = createApi({
+      send: request,
+      version: options.apiVersion,
+      basePath,
+      maxUrlBytes: options.maxUrlBytes,
+    });
+    return createSession({ api, clock, log, intervalMs: options.progressIntervalMs });
+  }
+}
+
+// As many as the budget lets go at once by default; more would only wait for it.
+const MAX_CONNECTIONS = 100;

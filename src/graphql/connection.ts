@@ -1,0 +1,94 @@
+import { type GraphQLResolveInfo, responsePathAsArray } from 'graphql';
+import type { TaskFilter, TaskOrder } from '../task/filter.ts';
+import type { TaskSlice } from '../session/paging.ts';
+import { type Context, builder } from './builder.ts';
+import { selects } from './selection.ts';
+import { TaskStatus } from './task-status-ref.ts';
+
+const PageInfo = builder.objectRef<TaskSlice>('PageInfo').implement({
+  description: 'Where a page is in its list, as the Relay cursor connections specification says.',
+  directives: { shareable: {} },
+  fields: t => ({
+    hasNextPage: t.boolean({
+      description: 'Whether anything follows. It costs no count.',
+      resolve: ({ hasNextPage }) => hasNextPage ?? false,
+    }),
+    hasPreviousPage: t.exposeBoolean('hasPreviousPage', {
+      description: 'Whether the page was asked for by a cursor.',
+    }),
+    startCursor: t.string({
+      nullable: true,
+      description: 'The cursor of the first edge.',
+      resolve: ({ entries }) => entries.at(0)?.cursor ?? null,
+    }),
+    endCursor: t.string({
+      nullable: true,
+      description: 'The cursor of the last edge: `after` for the next page.',
+      resolve: ({ entries }) => entries.at(-1)?.cursor ?? null,
+    }),
+  }),
+});
+
+const TaskStatusEdge = builder.objectRef<TaskSlice['entries'][number]>('TaskStatusEdge').implement({
+  description: 'A task in a list, and its place there.',
+  fields: t => ({
+    cursor: t.exposeString('cursor', {
+      description: 'The place: `after` for what follows this task.',
+    }),
+    node: t.expose('task', { type: TaskStatus, description: 'The task.' }),
+  }),
+});
+
+export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConnection').implement({
+  description:
+    'A page of tasks. A task that cannot be read is left out, and told of in the errors of the response.',
+  fields: t => ({
+    edges: t.expose('entries', {
+      type: [TaskStatusEdge],
+      description: 'The tasks and their cursors.',
+    }),
+    nodes: t.field({
+      type: [TaskStatus],
+      description: 'The tasks, where no cursor is wanted.',
+      resolve: ({ entries }) => entries.map(({ task }) => task),
+    }),
+    pageInfo: t.field({
+      type: PageInfo,
+      description: 'Where the page is.',
+      resolve: slice => slice,
+    }),
+    totalCount: t.int({
+      description:
+        'How many tasks match in all. Upstream is asked to count only when this is selected.',
+      resolve: ({ totalCount }) => totalCount ?? 0,
+    }),
+  }),
+});
+
+export interface ConnectionArguments {
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+}
+
+/** The page that a connection field asks for, and no more of it than was selected. */
+export async function resolveConnection(
+  filter: TaskFilter,
+  order: TaskOrder,
+  { first, after }: ConnectionArguments & { first: number },
+  { caller, signal, omitted }: Context,
+  info: GraphQLResolveInfo,
+): Promise<TaskSlice> {
+  const wants = {
+    tasks:
+      ['edges', 'nodes'].some(field => selects(info, field)) ||
+      ['startCursor', 'endCursor'].some(field => selects(info, 'pageInfo', field)),
+    hasNextPage: selects(info, 'pageInfo', 'hasNextPage'),
+    totalCount: selects(info, 'totalCount'),
+  };
+  const slice = await caller.session.list(
+    { filter, order, first, after: after ?? null, wants },
+    { signal },
+  );
+  for (const error of slice.faults) omitted.push({ path: responsePathAsArray(info.path), error });
+  return slice;
+}

@@ -1,0 +1,57 @@
+import { type ExecutionResult, GraphQLError, NoSchemaIntrospectionCustomRule } from 'graphql';
+import type { Plugin } from 'graphql-yoga';
+import type { Context } from '../graphql/builder.ts';
+import type { MaskError } from './mask.ts';
+
+/** Refuses introspection, over whichever transport it is asked. */
+export function useNoIntrospection(): Plugin {
+  return {
+    onValidate: ({ addValidationRule }) => addValidationRule(NoSchemaIntrospectionCustomRule),
+  };
+}
+
+/** Gives the errors of parsing and validating a code, as those of executing have one. */
+export function useMaskedRefusals(maskError: MaskError): Plugin {
+  return {
+    onParse:
+      () =>
+      ({ result, replaceParseResult }) => {
+        if (result instanceof Error) replaceParseResult(maskError(result));
+      },
+    onValidate:
+      () =>
+      ({ valid, result, setResult }) => {
+        if (!valid) setResult(result.map(maskError));
+      },
+  };
+}
+
+/** Tells, beside the data, of rows that were left out of it. */
+export function useOmittedRows(): Plugin<Context> {
+  return {
+    onExecute: () => ({
+      onExecuteDone({ result, setResult, args }) {
+        if (!(Symbol.asyncIterator in result)) setResult(withOmitted(result, args.contextValue));
+      },
+    }),
+    onSubscribe: () => ({
+      onSubscribeResult: ({ args }) => ({
+        onNext({ result, setResult }) {
+          setResult(withOmitted(result, args.contextValue));
+        },
+      }),
+    }),
+  };
+}
+
+function withOmitted(result: ExecutionResult, { omitted }: Context): ExecutionResult {
+  if (!omitted?.length) return result;
+  // Taken out: a subscription's context serves event after event.
+  const errors = omitted
+    .splice(0)
+    .map(
+      ({ path, error }) =>
+        new GraphQLError(error.message, { path, extensions: { ...error.extensions } }),
+    );
+  return { ...result, errors: [...(result.errors ?? []), ...errors] };
+}

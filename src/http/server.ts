@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { MaskError } from './mask.ts';
+import { serveWebSocket } from './websocket.ts';
+import { type GraphQLServerParts, createGraphQLServer } from './yoga.ts';
+
+export interface HttpServerParts extends Omit<GraphQLServerParts, 'path'> {
+  host: string;
+  port: number;
+  maskError: MaskError;
+}
+
+/** A server that listens. */
+export interface HttpServer {
+  /** Where GraphQL is. */
+  url: string;
+  close(): Promise<void>;
+}
+
+const GRAPHQL_PATH = '/graphql';
+
+/** Every route of the gateway, on one port. */
+export async function startHttpServer({
+  host,
+  port,
+  ...parts
+}: HttpServerParts): Promise<HttpServer> {
+  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH });
+  const server = createServer((request, response) => void route(request, response));
+  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, parts.maskError);
+  server.listen(port, host);
+  await once(server, 'listening');
+
+  const { port: boundPort } = server.address() as AddressInfo;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`,
+    async close() {
+      await sockets.close();
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+
+  function route(request: IncomingMessage, response: ServerResponse): unknown {
+    switch (request.url?.split('?', 1)[0]) {
+      case GRAPHQL_PATH:
+        return yoga(request, response);
+      case '/health/live':
+      case '/health/ready':
+        return sendJson(response, 200, { status: 'ok' });
+      case '/':
+        return response.writeHead(307, { location: GRAPHQL_PATH }).end();
+      default:
+        return sendJson(response, 404, { error: `GraphQL is at ${GRAPHQL_PATH}.` });
+    }
+  }
+}
+
+function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}

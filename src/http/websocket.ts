@@ -1,0 +1,68 @@
+import type { Server } from 'node:http';
+import { type ExecutionArgs, GraphQLError } from 'graphql';
+import { useServer } from 'graphql-ws/use/ws';
+import { WebSocketServer } from 'ws';
+import type { MaskError } from './mask.ts';
+import type { GraphQLServer } from './yoga.ts';
+
+/** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
+export function serveWebSocket(
+  server: Server,
+  path: string,
+  yoga: GraphQLServer,
+  maskError: MaskError,
+): { close(): Promise<void> } {
+  const sockets = new WebSocketServer({ server, path, maxPayload: MAX_MESSAGE_BYTES });
+  const disposable = useServer(
+    {
+      execute: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.execute(args),
+      subscribe: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.subscribe(args),
+      async onSubscribe({ connectionParams, extra }, _id, params) {
+        const controller = new AbortController();
+        extra.socket.once('close', () => controller.abort());
+        const { parse, validate, contextFactory, schema, execute, subscribe } = yoga.getEnveloped({
+          params,
+          authorization:
+            readAuthorization(connectionParams) ?? extra.request.headers.authorization ?? null,
+          signal: controller.signal,
+        });
+        try {
+          const document = parse(params.query);
+          const errors = validate(schema, document);
+          if (errors.length > 0) return errors;
+          return {
+            schema,
+            document,
+            operationName: params.operationName,
+            variableValues: params.variables,
+            contextValue: await contextFactory(),
+            rootValue: { execute, subscribe },
+          };
+        } catch (error) {
+          return [
+            error instanceof GraphQLError && 'code' in error.extensions ? error : maskError(error),
+          ];
+        }
+      },
+    },
+    sockets,
+    KEEP_ALIVE_MS,
+  );
+  return { close: async () => disposable.dispose() };
+}
+
+type EnvelopedArgs = ExecutionArgs & {
+  rootValue: Pick<ReturnType<GraphQLServer['getEnveloped']>, 'execute' | 'subscribe'>;
+};
+
+const KEEP_ALIVE_MS = 12_000;
+const MAX_MESSAGE_BYTES = 1_048_576;
+
+/** A header's value in `connection_init`, under whichever name clients are used to give it. */
+function readAuthorization(params: Readonly<Record<string, unknown>> | undefined): string | null {
+  const headers = (params?.['headers'] ?? {}) as Record<string, unknown>;
+  const value = [params, headers]
+    .map(bag => bag?.['authorization'] ?? bag?.['Authorization'])
+    .find(found => typeof found === 'string');
+  return (value as string | undefined) ?? null;
+}

@@ -1,0 +1,93 @@
+import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import { type YogaServerInstance, createYoga, useExecutionCancellation } from 'graphql-yoga';
+import type { Clock } from '../clock.ts';
+import type { Context } from '../graphql/builder.ts';
+import { schema } from '../graphql/schema.ts';
+import type { Sessions } from '../session/sessions.ts';
+import type { Authenticate } from './authenticate.ts';
+import type { MaskError } from './mask.ts';
+import { useMaskedRefusals, useNoIntrospection, useOmittedRows } from './plugins.ts';
+
+/** What a transport that is not HTTP says of its request. */
+export interface TransportContext {
+  authorization?: string | null;
+  signal?: AbortSignal;
+}
+
+export type GraphQLServer = YogaServerInstance<TransportContext, Context>;
+
+export interface GraphQLServerParts {
+  path: string;
+  sessions: Sessions;
+  authenticate: Authenticate;
+  maskError: MaskError;
+  clock: Clock;
+  corsOrigins: readonly string[];
+  graphiql: boolean;
+  introspection: boolean;
+}
+
+/** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
+export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
+  const { path, sessions, authenticate, maskError, clock, corsOrigins, graphiql, introspection } =
+    parts;
+  return createYoga<TransportContext, Context>({
+    schema,
+    graphqlEndpoint: path,
+    // Errors are masked and logged in one place, `mask`.
+    logging: false,
+    maskedErrors: { maskError },
+    landingPage: false,
+    graphiql: graphiql ? { title: 'Task status', defaultQuery: DEFAULT_QUERY } : false,
+    renderGraphiQL: options => renderGraphiQL(options),
+    // A form is what any page can make a browser send, without asking.
+    multipart: false,
+    cors:
+      corsOrigins.length > 0
+        ? { origin: [...corsOrigins], methods: ['POST', 'GET', 'OPTIONS'] }
+        : false,
+    context: createContext,
+    plugins: [
+      ...(introspection ? [] : [useNoIntrospection()]),
+      useMaskedRefusals(maskError),
+      useExecutionCancellation(),
+      useOmittedRows(),
+    ],
+  });
+
+  async function createContext({
+    request,
+    authorization,
+    signal,
+  }: TransportContext & { request?: Request }): Promise<Context> {
+    const header = authorization ?? request?.headers.get('authorization') ?? null;
+    const credential = await authenticate(header).catch((error: unknown) => ({ error }));
+    return {
+      caller: {
+        // What needs no credential, such as introspection, is served without one.
+        get session() {
+          if ('error' in credential) throw credential.error;
+          return sessions.of(credential);
+        },
+      },
+      now: () => clock.now(),
+      signal: signal ?? request?.signal ?? new AbortController().signal,
+      omitted: [],
+    };
+  }
+}
+
+const DEFAULT_QUERY = `query RunningTasks {
+  taskStatuses(filter: { completionStatus: { isNull: true } }, first: 10) {
+    nodes {
+      id
+      uniqueName
+      state
+      effectivePercentComplete
+      target {
+        name
+      }
+    }
+  }
+}
+`;

@@ -1,0 +1,91 @@
+#!/usr/bin/env node
+import { parseArgs } from 'node:util';
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { startGateway } from './gateway.ts';
+import { printSdl } from './graphql/schema.ts';
+import { startSandbox } from './sandbox/sandbox.ts';
+
+const USAGE = `task-status-gateway [command]
+
+  serve     the gateway; over an embedded sandbox tenant unless SAIL_BASE_URL is set (default)
+  sandbox   the sandbox tenant alone
+  schema    the GraphQL schema, as SDL
+
+Configuration is by environment; the README lists it.
+`;
+
+await main();
+
+async function main(): Promise<void> {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { help: { type: 'boolean', short: 'h' } },
+  });
+  const [command = 'serve'] = positionals;
+  if (values.help) process.stdout.write(USAGE);
+  else if (command === 'schema') process.stdout.write(printSdl());
+  else if (command === 'serve') await start(serve);
+  else if (command === 'sandbox') await start(serveSandbox);
+  else {
+    process.stderr.write(USAGE);
+    process.exitCode = 2;
+  }
+}
+
+type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
+
+/** Starts and, on a signal, closes; a refused configuration is told line by line. */
+async function start(begin: Start): Promise<void> {
+  try {
+    const { close } = await begin(readConfig(process.env));
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => void close().then(() => process.exit(0)));
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+async function serve(config: Config): Promise<{ close(): Promise<void> }> {
+  if (config.baseUrl !== null) {
+    const gateway = await startGateway({ ...config, baseUrl: config.baseUrl });
+    process.stdout.write(`GraphQL at ${gateway.url}, over ${config.baseUrl.origin}\n`);
+    return gateway;
+  }
+  const sandbox = await startSandbox(config.sandbox);
+  const gateway = await startGateway({
+    ...config,
+    baseUrl: new URL(sandbox.url),
+    client: sandbox.client,
+  }).catch(async (error: unknown) => {
+    await sandbox.close();
+    throw error;
+  });
+  process.stdout.write(`GraphQL at ${gateway.url}, over the sandbox tenant at ${sandbox.url}\n`);
+  return {
+    async close() {
+      await gateway.close();
+      await sandbox.close();
+    },
+  };
+}
+
+async function serveSandbox({
+  sandbox: options,
+  host,
+}: Config): Promise<{ close(): Promise<void> }> {
+  const sandbox = await startSandbox({ ...options, host });
+  const { id, secret } = sandbox.client;
+  process.stdout.write(
+    `Sandbox tenant at ${sandbox.url}\nSAIL_CLIENT_ID=${id}\nSAIL_CLIENT_SECRET=${secret}\n`,
+  );
+  return sandbox;
+}
+
+function explain(error: unknown): string {
+  if (error instanceof ConfigError) return error.faults.join('\n');
+  const { code, port } = error as { code?: string; port?: number };
+  if (code === 'EADDRINUSE')
+    return `PORT: ${port} is taken by another program; set PORT or SANDBOX_PORT to another one`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

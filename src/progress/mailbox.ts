@@ -1,0 +1,87 @@
+import type { GatewayError } from '../errors.ts';
+
+/**
+ * What a follower has yet to read: of each key, the newest value. A slow reader skips what was
+ * overtaken, never the last. An error, if one ends the stream, is the last value read.
+ *
+ * No async generator: one that is dropped before its first next() never runs its finally.
+ */
+export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
+  readonly #join: (earlier: T, later: T) => T;
+  readonly #onClose: () => void;
+  readonly #pending = new Map<string, T>();
+  readonly #readers: ((result: IteratorResult<T | GatewayError>) => void)[] = [];
+  #error: GatewayError | null = null;
+  #isEnded = false;
+  #isClosed = false;
+
+  /** `join` makes one value of two of a key, neither read; `onClose` is called once, when nobody will read on. */
+  constructor(onClose: () => void, join: (earlier: T, later: T) => T = (_, later) => later) {
+    this.#onClose = onClose;
+    this.#join = join;
+  }
+
+  put(key: string, value: T): void {
+    if (this.#isEnded) return;
+    const earlier = this.#pending.get(key);
+    this.#pending.set(key, earlier === undefined ? value : this.#join(earlier, value));
+    this.#serve();
+  }
+
+  /** Nothing more will come: the stream ends once what is there has been read. */
+  end(error: GatewayError | null = null): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#error = error;
+    this.#serve();
+    this.#close();
+  }
+
+  next(): Promise<IteratorResult<T | GatewayError>> {
+    return new Promise(resolve => {
+      this.#readers.push(resolve);
+      this.#serve();
+    });
+  }
+
+  /** The follower leaves. */
+  async return(): Promise<IteratorResult<T | GatewayError>> {
+    this.#pending.clear();
+    this.#isEnded = true;
+    this.#error = null;
+    this.#serve();
+    this.#close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #serve(): void {
+    while (this.#readers.length > 0) {
+      const result = this.#take();
+      if (result === null) return;
+      this.#readers.shift()?.(result);
+    }
+  }
+
+  #take(): IteratorResult<T | GatewayError> | null {
+    const [entry] = this.#pending;
+    if (entry) {
+      this.#pending.delete(entry[0]);
+      return { done: false, value: entry[1] };
+    }
+    if (!this.#isEnded) return null;
+    if (this.#error === null) return { done: true, value: undefined };
+    const value = this.#error;
+    this.#error = null;
+    return { done: false, value };
+  }
+
+  #close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#onClose();
+  }
+}

@@ -1,0 +1,132 @@
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import type { BudgetLimits, BudgetWindow, Slot } from '../fleet/fleet.ts';
+
+/** Who waits: somebody for an answer, or a watch for its next look. */
+export type Lane = 'interactive' | 'look';
+
+/** A wish to send one request. */
+export interface SlotWish {
+  lane: Lane;
+  /** Milliseconds it is worth waiting. */
+  patienceMs: number;
+  /** Aborted when nobody waits any more. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Hands out the right to send a request, in order and never more than upstream allows. */
+export interface Budget {
+  /** Rejects with RATE_LIMITED when no slot can come in time, with the signal's reason when it aborts. */
+  acquire(wish: SlotWish): Promise<Slot>;
+  pause(forMs: number): void;
+  close(): void;
+}
+
+interface Waiter {
+  grant(slot: Slot): void;
+  refuse(error: unknown): void;
+}
+
+/** Of this many slots that both lanes wait for, a look gets one: polling slows down, and goes on. */
+const LOOK_TURN = 10;
+
+/** The queue before a window: interactive wishes first, each lane in order of arrival. */
+export function createBudget(
+  window: BudgetWindow,
+  { limit, windowMs }: BudgetLimits,
+  clock: Clock,
+): Budget {
+  const lanes: Record<Lane, Set<Waiter>> = { interactive: new Set(), look: new Set() };
+  let turns = 0;
+  let isAsking = false;
+  let cancelTimer: (() => void) | null = null;
+
+  return {
+    acquire,
+    pause(forMs) {
+      window.pause(forMs);
+    },
+    close() {
+      cancelTimer?.();
+      const closed = new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
+      for (const waiter of [...lanes.interactive, ...lanes.look]) waiter.refuse(closed);
+    },
+  };
+
+  function acquire({ lane, patienceMs, signal }: SlotWish): Promise<Slot> {
+    return new Promise<Slot>((resolve, reject) => {
+      signal?.throwIfAborted();
+      const waitMs = forecastMs(lane);
+      if (waitMs > patienceMs) throw rateLimited(waitMs);
+
+      const leave = () => {
+        lanes[lane].delete(waiter);
+        cancelDeadline();
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const waiter: Waiter = {
+        grant(slot) {
+          leave();
+          resolve(slot);
+        },
+        refuse(error) {
+          leave();
+          reject(error);
+        },
+      };
+      const onAbort = () => waiter.refuse(signal?.reason);
+      const cancelDeadline = clock.after(patienceMs, () =>
+        waiter.refuse(rateLimited(forecastMs(lane))),
+      );
+      signal?.addEventListener('abort', onAbort);
+      lanes[lane].add(waiter);
+      void serve();
+    });
+  }
+
+  /** Takes slots for as long as somebody waits; where there is none, comes back when there is. */
+  async function serve(): Promise<void> {
+    if (isAsking || cancelTimer !== null) return;
+    isAsking = true;
+    while (lanes.interactive.size + lanes.look.size > 0) {
+      const take = await window.take();
+      if ('retryInMs' in take) {
+        cancelTimer = clock.after(Math.max(1, Math.ceil(take.retryInMs)), () => {
+          cancelTimer = null;
+          void serve();
+        });
+        break;
+      }
+      const next = nextWaiter();
+      // Whoever waited may have gone while the window was asked.
+      if (next) next.grant(take.slot);
+      else take.slot.cancel();
+    }
+    isAsking = false;
+  }
+
+  function nextWaiter(): Waiter | undefined {
+    const [interactive] = lanes.interactive;
+    const [look] = lanes.look;
+    if (!interactive || !look) return interactive ?? look;
+    turns = (turns + 1) % LOOK_TURN;
+    return turns === 0 ? look : interactive;
+  }
+
+  /** Milliseconds until a wish that joins now would be served, at the rate upstream allows. */
+  function forecastMs(lane: Lane): number {
+    const { free, pausedForMs } = window.outlook();
+    const ahead = lanes.interactive.size + (lane === 'look' ? lanes.look.size : 0);
+    return pausedForMs + Math.max(0, ahead + 1 - free) * (windowMs / limit);
+  }
+}
+
+function rateLimited(waitMs: number): GatewayError {
+  return new GatewayError(
+    'RATE_LIMITED',
+    "Upstream's request budget is spent and the wait would be too long.",
+    {
+      retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)),
+    },
+  );
+}
