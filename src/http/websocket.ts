@@ -60,9 +60,11 @@ const MAX_MESSAGE_BYTES = 1_048_576;
 
 /** A header's value in `connection_init`, under whichever name clients are used to give it. */
 function readAuthorization(params: Readonly<Record<string, unknown>> | undefined): string | null {
-  const headers = (params?.['headers'] ?? {}) as Record<string, unknown>;
-  const value = [params, headers]
-    .map(bag => bag?.['authorization'] ?? bag?.['Authorization'])
-    .find(found => typeof found === 'string');
-  return (value as string | undefined) ?? null;
+  const headers = params?.['headers'];
+  for (const bag of [params, headers]) {
+    if (typeof bag !== 'object' || bag === null) continue;
+    for (const [name, value] of Object.entries(bag))
+      if (name.toLowerCase() === 'authorization' && typeof value === 'string') return value;
+  }
+  return null;
 }

@@ -12,7 +12,7 @@ export interface Answer {
 }
 
 const MAX_LIMIT = 250;
-const STATUSES = ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'];
+const STATUSES = new Set(['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR']);
 
 /** GET of the collection. */
 export function listTasks(
@@ -62,7 +62,7 @@ function readOperation(operation: unknown) {
   if (op !== 'replace') throw badContent(`operation ${JSON.stringify(op)} is not supported`);
   if (path === '/completionStatus') {
     const status = String(value).toUpperCase();
-    if (!STATUSES.includes(status))
+    if (!STATUSES.has(status))
       throw new Refusal(
         400,
         '400.1.3 Illegal value',

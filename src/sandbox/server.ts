@@ -1,4 +1,5 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { readForm, readJson, readPatch } from './body.ts';
 import type { Clients } from './clients.ts';
 import {
   type Fault,
@@ -33,7 +34,6 @@ interface Target {
 
 // What nginx takes of a request line unless it is told otherwise.
 const MAX_URL_BYTES = 8_192;
-const MAX_BODY_BYTES = 1_048_576;
 const COMMON_HEADERS = {
   Server: 'nginx',
   'Cache-Control': 'no-cache, no-store, must-revalidate',
@@ -233,55 +233,10 @@ function oauthInfo(request: IncomingMessage): Answer {
   return { status: 200, body, headers: {} };
 }
 
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_BODY_BYTES)
-      throw new Refusal(413, '413 Payload too large', 'The request is too large.');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-/** The fields of a token request: in the query, urlencoded, or as form data. */
-async function readForm(request: IncomingMessage, url: URL): Promise<Map<string, string>> {
-  const fields = new Map(url.searchParams);
-  const contentType = request.headers['content-type'];
-  const body = await readBody(request);
-  if (contentType === undefined || body.length === 0) return fields;
-  const form = await new Response(new Uint8Array(body), {
-    headers: { 'content-type': contentType },
-  })
-    .formData()
-    .catch(() => null);
-  form?.forEach((value, name) => fields.set(name, String(value)));
-  return fields;
-}
-
-async function readPatch(request: IncomingMessage): Promise<unknown> {
-  if (!request.headers['content-type']?.startsWith('application/json-patch+json'))
-    throw new Refusal(
-      415,
-      '415 Unsupported Media Type',
-      'A JSON Patch is sent as application/json-patch+json.',
-    );
-  return readJson(request);
-}
-
-async function readJson(request: IncomingMessage): Promise<unknown> {
-  const body = await readBody(request);
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    throw new Refusal(400, '400.1 Bad request content', 'The request is not JSON.');
-  }
-}
-
 function readFaultOrder(body: unknown): FaultOrder {
   const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;
   const known =
+    [rate, times].every(value => value === undefined || typeof value === 'number') &&
     FAULT_KINDS.some(kind => kind === fault?.kind) &&
     (route === undefined || ROUTES.includes(route));
   if (!known)
@@ -293,7 +248,7 @@ function readFaultOrder(body: unknown): FaultOrder {
   return {
     fault: fault as Fault,
     ...(route === undefined ? {} : { route }),
-    ...(rate === undefined ? {} : { rate: Number(rate) }),
-    ...(times === undefined ? {} : { times: Number(times) }),
+    ...(rate === undefined ? {} : { rate }),
+    ...(times === undefined ? {} : { times }),
   };
 }

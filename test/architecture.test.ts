@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { test } from 'node:test';
+
+const SRC = join(import.meta.dirname, '../src');
+const PACKAGE = JSON.parse(readFileSync(join(SRC, '../package.json'), 'utf8')) as {
+  dependencies: Record<string, string>;
+};
+
+/** The floors of the house, ground first. Imports point down; rooms on one floor are strangers. */
+const RANKS: Record<string, number> = {
+  'errors.ts': -1,
+  'clock.ts': -1,
+  'log.ts': -1,
+  task: 0,
+  fleet: 1,
+  sandbox: 1,
+  upstream: 2,
+  progress: 2,
+  session: 3,
+  graphql: 4,
+  http: 5,
+  'config.ts': 5,
+  'gateway.ts': 6,
+  'main.ts': 7,
+};
+
+/** Where a library may be imported. */
+const HOMES: Record<string, string[]> = {
+  '@pothos/core': ['graphql/builder.ts'],
+  '@pothos/plugin-directives': ['graphql/builder.ts'],
+  '@graphql-tools/utils': ['graphql'],
+  'graphql-scalars': ['graphql/builder.ts'],
+  graphql: ['graphql', 'http'],
+  'graphql-yoga': ['http'],
+  '@graphql-yoga/render-graphiql': ['http'],
+  'graphql-ws': ['http'],
+  ws: ['http'],
+  dataloader: ['session/loader.ts'],
+  zod: ['config.ts', 'upstream/wire.ts'],
+  undici: ['upstream', 'gateway.ts'],
+  jose: ['upstream/credentials.ts', 'http/authenticate.ts', 'sandbox/clients.ts'],
+  pino: ['log.ts'],
+};
+
+interface Import {
+  from: string;
+  to: string;
+}
+
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter(file =>
+  file.endsWith('.ts'),
+);
+const imports = files.flatMap(importsOf);
+const local = imports
+  .filter(({ to }) => to.startsWith('.'))
+  .map(({ from, to }) => ({ from, to: join(dirname(from), to) }));
+const foreign = imports
+  .filter(
+    ({ to }) => !to.startsWith('.') && !to.startsWith('node:') && !builtinModules.includes(to),
+  )
+  .map(({ from, to }) => ({ from, library: to.split('/', to.startsWith('@') ? 2 : 1).join('/') }));
+
+test('every file lives in a room of the house', () => {
+  assert.ok(files.length > 30);
+  assert.deepEqual(
+    files.filter(file => RANKS[roomOf(file)] === undefined),
+    [],
+  );
+});
+
+test('imports point downwards only', () => {
+  const wrong = local.filter(
+    ({ from, to }) => roomOf(from) !== roomOf(to) && rankOf(to) >= rankOf(from),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('the sandbox shares no code with the client side, but the clock', () => {
+  const shared = local.filter(
+    ({ from, to }) => roomOf(from) === 'sandbox' && roomOf(to) !== 'sandbox',
+  );
+  assert.deepEqual(
+    [...new Set(shared.map(({ to }) => to))].filter(to => to !== 'clock.ts'),
+    [],
+  );
+});
+
+test('no file imports itself in a circle', () => {
+  const done = new Set<string>();
+  for (const file of files) visit(file, []);
+
+  function visit(file: string, trail: string[]): void {
+    assert.ok(!trail.includes(file), `a circle: ${[...trail, file].join(' → ')}`);
+    if (done.has(file)) return;
+    for (const { to } of local.filter(({ from }) => from === file)) visit(to, [...trail, file]);
+    done.add(file);
+  }
+});
+
+test('each library is imported only at its home, and each dependency is imported', () => {
+  const strays = foreign.filter(
+    ({ from, library }) =>
+      !HOMES[library]?.some(home => from === home || from.startsWith(`${home}/`)),
+  );
+  assert.deepEqual(strays, []);
+  const used = new Set(foreign.map(({ library }) => library));
+  assert.deepEqual(
+    Object.keys(PACKAGE.dependencies).filter(name => !used.has(name)),
+    [],
+  );
+});
+
+test('only main reads the environment, the arguments, or exits', () => {
+  const guilty = files.filter(file =>
+    /process\.(env\b(?!:)|argv|exit)/.test(readFileSync(join(SRC, file), 'utf8')),
+  );
+  assert.deepEqual(guilty, ['main.ts']);
+});
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(SRC, file), 'utf8');
+  const lines = text.matchAll(/^(?:import|export)\s(?:[^'"]*?\sfrom\s)?\s*['"]([^'"]+)['"]/gms);
+  return [...lines].map(([, to = '']) => ({ from: relative('.', file), to }));
+}
+
+function roomOf(file: string): string {
+  return file.split('/')[0] ?? '';
+}
+
+function rankOf(file: string): number {
+  return RANKS[roomOf(file)] ?? Number.NaN;
+}

@@ -1,0 +1,45 @@
+import type { Clock } from '../../src/clock.ts';
+
+/** A clock that stands still until a test moves it. */
+export class HandClock implements Clock {
+  #now: number;
+  readonly #startedAt: number;
+  readonly #timers = new Set<{ at: number; run: () => void }>();
+
+  constructor(startAt = Date.UTC(2026, 7, 20, 6)) {
+    this.#now = startAt;
+    this.#startedAt = startAt;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  monotonic(): number {
+    return this.#now - this.#startedAt;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer = { at: this.#now + delayMs, run };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
+  }
+
+  /** How many wait for this clock. */
+  get waiting(): number {
+    return this.#timers.size;
+  }
+
+  /** Moves on, running what falls due at the moment it falls due. */
+  advance(byMs: number): void {
+    const end = this.#now + byMs;
+    for (;;) {
+      const [next] = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
+      if (!next) break;
+      this.#timers.delete(next);
+      this.#now = Math.max(this.#now, next.at);
+      next.run();
+    }
+    this.#now = end;
+  }
+}

@@ -1,0 +1,101 @@
+import type { TestContext } from 'node:test';
+import { type Clock, systemClock } from '../../src/clock.ts';
+import { readConfig } from '../../src/config.ts';
+import { startGateway as start } from '../../src/gateway.ts';
+import {
+  type Sandbox,
+  type SandboxOptions,
+  startSandbox as startTenant,
+} from '../../src/sandbox/sandbox.ts';
+
+export interface GraphQLAnswer {
+  status: number;
+  // Tests look at what they asked for; the schema is checked by its own tests.
+  data?: any;
+  errors?: { message: string; path?: (string | number)[]; extensions: Record<string, any> }[];
+}
+
+export interface StartOptions {
+  sandbox?: SandboxOptions;
+  env?: Record<string, string>;
+  clock?: Clock;
+}
+
+/** A sandbox tenant that is empty, and stays so but for what a test adds; closed after the test. */
+export async function startSandbox(t: TestContext, options: SandboxOptions = {}): Promise<Sandbox> {
+  const sandbox = await startTenant({
+    tasks: 0,
+    newTaskEveryMs: null,
+    oddities: false,
+    ...options,
+  });
+  t.after(() => sandbox.close());
+  return sandbox;
+}
+
+/** A gateway over such a sandbox. */
+export async function startGateway(
+  t: TestContext,
+  { sandbox: options = {}, env = {}, clock }: StartOptions = {},
+) {
+  const sandbox = await startSandbox(t, { ...options, ...(clock ? { clock } : {}) });
+  const config = readConfig({
+    SAIL_BASE_URL: sandbox.url,
+    SAIL_CLIENT_ID: sandbox.client.id,
+    SAIL_CLIENT_SECRET: sandbox.client.secret,
+    AUTH_MODE: 'service',
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+    PROGRESS_INTERVAL_MS: '20',
+    ...env,
+  });
+  const gateway = await start({ ...config, baseUrl: new URL(sandbox.url) }, clock ?? systemClock);
+  t.after(() => gateway.close());
+
+  return {
+    sandbox,
+    tenant: sandbox.tenant,
+    gateway,
+    url: gateway.url,
+    query: (
+      query: string,
+      variables: Record<string, unknown> = {},
+      headers: Record<string, string> = {},
+    ) => postGraphQL(gateway.url, query, variables, headers),
+    /** The requests to the REST API so far, as `METHOD path?query`. */
+    requests: () =>
+      sandbox.journal.requests.map(
+        ({ method, path, query }) => `${method} ${path}${query && '?'}${query}`,
+      ),
+  };
+}
+
+/** One operation over HTTP. */
+export async function postGraphQL(
+  url: string,
+  query: string,
+  variables: Record<string, unknown> = {},
+  headers: Record<string, string> = {},
+): Promise<GraphQLAnswer> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ query, variables }),
+  });
+  return { status: response.status, ...((await response.json()) as object) };
+}
+
+/** A token of the sandbox's, as a caller of `passthrough` brings it. */
+export async function fetchToken(
+  sandbox: Sandbox,
+  { id, secret } = sandbox.client,
+): Promise<string> {
+  const body = new URLSearchParams({
+    grant_type: 'client_credentials',
+    client_id: id,
+    client_secret: secret,
+  });
+  const response = await fetch(`${sandbox.url}/oauth/token`, { method: 'POST', body });
+  const { access_token: token } = (await response.json()) as { access_token: string };
+  return token;
+}

@@ -1,0 +1,41 @@
+import type { TestContext } from 'node:test';
+import { createClient as createSseClient } from 'graphql-sse';
+import { createClient as createWsClient } from 'graphql-ws';
+import WebSocket from 'ws';
+
+export type Transport = 'sse' | 'ws';
+export const TRANSPORTS: readonly Transport[] = ['sse', 'ws'];
+
+/** An operation's results, one after another, through a client that others use too. */
+export function subscribe(
+  t: TestContext,
+  transport: Transport,
+  url: string,
+  query: string,
+  variables: Record<string, unknown> = {},
+  authorization?: string,
+): AsyncIterableIterator<any> {
+  const client =
+    transport === 'sse'
+      ? createSseClient({
+          url,
+          retryAttempts: 0,
+          ...(authorization ? { headers: { authorization } } : {}),
+        })
+      : createWsClient({
+          url: url.replace('http', 'ws'),
+          webSocketImpl: WebSocket,
+          retryAttempts: 0,
+          lazyCloseTimeout: 0,
+          ...(authorization ? { connectionParams: { authorization } } : {}),
+        });
+  t.after(() => client.dispose());
+  return client.iterate({ query, variables });
+}
+
+/** Every result there is, until the stream completes. */
+export async function collect<T>(results: AsyncIterable<T>): Promise<T[]> {
+  const collected: T[] = [];
+  for await (const result of results) collected.push(result);
+  return collected;
+}

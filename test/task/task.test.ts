@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { changeOf, joinChanges } from '../../src/task/change.ts';
+import { isBehind, readCursor, toCursor } from '../../src/task/cursor.ts';
+import {
+  type Task,
+  effectivePercentCompleteOf,
+  elapsedSecondsOf,
+  estimatedCompletionOf,
+  stateOf,
+} from '../../src/task/task.ts';
+
+const TASK: Task = {
+  id: 'a',
+  type: 'QUARTZ',
+  rawType: 'QUARTZ',
+  uniqueName: 'n',
+  description: null,
+  parentName: null,
+  launcher: null,
+  target: null,
+  created: 1_000,
+  modified: null,
+  launched: null,
+  completed: null,
+  completionStatus: null,
+  rawCompletionStatus: null,
+  messages: [],
+  returns: [],
+  attributes: {},
+  progress: null,
+  percentComplete: 0,
+  taskDefinitionSummary: null,
+};
+const RUNNING: Task = { ...TASK, launched: 2_000, percentComplete: 25 };
+const DATED: Task = { ...RUNNING, completed: 6_000 };
+const DONE: Task = { ...DATED, completionStatus: 'SUCCESS', percentComplete: 0 };
+
+test('a task is COMPLETED only when both the date and the status are there', () => {
+  assert.deepEqual(
+    [TASK, RUNNING, DATED, { ...RUNNING, completionStatus: 'ERROR' as const }, DONE].map(stateOf),
+    ['PENDING', 'RUNNING', 'RUNNING', 'RUNNING', 'COMPLETED'],
+  );
+});
+
+test('a finished task is at 100 %, whatever upstream left there', () => {
+  assert.deepEqual([RUNNING, DATED, DONE].map(effectivePercentCompleteOf), [25, 25, 100]);
+});
+
+test('time runs from launch to the end, and never backwards', () => {
+  assert.deepEqual(
+    [
+      elapsedSecondsOf(TASK, 9_000),
+      elapsedSecondsOf(RUNNING, 9_000),
+      elapsedSecondsOf(DONE, 9_000),
+      elapsedSecondsOf(RUNNING, 0),
+    ],
+    [null, 7, 4, 0],
+  );
+});
+
+test('an end is estimated only where the percentage says something', () => {
+  assert.equal(estimatedCompletionOf(RUNNING, 4_000), 10_000);
+  for (const task of [
+    TASK,
+    DONE,
+    { ...RUNNING, percentComplete: 0 },
+    { ...RUNNING, percentComplete: 100 },
+  ])
+    assert.equal(estimatedCompletionOf(task, 4_000), null);
+});
+
+test('a change is a difference that a caller can see', () => {
+  assert.equal(changeOf(null, RUNNING), 'ADDED');
+  assert.equal(changeOf(RUNNING, structuredClone(RUNNING)), null);
+  assert.equal(changeOf(RUNNING, { ...RUNNING, attributes: { total: '1' } }), 'UPDATED');
+  assert.equal(changeOf(DATED, DONE), 'COMPLETED');
+  assert.equal(changeOf(null, DONE), 'COMPLETED');
+  assert.equal(changeOf(DONE, { ...DONE, modified: 7_000 }), 'UPDATED');
+});
+
+test('changes that nobody read yet are joined without losing what is news', () => {
+  const kinds = (
+    ...pair: [Parameters<typeof joinChanges>[0]['kind'], Parameters<typeof joinChanges>[0]['kind']]
+  ) => joinChanges({ kind: pair[0], task: TASK }, { kind: pair[1], task: RUNNING });
+  assert.deepEqual(kinds('ADDED', 'UPDATED'), { kind: 'ADDED', task: RUNNING });
+  assert.deepEqual(kinds('ADDED', 'COMPLETED'), { kind: 'COMPLETED', task: RUNNING });
+  assert.deepEqual(kinds('UPDATED', 'UPDATED'), { kind: 'UPDATED', task: RUNNING });
+  assert.deepEqual(kinds('SNAPSHOT', 'UPDATED'), { kind: 'SNAPSHOT', task: RUNNING });
+});
+
+test('a cursor is read as it was written, for any id', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: 'binary', minLength: 1 }),
+      fc.nat(),
+      fc.integer(),
+      fc.constantFrom('CREATED_ASC' as const, 'CREATED_DESC' as const),
+      (id, offset, created, order) => {
+        const task = { ...TASK, id, created };
+        const cursor = readCursor(toCursor(order, offset, task), order);
+        assert.deepEqual(cursor, { order, offset, created, id });
+        assert.ok(isBehind(cursor, task));
+      },
+    ),
+  );
+});
+
+test('what is no cursor is refused, and so is one of the other order', () => {
+  for (const text of [
+    '',
+    'x',
+    '!!!',
+    Buffer.from('ASC:1').toString('base64url'),
+    Buffer.from('ASC:99999999999:1:a').toString('base64url'),
+  ])
+    assert.throws(() => readCursor(text, 'CREATED_ASC'), { code: 'BAD_USER_INPUT' });
+  assert.throws(() => readCursor(toCursor('CREATED_ASC', 0, TASK), 'CREATED_DESC'), {
+    code: 'BAD_USER_INPUT',
+  });
+});
