@@ -7,6 +7,7 @@ import {
   GraphQLNonNull,
   GraphQLString,
   lexicographicSortSchema,
+  specifiedDirectives,
 } from 'graphql';
 import { builder } from './builder.ts';
 import './task-status.ts';
@@ -20,6 +21,7 @@ const text = { type: new GraphQLNonNull(GraphQLString) };
 
 // Defined here so that tools which know nothing of federation can read the SDL too.
 const directives = [
+  ...specifiedDirectives,
   new GraphQLDirective({
     name: 'key',
     description: 'The fields by which other subgraphs reference the entity.',

@@ -3,6 +3,22 @@ import type { Plugin } from 'graphql-yoga';
 import type { Context } from '../graphql/builder.ts';
 import type { MaskError } from './mask.ts';
 
+/** Refuses forms: any page can make a browser send one here, without asking and with no preflight. */
+export function useNoForms(): Plugin {
+  return {
+    onRequestParse({ request }) {
+      if (!request.headers.get('content-type')?.startsWith('application/x-www-form-urlencoded'))
+        return;
+      throw new GraphQLError('An operation is sent as application/json.', {
+        extensions: {
+          code: 'BAD_USER_INPUT',
+          http: { status: 415, headers: { accept: 'application/json' } },
+        },
+      });
+    },
+  };
+}
+
 /** Refuses introspection, over whichever transport it is asked. */
 export function useNoIntrospection(): Plugin {
   return {

@@ -6,7 +6,7 @@ import { schema } from '../graphql/schema.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { MaskError } from './mask.ts';
-import { useMaskedRefusals, useNoIntrospection, useOmittedRows } from './plugins.ts';
+import { useMaskedRefusals, useNoForms, useNoIntrospection, useOmittedRows } from './plugins.ts';
 
 /** What a transport that is not HTTP says of its request. */
 export interface TransportContext {
@@ -40,7 +40,6 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     landingPage: false,
     graphiql: graphiql ? { title: 'Task status', defaultQuery: DEFAULT_QUERY } : false,
     renderGraphiQL: options => renderGraphiQL(options),
-    // A form is what any page can make a browser send, without asking.
     multipart: false,
     cors:
       corsOrigins.length > 0
@@ -48,6 +47,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
         : false,
     context: createContext,
     plugins: [
+      useNoForms(),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),

@@ -22,7 +22,10 @@ export const FAULT_KINDS = [
 export const ROUTES = ['token', 'list', 'pending', 'task', 'patch'] as const;
 export type Route = (typeof ROUTES)[number];
 
-/** When a fault strikes: on which route, in which share (0–1) of the requests, how many times. */
+/**
+ * When a fault strikes: on which route (every one but the token endpoint, if none is named), in
+ * which share (0–1) of the requests, how many times.
+ */
 export interface FaultOrder {
   fault: Fault;
   route?: Route;
@@ -51,7 +54,7 @@ export class Faults {
   draw(route: Route): Fault[] {
     const struck = this.#orders.filter(
       order =>
-        (order.route === undefined || order.route === route) &&
+        (order.route === undefined ? route !== 'token' : order.route === route) &&
         (order.rate >= 1 || this.#random.chance(order.rate)),
     );
     for (const order of struck) order.times--;

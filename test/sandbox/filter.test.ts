@@ -4,7 +4,13 @@ import { matches, parseFilter } from '../../src/sandbox/filter.ts';
 import { VERSIONS } from '../../src/sandbox/versions.ts';
 
 const rulesOf = (name: string) => VERSIONS.find(({ version }) => version === name)!;
-const TASK: Record<string, string | null> = { id: 'a1', sourceId: 's1', type: 'CLOUD_GROUP_AGGREGATION', launcher: 'ada "the" \\admin', completionStatus: 'ERROR' };
+const TASK: Record<string, string | null> = {
+  id: 'a1',
+  sourceId: 's1',
+  type: 'CLOUD_GROUP_AGGREGATION',
+  launcher: 'ada "the" \\admin',
+  completionStatus: 'ERROR',
+};
 
 function holds(filter: string, task = TASK): boolean {
   return matches(parseFilter(filter, rulesOf('v1')), field => task[field] ?? null);
@@ -26,7 +32,11 @@ test('filters are read as the documentation of the collection parameters has the
     'type in ("CLOUD_GROUP_AGGREGATION")',
   ])
     assert.ok(holds(filter), filter);
-  for (const filter of ['id eq "x" and id eq "a1" or sourceId eq "s2"', 'completionStatus isnull', 'not (id eq "a1" or id eq "x")'])
+  for (const filter of [
+    'id eq "x" and id eq "a1" or sourceId eq "s2"',
+    'completionStatus isnull',
+    'not (id eq "a1" or id eq "x")',
+  ])
     assert.ok(!holds(filter), filter);
 });
 
@@ -36,13 +46,33 @@ test('not binds tighter than and, and tighter than or', () => {
 });
 
 test('what is no filter is refused with 400', () => {
-  for (const filter of ['id', 'id eq', 'id eq a1', 'id EQ "a1"', 'id eq "a1', 'id eq "a1" and', '(id eq "a1"', 'id eq "a1")', 'id in ()', 'id in "a"', 'id eq "a\\n"', 'id eq "a" id eq "b"', 'pr id', ';', '('.repeat(9_999)])
+  for (const filter of [
+    'id',
+    'id eq',
+    'id eq a1',
+    'id EQ "a1"',
+    'id eq "a1',
+    'id eq "a1" and',
+    '(id eq "a1"',
+    'id eq "a1")',
+    'id in ()',
+    'id in "a"',
+    'id eq "a\\n"',
+    'id eq "a" id eq "b"',
+    'pr id',
+    ';',
+    '('.repeat(9_999),
+  ])
     assert.throws(() => holds(filter), { status: 400 }, filter);
 });
 
 test('each version refuses what it does not offer', () => {
   const refused = (version: string, filter: string) =>
-    assert.throws(() => parseFilter(filter, rulesOf(version)), { status: 400, detailCode: '400.1.3 Illegal value' }, `${version}: ${filter}`);
+    assert.throws(
+      () => parseFilter(filter, rulesOf(version)),
+      { status: 400, detailCode: '400.1.3 Illegal value' },
+      `${version}: ${filter}`,
+    );
   for (const version of ['beta', 'v2024']) refused(version, 'completionStatus isnull');
   for (const version of ['beta', 'v2024', 'v2025']) refused(version, 'launcher eq "System"');
   refused('v2025', 'type eq "IDENTITY_REFRESH"');

@@ -8,31 +8,60 @@ async function connect(t: TestContext, options: SandboxOptions = {}) {
   const clock = new HandClock();
   const sandbox = await startSandbox(t, { clock, ...options });
   const authorization = `Bearer ${await fetchToken(sandbox)}`;
-  const get = (path: string, init: RequestInit = {}) => fetch(`${sandbox.url}${path}`, { ...init, headers: { authorization, ...init.headers } });
+  const get = (path: string, init: RequestInit = {}) =>
+    fetch(`${sandbox.url}${path}`, { ...init, headers: { authorization, ...init.headers } });
   const read = async (path: string): Promise<any> => (await get(path)).json();
   return { clock, sandbox, tenant: sandbox.tenant, get, read };
 }
 
 test('a task is created, launched, makes progress, and is dated as ended before it has a status', async t => {
   const { clock, tenant, read } = await connect(t);
-  const id = tenant.addTask({ queueMs: 1_000, runMs: 10_000, statusLagMs: 500, steps: 10, reportsPercent: true, keepsZeroPercent: true, status: 'WARNING' });
+  const id = tenant.addTask({
+    queueMs: 1_000,
+    runMs: 10_000,
+    statusLagMs: 500,
+    steps: 10,
+    reportsPercent: true,
+    keepsZeroPercent: true,
+    status: 'WARNING',
+  });
   const states = [];
   for (const stepMs of [0, 1_000, 5_000, 5_000, 500]) {
     clock.advance(stepMs);
     states.push(await read(`/v2025/task-status/${id}`));
   }
-  assert.deepEqual(states.map(task => task.launched !== null), [false, true, true, true, true]);
-  assert.deepEqual(states.map(task => task.percentComplete), [0, 0, 50, 0, 0]);
-  assert.deepEqual(states.map(task => task.completed !== null), [false, false, false, true, true]);
-  assert.deepEqual(states.map(task => task.completionStatus), [null, null, null, null, 'WARNING']);
+  assert.deepEqual(
+    states.map(task => task.launched !== null),
+    [false, true, true, true, true],
+  );
+  assert.deepEqual(
+    states.map(task => task.percentComplete),
+    [0, 0, 50, 0, 0],
+  );
+  assert.deepEqual(
+    states.map(task => task.completed !== null),
+    [false, false, false, true, true],
+  );
+  assert.deepEqual(
+    states.map(task => task.completionStatus),
+    [null, null, null, null, 'WARNING'],
+  );
   assert.equal(states[0].progress, null);
-  assert.ok(Object.keys(states[4].attributes).length > Object.keys(states[1].attributes).length, 'counters were gathered');
+  assert.ok(
+    Object.keys(states[4].attributes).length > Object.keys(states[1].attributes).length,
+    'counters were gathered',
+  );
   assert.equal(states[4].messages[0].type, 'WARN');
 });
 
 test('the same seed is the same tenant, another seed another', async t => {
   const tell = async (seed: number) => {
-    const { clock, read } = await connect(t, { seed, tasks: 30, newTaskEveryMs: 1_000, oddities: true });
+    const { clock, read } = await connect(t, {
+      seed,
+      tasks: 30,
+      newTaskEveryMs: 1_000,
+      oddities: true,
+    });
     clock.advance(30_000);
     return read('/v2026/task-status');
   };
@@ -44,9 +73,20 @@ test('the same seed is the same tenant, another seed another', async t => {
 
 test('a tenant has every completion status, odd dates, and now and then a word nobody knows', async t => {
   const { read } = await connect(t, { tasks: 1_000, oddities: true });
-  const rows = (await Promise.all([0, 250, 500, 750].map(offset => read(`/task-status/v1?offset=${offset}`)))).flat();
+  const rows = (
+    await Promise.all([0, 250, 500, 750].map(offset => read(`/task-status/v1?offset=${offset}`)))
+  ).flat();
   const statuses = new Set(rows.map(row => row.completionStatus));
-  for (const status of ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR', 'PARTIAL_SUCCESS', null]) assert.ok(statuses.has(status), String(status));
+  for (const status of [
+    'SUCCESS',
+    'WARNING',
+    'ERROR',
+    'TERMINATED',
+    'TEMPERROR',
+    'PARTIAL_SUCCESS',
+    null,
+  ])
+    assert.ok(statuses.has(status), String(status));
   assert.ok(rows.some(row => typeof row.created === 'number'));
   assert.ok(rows.some(row => /\+0000$/.test(row.created)));
   assert.ok(rows.some(row => row.completionStatus === 'SUCCESS' && row.percentComplete === 0));
@@ -58,21 +98,42 @@ test('lists hold what their version says, and count only when asked', async t =>
   tenant.addTasks(2, { queueMs: 0, runMs: 0, statusLagMs: 0 });
   tenant.addTasks(3, { runMs: 60_000 });
   const counts = Object.fromEntries(
-    await Promise.all(['/beta/task-status', '/v2024/task-status', '/v2025/task-status', '/v2026/task-status', '/task-status/v1'].map(async path => [path, (await read(path)).length])),
+    await Promise.all(
+      [
+        '/beta/task-status',
+        '/v2024/task-status',
+        '/v2025/task-status',
+        '/v2026/task-status',
+        '/task-status/v1',
+      ].map(async path => [path, (await read(path)).length]),
+    ),
   );
-  assert.deepEqual(counts, { '/beta/task-status': 2, '/v2024/task-status': 2, '/v2025/task-status': 5, '/v2026/task-status': 5, '/task-status/v1': 5 });
+  assert.deepEqual(counts, {
+    '/beta/task-status': 2,
+    '/v2024/task-status': 2,
+    '/v2025/task-status': 5,
+    '/v2026/task-status': 5,
+    '/task-status/v1': 5,
+  });
   assert.equal((await get('/task-status/v1?limit=1')).headers.get('x-total-count'), null);
   assert.equal((await get('/task-status/v1?limit=1&count=true')).headers.get('x-total-count'), '5');
-  assert.equal((await get('/v2025/task-status/pending-tasks?limit=1&count=true')).headers.get('x-total-count'), '3');
+  assert.equal(
+    (await get('/v2025/task-status/pending-tasks?limit=1&count=true')).headers.get('x-total-count'),
+    '3',
+  );
   assert.equal((await get('/v2026/task-status/pending-tasks')).status, 404);
 });
 
 test('the limit is counted for each client and version, and says when to come back', async t => {
   const { clock, get, sandbox } = await connect(t);
-  const statuses = async (path: string, count: number) => (await Promise.all(Array.from({ length: count }, () => get(path)))).map(({ status }) => status);
+  const statuses = async (path: string, count: number) =>
+    (await Promise.all(Array.from({ length: count }, () => get(path)))).map(({ status }) => status);
   assert.ok((await statuses('/v2025/task-status?limit=0', 100)).every(status => status === 200));
   const refused = await get('/v2025/task-status?limit=0');
-  assert.deepEqual([refused.status, refused.headers.get('retry-after'), await refused.json()], [429, '10', { message: ' Rate Limit Exceeded ' }]);
+  assert.deepEqual(
+    [refused.status, refused.headers.get('retry-after'), await refused.json()],
+    [429, '10', { message: ' Rate Limit Exceeded ' }],
+  );
   assert.equal((await get('/v2026/task-status?limit=0')).status, 200);
   clock.advance(10_000);
   assert.equal((await get('/v2025/task-status?limit=0')).status, 200);
@@ -92,21 +153,35 @@ test('tokens are given in each way they are asked for, expire, and are refused a
     fetch(`${url}?${new URLSearchParams(fields)}`, { method: 'POST' }),
   ]);
   const tokens = (await Promise.all(answers.map(answer => answer.json()))) as any[];
-  assert.deepEqual(tokens.map(({ token_type, expires_in }) => [token_type, expires_in]), Array(3).fill(['bearer', 749]));
+  assert.deepEqual(
+    tokens.map(({ token_type, expires_in }) => [token_type, expires_in]),
+    Array(3).fill(['bearer', 749]),
+  );
 
   const authorization = `Bearer ${tokens[0].access_token}`;
   const read = async (header: string | null) => {
-    const answer = await fetch(`${sandbox.url}/v2025/task-status`, { headers: header ? { authorization: header } : {} });
+    const answer = await fetch(`${sandbox.url}/v2025/task-status`, {
+      headers: header ? { authorization: header } : {},
+    });
     return [answer.status, await answer.json()];
   };
   assert.equal((await read(authorization))[0], 200);
   assert.equal((await read(null))[0], 401);
   assert.equal((await read('Bearer x.y.z'))[0], 401);
   clock.advance(750_000);
-  assert.deepEqual(await read(authorization), [401, { error: 'JWT validation failed: JWT is expired' }]);
+  assert.deepEqual(await read(authorization), [
+    401,
+    { error: 'JWT validation failed: JWT is expired' },
+  ]);
 
-  const bad = await fetch(url, { method: 'POST', body: new URLSearchParams({ ...fields, client_secret: 'x' }) });
-  assert.deepEqual([bad.status, await bad.json()], [401, { error: 'invalid_client', error_description: 'Bad client credentials' }]);
+  const bad = await fetch(url, {
+    method: 'POST',
+    body: new URLSearchParams({ ...fields, client_secret: 'x' }),
+  });
+  assert.deepEqual(
+    [bad.status, await bad.json()],
+    [401, { error: 'invalid_client', error_description: 'Bad client credentials' }],
+  );
 });
 
 test('only users with the level may patch', async t => {
@@ -115,7 +190,10 @@ test('only users with the level may patch', async t => {
   const patch = async (client: Parameters<typeof fetchToken>[1]) =>
     fetch(`${sandbox.url}/v2025/task-status/${id}`, {
       method: 'PATCH',
-      headers: { authorization: `Bearer ${await fetchToken(sandbox, client)}`, 'content-type': 'application/json-patch+json' },
+      headers: {
+        authorization: `Bearer ${await fetchToken(sandbox, client)}`,
+        'content-type': 'application/json-patch+json',
+      },
       body: '[{"op":"replace","path":"/completionStatus","value":"Success"}]',
     });
   assert.equal((await patch(sandbox.client)).status, 200);
@@ -144,7 +222,12 @@ test('faults that were ordered happen, as often as ordered', async t => {
   sandbox.faults.order({ fault: { kind: 'reorder-rows' }, times: 1 });
   assert.deepEqual(await idsOf(), [...ids].sort().reverse());
   sandbox.faults.order({ fault: { kind: 'malformed-row' }, times: 1 });
-  assert.equal((await read(list)).filter(({ uniqueName }: { uniqueName: unknown }) => typeof uniqueName !== 'string').length, 1);
+  assert.equal(
+    (await read(list)).filter(
+      ({ uniqueName }: { uniqueName: unknown }) => typeof uniqueName !== 'string',
+    ).length,
+    1,
+  );
   assert.deepEqual(await idsOf(), [...ids].sort());
 });
 

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ConfigError, readConfig } from '../src/config.ts';
+
+function faultsOf(env: Record<string, string>): readonly string[] {
+  try {
+    readConfig(env);
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.faults;
+  }
+}
+
+test('nothing set is the gateway over the sandbox, for this machine only', () => {
+  const config = readConfig({});
+  assert.deepEqual(
+    [config.baseUrl, config.authMode, config.host, config.port, config.apiVersion],
+    [null, 'service', '127.0.0.1', 4_000, 'v1'],
+  );
+});
+
+test('a tenant is talked to with the tokens of the callers, unless told otherwise', () => {
+  const config = readConfig({ SAIL_BASE_URL: 'https://acme.api.identitynow.com' });
+  assert.deepEqual(
+    [config.authMode, config.baseUrl?.origin],
+    ['passthrough', 'https://acme.api.identitynow.com'],
+  );
+});
+
+test('a blank variable is an absent one', () => {
+  assert.deepEqual(readConfig({ PORT: '', SAIL_BASE_URL: ' ' }), readConfig({}));
+});
+
+test('every fault is told at once, one line each, naming the variable', () => {
+  const faults = faultsOf({
+    PORT: '70000',
+    UPSTREAM_API_VERSION: 'v9',
+    SAIL_BASE_URL: 'ftp://x',
+    UPSTREAM_RATE_LIMIT: '0',
+    GRAPHIQL: 'yes',
+    LOG_LEVEL: 'loud',
+  });
+  assert.deepEqual(faults.map(fault => fault.split(':', 1)[0]).sort(), [
+    'GRAPHIQL',
+    'LOG_LEVEL',
+    'PORT',
+    'SAIL_BASE_URL',
+    'UPSTREAM_API_VERSION',
+    'UPSTREAM_RATE_LIMIT',
+  ]);
+  assert.ok(faults.every(fault => !fault.includes('\n')));
+});
+
+test('what belongs together is asked for together', () => {
+  assert.match(
+    faultsOf({ AUTH_MODE: 'service', SAIL_BASE_URL: 'https://x.example' })[0] ?? '',
+    /^SAIL_CLIENT_ID/,
+  );
+  assert.match(faultsOf({ JWKS_URL: 'https://x.example/keys' })[0] ?? '', /^JWT_ISSUER/);
+});
+
+test('own credentials are lent to strangers only when they show a JWT', () => {
+  assert.match(faultsOf({ HOST: '0.0.0.0' })[0] ?? '', /^HOST: must be a loopback address/);
+  assert.deepEqual(
+    faultsOf({
+      HOST: '0.0.0.0',
+      JWKS_URL: 'https://x.example/keys',
+      JWT_ISSUER: 'i',
+      JWT_AUDIENCE: 'a',
+    }),
+    [],
+  );
+  assert.deepEqual(faultsOf({ HOST: '0.0.0.0', SAIL_BASE_URL: 'https://x.example' }), []);
+});
+
+test('tokens go over the network encrypted or not at all', () => {
+  assert.match(
+    faultsOf({ SAIL_BASE_URL: 'http://x.example' })[0] ?? '',
+    /^SAIL_BASE_URL: must be https/,
+  );
+  assert.deepEqual(faultsOf({ SAIL_BASE_URL: 'http://127.0.0.1:4001' }), []);
+});
+
+test('GraphiQL and introspection are for this machine, unless told otherwise', () => {
+  const open = { HOST: '0.0.0.0', SAIL_BASE_URL: 'https://x.example' };
+  assert.deepEqual(
+    [readConfig({}).graphiql, readConfig(open).graphiql, readConfig(open).introspection],
+    [true, false, false],
+  );
+  assert.equal(readConfig({ ...open, GRAPHIQL: 'true' }).graphiql, true);
+});

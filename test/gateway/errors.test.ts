@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startGateway } from '../support/start.ts';
+
+const LIST = '{ taskStatuses(first: 5) { nodes { id } } }';
+
+test('each way that upstream fails has its code, and says what upstream said', async t => {
+  const { sandbox, query } = await startGateway(t, { env: { UPSTREAM_TIMEOUT_MS: '150' } });
+  const fail = async (fault: Parameters<typeof sandbox.faults.order>[0]['fault']) => {
+    sandbox.faults.order({ fault });
+    const { data, errors } = await query(LIST);
+    sandbox.faults.clear();
+    assert.equal(data, null);
+    return errors?.[0]?.extensions;
+  };
+  const down = await fail({ kind: 'status', status: 503 });
+  assert.equal(down?.code, 'UPSTREAM_UNAVAILABLE');
+  assert.deepEqual([down?.upstream.status, down?.upstream.detailCode], [503, '503 Fault']);
+  assert.match(down?.upstream.trackingId, /^[0-9a-f]{32}$/);
+  assert.equal((await fail({ kind: 'status', status: 403 }))?.code, 'FORBIDDEN');
+  assert.equal((await fail({ kind: 'drop' }))?.code, 'UPSTREAM_UNAVAILABLE');
+  assert.equal((await fail({ kind: 'truncate' }))?.code, 'UPSTREAM_INVALID_RESPONSE');
+  assert.equal((await fail({ kind: 'malformed' }))?.code, 'UPSTREAM_INVALID_RESPONSE');
+  assert.equal((await fail({ kind: 'latency', ms: 2_000 }))?.code, 'UPSTREAM_TIMEOUT');
+});
+
+test('a fault of the document, of a variable or of an argument is BAD_USER_INPUT', async t => {
+  const { query, url } = await startGateway(t);
+  const codes = async (...operation: Parameters<typeof query>) =>
+    (await query(...operation)).errors?.map(({ extensions }) => extensions.code);
+  assert.deepEqual(await codes('{ taskStatus'), ['BAD_USER_INPUT']);
+  assert.deepEqual(await codes('{ nothing }'), ['BAD_USER_INPUT']);
+  assert.deepEqual(await codes('query ($id: ID!) { taskStatus(id: $id) { id } }'), [
+    'BAD_USER_INPUT',
+  ]);
+  assert.deepEqual(
+    await codes('{ taskStatuses(filter: { id: { eq: "a", in: ["b"] } }) { totalCount } }'),
+    ['BAD_USER_INPUT'],
+  );
+  assert.deepEqual(
+    await codes('query ($f: TaskStatusFilter) { taskStatuses(filter: $f) { totalCount } }', {
+      f: { id: {} },
+    }),
+    ['BAD_USER_INPUT'],
+  );
+  assert.deepEqual(await codes('{ taskStatuses(after: "nonsense") { nodes { id } } }'), [
+    'BAD_USER_INPUT',
+  ]);
+  assert.deepEqual(
+    await codes('{ taskStatuses(filter: { completionStatus: { eq: UNKNOWN } }) { totalCount } }'),
+    ['BAD_USER_INPUT'],
+  );
+  const form = await fetch(url, {
+    method: 'POST',
+    body: new URLSearchParams({ query: '{ __typename }' }),
+  });
+  assert.equal(form.status, 415);
+});
+
+test('no stack, token, URL or header reaches a caller', async t => {
+  const { sandbox, query } = await startGateway(t);
+  for (const fault of [
+    { kind: 'drop' },
+    { kind: 'malformed' },
+    { kind: 'status', status: 500 },
+  ] as const) {
+    sandbox.faults.order({ fault, times: 1 });
+    const text = JSON.stringify(await query(LIST));
+    for (const secret of [
+      sandbox.client.secret,
+      sandbox.client.id,
+      'Bearer',
+      '127.0.0.1',
+      '.ts:',
+      'node_modules',
+    ])
+      assert.ok(!text.includes(secret), secret);
+  }
+});

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { API_VERSIONS } from '../../src/upstream/versions.ts';
+import { HandClock } from '../support/hand-clock.ts';
+import { postGraphQL, startGateway } from '../support/start.ts';
+import { until } from '../support/until.ts';
+import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
+
+const PROGRESS =
+  'subscription ($id: ID!) { taskProgress(id: $id) { id state percentComplete effectivePercentComplete completionStatus } }';
+const CHANGES =
+  'subscription ($filter: TaskStatusFilter, $snapshot: Boolean) { taskStatusChanged(filter: $filter, snapshot: $snapshot) { kind taskStatus { id state completionStatus } } }';
+const LASTING = { queueMs: 0, runMs: 3_600_000 };
+
+for (const transport of TRANSPORTS) {
+  test(`${transport}: one subscriber gets every state up to COMPLETED, then the stream completes`, async t => {
+    const { tenant, url } = await startGateway(t);
+    const id = tenant.addTask({
+      queueMs: 200,
+      runMs: 1_000,
+      statusLagMs: 200,
+      steps: 4,
+      reportsPercent: true,
+      keepsZeroPercent: true,
+      status: 'WARNING',
+    });
+
+    const events = (await collect(subscribe(t, transport, url, PROGRESS, { id }))).map(
+      ({ data }) => data.taskProgress,
+    );
+
+    assert.deepEqual(
+      events.map(({ state, percentComplete }) => `${state} ${percentComplete}`),
+      [
+        'PENDING 0',
+        'RUNNING 0',
+        'RUNNING 25',
+        'RUNNING 50',
+        'RUNNING 75',
+        'RUNNING 0',
+        'COMPLETED 0',
+      ],
+    );
+    assert.deepEqual(events.at(-1), {
+      id,
+      state: 'COMPLETED',
+      percentComplete: 0,
+      effectivePercentComplete: 100,
+      completionStatus: 'WARNING',
+    });
+  });
+
+  test(`${transport}: a task that has ended is one event`, async t => {
+    const { tenant, url } = await startGateway(t);
+    const id = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0 });
+    const events = await collect(subscribe(t, transport, url, PROGRESS, { id }));
+    assert.deepEqual(
+      events.map(({ data }) => data.taskProgress.state),
+      ['COMPLETED'],
+    );
+  });
+
+  test(`${transport}: an unknown task is NOT_FOUND, and so is one that upstream no longer has`, async t => {
+    const { tenant, url } = await startGateway(t);
+    const [unknown] = await collect(subscribe(t, transport, url, PROGRESS, { id: 'unknown' }));
+    assert.equal(unknown.errors[0].extensions.code, 'NOT_FOUND');
+
+    const id = tenant.addTask(LASTING);
+    const events = subscribe(t, transport, url, PROGRESS, { id });
+    assert.equal((await events.next()).value.data.taskProgress.state, 'RUNNING');
+    tenant.remove(id);
+    assert.equal((await events.next()).value.errors[0].extensions.code, 'NOT_FOUND');
+    assert.equal((await events.next()).done, true);
+  });
+
+  test(`${transport}: a snapshot, then what is added, changes and completes`, async t => {
+    const { tenant, url } = await startGateway(t);
+    const there = tenant.addTask(LASTING);
+    const events = subscribe(t, transport, url, CHANGES, { snapshot: true });
+    const next = async () => {
+      const { kind, taskStatus } = (await events.next()).value.data.taskStatusChanged;
+      return [kind, taskStatus.id];
+    };
+    assert.deepEqual(await next(), ['SNAPSHOT', there]);
+    const added = tenant.addTask(LASTING);
+    assert.deepEqual(await next(), ['ADDED', added]);
+    tenant.correct(there, { completedAt: Date.now() });
+    assert.deepEqual(await next(), ['UPDATED', there]);
+    tenant.finish(added, 'ERROR');
+    assert.deepEqual(await next(), ['COMPLETED', added]);
+    await events.return?.();
+  });
+}
+
+test('two who follow one task cost one watch; the last to leave ends it', async t => {
+  const clock = new HandClock();
+  const { tenant, url, requests } = await startGateway(t, { clock });
+  const id = tenant.addTask(LASTING);
+  const one = subscribe(t, 'sse', url, PROGRESS, { id });
+  const other = subscribe(t, 'ws', url, PROGRESS, { id });
+  await Promise.all([one.next(), other.next()]);
+  assert.equal(requests().length, 1, 'one read served both');
+  assert.equal(clock.waiting, 1, 'one look is planned');
+
+  await one.return?.();
+  tenant.correct(id, { completionStatus: 'ERROR' });
+  const last = other.next();
+  clock.advance(20);
+  assert.equal((await last).value.data.taskProgress.completionStatus, 'ERROR');
+  assert.equal(requests().length, 2, 'one look');
+
+  await other.return?.();
+  await until(() => {
+    clock.advance(20);
+    return clock.waiting === 0;
+  });
+  const quiet = requests().length;
+  clock.advance(60_000);
+  assert.equal((await postGraphQL(url, '{ taskStatuses { totalCount } }')).errors, undefined);
+  assert.equal(requests().length, quiet + 1, 'nothing but what was asked for');
+});
+
+test('a filter is told of a task that begins to match by ending, and of one that ceases to', async t => {
+  const { tenant, url } = await startGateway(t);
+  const id = tenant.addTask(LASTING);
+  const failed = subscribe(t, 'ws', url, CHANGES, {
+    filter: { completionStatus: { eq: 'ERROR' } },
+  });
+  const running = subscribe(t, 'ws', url, CHANGES, {
+    filter: { completionStatus: { isNull: true } },
+    snapshot: true,
+  });
+  const told = async (events: AsyncIterator<any>) => {
+    const { kind, taskStatus } = (await events.next()).value.data.taskStatusChanged;
+    return [kind, taskStatus.id, taskStatus.completionStatus];
+  };
+  const first = told(failed);
+  assert.deepEqual(await told(running), ['SNAPSHOT', id, null]);
+  const marker = tenant.addTask(LASTING);
+  assert.deepEqual(await told(running), ['ADDED', marker, null]);
+  tenant.finish(id, 'ERROR');
+  assert.deepEqual(await told(running), ['COMPLETED', id, 'ERROR']);
+  assert.deepEqual(await first, ['COMPLETED', id, 'ERROR']);
+});
+
+test('a task that starts and ends between two looks is told of', async t => {
+  const { tenant, url } = await startGateway(t, { env: { PROGRESS_INTERVAL_MS: '300' } });
+  const events = subscribe(t, 'ws', url, CHANGES, { snapshot: true });
+  const there = tenant.addTask(LASTING);
+  const first = (await events.next()).value.data.taskStatusChanged;
+  assert.equal(first.taskStatus.id, there);
+  const brief = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0, status: 'SUCCESS' });
+  const { kind, taskStatus } = (await events.next()).value.data.taskStatusChanged;
+  assert.deepEqual(
+    [kind, taskStatus],
+    ['COMPLETED', { id: brief, state: 'COMPLETED', completionStatus: 'SUCCESS' }],
+  );
+});
+
+test('failures of upstream that pass end no stream', async t => {
+  const { sandbox, tenant, url, requests } = await startGateway(t);
+  const id = tenant.addTask(LASTING);
+  const events = subscribe(t, 'sse', url, PROGRESS, { id });
+  await events.next();
+  sandbox.faults.order({ fault: { kind: 'status', status: 503 }, times: 2 });
+  sandbox.faults.order({ fault: { kind: 'drop' }, times: 4 });
+  sandbox.faults.order({ fault: { kind: 'omit-row' }, times: 8 });
+  const before = requests().length;
+  await until(() => requests().length >= before + 16);
+  tenant.finish(id);
+  assert.equal((await events.next()).value.data.taskProgress.state, 'COMPLETED');
+});
+
+for (const version of API_VERSIONS)
+  test(`${version}: progress is told to the end`, async t => {
+    const { tenant, url, requests } = await startGateway(t, {
+      env: { UPSTREAM_API_VERSION: version },
+    });
+    const running = tenant.addTasks(5, LASTING);
+    const [id = ''] = running;
+    const progress = subscribe(t, 'ws', url, PROGRESS, { id });
+    const changes = subscribe(t, 'ws', url, CHANGES, { filter: { id: { in: running } } });
+    assert.equal((await progress.next()).value.data.taskProgress.state, 'RUNNING');
+    const told = collectTasks(changes, running.length);
+    // The watch of all five looks at them already: what happens from here on is news to it.
+    const before = requests().length;
+    await until(() => requests().length > before + 10);
+    for (const ending of running) tenant.finish(ending);
+    assert.equal((await progress.next()).value.data.taskProgress.state, 'COMPLETED');
+    assert.equal((await progress.next()).done, true);
+    assert.deepEqual(await told, running.map(task => `COMPLETED ${task}`).sort());
+  });
+
+async function collectTasks(changes: AsyncIterator<any>, count: number): Promise<string[]> {
+  const told: string[] = [];
+  while (told.length < count) {
+    const { kind, taskStatus } = (await changes.next()).value.data.taskStatusChanged;
+    told.push(`${kind} ${taskStatus.id}`);
+  }
+  return told.sort();
+}

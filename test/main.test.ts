@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { postGraphQL } from './support/start.ts';
+
+const MAIN = new URL('../src/main.ts', import.meta.url).pathname;
+
+function run(t: TestContext, args: string[], env: Record<string, string> = {}) {
+  const { PATH = '', HOME = '' } = process.env;
+  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
+    env: { PATH, HOME, ...env },
+  });
+  t.after(() => child.kill('SIGKILL'));
+  return {
+    child,
+    ended: once(child, 'close') as Promise<[number]>,
+    stdout: text(child, 'stdout'),
+    stderr: text(child, 'stderr'),
+  };
+}
+
+async function text(child: ChildProcess, stream: 'stdout' | 'stderr'): Promise<string> {
+  let all = '';
+  for await (const chunk of child[stream] ?? []) all += chunk;
+  return all;
+}
+
+/** The first line that a program says. */
+async function firstLine(child: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: child.stdout! })) return line;
+  return '';
+}
+
+test('schema prints the SDL', async t => {
+  const { stdout, ended } = run(t, ['schema']);
+  assert.equal(await stdout, readFileSync(new URL('../schema.graphql', import.meta.url), 'utf8'));
+  assert.equal((await ended)[0], 0);
+});
+
+test('without a word it serves GraphQL over the embedded sandbox, and stops when it is told', async t => {
+  const { child, ended } = run(t, [], { PORT: '0', SANDBOX_PORT: '0' });
+  const line = await firstLine(child);
+  const [, url = ''] =
+    /^GraphQL at (\S+), over the sandbox tenant at http/.exec(line) ?? assert.fail(line);
+  const { data } = await postGraphQL(url, '{ taskStatuses { totalCount } }');
+  assert.ok(data.taskStatuses.totalCount >= 80);
+  child.kill('SIGTERM');
+  assert.equal((await ended)[0], 0);
+});
+
+test('the sandbox alone is a tenant that another gateway is pointed at', async t => {
+  const { child } = run(t, ['sandbox'], { SANDBOX_PORT: '0', SANDBOX_TASKS: '5' });
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: child.stdout! }))
+    if (lines.push(line) === 3) break;
+  const [, base = ''] = /at (http\S+)$/.exec(lines[0] ?? '') ?? [];
+  const credentials = Object.fromEntries(lines.slice(1).map(line => line.split('='))) as Record<
+    string,
+    string
+  >;
+  const gateway = run(t, ['serve'], {
+    PORT: '0',
+    SAIL_BASE_URL: base,
+    AUTH_MODE: 'service',
+    ...credentials,
+  });
+  const [, url = ''] = /^GraphQL at (\S+),/.exec(await firstLine(gateway.child)) ?? [];
+  assert.ok(
+    (await postGraphQL(url, '{ taskStatuses { totalCount } }')).data.taskStatuses.totalCount >= 5,
+  );
+});
+
+test('a wrong value stops the start with one line per fault', async t => {
+  const { stderr, ended } = run(t, [], { PORT: 'x', AUTH_MODE: 'none' });
+  assert.deepEqual(
+    (await stderr)
+      .trim()
+      .split('\n')
+      .map(line => line.split(':')[0])
+      .sort(),
+    ['AUTH_MODE', 'PORT'],
+  );
+  assert.equal((await ended)[0], 1);
+});
+
+test('a word it does not know is answered with those it does', async t => {
+  const { stderr, ended } = run(t, ['fly']);
+  assert.match(await stderr, /serve[\s\S]+sandbox[\s\S]+schema/);
+  assert.equal((await ended)[0], 2);
+});
