@@ -54,7 +54,7 @@ test('without a word it serves GraphQL over the embedded sandbox, and stops when
 test('the sandbox alone is a tenant that another gateway is pointed at', async t => {
   const { child } = run(t, ['sandbox'], { SANDBOX_PORT: '0', SANDBOX_TASKS: '5' });
   const lines: string[] = [];
-  for await (const line of createInterface({ input: child.stdout! }))
+  for await (const line of createInterface({ input: child.stdout }))
     if (lines.push(line) === 3) break;
   const [, base = ''] = /at (http\S+)$/.exec(lines[0] ?? '') ?? [];
   const credentials = Object.fromEntries(lines.slice(1).map(line => line.split('='))) as Record<
