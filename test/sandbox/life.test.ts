@@ -8,7 +8,7 @@ async function connect(t: TestContext, options: SandboxOptions = {}) {
   const clock = new HandClock();
   const sandbox = await startSandbox(t, { clock, ...options });
   const authorization = `Bearer ${await fetchToken(sandbox)}`;
-  const get = (path: string, init: RequestInit = {}) =>
+  const get = (path: string, init: { method?: string; headers?: Record<string, string> } = {}) =>
     fetch(`${sandbox.url}${path}`, { ...init, headers: { authorization, ...init.headers } });
   const read = async (path: string): Promise<any> => (await get(path)).json();
   return { clock, sandbox, tenant: sandbox.tenant, get, read };

@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWsClient } from 'graphql-ws';
-import WebSocket from 'ws';
+import { WebSocket } from 'ws';
 
 export type Transport = 'sse' | 'ws';
 export const TRANSPORTS: readonly Transport[] = ['sse', 'ws'];

@@ -49,7 +49,7 @@ test('dates are read in every form upstream was seen to write', () => {
 
 test('what is no date costs the task', () => {
   for (const created of ['yesterday', '2026-13-45T00:00:00Z', '', null, undefined, 9e15, {}])
-    assert.ok(readRow({ ...TASK, created }) instanceof MalformedTask, String(created));
+    assert.ok(readRow({ ...TASK, created }) instanceof MalformedTask, JSON.stringify(created));
 });
 
 test('enum values are read in either case, and one nobody knows is UNKNOWN with its raw word', () => {
