@@ -88,7 +88,7 @@ test('a tenant has every completion status, odd dates, and now and then a word n
   ])
     assert.ok(statuses.has(status), String(status));
   assert.ok(rows.some(row => typeof row.created === 'number'));
-  assert.ok(rows.some(row => row.created.endsWith('+0000')));
+  assert.ok(rows.some(row => String(row.created).endsWith('+0000')));
   assert.ok(rows.some(row => row.completionStatus === 'SUCCESS' && row.percentComplete === 0));
   assert.ok(rows.some(row => row.target === null));
 });
