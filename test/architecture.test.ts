@@ -29,7 +29,7 @@ const RANKS: Record<string, number> = {
 
 /** Where a library may be imported. */
 const HOMES: Record<string, string[]> = {
-  '@pothos/core': ['graphql/builder.ts'],
+  '@pothos/core': ['graphql'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
   '@graphql-tools/utils': ['graphql'],
   'graphql-scalars': ['graphql/builder.ts'],

@@ -1,7 +1,10 @@
+import type { InputShapeFromFields } from '@pothos/core';
 import { type GraphQLResolveInfo, responsePathAsArray } from 'graphql';
-import type { TaskFilter, TaskOrder } from '../task/filter.ts';
+import type { TaskFilter } from '../task/filter.ts';
 import type { TaskSlice } from '../session/paging.ts';
+import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Context, builder } from './builder.ts';
+import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
@@ -65,16 +68,28 @@ export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConn
   }),
 });
 
-export interface ConnectionArguments {
-  first?: number | null | undefined;
-  after?: string | null | undefined;
+/** The arguments of a field that is a list of tasks, `first` of them where a caller says nothing. */
+export function listArguments(first: number) {
+  return builder.args(t => ({
+    filter: t.field({
+      type: TaskStatusFilter,
+      description: 'Which of them; all where it is left out.',
+    }),
+    orderBy: t.field({
+      type: TaskStatusOrder,
+      description: 'In which order; newest first where it is left out.',
+    }),
+    first: t.int({ defaultValue: first, description: 'At most this many, 0–250.' }),
+    after: t.string({ description: 'Only what follows this cursor.' }),
+  }));
 }
 
-/** The page that a connection field asks for, and no more of it than was selected. */
+type ListArguments = InputShapeFromFields<ReturnType<typeof listArguments>>;
+
+/** The page that a list field asks for, and no more of it than was selected. */
 export async function resolveConnection(
+  { orderBy, first, after }: ListArguments,
   filter: TaskFilter,
-  order: TaskOrder,
-  { first, after }: ConnectionArguments & { first: number },
   { caller, signal, omitted }: Context,
   info: GraphQLResolveInfo,
 ): Promise<TaskSlice> {
@@ -85,10 +100,14 @@ export async function resolveConnection(
     hasNextPage: selects(info, 'pageInfo', 'hasNextPage'),
     totalCount: selects(info, 'totalCount'),
   };
-  const slice = await caller.session.list(
-    { filter, order, first, after: after ?? null, wants },
-    { signal },
-  );
+  const wish = {
+    filter,
+    order: toTaskOrder(orderBy),
+    first: first ?? PAGE_LIMIT,
+    after: after ?? null,
+    wants,
+  };
+  const slice = await caller.session.list(wish, { signal });
   for (const error of slice.faults) omitted.push({ path: responsePathAsArray(info.path), error });
   return slice;
 }

@@ -1,9 +1,7 @@
 import { builder } from './builder.ts';
-import { TaskStatusConnection, resolveConnection } from './connection.ts';
-import { TaskStatusFilter, TaskStatusOrder, toTaskFilter, toTaskOrder } from './filters.ts';
+import { TaskStatusConnection, listArguments, resolveConnection } from './connection.ts';
+import { toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
-
-const DEFAULT_FIRST = 50;
 
 builder.queryType({
   description: 'Reading.',
@@ -18,24 +16,10 @@ builder.queryType({
     taskStatuses: t.field({
       type: TaskStatusConnection,
       description:
-        'Tasks of the last 90 days, newest first unless told otherwise. On v2024 and beta upstream lists only tasks that have ended.',
-      args: {
-        filter: t.arg({
-          type: TaskStatusFilter,
-          description: 'Which of them; all where it is left out.',
-        }),
-        orderBy: t.arg({ type: TaskStatusOrder, description: 'In which order.' }),
-        first: t.arg.int({ defaultValue: DEFAULT_FIRST, description: 'At most this many, 0–250.' }),
-        after: t.arg.string({ description: 'Only what follows this cursor.' }),
-      },
-      resolve: (_root, { filter, orderBy, first, after }, context, info) =>
-        resolveConnection(
-          toTaskFilter(filter),
-          toTaskOrder(orderBy),
-          { first: first ?? DEFAULT_FIRST, after },
-          context,
-          info,
-        ),
+        'Tasks of the last 90 days. On v2024 and beta upstream lists only tasks that have ended.',
+      args: listArguments(50),
+      resolve: (_root, args, context, info) =>
+        resolveConnection(args, toTaskFilter(args.filter), context, info),
     }),
   }),
 });

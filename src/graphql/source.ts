@@ -1,10 +1,8 @@
 import { builder } from './builder.ts';
-import { TaskStatusConnection, resolveConnection } from './connection.ts';
-import { TaskStatusFilter, TaskStatusOrder, toTaskFilter, toTaskOrder } from './filters.ts';
+import { TaskStatusConnection, listArguments, resolveConnection } from './connection.ts';
+import { toTaskFilter } from './filters.ts';
+import type { TaskFilter } from '../task/filter.ts';
 import { TaskStatus } from './task-status-ref.ts';
-
-/** A page of this many where a caller says nothing. */
-const DEFAULT_FIRST = 10;
 
 export const Source = builder.objectRef<{ id: string }>('Source').implement({
   description:
@@ -14,24 +12,11 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
     id: t.exposeID('id', { description: 'The id of the source.' }),
     tasks: t.field({
       type: TaskStatusConnection,
-      description: 'The tasks that ran against the source, newest first unless told otherwise.',
-      args: {
-        filter: t.arg({
-          type: TaskStatusFilter,
-          description: 'Which of them; a `sourceId` here is joined by AND.',
-        }),
-        orderBy: t.arg({ type: TaskStatusOrder, description: 'In which order.' }),
-        first: t.arg.int({ defaultValue: DEFAULT_FIRST, description: 'At most this many, 0–250.' }),
-        after: t.arg.string({ description: 'Only what follows this cursor.' }),
-      },
-      resolve: ({ id }, { filter, orderBy, first, after }, context, info) =>
-        resolveConnection(
-          ofSource(id, toTaskFilter(filter)),
-          toTaskOrder(orderBy),
-          { first: first ?? DEFAULT_FIRST, after },
-          context,
-          info,
-        ),
+      description:
+        'The tasks that ran against the source. A `sourceId` in the filter is joined by AND.',
+      args: listArguments(10),
+      resolve: ({ id }, args, context, info) =>
+        resolveConnection(args, ofSource(id, toTaskFilter(args.filter)), context, info),
     }),
     latestTask: t.field({
       type: TaskStatus,
@@ -43,7 +28,7 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
   }),
 });
 
-function ofSource(id: string, filter: ReturnType<typeof toTaskFilter>) {
+function ofSource(id: string, filter: TaskFilter): TaskFilter {
   const isAskedFor = filter.sourceIds?.includes(id) ?? true;
   return { ...filter, sourceIds: isAskedFor ? [id] : [] };
 }
