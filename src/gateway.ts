@@ -6,13 +6,15 @@ import { createPassthroughAuthenticate, createServiceAuthenticate } from './http
 import { createMaskError } from './http/mask.ts';
 import { startHttpServer } from './http/server.ts';
 import { type Log, createLog } from './log.ts';
+import { createMemories } from './session/memory.ts';
 import { createSession } from './session/session.ts';
 import { createSessions } from './session/sessions.ts';
 import { createApi } from './upstream/api.ts';
 import { createSendAttempt } from './upstream/attempt.ts';
 import { createBudgets } from './upstream/budgets.ts';
 import { type Credential, createServiceCredential } from './upstream/credentials.ts';
-import { createSendRequest } from './upstream/request.ts';
+import { createRequests } from './upstream/request.ts';
+import { Retries, createBreaker } from './upstream/retry.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
 
@@ -37,6 +39,9 @@ export async function startGateway(
   const pool = new Pool(baseUrl.origin, { connections: MAX_CONNECTIONS });
   const send = createSendAttempt(pool, options.upstreamTimeoutMs);
   const budgets = createBudgets(() => new LocalWindow(rate, clock), rate, clock);
+  const retries = new Retries();
+  const breaker = createBreaker();
+  const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const sessions = createSessions({ open: openSession, clock });
   const http = await startHttpServer({
     ...options,
@@ -70,20 +75,28 @@ export async function startGateway(
   }
 
   function openSession(credential: Credential) {
-    const request = createSendRequest({
+    const requests = createRequests({
       send,
       budget: budgets.of(credential.clientId),
       credential,
       clock,
-      patienceMs: options.operationTimeoutMs,
+      retries,
+      breaker,
+      timeoutMs: options.operationTimeoutMs,
     });
     const api = createApi({
-      send: request,
+      requests,
       version: options.apiVersion,
       basePath,
       maxUrlBytes: options.maxUrlBytes,
     });
-    return createSession({ api, clock, log, intervalMs: options.progressIntervalMs });
+    return createSession({
+      api,
+      memory: memories.of(credential.key),
+      clock,
+      log,
+      intervalMs: options.progressIntervalMs,
+    });
   }
 }
 

@@ -40,7 +40,9 @@ const HOMES: Record<string, string[]> = {
   ws: ['http'],
   dataloader: ['session/loader.ts'],
   zod: ['config.ts', 'upstream/wire.ts'],
-  undici: ['upstream', 'gateway.ts'],
+  undici: ['gateway.ts', 'upstream/attempt.ts'],
+  cockatiel: ['upstream/retry.ts'],
+  'lru-cache': ['session/memory.ts'],
   jose: ['upstream/credentials.ts', 'http/authenticate.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };

@@ -3,6 +3,7 @@ import DirectivesPlugin from '@pothos/plugin-directives';
 import { GraphQLScalarType } from 'graphql';
 import { GraphQLDateTime, GraphQLJSON } from 'graphql-scalars';
 import type { GatewayError } from '../errors.ts';
+import type { ReadOptions } from '../session/loader.ts';
 import type { Session } from '../session/session.ts';
 import type { Instant } from '../task/task.ts';
 
@@ -14,8 +15,8 @@ export interface Context {
   };
   /** The time, for what is derived from it. */
   now(): Instant;
-  /** Aborted when the caller is gone. */
-  signal: AbortSignal;
+  /** How the caller wants to be answered; its signal aborts when the caller has gone. */
+  read: ReadOptions;
   /** Rows left out of a list because they could not be read, told beside the data. */
   omitted: { path: (string | number)[]; error: GatewayError }[];
 }

@@ -90,7 +90,7 @@ type ListArguments = InputShapeFromFields<ReturnType<typeof listArguments>>;
 export async function resolveConnection(
   { orderBy, first, after }: ListArguments,
   filter: TaskFilter,
-  { caller, signal, omitted }: Context,
+  { caller, read, omitted }: Context,
   info: GraphQLResolveInfo,
 ): Promise<TaskSlice> {
   const wants = {
@@ -107,7 +107,7 @@ export async function resolveConnection(
     after: after ?? null,
     wants,
   };
-  const slice = await caller.session.list(wish, { signal });
+  const slice = await caller.session.list(wish, read);
   for (const error of slice.faults) omitted.push({ path: responsePathAsArray(info.path), error });
   return slice;
 }

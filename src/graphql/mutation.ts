@@ -46,14 +46,14 @@ builder.mutationType({
           description: 'What to write.',
         }),
       },
-      resolve: async (_root, { input }, { caller, now, signal }) => ({
+      resolve: async (_root, { input }, { caller, now, read }) => ({
         taskStatus: await caller.session.update(
           input.id,
           {
             completionStatus: known(input.completionStatus),
             completed: input.completed?.getTime() ?? now(),
           },
-          { signal },
+          read,
         ),
       }),
     }),

@@ -11,7 +11,7 @@ builder.queryType({
       nullable: true,
       description: 'One task; null when upstream has none of that id.',
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
-      resolve: (_root, { id }, { caller }) => caller.session.tasks.load(id),
+      resolve: (_root, { id }, { caller, read }) => caller.session.tasks.load(id, read),
     }),
     taskStatuses: t.field({
       type: TaskStatusConnection,

@@ -22,8 +22,8 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
       type: TaskStatus,
       nullable: true,
       description: 'The newest task that ran against the source.',
-      resolve: ({ id }, _args, { caller, signal }) =>
-        caller.session.latest({ sourceIds: [id] }, { signal }),
+      resolve: ({ id }, _args, { caller, read }) =>
+        caller.session.latest({ sourceIds: [id] }, read),
     }),
   }),
 });

@@ -71,7 +71,10 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
         },
       },
       now: () => clock.now(),
-      signal: signal ?? request?.signal ?? new AbortController().signal,
+      read: {
+        signal: signal ?? request?.signal,
+        isFresh: /\bno-cache\b/i.test(request?.headers.get('cache-control') ?? ''),
+      },
       omitted: [],
     };
   }

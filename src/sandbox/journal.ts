@@ -10,7 +10,9 @@ export interface RequestRecord {
   query: string;
   version: SandboxVersion | null;
   clientId: string | null;
+  /** 0 while there is none, and when the connection was closed without one. */
   status: number;
+  isClosed: boolean;
 }
 
 const MAX_RECORDS = 20_000;
@@ -33,6 +35,7 @@ export class Journal {
       version: null,
       clientId: null,
       status: 0,
+      isClosed: false,
     };
     if (this.#records.length >= 2 * MAX_RECORDS) this.#records = this.#records.slice(MAX_RECORDS);
     this.#records.push(record);

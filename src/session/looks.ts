@@ -1,18 +1,31 @@
+import type { Clock } from '../clock.ts';
 import type { GatewayError } from '../errors.ts';
 import type { TaskSource } from '../progress/source.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
-import { MalformedTask, type Row } from '../upstream/wire.ts';
+import { UnreadableTask, type Row } from '../upstream/wire.ts';
 import type { TaskLoader } from './loader.ts';
+import type { Memory } from './memory.ts';
+
+export interface TaskSourceParts {
+  api: TaskStatusApi;
+  tasks: TaskLoader;
+  memory: Memory;
+  clock: Clock;
+}
 
 /** What watches read, over the REST API: the first state as any reader does, looks behind readers. */
-export function createTaskSource(api: TaskStatusApi, loader: TaskLoader): TaskSource {
+export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts): TaskSource {
   const options = { lane: 'look' } as const;
   return {
-    load: id => loader.load(id),
+    load: id => tasks.load(id),
     async read(ids) {
+      const askedAt = clock.monotonic();
       const rows = await api.byIds(ids, options);
+      // What a watch saw answers readers too.
+      for (const row of rows.values())
+        if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);
       return new Map([...rows].map(([id, row]) => [id, toResult(row)]));
     },
     async confirm(id) {
@@ -34,5 +47,5 @@ export function createTaskSource(api: TaskStatusApi, loader: TaskLoader): TaskSo
 }
 
 function toResult(row: Row): Task | GatewayError {
-  return row instanceof MalformedTask ? row.error : row;
+  return row instanceof UnreadableTask ? row.error : row;
 }

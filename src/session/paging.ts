@@ -2,9 +2,11 @@ import { GatewayError } from '../errors.ts';
 import { type Cursor, isBehind, readCursor, toCursor } from '../task/cursor.ts';
 import { type TaskFilter, type TaskOrder, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
-import type { CallOptions, TaskStatusApi } from '../upstream/api.ts';
+import type { TaskPage } from '../upstream/api.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
-import { MalformedTask, type Row } from '../upstream/wire.ts';
+import { type Row, UnreadableTask } from '../upstream/wire.ts';
+import type { Lists } from './lists.ts';
+import type { ReadOptions } from './loader.ts';
 
 /** A page of a list, and how much of it the caller will look at: the rest is not fetched. */
 export interface SliceWish {
@@ -36,9 +38,9 @@ const MAX_IDS = 1_000;
 
 /** Reads part of a list. Throws BAD_USER_INPUT for arguments out of range. */
 export async function readSlice(
-  api: Pick<TaskStatusApi, 'list' | 'fits'>,
+  lists: Pick<Lists, 'page' | 'fits'>,
   { filter, order, first, after, wants }: SliceWish,
-  options: CallOptions,
+  options: ReadOptions,
 ): Promise<TaskSlice> {
   if (first < 0 || first > PAGE_LIMIT)
     throw new GatewayError(
@@ -50,7 +52,7 @@ export async function readSlice(
   if (matchesNothing(filter)) return { ...slice, totalCount: 0 };
 
   let totalCount: number | null = null;
-  const readPage = pageReader(api, filter, order, options);
+  const readPage = pageReader(lists, filter, order, options);
   const fetchPage: FetchPage = async (offset, limit) => {
     const isCounted = wants.totalCount && totalCount === null;
     const page = await readPage(offset, limit, isCounted);
@@ -67,23 +69,23 @@ export async function readSlice(
   return {
     ...slice,
     entries: shown.flatMap(({ offset, row }) =>
-      row instanceof MalformedTask ? [] : [{ cursor: toCursor(order, offset, row), task: row }],
+      row instanceof UnreadableTask ? [] : [{ cursor: toCursor(order, offset, row), task: row }],
     ),
     hasNextPage: wants.hasNextPage ? placed.length > first : null,
     totalCount,
-    faults: shown.flatMap(({ row }) => (row instanceof MalformedTask ? [row.error] : [])),
+    faults: shown.flatMap(({ row }) => (row instanceof UnreadableTask ? [row.error] : [])),
   };
 }
 
 /** The newest task that matches; null where none does. */
 export async function readLatest(
-  api: Pick<TaskStatusApi, 'list'>,
+  lists: Pick<Lists, 'page'>,
   filter: TaskFilter,
-  options: CallOptions,
+  options: ReadOptions,
 ): Promise<Task | null> {
-  const { rows } = await api.list({ filter, order: 'CREATED_DESC', limit: 1 }, options);
+  const { rows } = await lists.page({ filter, order: 'CREATED_DESC', limit: 1 }, options);
   const [row = null] = rows;
-  if (row instanceof MalformedTask) throw row.error;
+  if (row instanceof UnreadableTask) throw row.error;
   return row;
 }
 
@@ -124,37 +126,33 @@ async function readPlaced(
 }
 
 function hasShifted([first]: readonly Row[], cursor: Cursor): boolean {
-  return first === undefined || (!(first instanceof MalformedTask) && !isBehind(cursor, first));
+  return first === undefined || (!(first instanceof UnreadableTask) && !isBehind(cursor, first));
 }
 
 /** The place of the first row after the cursor. */
 function firstAfter(rows: readonly Row[], cursor: Cursor): number {
   const own = rows.findIndex(row => row.id === cursor.id);
   if (own !== -1) return own + 1;
-  const after = rows.findIndex(row => !(row instanceof MalformedTask) && !isBehind(cursor, row));
+  const after = rows.findIndex(row => !(row instanceof UnreadableTask) && !isBehind(cursor, row));
   return after === -1 ? rows.length : after;
 }
 
-type ReadPage = (
-  offset: number,
-  limit: number,
-  count: boolean,
-) => ReturnType<TaskStatusApi['list']>;
+type ReadPage = (offset: number, limit: number, count: boolean) => Promise<TaskPage>;
 
 /** Pages of upstream's list, or of what many short lists give where the ids do not fit one URL. */
 function pageReader(
-  api: Pick<TaskStatusApi, 'list' | 'fits'>,
+  lists: Pick<Lists, 'page' | 'fits'>,
   filter: TaskFilter,
   order: TaskOrder,
-  options: CallOptions,
+  options: ReadOptions,
 ): ReadPage {
   const query = { filter, order, limit: PAGE_LIMIT, offset: 2 ** 31 - 1, count: true };
-  if (api.fits(query))
-    return (offset, limit, count) => api.list({ filter, order, offset, limit, count }, options);
+  if (lists.fits(query))
+    return (offset, limit, count) => lists.page({ filter, order, offset, limit, count }, options);
 
   const { ids, ...others } = filter;
   const withIds = (some: readonly string[]) => ({ ...query, filter: { ...others, ids: some } });
-  if (ids === undefined || ids.length > MAX_IDS || !api.fits(withIds(ids.slice(0, 1))))
+  if (ids === undefined || ids.length > MAX_IDS || !lists.fits(withIds(ids.slice(0, 1))))
     throw new GatewayError(
       'BAD_USER_INPUT',
       'The filter is longer than a request upstream may be; ask for less at once.',
@@ -168,7 +166,7 @@ function pageReader(
   };
 
   function cutToFit(some: readonly string[]): (readonly string[])[] {
-    if (some.length <= PAGE_LIMIT && api.fits(withIds(some))) return [some];
+    if (some.length <= PAGE_LIMIT && lists.fits(withIds(some))) return [some];
     const half = some.length >> 1;
     return [...cutToFit(some.slice(0, half)), ...cutToFit(some.slice(half))];
   }
@@ -176,11 +174,11 @@ function pageReader(
   async function readAll(cuts: (readonly string[])[]): Promise<Row[]> {
     const pages = await Promise.all(
       cuts.map(cut =>
-        api.list({ filter: { ...others, ids: cut }, order, limit: PAGE_LIMIT }, options),
+        lists.page({ filter: { ...others, ids: cut }, order, limit: PAGE_LIMIT }, options),
       ),
     );
     const sign = order === 'CREATED_ASC' ? 1 : -1;
-    const createdOf = (row: Row) => (row instanceof MalformedTask ? 0 : row.created);
+    const createdOf = (row: Row) => (row instanceof UnreadableTask ? 0 : row.created);
     return pages.flatMap(({ rows }) => rows).sort((a, b) => sign * (createdOf(a) - createdOf(b)));
   }
 }

@@ -3,39 +3,53 @@ import type { Log } from '../log.ts';
 import { type Hub, createHub } from '../progress/hub.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
-import type { CallOptions, TaskStatusApi, TaskUpdate } from '../upstream/api.ts';
-import { type TaskLoader, createTaskLoader } from './loader.ts';
+import type { TaskStatusApi, TaskUpdate } from '../upstream/api.ts';
+import { createLists } from './lists.ts';
+import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts';
 import { createTaskSource } from './looks.ts';
+import type { Memory } from './memory.ts';
 import { type SliceWish, type TaskSlice, readLatest, readSlice } from './paging.ts';
 
 /** Everything that is kept for one credential, and nothing that is not. */
 export interface Session {
   tasks: TaskLoader;
-  list(wish: SliceWish, options: CallOptions): Promise<TaskSlice>;
+  list(wish: SliceWish, options: ReadOptions): Promise<TaskSlice>;
   /** The newest task that matches; null where none does. */
-  latest(filter: TaskFilter, options: CallOptions): Promise<Task | null>;
-  update(id: string, update: TaskUpdate, options: CallOptions): Promise<Task>;
+  latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
+  update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
   progress: Hub;
   close(): void;
 }
 
 export interface SessionParts {
   api: TaskStatusApi;
+  memory: Memory;
   clock: Clock;
   log: Log;
   /** Milliseconds between two looks at what is watched. */
   intervalMs: number;
 }
 
-export function createSession({ api, clock, log, intervalMs }: SessionParts): Session {
-  const tasks = createTaskLoader(api);
-  const progress = createHub({ source: createTaskSource(api, tasks), clock, log, intervalMs });
+export function createSession({ api, memory, clock, log, intervalMs }: SessionParts): Session {
+  const tasks = createTaskLoader({ api, memory, clock });
+  const lists = createLists({ api, memory, clock });
+  const source = createTaskSource({ api, tasks, memory, clock });
+  const progress = createHub({ source, clock, log, intervalMs });
   return {
     tasks,
     progress,
-    list: (wish, options) => readSlice(api, wish, options),
-    latest: (filter, options) => readLatest(api, filter, options),
-    update: (id, update, options) => api.update(id, update, options),
+    list: (wish, options) => readSlice(lists, wish, options),
+    latest: (filter, options) => readLatest(lists, filter, options),
+    async update(id, update, { signal }) {
+      try {
+        return await api.update(id, update, { signal });
+      } finally {
+        // Even where it failed: nobody knows whether upstream has done it.
+        memory.forget(id);
+        tasks.forget(id);
+        lists.forget();
+      }
+    },
     close: progress.close,
   };
 }

@@ -18,7 +18,10 @@ export interface SlotWish {
 export interface Budget {
   /** Rejects with RATE_LIMITED when no slot can come in time, with the signal's reason when it aborts. */
   acquire(wish: SlotWish): Promise<Slot>;
+  /** Nobody is given a slot for that long. */
   pause(forMs: number): void;
+  /** Whether it stands as a new one would: nobody waits and every slot is free. */
+  isIdle(): boolean;
   close(): void;
 }
 
@@ -45,6 +48,10 @@ export function createBudget(
     acquire,
     pause(forMs) {
       window.pause(forMs);
+    },
+    isIdle() {
+      const { free, pausedForMs } = window.outlook();
+      return lanes.interactive.size + lanes.look.size === 0 && free === limit && pausedForMs === 0;
     },
     close() {
       cancelTimer?.();

@@ -4,46 +4,45 @@ import { type Budget, createBudget } from './budget.ts';
 
 /** The budgets there are, one for each client that upstream counts. */
 export interface Budgets {
+  /** The budget of a client, however long it is kept. */
   of(clientId: string): Budget;
   readonly size: number;
   close(): void;
 }
 
-// Longer than any session lives unused, so that no two budgets of a client are ever in use.
-const IDLE_MS = 60 * 60_000;
+// A budget nobody spends from is as good as a new one: over this many, those are forgotten.
+const SWEEP_OVER = 1_000;
 
 export function createBudgets(
   openWindow: (clientId: string) => BudgetWindow,
   limits: BudgetLimits,
   clock: Clock,
 ): Budgets {
-  const kept = new Map<string, { budget: Budget; usedAt: number }>();
+  const kept = new Map<string, Budget>();
 
   return {
-    of(clientId) {
-      const now = clock.monotonic();
-      for (const [id, { usedAt }] of kept) if (now - usedAt > IDLE_MS) kept.delete(id);
-      const entry = kept.get(clientId) ?? { budget: open(clientId), usedAt: now };
-      kept.set(clientId, entry);
-      return entry.budget;
-    },
+    of: clientId => ({
+      // Looked up each time: what was forgotten between two requests is found anew by both.
+      acquire: wish => find(clientId).acquire(wish),
+      pause: forMs => find(clientId).pause(forMs),
+      isIdle: () => find(clientId).isIdle(),
+      close() {},
+    }),
     get size() {
       return kept.size;
     },
     close() {
-      for (const { budget } of kept.values()) budget.close();
+      for (const budget of kept.values()) budget.close();
     },
   };
 
-  function open(clientId: string): Budget {
+  function find(clientId: string): Budget {
+    const known = kept.get(clientId);
+    if (known) return known;
+    if (kept.size >= SWEEP_OVER)
+      for (const [id, budget] of kept) if (budget.isIdle()) kept.delete(id);
     const budget = createBudget(openWindow(clientId), limits, clock);
-    return {
-      ...budget,
-      acquire(wish) {
-        const entry = kept.get(clientId);
-        if (entry) entry.usedAt = clock.monotonic();
-        return budget.acquire(wish);
-      },
-    };
+    kept.set(clientId, budget);
+    return budget;
   }
 }

@@ -9,6 +9,7 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
   403: 'FORBIDDEN',
   404: 'NOT_FOUND',
   408: 'UPSTREAM_TIMEOUT',
+  414: 'BAD_USER_INPUT',
   429: 'RATE_LIMITED',
   504: 'UPSTREAM_TIMEOUT',
 };

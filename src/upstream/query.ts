@@ -83,13 +83,18 @@ function nullness(property: string, isNull: boolean | undefined): string | null 
   return isNull ? `${property} isnull` : `not (${property} isnull)`;
 }
 
-function quote(value: string): string {
+/** Throws BAD_USER_INPUT for a text that no filter can hold. */
+export function checkValue(value: string): void {
   // A lone surrogate has no UTF-8: what arrived would be another text than the one asked for.
-  if (!value.isWellFormed() || value.length > MAX_VALUE_LENGTH)
-    throw new GatewayError(
-      'BAD_USER_INPUT',
-      `An id or filter value must be well-formed text of at most ${MAX_VALUE_LENGTH} characters.`,
-    );
+  if (value.isWellFormed() && value.length <= MAX_VALUE_LENGTH) return;
+  throw new GatewayError(
+    'BAD_USER_INPUT',
+    `An id or filter value must be well-formed text of at most ${MAX_VALUE_LENGTH} characters.`,
+  );
+}
+
+function quote(value: string): string {
+  checkValue(value);
   return `"${value.replace(/["\\]/g, '\\$&')}"`;
 }
 

@@ -10,22 +10,19 @@ import {
   type Task,
 } from '../task/task.ts';
 
-/** A row of upstream's that is no task; it costs itself, and nothing else on its page. */
-export class MalformedTask {
+/** A task that cannot be read; it costs itself, and nothing else on its page. */
+export class UnreadableTask {
   /** Null where even that could not be read. */
   readonly id: string | null;
   readonly error: GatewayError;
 
-  constructor(id: string | null, reason: string) {
+  constructor(id: string | null, error: GatewayError) {
     this.id = id;
-    this.error = new GatewayError(
-      'UPSTREAM_INVALID_RESPONSE',
-      `Upstream sent a task that cannot be read: ${reason}.`,
-    );
+    this.error = error;
   }
 }
 
-export type Row = Task | MalformedTask;
+export type Row = Task | UnreadableTask;
 
 // `YYYY-MM-DD`, T or a space, `hh:mm:ss` with any fraction, and no, a `Z`, `±hh:mm` or `±hhmm` offset.
 const DATE =
@@ -110,7 +107,8 @@ export function readRow(json: unknown): Row {
   const id = z.object({ id: z.string().min(1) }).safeParse(json).data?.id ?? null;
   // Paths and kinds of fault only: a value may be somebody's data.
   const reasons = error.issues.map(({ path, code }) => `${path.join('.') || 'the row'} (${code})`);
-  return new MalformedTask(id, reasons.slice(0, 5).join(', '));
+  const message = `Upstream sent a task that cannot be read: ${reasons.slice(0, 5).join(', ')}.`;
+  return new UnreadableTask(id, new GatewayError('UPSTREAM_INVALID_RESPONSE', message));
 }
 
 /** The rows of a list. A body that is no list at all is UPSTREAM_INVALID_RESPONSE. */

@@ -53,6 +53,8 @@ export async function startGateway(
     PROGRESS_INTERVAL_MS: '20',
     // Tests look more often than anybody should; those of the budget set the real limit.
     UPSTREAM_RATE_LIMIT: '100000',
+    // Most tests ask whether upstream was asked; those of the memory set how long it lasts.
+    MAX_STALENESS_MS: '0',
     ...env,
   });
   const gateway = await start({ ...config, baseUrl: new URL(sandbox.url) }, clock ?? systemClock);

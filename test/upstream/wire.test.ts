@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MalformedTask, readRow, readRows } from '../../src/upstream/wire.ts';
+import { UnreadableTask, readRow, readRows } from '../../src/upstream/wire.ts';
 
 const TASK = {
   id: 'a',
@@ -25,7 +25,10 @@ const TASK = {
 
 function read(change: Record<string, unknown>) {
   const row = readRow({ ...TASK, ...change });
-  assert.ok(!(row instanceof MalformedTask), row instanceof MalformedTask ? row.error.message : '');
+  assert.ok(
+    !(row instanceof UnreadableTask),
+    row instanceof UnreadableTask ? row.error.message : '',
+  );
   return row;
 }
 
@@ -49,7 +52,7 @@ test('dates are read in every form upstream was seen to write', () => {
 
 test('what is no date costs the task', () => {
   for (const created of ['yesterday', '2026-13-45T00:00:00Z', '', null, undefined, 9e15, {}])
-    assert.ok(readRow({ ...TASK, created }) instanceof MalformedTask, JSON.stringify(created));
+    assert.ok(readRow({ ...TASK, created }) instanceof UnreadableTask, JSON.stringify(created));
 });
 
 test('enum values are read in either case, and one nobody knows is UNKNOWN with its raw word', () => {
@@ -104,7 +107,7 @@ test('one malformed row costs itself, keeps its place, and names no value', () =
     ['a', 'b', null, 'c'],
   );
   const [, malformed] = rows;
-  assert.ok(malformed instanceof MalformedTask);
+  assert.ok(malformed instanceof UnreadableTask);
   assert.equal(malformed.error.code, 'UPSTREAM_INVALID_RESPONSE');
   assert.match(malformed.error.message, /uniqueName/);
   assert.doesNotMatch(malformed.error.message, /42|hunter2/);
@@ -114,7 +117,7 @@ test('no JSON whatever makes the reader throw anything but its own error', () =>
   fc.assert(
     fc.property(fc.jsonValue(), json => {
       const row = readRow(json);
-      assert.ok(row instanceof MalformedTask || typeof row.id === 'string');
+      assert.ok(row instanceof UnreadableTask || typeof row.id === 'string');
     }),
   );
   for (const body of [null, undefined, {}, 'x', 1])

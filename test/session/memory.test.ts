@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { createMemories } from '../../src/session/memory.ts';
+import { readRow } from '../../src/upstream/wire.ts';
+import { HandClock } from '../support/hand-clock.ts';
+import type { Task } from '../../src/task/task.ts';
+
+function task(id: string, attributes = {}): Task {
+  return readRow({
+    id,
+    type: 'QUARTZ',
+    uniqueName: 'n',
+    created: 0,
+    percentComplete: 0,
+    attributes,
+  }) as Task;
+}
+
+test('it is bounded, in entries and in bytes, over all credentials together', () => {
+  const memories = createMemories({
+    maxStalenessMs: 1_000,
+    clock: new HandClock(),
+    maxEntries: 100,
+    maxBytes: 100_000,
+  });
+  for (let count = 0; count < 10_000; count++) {
+    memories
+      .of(`caller ${count % 50}`)
+      .keepTask(`t${count}`, task(`t${count}`, { text: 'x'.repeat(count % 3_000) }), 0);
+    assert.ok(memories.size.entries <= 100 && memories.size.bytes <= 100_000);
+  }
+  assert.ok(memories.size.entries > 5);
+});
+
+test('no credential, whatever it is called, is given what another was answered', () => {
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(fc.string({ unit: 'binary' }), { minLength: 2, maxLength: 2 }),
+      fc.string(),
+      fc.string(),
+      ([one = '', other = ''], id, wanted) => {
+        const memories = createMemories({ maxStalenessMs: 1_000, clock: new HandClock() });
+        memories.of(one).keepTask(id, task('a'), 0);
+        memories.of(one).keepPage(id, { rows: [], total: null }, 0);
+        assert.equal(memories.of(other).task(wanted), undefined);
+        assert.equal(memories.of(other).page(wanted), undefined);
+      },
+    ),
+  );
+});
+
+test('an answer asked for before a write is not kept for anybody after it', () => {
+  const clock = new HandClock();
+  const memories = createMemories({ maxStalenessMs: 1_000, clock });
+  const askedAt = clock.monotonic();
+  clock.advance(10);
+  memories.of('writer').forget('a');
+  memories.of('reader').keepTask('a', task('a'), askedAt);
+  assert.equal(memories.of('reader').task('a'), undefined);
+  clock.advance(10);
+  memories.of('reader').keepTask('a', task('a'), clock.monotonic());
+  assert.equal(memories.of('reader').task('a')?.id, 'a');
+});
+
+test('a slow answer does not take the place of one that was asked for later', () => {
+  const clock = new HandClock();
+  const memory = createMemories({ maxStalenessMs: 1_000, clock }).of('a');
+  memory.keepTask('t', task('newer'), 5);
+  memory.keepTask('t', task('older'), 1);
+  assert.equal(memory.task('t')?.id, 'newer');
+});
