@@ -32,7 +32,7 @@ export interface StoryMessage {
 
 /** What a story may be told to do instead of what chance would have it do. */
 export type StoryOptions = Partial<
-  Omit<Story, 'kind' | 'launchedAt' | 'completedAt' | 'statusAt'>
+  Omit<Story, 'id' | 'kind' | 'launchedAt' | 'completedAt' | 'statusAt'>
 > & {
   /** What the filter calls the type, such as CLOUD_GROUP_AGGREGATION. */
   definitionType?: string;

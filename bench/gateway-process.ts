@@ -1,0 +1,18 @@
+import { readConfig } from '../src/config.ts';
+import { startGateway } from '../src/gateway.ts';
+
+// The process that bench/gateway.ts forks: says where it listens, and what it uses when asked.
+const config = readConfig(process.env);
+if (config.baseUrl === null) throw new Error('SAIL_BASE_URL must be set.');
+const { url } = await startGateway({ ...config, baseUrl: config.baseUrl });
+process.send?.({ url });
+process.on('message', () => {
+  globalThis.gc?.();
+  const { heapUsed, rss } = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  process.send?.({
+    heapMb: heapUsed / 2 ** 20,
+    rssMb: rss / 2 ** 20,
+    cpuSeconds: (user + system) / 1e6,
+  });
+});

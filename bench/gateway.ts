@@ -1,0 +1,55 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { Sandbox } from '../src/sandbox/sandbox.ts';
+
+/** What a gateway's process takes of the machine. */
+export interface Usage {
+  heapMb: number;
+  rssMb: number;
+  cpuSeconds: number;
+}
+
+/** A gateway in a process of its own, so that it and what loads it are measured apart. */
+export interface GatewayProcess {
+  url: string;
+  /** Heap after a full collection. */
+  usage(): Promise<Usage>;
+  close(): Promise<void>;
+}
+
+/** Starts one over this tenant; `env` is its configuration. */
+export async function forkGateway(
+  sandbox: Sandbox,
+  env: Record<string, string> = {},
+): Promise<GatewayProcess> {
+  const child = fork(new URL('gateway-process.ts', import.meta.url), {
+    execArgv: ['--expose-gc', '--import', 'tsx'],
+    env: {
+      PATH: process.env['PATH'],
+      SAIL_BASE_URL: sandbox.url,
+      SAIL_CLIENT_ID: sandbox.client.id,
+      SAIL_CLIENT_SECRET: sandbox.client.secret,
+      AUTH_MODE: 'service',
+      PORT: '0',
+      LOG_LEVEL: 'error',
+      ...env,
+    },
+  });
+  const { url } = await answer<{ url: string }>(child);
+  return {
+    url,
+    usage() {
+      child.send('usage');
+      return answer<Usage>(child);
+    },
+    async close() {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}
+
+async function answer<T>(child: ChildProcess): Promise<T> {
+  const [message] = (await once(child, 'message')) as [T];
+  return message;
+}
