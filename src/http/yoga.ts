@@ -6,6 +6,7 @@ import { schema } from '../graphql/schema.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { MaskError } from './mask.ts';
+import { useSharedResults } from './shared-results.ts';
 import { useMaskedRefusals, useNoForms, useNoIntrospection, useOmittedRows } from './plugins.ts';
 
 /** What a transport that is not HTTP says of its request. */
@@ -52,6 +53,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
       useOmittedRows(),
+      useSharedResults(),
     ],
   });
 

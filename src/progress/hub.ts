@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import type { TaskChange } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
+import { Cadence } from './cadence.ts';
 import { ListWatch } from './list-watch.ts';
 import type { Mailbox } from './mailbox.ts';
 import { createPoller } from './poller.ts';
@@ -63,14 +64,14 @@ export function createHub({ source, clock, log, intervalMs }: HubParts): Hub {
   };
 
   function openTaskWatch(id: string): TaskWatch {
-    const watch = new TaskWatch(id, () => taskWatches.delete(id));
+    const watch = new TaskWatch(id, createCadence(), () => taskWatches.delete(id));
     taskWatches.set(id, watch);
     establish(watch);
     return watch;
   }
 
   function openListWatch(key: string, filter: TaskFilter): ListWatch {
-    const watch = new ListWatch(filter, () => listWatches.delete(key));
+    const watch = new ListWatch(filter, createCadence(), () => listWatches.delete(key));
     listWatches.set(key, watch);
     establish(watch);
     return watch;
@@ -82,26 +83,43 @@ export function createHub({ source, clock, log, intervalMs }: HubParts): Hub {
       .then(poller.start, (error: unknown) => watch.fail(toGatewayError(error)));
   }
 
-  /** One look at everything watched. False when there is nothing to look at. */
-  async function look(): Promise<boolean> {
-    const tasks = [...taskWatches.values()].filter(watch => watch.isEstablished);
-    const lists = [...listWatches.values()].filter(watch => watch.isEstablished);
-    if (tasks.length + lists.length === 0) return false;
-    const ids = new Set([
-      ...tasks.map(({ id }) => id),
-      ...lists.flatMap(({ runningIds }) => [...runningIds]),
-    ]);
+  function createCadence(): Cadence {
+    return new Cadence({ clock, intervalMs, pressure: () => source.pressure() });
+  }
+
+  /** One look at everything that is due. */
+  async function look(): Promise<number | null> {
+    const startedAt = clock.monotonic();
+    // What is nearly due comes along: together it costs less than by itself a moment later.
+    const isDue = ({ isEstablished, cadence }: TaskWatch | ListWatch) =>
+      isEstablished && cadence.dueAt <= startedAt + intervalMs / 2;
     try {
-      const rows = ids.size > 0 ? await source.read([...ids]) : new Map<string, Task>();
-      await Promise.all([
-        ...tasks.map(watch => watch.look(rows.get(watch.id), source)),
-        ...lists.map(watch => watch.look(rows, source)),
-      ]);
+      await lookAt(
+        [...taskWatches.values()].filter(isDue),
+        [...listWatches.values()].filter(isDue),
+      );
       failingSince = null;
     } catch (error) {
       endure(toGatewayError(error));
     }
-    return true;
+    const dueAt = [...taskWatches.values(), ...listWatches.values()]
+      .filter(({ isEstablished }) => isEstablished)
+      .map(({ cadence }) => cadence.dueAt);
+    if (dueAt.length === 0) return null;
+    const nextAt = dueAt.reduce((earliest, at) => Math.min(earliest, at));
+    return Math.max(0, Math.max(startedAt + intervalMs, nextAt) - clock.monotonic());
+  }
+
+  async function lookAt(tasks: readonly TaskWatch[], lists: readonly ListWatch[]): Promise<void> {
+    const ids = new Set([
+      ...tasks.map(({ id }) => id),
+      ...lists.flatMap(({ runningIds }) => [...runningIds]),
+    ]);
+    const rows = ids.size > 0 ? await source.read([...ids]) : new Map<string, Task>();
+    await Promise.all([
+      ...tasks.map(watch => watch.look(rows.get(watch.id), source)),
+      ...lists.map(watch => watch.look(rows, source)),
+    ]);
   }
 
   function endure(error: GatewayError): void {

@@ -2,6 +2,7 @@ import { GatewayError } from '../errors.ts';
 import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted } from '../task/task.ts';
+import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
 import type { TaskSource } from './source.ts';
 
@@ -24,6 +25,7 @@ const MAX_SNAPSHOT = 5_000;
  * but for the completion status: that part is decided here, for each follower.
  */
 export class ListWatch {
+  readonly cadence: Cadence;
   readonly #lasting: TaskFilter;
   readonly #onEmpty: () => void;
   readonly #followers = new Set<Follower>();
@@ -33,7 +35,8 @@ export class ListWatch {
   #newestCreated: Instant = -Infinity;
   #isEstablished = false;
 
-  constructor(filter: TaskFilter, onEmpty: () => void) {
+  constructor(filter: TaskFilter, cadence: Cadence, onEmpty: () => void) {
+    this.cadence = cadence;
     this.#lasting = lastingPartOf(filter);
     this.#onEmpty = onEmpty;
   }
@@ -91,17 +94,20 @@ export class ListWatch {
 
   /** `rows` has the tasks of `runningIds`, as far as the look found them. */
   async look(rows: ReadonlyMap<string, Task | GatewayError>, source: TaskSource): Promise<void> {
+    let hasChanged = false;
     for (const [id, before] of this.#running) {
       const now = rows.get(id) ?? (await source.confirm(id));
       if (now === null) this.#running.delete(id);
-      else if (!(now instanceof GatewayError)) this.#tell(before, now);
+      else if (!(now instanceof GatewayError)) hasChanged = this.#tell(before, now) || hasChanged;
     }
     for (const task of await this.#readHead(source)) {
-      if (!this.#recent.has(task.id) && !this.#running.has(task.id)) this.#tell(null, task);
+      if (!this.#recent.has(task.id) && !this.#running.has(task.id))
+        hasChanged = this.#tell(null, task) || hasChanged;
       this.#remember(task);
     }
     for (const [id, created] of this.#recent)
       if (created < this.#newestCreated - OVERLAP_MS) this.#recent.delete(id);
+    this.cadence.looked(hasChanged);
   }
 
   fail(error: GatewayError): void {
@@ -128,15 +134,22 @@ export class ListWatch {
     if (!isCompleted(task) && !this.#running.has(task.id)) this.#running.set(task.id, task);
   }
 
-  #tell(before: Task | null, now: Task): void {
+  /** Whether anything has changed, seen by a follower or not. */
+  #tell(before: Task | null, now: Task): boolean {
     if (isCompleted(now)) this.#running.delete(now.id);
     else this.#running.set(now.id, now);
     const kind = changeOf(before, now);
-    if (kind === null) return;
+    if (kind === null) return false;
+    // One object for all who are told the same: what is made of it is made once.
+    const changes = new Map<TaskChangeKind, TaskChange>();
     for (const { filter, mailbox } of this.#followers) {
       const told = kindFor(filter, kind, before, now);
-      if (told !== null) mailbox.put(now.id, { kind: told, task: now });
+      if (told === null) continue;
+      const change = changes.get(told) ?? { kind: told, task: now };
+      changes.set(told, change);
+      mailbox.put(now.id, change);
     }
+    return true;
   }
 }
 

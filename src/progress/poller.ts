@@ -2,48 +2,51 @@ import type { Clock } from '../clock.ts';
 
 /** Looks again and again, for as long as there is something to look at. */
 export interface Poller {
-  /** Begins, if it is not at it already: the first look comes one interval from now. */
+  /** Something new is to be looked at: the next look comes one interval from now, or before. */
   start(): void;
   close(): void;
 }
 
 export interface PollerParts {
   clock: Clock;
-  /** Milliseconds from one look to the next; a look that takes longer puts the next one off. */
+  /** Milliseconds from `start` to the next look at the most. */
   intervalMs: number;
-  /** One look. False when there was nothing to look at. */
-  look(): Promise<boolean>;
+  /** One look. The milliseconds until the next is due; null when there is nothing to look at. */
+  look(): Promise<number | null>;
 }
 
 export function createPoller({ clock, intervalMs, look }: PollerParts): Poller {
   let isClosed = false;
-  let isRunning = false;
-  // Asked to begin while the look that may be the last one is under way.
+  let isLooking = false;
+  // Asked to start while a look is under way, which cannot know of what is new.
   let isWanted = false;
-  let cancelTimer: (() => void) | null = null;
+  let planned: { at: number; cancel: () => void } | null = null;
 
   return {
     start() {
-      isWanted = true;
-      if (isRunning || isClosed) return;
-      isRunning = true;
-      plan(intervalMs);
+      if (isLooking) isWanted = true;
+      else plan(intervalMs);
     },
     close() {
       isClosed = true;
-      cancelTimer?.();
+      planned?.cancel();
     },
   };
 
   function plan(delayMs: number): void {
-    cancelTimer = clock.after(delayMs, () => void lookAndPlan());
+    const at = clock.monotonic() + delayMs;
+    if (isClosed || (planned !== null && planned.at <= at)) return;
+    planned?.cancel();
+    planned = { at, cancel: clock.after(delayMs, () => void lookAndPlan()) };
   }
 
   async function lookAndPlan(): Promise<void> {
-    const startedAt = clock.monotonic();
+    planned = null;
+    isLooking = true;
+    const delayMs = await look();
+    isLooking = false;
+    if (delayMs !== null) plan(delayMs);
+    if (isWanted) plan(intervalMs);
     isWanted = false;
-    const hadWork = await look();
-    isRunning = hadWork || isWanted;
-    if (isRunning && !isClosed) plan(Math.max(0, startedAt + intervalMs - clock.monotonic()));
   }
 }

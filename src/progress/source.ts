@@ -6,7 +6,7 @@ import type { Task } from '../task/task.ts';
 export interface TaskSource {
   /** A task somebody waits for; null where there is none. */
   load(id: string): Promise<Task | null>;
-  /** The tasks of these ids, for a look. */
+  /** The tasks of these ids, as far as a look finds them. */
   read(ids: readonly string[]): Promise<Map<string, Task | GatewayError>>;
   /** The task, asked for by itself: what a list left out may be there all the same. */
   confirm(id: string): Promise<Task | GatewayError | null>;
@@ -17,4 +17,6 @@ export interface TaskSource {
     filter: TaskFilter,
     offset: number,
   ): Promise<{ tasks: (Task | GatewayError)[]; isLast: boolean }>;
+  /** The part of the request budget that is spent, 0–1. */
+  pressure(): number;
 }

@@ -1,18 +1,21 @@
 import { GatewayError } from '../errors.ts';
 import { changeOf } from '../task/change.ts';
 import { type Task, isCompleted } from '../task/task.ts';
+import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
 import type { TaskSource } from './source.ts';
 
 /** One task, and all who follow it. */
 export class TaskWatch {
   readonly id: string;
+  readonly cadence: Cadence;
   readonly #onEmpty: () => void;
   readonly #followers = new Set<Mailbox<Task>>();
   #seen: Task | null = null;
 
-  constructor(id: string, onEmpty: () => void) {
+  constructor(id: string, cadence: Cadence, onEmpty: () => void) {
     this.id = id;
+    this.cadence = cadence;
     this.#onEmpty = onEmpty;
   }
 
@@ -45,16 +48,18 @@ export class TaskWatch {
     if (now === null)
       this.fail(new GatewayError('NOT_FOUND', 'The task is gone: upstream no longer has it.'));
     // A row that cannot be read now may be readable at the next look.
-    else if (!(now instanceof GatewayError)) this.tell(now);
+    else this.cadence.looked(!(now instanceof GatewayError) && this.tell(now));
   }
 
-  tell(task: Task): void {
-    if (changeOf(this.#seen, task) === null) return;
+  /** Whether a follower can see a difference. */
+  tell(task: Task): boolean {
+    if (changeOf(this.#seen, task) === null) return false;
     this.#seen = task;
     for (const follower of this.#followers) {
       follower.put(this.id, task);
       if (isCompleted(task)) follower.end();
     }
+    return true;
   }
 
   fail(error: GatewayError): void {

@@ -5,6 +5,7 @@ import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import { UnreadableTask, type Row } from '../upstream/wire.ts';
+import { createLookPlanner } from './look-planner.ts';
 import type { TaskLoader } from './loader.ts';
 import type { Memory } from './memory.ts';
 
@@ -18,11 +19,13 @@ export interface TaskSourceParts {
 /** What watches read, over the REST API: the first state as any reader does, looks behind readers. */
 export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts): TaskSource {
   const options = { lane: 'look' } as const;
+  const planner = createLookPlanner(api);
   return {
     load: id => tasks.load(id),
+    pressure: () => api.pressure(),
     async read(ids) {
       const askedAt = clock.monotonic();
-      const rows = await api.byIds(ids, options);
+      const rows = await planner.read(ids, options);
       // What a watch saw answers readers too.
       for (const row of rows.values())
         if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);

@@ -36,12 +36,18 @@ export interface TaskStatusApi {
   byIds(ids: readonly string[], options?: CallOptions): Promise<Map<string, Row>>;
   /** Every task without a completion status, of those that the lasting part of a filter leaves. */
   running(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
+  /** A page of all running tasks, from this offset, in an order that keeps new ones to the end. */
+  runningPage(offset: number, options?: CallOptions): Promise<Row[]>;
+  /** Those of these ids that are on the list: on versions that list only what has ended, no others. */
+  listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
   /** One task, null where upstream has none. */
   byId(id: string, options?: CallOptions): Promise<Row | null>;
   /** PATCH of the record; it does not stop the job. Throws NOT_FOUND. */
   update(id: string, update: TaskUpdate, options?: CallOptions): Promise<Task>;
   /** A place in the budget, taken before it is known what will be asked. */
   reserve(options: { lane: Lane; signal?: AbortSignal | undefined }): Promise<Slot>;
+  /** The part of the request budget that is spent, 0–1. */
+  pressure(): number;
   /** How many ids of upstream's usual length one request holds. */
   readonly idsPerRequest: number;
   /** Whether a list with this query fits the longest request target. */
@@ -79,10 +85,13 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
     list,
     byIds,
     running,
+    runningPage,
+    listed: (ids, options = {}) => listByIds(ids, slotOnce(options)),
     byId,
     update,
     fits,
     reserve: options => requests.reserve(options),
+    pressure: () => requests.pressure(),
     get idsPerRequest() {
       return Math.max(1, Math.min(PAGE_LIMIT, Math.floor((urlBytes - bareBytes) / ID_BYTES)));
     },
@@ -206,6 +215,25 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
         row instanceof UnreadableTask ||
         ((ids?.includes(row.id) ?? true) && (sourceIds?.includes(row.target?.id ?? '') ?? true)),
     );
+  }
+
+  async function runningPage(offset: number, options: CallOptions = {}): Promise<Row[]> {
+    const { rows } = listsRunning
+      ? await list(
+          {
+            filter: { completionStatusIsNull: true },
+            order: 'CREATED_ASC',
+            limit: PAGE_LIMIT,
+            offset,
+          },
+          options,
+        )
+      : await page(
+          `${path}/pending-tasks?${toQueryString({ limit: PAGE_LIMIT, offset })}`,
+          false,
+          options,
+        );
+    return rows;
   }
 
   async function pendingTasks(next: NextOptions): Promise<Row[]> {

@@ -20,6 +20,8 @@ export interface Budget {
   acquire(wish: SlotWish): Promise<Slot>;
   /** Nobody is given a slot for that long. */
   pause(forMs: number): void;
+  /** The part of it that is spent, 0–1; all of it while somebody has to wait. */
+  pressure(): number;
   /** Whether it stands as a new one would: nobody waits and every slot is free. */
   isIdle(): boolean;
   close(): void;
@@ -48,6 +50,11 @@ export function createBudget(
     acquire,
     pause(forMs) {
       window.pause(forMs);
+    },
+    pressure() {
+      if (lanes.interactive.size > 0) return 1;
+      const { free, pausedForMs } = window.outlook();
+      return pausedForMs > 0 ? 1 : 1 - Math.max(0, free) / limit;
     },
     isIdle() {
       const { free, pausedForMs } = window.outlook();

@@ -25,6 +25,7 @@ export function createBudgets(
       // Looked up each time: what was forgotten between two requests is found anew by both.
       acquire: wish => find(clientId).acquire(wish),
       pause: forMs => find(clientId).pause(forMs),
+      pressure: () => find(clientId).pressure(),
       isIdle: () => find(clientId).isIdle(),
       close() {},
     }),

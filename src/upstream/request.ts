@@ -24,6 +24,8 @@ export interface Requests {
   send(request: RestRequest): Promise<Answer>;
   /** A place in the budget for a request that is to be put together when its turn comes. */
   reserve(wish: { lane: Lane; signal?: AbortSignal | undefined }): Promise<Slot>;
+  /** The part of the budget that is spent, 0–1. */
+  pressure(): number;
 }
 
 export interface RequestParts {
@@ -49,6 +51,7 @@ export function createRequests(parts: RequestParts): Requests {
     );
 
   return {
+    pressure: () => budget.pressure(),
     async reserve({ lane, signal }) {
       // First, so that nobody who holds a place waits for one to fetch a token with.
       await credential.token();

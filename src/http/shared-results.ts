@@ -1,0 +1,85 @@
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  createSourceEventStream,
+  execute,
+} from 'graphql';
+import type { Plugin } from 'graphql-yoga';
+import type { Context } from '../graphql/builder.ts';
+
+/**
+ * Executes and serialises an event once for all subscribers that select the same of it.
+ *
+ * Followers of one watch are given the very same event object, and their operations, parsed once,
+ * have the very same document. Followers of one watch have one credential, too: a watch belongs to a
+ * session. Results that resolvers have to wait for are not shared, lest one caller's hanging up abort
+ * another's.
+ */
+export function useSharedResults(): Plugin<Context> {
+  const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, ExecutionResult>>>();
+
+  return {
+    onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),
+  };
+
+  async function subscribe(args: ExecutionArgs) {
+    const events = await createSourceEventStream(args);
+    if (!(Symbol.asyncIterator in events)) return events;
+    const key = JSON.stringify([args.operationName, args.variableValues]);
+    return mapEvents(events[Symbol.asyncIterator](), event =>
+      executeShared({ ...args, rootValue: event }, key),
+    );
+  }
+
+  function executeShared(args: ExecutionArgs, key: string) {
+    const event = args.rootValue as object;
+    const byDocument = getOrAdd(
+      results,
+      event,
+      () => new WeakMap<DocumentNode, Map<string, ExecutionResult>>(),
+    );
+    const byKey = getOrAdd(byDocument, args.document, () => new Map<string, ExecutionResult>());
+    const known = byKey.get(key);
+    if (known) return known;
+    const result = execute(args);
+    if (result instanceof Promise || result.errors) return result;
+    const shared = serializedOnce(result);
+    byKey.set(key, shared);
+    return shared;
+  }
+}
+
+/** Yoga asks a result how it is to be serialised; this one remembers. */
+function serializedOnce(result: ExecutionResult): ExecutionResult {
+  let text: string | null = null;
+  const stringify = () => (text ??= JSON.stringify(result));
+  return Object.defineProperty({ ...result }, 'stringify', { value: stringify });
+}
+
+function getOrAdd<K extends object, V>(map: WeakMap<K, V>, key: K, create: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const created = create();
+  map.set(key, created);
+  return created;
+}
+
+function mapEvents<T, U>(
+  events: AsyncIterator<T>,
+  map: (event: T) => U | Promise<U>,
+): AsyncIterableIterator<U> {
+  return {
+    async next() {
+      const { done, value } = await events.next();
+      return done ? { done, value: undefined } : { done: false, value: await map(value) };
+    },
+    async return() {
+      await events.return?.();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import type { Clock } from '../clock.ts';
+
+/** How often something watched is looked at: often while it is new or changing, less while it is quiet. */
+export interface CadenceOptions {
+  clock: Clock;
+  /** Milliseconds from one look to the next at the least. */
+  intervalMs: number;
+  /** The part of the request budget that is spent, 0–1. */
+  pressure(): number;
+}
+
+// New for this many intervals; then each quiet look makes the next one wait longer, up to so many.
+const NEW_INTERVALS = 10;
+const QUIET_GROWTH = 1.5;
+const MAX_QUIET_INTERVALS = 5;
+// Above this part of the budget looks give way to readers, the more the less is left.
+const CALM_PRESSURE = 0.5;
+const MAX_STRETCH = 3;
+
+/** The longest that a look is put off: a quiet task on a spent budget. In intervals. */
+export const MAX_INTERVALS = MAX_QUIET_INTERVALS * MAX_STRETCH;
+
+export class Cadence {
+  readonly #options: CadenceOptions;
+  readonly #startedAt: number;
+  #quietMs: number;
+  #dueAt: number;
+
+  constructor(options: CadenceOptions) {
+    this.#options = options;
+    this.#startedAt = options.clock.monotonic();
+    this.#quietMs = options.intervalMs;
+    this.#dueAt = this.#startedAt + options.intervalMs;
+  }
+
+  /** When the next look is due, on the monotonic clock. */
+  get dueAt(): number {
+    return this.#dueAt;
+  }
+
+  /** A look was had, and something had changed or not. */
+  looked(hasChanged: boolean): void {
+    const { clock, intervalMs, pressure } = this.#options;
+    const now = clock.monotonic();
+    const isNew = now - this.#startedAt < NEW_INTERVALS * intervalMs;
+    this.#quietMs =
+      hasChanged || isNew
+        ? intervalMs
+        : Math.min(this.#quietMs * QUIET_GROWTH, MAX_QUIET_INTERVALS * intervalMs);
+    const scarcity = Math.max(0, pressure() - CALM_PRESSURE) / (1 - CALM_PRESSURE);
+    this.#dueAt = now + this.#quietMs * (1 + scarcity * (MAX_STRETCH - 1));
+  }
+}
