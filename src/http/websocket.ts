@@ -1,7 +1,8 @@
+import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { useServer } from 'graphql-ws/use/ws';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 import type { MaskError } from './mask.ts';
 import type { GraphQLServer } from './yoga.ts';
 
@@ -13,18 +14,17 @@ export function serveWebSocket(
   maskError: MaskError,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({ server, path, maxPayload: MAX_MESSAGE_BYTES });
+  const closings = new WeakMap<WebSocket, AbortSignal>();
   const disposable = useServer(
     {
       execute: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.execute(args),
       subscribe: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.subscribe(args),
       async onSubscribe({ connectionParams, extra }, _id, params) {
-        const controller = new AbortController();
-        extra.socket.once('close', () => controller.abort());
         const { parse, validate, contextFactory, schema, execute, subscribe } = yoga.getEnveloped({
           params,
           authorization:
             readAuthorization(connectionParams) ?? extra.request.headers.authorization ?? null,
-          signal: controller.signal,
+          signal: closingOf(extra.socket),
         });
         try {
           const document = parse(params.query);
@@ -49,6 +49,18 @@ export function serveWebSocket(
     KEEP_ALIVE_MS,
   );
   return { close: async () => disposable.dispose() };
+
+  /** Aborts when the socket closes: one signal for all its operations, which may be very many. */
+  function closingOf(socket: WebSocket): AbortSignal {
+    const known = closings.get(socket);
+    if (known) return known;
+    const controller = new AbortController();
+    // Every operation under way listens to it: many are no leak.
+    setMaxListeners(0, controller.signal);
+    socket.once('close', () => controller.abort());
+    closings.set(socket, controller.signal);
+    return controller.signal;
+  }
 }
 
 type EnvelopedArgs = ExecutionArgs & {

@@ -30,7 +30,7 @@ export class Cadence {
     this.#options = options;
     this.#startedAt = options.clock.monotonic();
     this.#quietMs = options.intervalMs;
-    this.#dueAt = this.#startedAt + options.intervalMs;
+    this.#dueAt = this.#onGrid(options.intervalMs);
   }
 
   /** When the next look is due, on the monotonic clock. */
@@ -48,6 +48,13 @@ export class Cadence {
         ? intervalMs
         : Math.min(this.#quietMs * QUIET_GROWTH, MAX_QUIET_INTERVALS * intervalMs);
     const scarcity = Math.max(0, pressure() - CALM_PRESSURE) / (1 - CALM_PRESSURE);
-    this.#dueAt = now + this.#quietMs * (1 + scarcity * (MAX_STRETCH - 1));
+    this.#dueAt = this.#onGrid(this.#quietMs * (1 + scarcity * (MAX_STRETCH - 1)));
+  }
+
+  /** That long from now, or nearly: on a grid that all watches share, so that they are looked at together. */
+  #onGrid(delayMs: number): number {
+    const { clock, intervalMs } = this.#options;
+    const now = clock.monotonic() / intervalMs;
+    return Math.max(Math.floor(now) + 1, Math.round(now + delayMs / intervalMs)) * intervalMs;
   }
 }

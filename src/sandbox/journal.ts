@@ -13,6 +13,8 @@ export interface RequestRecord {
   /** 0 while there is none, and when the connection was closed without one. */
   status: number;
   isClosed: boolean;
+  /** When the answer was sent, on the same clock; 0 until then. */
+  answeredAt: number;
 }
 
 const MAX_RECORDS = 20_000;
@@ -26,6 +28,11 @@ export class Journal {
     this.#clock = clock;
   }
 
+  /** A request is answered, or its connection gone. */
+  close(record: RequestRecord, status: number): void {
+    Object.assign(record, { status, isClosed: true, answeredAt: this.#clock.monotonic() });
+  }
+
   open(method: string, path: string, query: string): RequestRecord {
     const record = {
       at: this.#clock.monotonic(),
@@ -36,6 +43,7 @@ export class Journal {
       clientId: null,
       status: 0,
       isClosed: false,
+      answeredAt: 0,
     };
     if (this.#records.length >= 2 * MAX_RECORDS) this.#records = this.#records.slice(MAX_RECORDS);
     this.#records.push(record);

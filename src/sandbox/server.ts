@@ -49,8 +49,7 @@ export function createSandboxServer(parts: ServerParts): Server {
     const url = new URL(request.url ?? '/', 'http://sandbox');
     const record = journal.open(request.method ?? '', url.pathname, url.search.slice(1));
     response.on('close', () => {
-      record.status = response.headersSent ? response.statusCode : 0;
-      record.isClosed = true;
+      journal.close(record, response.headersSent ? response.statusCode : 0);
     });
     respond(request, response, url, record, trackingId).catch((error: unknown) => {
       const refusal = error instanceof Refusal ? error : internalFault();

@@ -1,0 +1,174 @@
+import { request } from 'node:http';
+import { performance } from 'node:perf_hooks';
+import { WebSocket } from 'ws';
+import type { Sandbox } from '../src/sandbox/sandbox.ts';
+import { forkGateway } from './gateway.ts';
+import { startTenant } from './tenant.ts';
+
+// Ten thousand subscribers follow a thousand running tasks; every task changes at every look, and ends.
+const TASKS = 1_000;
+const SUBSCRIBERS = 10_000;
+const PER_SOCKET = 100;
+const ROUNDS = 8;
+const QUERY =
+  'subscription ($id: ID!) { taskProgress(id: $id) { id state percentComplete completionStatus } }';
+
+type Transport = 'sse' | 'ws';
+
+const rows = [];
+for (const transport of ['sse', 'ws'] as const) rows.push(await measure(transport));
+console.table(rows);
+
+/** What subscribers were told, and when. */
+interface Told {
+  events: number;
+  ended: number;
+  /** When each event arrived. */
+  at: number[];
+}
+
+async function measure(transport: Transport) {
+  const { sandbox, ids } = await startTenant(TASKS);
+  const gateway = await forkGateway(sandbox);
+  const told: Told = { events: 0, ended: 0, at: [] };
+  const before = await gateway.usage();
+  const close = await subscribeAll(transport, gateway.url, ids, told);
+  await until(() => told.events >= SUBSCRIBERS);
+  const subscribed = await gateway.usage();
+  const { journal } = sandbox;
+  journal.clear();
+
+  const startedAt = performance.now();
+  const changes: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    // A quarter of the tasks changes between two looks, as many as would of themselves.
+    const changing = ids.filter((_, place) => place % 4 === round % 4);
+    for (const id of changing) sandbox.tenant.correct(id, { completedAt: Date.now() + round });
+    changes.push(...(await delivered(told, changing.length * (SUBSCRIBERS / TASKS), sandbox)));
+  }
+  const perLook = requestsPerLook(sandbox);
+  for (const id of ids) sandbox.tenant.finish(id);
+  const ends = await delivered(told, SUBSCRIBERS, sandbox);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  await until(() => told.ended >= SUBSCRIBERS);
+  const after = await gateway.usage();
+  const row = {
+    transport,
+    subscribers: SUBSCRIBERS,
+    'final events lost': SUBSCRIBERS - told.ended,
+    'most upstream requests a look': perLook,
+    'change delivered, p50 ms': at(changes, 0.5),
+    'p99 ms': at(changes, 0.99),
+    'all ends at once, p99 ms': at(ends, 0.99),
+    'RSS KB a subscriber': Math.round(((subscribed.rssMb - before.rssMb) * 1024) / SUBSCRIBERS),
+    'heap KB a subscriber': Math.round(((subscribed.heapMb - before.heapMb) * 1024) / SUBSCRIBERS),
+    'CPU %': Math.round((100 * (after.cpuSeconds - subscribed.cpuSeconds)) / seconds),
+  };
+  close();
+  await gateway.close();
+  await sandbox.close();
+  return row;
+}
+
+/** Waits for so many events; for each, the milliseconds since upstream last answered before it. */
+async function delivered(told: Told, count: number, { journal }: Sandbox): Promise<number[]> {
+  const already = told.events;
+  told.at.length = 0;
+  await until(() => told.events >= already + count);
+  const answers = journal.requests.map(({ answeredAt }) => answeredAt).filter(moment => moment > 0);
+  return told.at.map(
+    moment => moment - (answers.findLast(answered => answered <= moment) ?? moment),
+  );
+}
+
+/** Requests that follow each other closely are one look; the largest is told. */
+function requestsPerLook({ journal }: Sandbox): number {
+  let most = 0;
+  let count = 0;
+  let previous = -Infinity;
+  for (const { at: moment } of journal.requests) {
+    count = moment - previous > 300 ? 1 : count + 1;
+    previous = moment;
+    most = Math.max(most, count);
+  }
+  return most;
+}
+
+async function subscribeAll(
+  transport: Transport,
+  url: string,
+  ids: readonly string[],
+  told: Told,
+): Promise<() => void> {
+  const closers: (() => void)[] = [];
+  const idOf = (subscriber: number) => ids[subscriber % ids.length] ?? '';
+  if (transport === 'ws')
+    for (let first = 0; first < SUBSCRIBERS; first += PER_SOCKET)
+      closers.push(
+        await openSocket(
+          url,
+          Array.from({ length: PER_SOCKET }, (_, place) => idOf(first + place)),
+          told,
+        ),
+      );
+  else
+    for (let subscriber = 0; subscriber < SUBSCRIBERS; subscriber++) {
+      closers.push(openStream(url, idOf(subscriber), told));
+      if (subscriber % 200 === 199) await until(() => told.events >= subscriber - 400);
+    }
+  return () => closers.forEach(close => close());
+}
+
+function hear(told: Told, isEvent: boolean, isEnd: boolean): void {
+  if (isEvent) {
+    told.events++;
+    told.at.push(performance.now());
+  }
+  if (isEnd) told.ended++;
+}
+
+async function openSocket(url: string, ids: readonly string[], told: Told): Promise<() => void> {
+  const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+  await new Promise(resolve => socket.once('open', resolve));
+  socket.on('message', data => {
+    const message = String(data);
+    if (message.includes('"connection_ack"'))
+      for (const [place, id] of ids.entries())
+        socket.send(
+          JSON.stringify({
+            id: String(place),
+            type: 'subscribe',
+            payload: { query: QUERY, variables: { id } },
+          }),
+        );
+    hear(told, message.includes('"next"'), message.includes('"COMPLETED"'));
+  });
+  socket.send('{"type":"connection_init"}');
+  return () => socket.terminate();
+}
+
+function openStream(url: string, id: string, told: Told): () => void {
+  const stream = request(url, {
+    method: 'POST',
+    agent: false,
+    headers: { accept: 'text/event-stream', 'content-type': 'application/json' },
+  });
+  stream.on('response', response =>
+    response.setEncoding('utf8').on('data', (chunk: string) => {
+      for (const line of chunk.split('\n'))
+        if (line.startsWith('data: {')) hear(told, true, line.includes('"COMPLETED"'));
+    }),
+  );
+  stream.on('error', () => {});
+  stream.end(JSON.stringify({ query: QUERY, variables: { id } }));
+  return () => stream.destroy();
+}
+
+function at(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 5));
+}
