@@ -9,26 +9,25 @@ export interface CadenceOptions {
   pressure(): number;
 }
 
-// New for this many intervals; then each quiet look makes the next one wait longer, up to so many.
-const NEW_INTERVALS = 10;
+// After its start and after a change, for this many intervals, it is looked at in each; then each quiet
+// look makes the next one wait longer, up to so many.
+const LIVELY_INTERVALS = 10;
 const QUIET_GROWTH = 1.5;
 const MAX_QUIET_INTERVALS = 5;
 // Above this part of the budget looks give way to readers, the more the less is left.
 const CALM_PRESSURE = 0.5;
 const MAX_STRETCH = 3;
 
-/** The longest that a look is put off: a quiet task on a spent budget. In intervals. */
-export const MAX_INTERVALS = MAX_QUIET_INTERVALS * MAX_STRETCH;
-
+/** When something watched is due; put off to at most 15 intervals, a quiet task on a spent budget. */
 export class Cadence {
   readonly #options: CadenceOptions;
-  readonly #startedAt: number;
+  #livelyUntil: number;
   #quietMs: number;
   #dueAt: number;
 
   constructor(options: CadenceOptions) {
     this.#options = options;
-    this.#startedAt = options.clock.monotonic();
+    this.#livelyUntil = options.clock.monotonic() + LIVELY_INTERVALS * options.intervalMs;
     this.#quietMs = options.intervalMs;
     this.#dueAt = this.#onGrid(options.intervalMs);
   }
@@ -42,9 +41,9 @@ export class Cadence {
   looked(hasChanged: boolean): void {
     const { clock, intervalMs, pressure } = this.#options;
     const now = clock.monotonic();
-    const isNew = now - this.#startedAt < NEW_INTERVALS * intervalMs;
+    if (hasChanged) this.#livelyUntil = now + LIVELY_INTERVALS * intervalMs;
     this.#quietMs =
-      hasChanged || isNew
+      now < this.#livelyUntil
         ? intervalMs
         : Math.min(this.#quietMs * QUIET_GROWTH, MAX_QUIET_INTERVALS * intervalMs);
     const scarcity = Math.max(0, pressure() - CALM_PRESSURE) / (1 - CALM_PRESSURE);

@@ -30,6 +30,11 @@ export class HandClock implements Clock {
     return this.#timers.size;
   }
 
+  /** Milliseconds until the first of them is due; Infinity where nobody waits. */
+  get nextInMs(): number {
+    return Math.min(...[...this.#timers].map(({ at }) => at - this.#now));
+  }
+
   /** Moves on, running what falls due at the moment it falls due. */
   advance(byMs: number): void {
     const end = this.#now + byMs;

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { createClient } from 'graphql-ws';
+import { WebSocket } from 'ws';
+import { API_VERSIONS } from '../../src/upstream/versions.ts';
+import { HandClock } from '../support/hand-clock.ts';
+import { fetchToken, startGateway } from '../support/start.ts';
+import { TRANSPORTS, subscribe } from '../support/subscribe.ts';
+import { until } from '../support/until.ts';
+
+const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state completionStatus } }';
+const LASTING = { queueMs: 0, runMs: 86_400_000 };
+const INTERVAL_MS = 1_000;
+const MAX_QUIET_MS = 5 * INTERVAL_MS;
+
+/** Follows tasks over one socket, and remembers what was told of each. */
+function followAll(t: TestContext, url: string, ids: readonly string[]) {
+  const client = createClient({
+    url: url.replace('http', 'ws'),
+    webSocketImpl: WebSocket,
+    lazyCloseTimeout: 0,
+    retryAttempts: 0,
+  });
+  // Its server has gone by then, which it has something to say about.
+  t.after(() => Promise.resolve(client.dispose()).catch(() => {}));
+  const told = new Map<string, any[]>(ids.map(id => [id, []]));
+  let ended = 0;
+  for (const id of ids)
+    client.subscribe(
+      { query: PROGRESS, variables: { id } },
+      {
+        next: result => void told.get(id)?.push(result),
+        error: () => ended++,
+        complete: () => ended++,
+      },
+    );
+  return {
+    told,
+    ended: () => ended,
+    events: () => [...told.values()].reduce((sum, { length }) => sum + length, 0),
+  };
+}
+
+/** Whether the one thing that waits for the clock is the next look: a request's deadline is further off. */
+function isBetweenLooks(clock: HandClock): boolean {
+  return clock.waiting === 1 && clock.nextInMs <= MAX_QUIET_MS;
+}
+
+/** Moves the clock by one interval, and waits until a look that fell due is over; tells what it asked. */
+async function pass(clock: HandClock, { requests }: Awaited<ReturnType<typeof startGateway>>) {
+  const before = requests().length;
+  clock.advance(INTERVAL_MS);
+  await until(() => isBetweenLooks(clock));
+  return requests().slice(before);
+}
+
+for (const version of API_VERSIONS)
+  test(`${version}: a look at a thousand running tasks costs four requests, and five when some have ended`, async t => {
+    const clock = new HandClock();
+    const env = { UPSTREAM_API_VERSION: version, PROGRESS_INTERVAL_MS: String(INTERVAL_MS) };
+    const gateway = await startGateway(t, { clock, env });
+    const { tenant, url } = gateway;
+    const ids = tenant.addTasks(1_000, LASTING);
+    const { told, events, ended } = followAll(t, url, ids);
+    await until(() => events() === 1_000 && isBetweenLooks(clock));
+
+    const quiet = await pass(clock, gateway);
+    assert.equal(quiet.length, 4, quiet.join('\n'));
+    for (const id of ids.slice(0, 60)) tenant.finish(id, 'ERROR');
+    const busy = await pass(clock, gateway);
+    assert.ok(busy.length <= 5, busy.join('\n'));
+    await until(() => ended() === 60);
+    for (const id of ids.slice(0, 60))
+      assert.equal(told.get(id)?.at(-1).data.taskProgress.completionStatus, 'ERROR');
+    assert.equal(events(), 1_060, 'nobody else was told of anything');
+  });
+
+test('a few watched among very many that run are asked for by id', async t => {
+  const clock = new HandClock();
+  const gateway = await startGateway(t, {
+    clock,
+    env: { PROGRESS_INTERVAL_MS: String(INTERVAL_MS) },
+  });
+  const all = gateway.tenant.addTasks(5_000, LASTING);
+  const { events } = followAll(t, gateway.url, all.slice(0, 180));
+  await until(() => events() === 180 && isBetweenLooks(clock));
+  await pass(clock, gateway);
+  const later = await pass(clock, gateway);
+  assert.equal(later.length, 2, later.join('\n'));
+  assert.ok(later.every(request => request.includes('filters=id')));
+});
+
+test('a quiet task is looked at less, to a stated maximum; one that changes, at once more', async t => {
+  const clock = new HandClock();
+  const gateway = await startGateway(t, {
+    clock,
+    env: { PROGRESS_INTERVAL_MS: String(INTERVAL_MS) },
+  });
+  const { tenant, url, requests } = gateway;
+  const id = tenant.addTask(LASTING);
+  const { events } = followAll(t, url, [id]);
+  await until(() => events() === 1 && isBetweenLooks(clock));
+  const looksIn = async (seconds: number) => {
+    const before = requests().length;
+    for (let second = 0; second < seconds; second++) await pass(clock, gateway);
+    return requests().length - before;
+  };
+  assert.equal(await looksIn(10), 10, 'while it is new');
+  await looksIn(20);
+  assert.equal(await looksIn(50), 10, 'while it is quiet, every fifth');
+  tenant.correct(id, { completionStatus: 'ERROR' });
+  await looksIn(5);
+  assert.equal(events(), 2);
+  assert.equal(await looksIn(5), 5, 'once it has changed');
+});
+
+for (const transport of TRANSPORTS)
+  test(`${transport}: a token that expires ends the stream with UNAUTHENTICATED`, async t => {
+    const { sandbox, tenant, url } = await startGateway(t, {
+      env: { AUTH_MODE: 'passthrough' },
+      sandbox: { tokenLifetimeSeconds: 2 },
+    });
+    const id = tenant.addTask(LASTING);
+    const events = subscribe(
+      t,
+      transport,
+      url,
+      PROGRESS,
+      { id },
+      `Bearer ${await fetchToken(sandbox)}`,
+    );
+    assert.equal((await events.next()).value.data.taskProgress.state, 'RUNNING');
+    assert.equal((await events.next()).value.errors[0].extensions.code, 'UNAUTHENTICATED');
+    assert.equal((await events.next()).done, true);
+  });
+
+test('subscribers who select the same of a task are told the same, and those who do not are not', async t => {
+  const { tenant, url } = await startGateway(t);
+  const id = tenant.addTask(LASTING);
+  const queries = [
+    'subscription ($id: ID!) { taskProgress(id: $id) { id completionStatus } }',
+    'subscription ($id: ID!) { taskProgress(id: $id) { id completionStatus } }',
+    'subscription ($id: ID!, $all: Boolean = false) { taskProgress(id: $id) { status: completionStatus percentComplete @include(if: $all) } }',
+    'subscription A($id: ID!) { taskProgress(id: $id) { id } } subscription B($id: ID!) { taskProgress(id: $id) { state target { source { latestTask { id } } } } }',
+  ];
+  const streams = queries.slice(0, 3).map(query => subscribe(t, 'ws', url, query, { id }));
+  const all = subscribe(t, 'sse', url, queries[2]!, { id, all: true });
+  await Promise.all([...streams, all].map(stream => stream.next()));
+  tenant.correct(id, { completionStatus: 'ERROR' });
+  const told = await Promise.all(
+    [...streams, all].map(async stream => (await stream.next()).value.data.taskProgress),
+  );
+  assert.deepEqual(told[0], { id, completionStatus: 'ERROR' });
+  assert.deepEqual(told[1], told[0]);
+  assert.deepEqual(told[2], { status: 'ERROR' });
+  assert.deepEqual(told[3], { status: 'ERROR', percentComplete: 0 });
+});
