@@ -8,12 +8,15 @@ export interface Clock {
   after(delayMs: number, run: () => void): () => void;
 }
 
-/** The machine's own clock. */
+// A longer delay overflows the timer, which then runs at once.
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
+/** The machine's own clock. It waits 24 days at the most: who runs after that looks at the time again. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
+    const timer = setTimeout(run, Math.min(delayMs, MAX_DELAY_MS));
     return () => clearTimeout(timer);
   },
 };

@@ -96,6 +96,7 @@ export async function startGateway(
       clock,
       log,
       intervalMs: options.progressIntervalMs,
+      maxFollowers: options.maxSubscriptionsPerCredential,
     });
   }
 }

@@ -35,6 +35,7 @@ const HOMES: Record<string, string[]> = {
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
+  '@graphql-yoga/plugin-graphql-sse': ['http'],
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],

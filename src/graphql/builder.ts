@@ -3,6 +3,7 @@ import DirectivesPlugin from '@pothos/plugin-directives';
 import { GraphQLScalarType } from 'graphql';
 import { GraphQLDateTime, GraphQLJSON } from 'graphql-scalars';
 import type { GatewayError } from '../errors.ts';
+import type { Mailbox } from '../progress/mailbox.ts';
 import type { ReadOptions } from '../session/loader.ts';
 import type { Session } from '../session/session.ts';
 import type { Instant } from '../task/task.ts';
@@ -12,6 +13,8 @@ export interface Context {
   caller: {
     /** What the caller's credential opens. Throws UNAUTHENTICATED where there is none. */
     readonly session: Session;
+    /** Ends a stream with UNAUTHENTICATED when the caller's credential does. */
+    whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
   };
   /** The time, for what is derived from it. */
   now(): Instant;

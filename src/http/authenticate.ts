@@ -27,12 +27,14 @@ export function createServiceAuthenticate(
   const keys = createRemoteJWKSet(jwt.jwksUrl);
   return async authorization => {
     const token = readToken(authorization);
-    await jwtVerify(token, keys, { issuer, audience, requiredClaims: ['exp'] }).catch(
-      (cause: unknown) => {
-        throw new GatewayError('UNAUTHENTICATED', 'The bearer token does not verify.', { cause });
-      },
-    );
-    return credential;
+    const { payload } = await jwtVerify(token, keys, {
+      issuer,
+      audience,
+      requiredClaims: ['exp'],
+    }).catch((cause: unknown) => {
+      throw new GatewayError('UNAUTHENTICATED', 'The bearer token does not verify.', { cause });
+    });
+    return { ...credential, expiresAt: (payload.exp ?? 0) * 1000 };
   };
 }
 

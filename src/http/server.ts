@@ -1,14 +1,12 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { MaskError } from './mask.ts';
-import { serveWebSocket } from './websocket.ts';
+import { type WebSocketOptions, serveWebSocket } from './websocket.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './yoga.ts';
 
-export interface HttpServerParts extends Omit<GraphQLServerParts, 'path'> {
+export interface HttpServerParts extends Omit<GraphQLServerParts, 'path'>, WebSocketOptions {
   host: string;
   port: number;
-  maskError: MaskError;
 }
 
 /** A server that listens. */
@@ -28,7 +26,7 @@ export async function startHttpServer({
 }: HttpServerParts): Promise<HttpServer> {
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH });
   const server = createServer((request, response) => void route(request, response));
-  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, parts.maskError);
+  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, parts);
   server.listen(port, host);
   await once(server, 'listening');
 
@@ -46,6 +44,7 @@ export async function startHttpServer({
   function route(request: IncomingMessage, response: ServerResponse): unknown {
     switch (request.url?.split('?', 1)[0]) {
       case GRAPHQL_PATH:
+      case `${GRAPHQL_PATH}/stream`:
         return yoga(request, response);
       case '/health/live':
       case '/health/ready':

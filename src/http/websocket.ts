@@ -3,15 +3,22 @@ import type { Server } from 'node:http';
 import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { useServer } from 'graphql-ws/use/ws';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { GatewayError } from '../errors.ts';
 import type { MaskError } from './mask.ts';
 import type { GraphQLServer } from './yoga.ts';
+
+export interface WebSocketOptions {
+  maskError: MaskError;
+  /** Operations that one socket may have under way. */
+  maxSubscriptionsPerConnection: number;
+}
 
 /** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
 export function serveWebSocket(
   server: Server,
   path: string,
   yoga: GraphQLServer,
-  maskError: MaskError,
+  { maskError, maxSubscriptionsPerConnection }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({ server, path, maxPayload: MAX_MESSAGE_BYTES });
   const closings = new WeakMap<WebSocket, AbortSignal>();
@@ -19,7 +26,9 @@ export function serveWebSocket(
     {
       execute: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.execute(args),
       subscribe: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.subscribe(args),
-      async onSubscribe({ connectionParams, extra }, _id, params) {
+      async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
+        if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
+          return [maskError(tooMany(maxSubscriptionsPerConnection))];
         const { parse, validate, contextFactory, schema, execute, subscribe } = yoga.getEnveloped({
           params,
           authorization:
@@ -69,6 +78,10 @@ type EnvelopedArgs = ExecutionArgs & {
 
 const KEEP_ALIVE_MS = 12_000;
 const MAX_MESSAGE_BYTES = 1_048_576;
+
+function tooMany(most: number): GatewayError {
+  return new GatewayError('RATE_LIMITED', `One connection may have ${most} subscriptions at once.`);
+}
 
 /** A header's value in `connection_init`, under whichever name clients are used to give it. */
 function readAuthorization(params: Readonly<Record<string, unknown>> | undefined): string | null {

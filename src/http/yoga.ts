@@ -1,6 +1,8 @@
+import { useGraphQLSSE } from '@graphql-yoga/plugin-graphql-sse';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { type YogaServerInstance, createYoga, useExecutionCancellation } from 'graphql-yoga';
 import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
 import type { Context } from '../graphql/builder.ts';
 import { schema } from '../graphql/schema.ts';
 import type { Sessions } from '../session/sessions.ts';
@@ -48,6 +50,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
         : false,
     context: createContext,
     plugins: [
+      // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
+      useGraphQLSSE({ endpoint: `${path}/stream` }),
       useNoForms(),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
@@ -63,21 +67,32 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     signal,
   }: TransportContext & { request?: Request }): Promise<Context> {
     const header = authorization ?? request?.headers.get('authorization') ?? null;
-    const credential = await authenticate(header).catch((error: unknown) => ({ error }));
     return {
-      caller: {
-        // What needs no credential, such as introspection, is served without one.
-        get session() {
-          if ('error' in credential) throw credential.error;
-          return sessions.of(credential);
-        },
-      },
+      caller: await createCaller(header),
       now: () => clock.now(),
       read: {
         signal: signal ?? request?.signal,
         isFresh: /\bno-cache\b/i.test(request?.headers.get('cache-control') ?? ''),
       },
       omitted: [],
+    };
+  }
+
+  /** What needs no credential, such as introspection, is served without one. */
+  async function createCaller(header: string | null): Promise<Context['caller']> {
+    const credential = await authenticate(header).catch((error: unknown) => ({ error }));
+    return {
+      get session() {
+        if ('error' in credential) throw credential.error;
+        return sessions.of(credential);
+      },
+      whileValid(stream) {
+        if ('error' in credential || credential.expiresAt === null) return stream;
+        const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
+        return stream.whenClosed(
+          clock.after(credential.expiresAt - clock.now(), () => stream.end(expired)),
+        );
+      },
     };
   }
 }

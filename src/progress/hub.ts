@@ -27,16 +27,19 @@ export interface HubParts {
   clock: Clock;
   log: Log;
   intervalMs: number;
+  /** How many may follow at once. */
+  maxFollowers: number;
 }
 
 // Shorter failures than this nobody is told of; a stream that stays dumb for longer is ended.
 const MAX_SILENCE_MS = 60_000;
 
-export function createHub({ source, clock, log, intervalMs }: HubParts): Hub {
+export function createHub({ source, clock, log, intervalMs, maxFollowers }: HubParts): Hub {
   const taskWatches = new Map<string, TaskWatch>();
   const listWatches = new Map<string, ListWatch>();
   const poller = createPoller({ clock, intervalMs, look });
   let failingSince: number | null = null;
+  let followers = 0;
 
   return {
     get size() {
@@ -44,13 +47,15 @@ export function createHub({ source, clock, log, intervalMs }: HubParts): Hub {
     },
     // Joined before it returns, so that nothing told meanwhile is missed.
     followTask(id) {
+      checkRoom();
       const watch = taskWatches.get(id) ?? openTaskWatch(id);
-      return watch.follow();
+      return counted(watch.follow());
     },
     followChanges(filter, snapshot) {
+      checkRoom();
       const key = JSON.stringify(lastingPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
-      const mailbox = watch.follow(filter);
+      const mailbox = counted(watch.follow(filter));
       if (snapshot)
         watch
           .snapshot(filter, mailbox, source)
@@ -62,6 +67,19 @@ export function createHub({ source, clock, log, intervalMs }: HubParts): Hub {
       failAll(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
     },
   };
+
+  function checkRoom(): void {
+    if (followers >= maxFollowers)
+      throw new GatewayError(
+        'RATE_LIMITED',
+        `One credential may have ${maxFollowers} subscriptions at once.`,
+      );
+  }
+
+  function counted<T>(mailbox: Mailbox<T>): Mailbox<T> {
+    followers++;
+    return mailbox.whenClosed(() => followers--);
+  }
 
   function openTaskWatch(id: string): TaskWatch {
     const watch = new TaskWatch(id, createCadence(), () => taskWatches.delete(id));

@@ -8,7 +8,7 @@ import type { GatewayError } from '../errors.ts';
  */
 export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   readonly #join: (earlier: T, later: T) => T;
-  readonly #onClose: () => void;
+  readonly #onClose: (() => void)[];
   readonly #pending = new Map<string, T>();
   readonly #readers: ((result: IteratorResult<T | GatewayError>) => void)[] = [];
   #error: GatewayError | null = null;
@@ -17,8 +17,15 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
 
   /** `join` makes one value of two of a key, neither read; `onClose` is called once, when nobody will read on. */
   constructor(onClose: () => void, join: (earlier: T, later: T) => T = (_, later) => later) {
-    this.#onClose = onClose;
+    this.#onClose = [onClose];
     this.#join = join;
+  }
+
+  /** Calls `run` once nobody will read on; at once, where that is so already. */
+  whenClosed(run: () => void): this {
+    if (this.#isClosed) run();
+    else this.#onClose.push(run);
+    return this;
   }
 
   put(key: string, value: T): void {
@@ -82,6 +89,6 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#onClose();
+    for (const run of this.#onClose) run();
   }
 }

@@ -8,25 +8,26 @@ export interface LookPlanner {
   read(ids: readonly string[], options: CallOptions): Promise<Map<string, Row>>;
 }
 
-// What is known of the number of running tasks is found out anew now and then: tenants change.
-const RECOUNT_EVERY = 30;
+// The number of running tasks is asked for now and then only: upstream says that counting costs it.
+const COUNT_EVERY = 30;
 
 /**
  * Many watched tasks are read from the pages of all running ones, 250 to a request; few of them among
  * many that nobody watches, by `id in (…)`, some 95 to a request. Which is cheaper depends on how many
- * tasks run, and that shows in how many of the watched ones each page brings; a look that begins with
- * pages goes on with them for as long as they are. What was on none of them has ended, or moved up
- * while the pages were read; `id in (…)` finds it.
+ * tasks run. A look that begins with pages goes on with them for as long as they are the cheaper way
+ * for what is still missing; what was on none of them has ended, or moved up while the pages were
+ * read, and `id in (…)` finds it.
  */
 export function createLookPlanner(
   api: Pick<TaskStatusApi, 'runningPage' | 'listed' | 'byIds' | 'idsPerRequest'>,
 ): LookPlanner {
-  /** How many tasks run, as the pages last read had it; null before the first, and when it is too old. */
+  /** How many tasks ran when they were last counted; null: to be counted at the next look at many. */
   let runningCount: number | null = null;
   let looksSinceCount = 0;
 
   return {
     async read(ids, options) {
+      if (++looksSinceCount >= COUNT_EVERY) runningCount = null;
       if (ids.length <= api.idsPerRequest || !isWorthPages(ids.length))
         return api.byIds(ids, options);
       const found = await readPages(new Set(ids), options);
@@ -39,9 +40,7 @@ export function createLookPlanner(
   };
 
   function isWorthPages(count: number): boolean {
-    looksSinceCount++;
-    if (runningCount === null || looksSinceCount > RECOUNT_EVERY) return true;
-    return Math.ceil(runningCount / PAGE_LIMIT) < Math.ceil(count / api.idsPerRequest);
+    return runningCount === null || Math.ceil(runningCount / PAGE_LIMIT) < requestsById(count);
   }
 
   async function readPages(
@@ -49,18 +48,21 @@ export function createLookPlanner(
     options: CallOptions,
   ): Promise<Map<string, Row>> {
     const found = new Map<string, Row>();
-    looksSinceCount = 0;
     for (let offset = 0; ;) {
-      const rows = await api.runningPage(offset, options);
+      const { rows, total } = await api.runningPage(offset, runningCount === null, options);
+      if (total !== null) {
+        runningCount = total;
+        looksSinceCount = 0;
+      }
       for (const row of rows) if (row.id !== null && wanted.has(row.id)) found.set(row.id, row);
       offset += rows.length;
       const missing = wanted.size - found.size;
-      const isLast = rows.length < PAGE_LIMIT;
-      // If the rest of the tasks is as much watched as those read.
-      runningCount =
-        isLast || missing === 0 ? offset : (offset * wanted.size) / Math.max(1, found.size);
-      const pagesToGo = Math.ceil((runningCount - offset) / PAGE_LIMIT);
-      if (isLast || Math.ceil(missing / api.idsPerRequest) <= pagesToGo) return found;
+      const pagesToGo = Math.ceil(((runningCount ?? offset) - offset) / PAGE_LIMIT);
+      if (rows.length < PAGE_LIMIT || requestsById(missing) <= pagesToGo) return found;
     }
+  }
+
+  function requestsById(count: number): number {
+    return Math.ceil(count / api.idsPerRequest);
   }
 }

@@ -28,13 +28,16 @@ export interface SessionParts {
   log: Log;
   /** Milliseconds between two looks at what is watched. */
   intervalMs: number;
+  /** Subscriptions at once. */
+  maxFollowers: number;
 }
 
-export function createSession({ api, memory, clock, log, intervalMs }: SessionParts): Session {
+export function createSession(parts: SessionParts): Session {
+  const { api, memory, clock } = parts;
   const tasks = createTaskLoader({ api, memory, clock });
   const lists = createLists({ api, memory, clock });
   const source = createTaskSource({ api, tasks, memory, clock });
-  const progress = createHub({ source, clock, log, intervalMs });
+  const progress = createHub({ ...parts, source });
   return {
     tasks,
     progress,

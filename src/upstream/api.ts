@@ -37,7 +37,7 @@ export interface TaskStatusApi {
   /** Every task without a completion status, of those that the lasting part of a filter leaves. */
   running(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
   /** A page of all running tasks, from this offset, in an order that keeps new ones to the end. */
-  runningPage(offset: number, options?: CallOptions): Promise<Row[]>;
+  runningPage(offset: number, count: boolean, options?: CallOptions): Promise<TaskPage>;
   /** Those of these ids that are on the list: on versions that list only what has ended, no others. */
   listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
   /** One task, null where upstream has none. */
@@ -217,23 +217,15 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
     );
   }
 
-  async function runningPage(offset: number, options: CallOptions = {}): Promise<Row[]> {
-    const { rows } = listsRunning
-      ? await list(
-          {
-            filter: { completionStatusIsNull: true },
-            order: 'CREATED_ASC',
-            limit: PAGE_LIMIT,
-            offset,
-          },
-          options,
-        )
-      : await page(
-          `${path}/pending-tasks?${toQueryString({ limit: PAGE_LIMIT, offset })}`,
-          false,
-          options,
-        );
-    return rows;
+  async function runningPage(
+    offset: number,
+    count: boolean,
+    options: CallOptions = {},
+  ): Promise<TaskPage> {
+    const query = { limit: PAGE_LIMIT, offset, count };
+    return listsRunning
+      ? list({ ...query, filter: { completionStatusIsNull: true }, order: 'CREATED_ASC' }, options)
+      : page(`${path}/pending-tasks?${toQueryString(query)}`, count, options);
   }
 
   async function pendingTasks(next: NextOptions): Promise<Row[]> {
@@ -271,8 +263,9 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
     { lane = 'interactive', signal, slot }: CallOptions,
   ): Promise<TaskPage> {
     const answer = await requests.send({ method: 'GET', path: target, lane, signal, slot });
-    // `pending-tasks` answers 204 where there are none.
-    const rows = answer.status === 204 ? [] : readRows(answer.json);
+    // `pending-tasks` answers so where there are none.
+    if (answer.status === 204) return { rows: [], total: isCounted ? 0 : null };
+    const rows = readRows(answer.json);
     return { rows, total: isCounted ? readTotal(answer.header('x-total-count')) : null };
   }
 

@@ -12,6 +12,8 @@ export interface Credential {
   key: string;
   /** Whose budget is spent; upstream counts by it. */
   clientId: string;
+  /** When the caller's own right to it ends, in milliseconds since the epoch; null: it is for upstream to say. */
+  expiresAt: number | null;
   /** A token that is good for the next minute at least, where it can be had. */
   token(): Promise<string>;
   /** Upstream refused this token: whether `token()` may now give a better one. */
@@ -37,6 +39,7 @@ export function createCallerCredential(token: string): Credential {
   return {
     key: `caller ${key}`,
     clientId: clientIdOf(token) ?? key,
+    expiresAt: null,
     token: async () => token,
     refused: () => false,
   };
@@ -58,6 +61,7 @@ export function createServiceCredential(
   return {
     key: `service ${id}`,
     clientId: id,
+    expiresAt: null,
     async token() {
       if (current !== null && clock.monotonic() < current.renewAt) return current.token;
       fetching ??= fetchToken().finally(() => (fetching = null));

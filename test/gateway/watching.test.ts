@@ -155,3 +155,103 @@ test('subscribers who select the same of a task are told the same, and those who
   assert.deepEqual(told[2], { status: 'ERROR' });
   assert.deepEqual(told[3], { status: 'ERROR', percentComplete: 0 });
 });
+
+test('subscriptions are limited for each socket and for each credential, with a code', async t => {
+  const { tenant, url } = await startGateway(t, {
+    env: { MAX_SUBSCRIPTIONS_PER_CONNECTION: '3', MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '5' },
+  });
+  const id = tenant.addTask(LASTING);
+  const open = async (count: number) => {
+    const client = createClient({
+      url: url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      lazyCloseTimeout: 0,
+      retryAttempts: 0,
+    });
+    t.after(() => Promise.resolve(client.dispose()).catch(() => {}));
+    const streams = Array.from({ length: count }, () =>
+      client.iterate<any>({ query: PROGRESS, variables: { id } }),
+    );
+    const first = await Promise.all(
+      streams.map(async stream => {
+        try {
+          const { value } = await stream.next();
+          return value.data?.taskProgress?.state ?? value.errors[0].extensions.code;
+        } catch (errors) {
+          return (errors as any)[0].extensions.code;
+        }
+      }),
+    );
+    return { streams, first };
+  };
+  const one = await open(4);
+  assert.deepEqual(one.first, ['RUNNING', 'RUNNING', 'RUNNING', 'RATE_LIMITED']);
+  const two = await open(3);
+  assert.deepEqual(two.first.toSorted(), ['RATE_LIMITED', 'RUNNING', 'RUNNING']);
+  await one.streams[0]!.return?.();
+  let again = await open(1);
+  // The place of the one who left is free as soon as the gateway has heard of it.
+  while (again.first[0] !== 'RUNNING') again = await open(1);
+});
+
+test('every way of leaving frees everything', async t => {
+  const clock = new HandClock();
+  const gateway = await startGateway(t, {
+    clock,
+    env: { PROGRESS_INTERVAL_MS: String(INTERVAL_MS) },
+  });
+  const { tenant, url, requests } = gateway;
+  const ids = tenant.addTasks(20, LASTING);
+  const body = (id: string) => JSON.stringify({ query: PROGRESS, variables: { id } });
+  const leave = {
+    async unsubscribes(id: string) {
+      const client = createClient({
+        url: url.replace('http', 'ws'),
+        webSocketImpl: WebSocket,
+        lazyCloseTimeout: 0,
+      });
+      const stream = client.iterate({ query: PROGRESS, variables: { id } });
+      await stream.next();
+      await stream.return?.();
+      await client.dispose();
+    },
+    async killsItsSocket(id: string) {
+      const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+      await new Promise(resolve => socket.once('open', resolve));
+      socket.send('{"type":"connection_init"}');
+      await new Promise(resolve => socket.once('message', resolve));
+      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: JSON.parse(body(id)) }));
+      await new Promise(resolve => socket.once('message', resolve));
+      socket.terminate();
+    },
+    async hangsUp(id: string) {
+      const controller = new AbortController();
+      const headers = { accept: 'text/event-stream', 'content-type': 'application/json' };
+      const response = await fetch(url, {
+        method: 'POST',
+        headers,
+        body: body(id),
+        signal: controller.signal,
+      });
+      await response.body!.getReader().read();
+      controller.abort();
+    },
+    async goesBeforeItsFirstEvent(id: string) {
+      const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+      await new Promise(resolve => socket.once('open', resolve));
+      socket.send('{"type":"connection_init"}');
+      await new Promise(resolve => socket.once('message', resolve));
+      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: JSON.parse(body(id)) }));
+      socket.terminate();
+    },
+  };
+  for (const way of Object.values(leave)) await Promise.all(ids.map(way));
+  // Nothing waits for the clock: no look is planned, and no request has a deadline.
+  await until(() => {
+    clock.advance(INTERVAL_MS);
+    return clock.waiting === 0;
+  });
+  const quiet = requests().length;
+  clock.advance(600_000);
+  assert.deepEqual([requests().length, clock.waiting], [quiet, 0]);
+});

@@ -55,6 +55,7 @@ export async function startGateway(
     UPSTREAM_RATE_LIMIT: '100000',
     // Most tests ask whether upstream was asked; those of the memory set how long it lasts.
     MAX_STALENESS_MS: '0',
+    MAX_SUBSCRIPTIONS_PER_CONNECTION: '5000',
     ...env,
   });
   const gateway = await start({ ...config, baseUrl: new URL(sandbox.url) }, clock ?? systemClock);

@@ -3,8 +3,9 @@ import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWsClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 
-export type Transport = 'sse' | 'ws';
-export const TRANSPORTS: readonly Transport[] = ['sse', 'ws'];
+/** SSE with a connection for each operation, SSE with one for all, and WebSocket. */
+export type Transport = 'sse' | 'single-connection sse' | 'ws';
+export const TRANSPORTS: readonly Transport[] = ['sse', 'single-connection sse', 'ws'];
 
 /** An operation's results, one after another, through a client that others use too. */
 export function subscribe(
@@ -16,9 +17,11 @@ export function subscribe(
   authorization?: string,
 ): AsyncIterableIterator<any> {
   const client =
-    transport === 'sse'
+    transport !== 'ws'
       ? createSseClient({
-          url,
+          ...(transport === 'sse'
+            ? { url }
+            : { url: `${url}/stream`, singleConnection: true as const }),
           retryAttempts: 0,
           ...(authorization ? { headers: { authorization } } : {}),
         })
