@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { TaskChange } from '../task/change.ts';
-import { type TaskFilter, lastingPartOf } from '../task/filter.ts';
+import { type TaskFilter, lastingPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import { Cadence } from './cadence.ts';
 import { ListWatch } from './list-watch.ts';
@@ -53,6 +53,11 @@ export function createHub({ source, clock, log, intervalMs, maxFollowers }: HubP
     },
     followChanges(filter, snapshot) {
       checkRoom();
+      if (matchesNothing(filter))
+        throw new GatewayError(
+          'BAD_USER_INPUT',
+          'The filter has an empty list: no task can ever match it.',
+        );
       const key = JSON.stringify(lastingPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
       const mailbox = counted(watch.follow(filter));

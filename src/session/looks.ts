@@ -8,6 +8,7 @@ import { UnreadableTask, type Row } from '../upstream/wire.ts';
 import { createLookPlanner } from './look-planner.ts';
 import type { TaskLoader } from './loader.ts';
 import type { Memory } from './memory.ts';
+import { tooLong } from './paging.ts';
 
 export interface TaskSourceParts {
   api: TaskStatusApi;
@@ -40,10 +41,9 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
       return rows.map(toResult);
     },
     async newest(filter, offset) {
-      const { rows } = await api.list(
-        { filter, order: 'CREATED_DESC', offset, limit: PAGE_LIMIT },
-        options,
-      );
+      const query = { filter, order: 'CREATED_DESC', offset, limit: PAGE_LIMIT } as const;
+      if (!api.fits(query)) throw tooLong();
+      const { rows } = await api.list(query, options);
       return { tasks: rows.map(toResult), isLast: rows.length < PAGE_LIMIT };
     },
   };

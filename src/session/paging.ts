@@ -125,6 +125,14 @@ async function readPlaced(
   return placed.slice(0, wanted);
 }
 
+/** The filter does not fit a request, and cannot be cut into parts that do. */
+export function tooLong(): GatewayError {
+  return new GatewayError(
+    'BAD_USER_INPUT',
+    'The filter is longer than a request upstream may be; ask for less at once.',
+  );
+}
+
 function hasShifted([first]: readonly Row[], cursor: Cursor): boolean {
   return first === undefined || (!(first instanceof UnreadableTask) && !isBehind(cursor, first));
 }
@@ -153,10 +161,7 @@ function pageReader(
   const { ids, ...others } = filter;
   const withIds = (some: readonly string[]) => ({ ...query, filter: { ...others, ids: some } });
   if (ids === undefined || ids.length > MAX_IDS || !lists.fits(withIds(ids.slice(0, 1))))
-    throw new GatewayError(
-      'BAD_USER_INPUT',
-      'The filter is longer than a request upstream may be; ask for less at once.',
-    );
+    throw tooLong();
 
   let all: Promise<Row[]> | null = null;
   return async (offset, limit) => {

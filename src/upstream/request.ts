@@ -102,11 +102,9 @@ export function createRequests(parts: RequestParts): Requests {
   ): Promise<Answer> {
     const { lane, slot: reserved } = request;
     for (let slot = reserved; ; slot = undefined) {
-      slot ??= await budget.acquire({
-        lane,
-        patienceMs: deadline.remainingMs(),
-        signal: deadline.signal,
-      });
+      // A little before the deadline, so that who waited in vain is told of the budget and not of a timeout.
+      const patienceMs = Math.max(0, deadline.remainingMs() - 1);
+      slot ??= await budget.acquire({ lane, patienceMs, signal: deadline.signal });
       const answer = await send({
         ...toAttempt(token, request),
         signal: deadline.signal,

@@ -157,6 +157,24 @@ test('a task that starts and ends between two looks is told of', async t => {
   );
 });
 
+test('a filter that cannot be followed is refused with a code', async t => {
+  const { tenant, url } = await startGateway(t, { env: { UPSTREAM_API_VERSION: 'v2025' } });
+  const ids = tenant.addTasks(200, LASTING);
+  for (const filter of [
+    { id: { in: [] } },
+    { id: { in: ids } },
+    { launcher: { eq: 'System' } },
+    { definitionType: { eq: 'QUARTZ' } },
+  ]) {
+    const [refused] = await collect(subscribe(t, 'sse', url, CHANGES, { filter }));
+    assert.equal(
+      refused.errors[0].extensions.code,
+      'BAD_USER_INPUT',
+      JSON.stringify(filter).slice(0, 60),
+    );
+  }
+});
+
 test('failures of upstream that pass end no stream', async t => {
   const { sandbox, tenant, url, requests } = await startGateway(t);
   const id = tenant.addTask(LASTING);
