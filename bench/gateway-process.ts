@@ -14,5 +14,6 @@ process.on('message', () => {
     heapMb: heapUsed / 2 ** 20,
     rssMb: rss / 2 ** 20,
     cpuSeconds: (user + system) / 1e6,
+    resources: process.getActiveResourcesInfo().length,
   });
 });

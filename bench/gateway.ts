@@ -7,6 +7,8 @@ export interface Usage {
   heapMb: number;
   rssMb: number;
   cpuSeconds: number;
+  /** Timers, sockets and whatever else keeps a process up. */
+  resources: number;
 }
 
 /** A gateway in a process of its own, so that it and what loads it are measured apart. */

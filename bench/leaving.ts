@@ -1,0 +1,107 @@
+import { request } from 'node:http';
+import { WebSocket } from 'ws';
+import { forkGateway } from './gateway.ts';
+import { startTenant } from './tenant.ts';
+
+// A hundred thousand subscribers come and leave, in every way there is; what is left of them is nothing.
+const TASKS = 200;
+const QUERY = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
+const AT_ONCE = 50;
+
+const { sandbox, ids } = await startTenant(TASKS, { rateLimit: Infinity });
+const gateway = await forkGateway(sandbox, { UPSTREAM_RATE_LIMIT: '1000000' });
+const url = gateway.url.replace('http', 'ws');
+let cycles = 0;
+
+// Once round first: what is loaded and compiled once is no leak.
+await all(2_000);
+const rows = [await sample('at the start')];
+for (let part = 1; part <= 5; part++) {
+  await all(20_000);
+  rows.push(await sample(`after ${part * 20},000`));
+}
+await quiet();
+rows.push(await sample('and a while later'));
+console.table(rows);
+await gateway.close();
+await sandbox.close();
+
+/** So many cycles: half unsubscribe, a quarter hangs up, and an eighth each kills its socket and goes early. */
+async function all(count: number): Promise<void> {
+  await Promise.all([
+    repeat(count / 2 / AT_ONCE, unsubscribeRepeatedly),
+    repeat(count / 4, hangUp),
+    repeat(count / 8, () => killSocket(true)),
+    repeat(count / 8, () => killSocket(false)),
+  ]);
+}
+
+async function repeat(count: number, cycle: () => Promise<void>): Promise<void> {
+  let left = count;
+  const work = async () => {
+    while (left-- > 0) await cycle();
+  };
+  await Promise.all(Array.from({ length: AT_ONCE / 4 }, work));
+}
+
+async function sample(when: string) {
+  const { heapMb, rssMb, resources } = await gateway.usage();
+  return {
+    when,
+    'heap MB': Math.round(heapMb),
+    'RSS MB': Math.round(rssMb),
+    'timers and sockets': resources,
+  };
+}
+
+/** Waits until upstream is not asked any more: nobody is watched. */
+async function quiet(): Promise<void> {
+  for (let before = -1; before !== sandbox.journal.requests.length;) {
+    before = sandbox.journal.requests.length;
+    await new Promise(resolve => setTimeout(resolve, 7_000));
+  }
+}
+
+function next(): string {
+  return JSON.stringify({ query: QUERY, variables: { id: ids[cycles++ % TASKS] } });
+}
+
+async function open(): Promise<WebSocket> {
+  const socket = new WebSocket(url, 'graphql-transport-ws');
+  await new Promise(resolve => socket.once('open', resolve));
+  socket.send('{"type":"connection_init"}');
+  await new Promise(resolve => socket.once('message', resolve));
+  return socket;
+}
+
+async function unsubscribeRepeatedly(): Promise<void> {
+  const socket = await open();
+  for (let id = 0; id < AT_ONCE; id++) {
+    socket.send(`{"id":"${id}","type":"subscribe","payload":${next()}}`);
+    await new Promise(resolve => socket.once('message', resolve));
+    socket.send(`{"id":"${id}","type":"complete"}`);
+  }
+  socket.close();
+}
+
+async function killSocket(hasHeard: boolean): Promise<void> {
+  const socket = await open();
+  socket.send(`{"id":"1","type":"subscribe","payload":${next()}}`);
+  if (hasHeard) await new Promise(resolve => socket.once('message', resolve));
+  socket.terminate();
+}
+
+async function hangUp(): Promise<void> {
+  const stream = request(gateway.url, {
+    method: 'POST',
+    agent: false,
+    headers: { accept: 'text/event-stream', 'content-type': 'application/json' },
+  });
+  stream.on('error', () => {});
+  stream.end(next());
+  const response = await new Promise<NodeJS.ReadableStream>(resolve =>
+    stream.once('response', resolve),
+  );
+  await new Promise(resolve => response.once('data', resolve));
+  stream.destroy();
+}
