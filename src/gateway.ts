@@ -1,7 +1,9 @@
 import { Pool } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
-import { LocalWindow } from './fleet/local.ts';
+import type { Fleet } from './fleet/fleet.ts';
+import { createLocalFleet } from './fleet/local.ts';
+import { createRedisFleet } from './fleet/redis.ts';
 import { createPassthroughAuthenticate, createServiceAuthenticate } from './http/authenticate.ts';
 import { createMaskError } from './http/mask.ts';
 import { startHttpServer } from './http/server.ts';
@@ -36,9 +38,10 @@ export async function startGateway(
 ): Promise<Gateway> {
   const { baseUrl, rate } = options;
   const basePath = baseUrl.pathname.replace(/\/+$/, '');
+  const fleet = await openFleet();
   const pool = new Pool(baseUrl.origin, { connections: MAX_CONNECTIONS });
   const send = createSendAttempt(pool, options.upstreamTimeoutMs);
-  const budgets = createBudgets(() => new LocalWindow(rate, clock), rate, clock);
+  const budgets = createBudgets(clientId => fleet.openWindow(clientId), rate, clock);
   const retries = new Retries();
   const breaker = createBreaker();
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
@@ -49,17 +52,31 @@ export async function startGateway(
     authenticate: createAuthenticate(),
     maskError: createMaskError(log),
     clock,
+  }).catch(async (error: unknown) => {
+    await closeParts();
+    throw error;
   });
 
   return {
     url: http.url,
     async close() {
       await http.close();
-      sessions.close();
-      budgets.close();
-      await pool.destroy();
+      await closeParts();
     },
   };
+
+  async function closeParts(): Promise<void> {
+    sessions.close();
+    budgets.close();
+    await fleet.close();
+    await pool.destroy();
+  }
+
+  function openFleet(): Fleet | Promise<Fleet> {
+    const { redisUrl, upstreamTimeoutMs: maxRequestMs } = options;
+    if (redisUrl === null) return createLocalFleet(rate, clock);
+    return createRedisFleet({ url: redisUrl, limits: rate, clock, log, maxRequestMs });
+  }
 
   function createAuthenticate() {
     if (options.authMode === 'passthrough') return createPassthroughAuthenticate();

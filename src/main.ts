@@ -87,5 +87,7 @@ function explain(error: unknown): string {
   const { code, port } = error as { code?: string; port?: number };
   if (code === 'EADDRINUSE')
     return `PORT: ${port} is taken by another program; set PORT or SANDBOX_PORT to another one`;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // A fault that names its variable needs no stack.
+  return /^[A-Z_]+: /.test(error.message) ? error.message : (error.stack ?? error.message);
 }

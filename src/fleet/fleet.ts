@@ -20,10 +20,22 @@ export interface BudgetWindow {
   pause(forMs: number): void;
   /** Slots free now, and milliseconds of pause left: what a forecast is made from. */
   outlook(): { free: number; pausedForMs: number };
+  /** Nobody will take from it here any more. */
+  close(): void;
 }
 
 /** Requests per window. */
 export interface BudgetLimits {
   limit: number;
   windowMs: number;
+}
+
+/** The share of a window that may go at once; the rest is spread over what is left of the window. */
+export const BURST_SHARE = 0.2;
+
+/** What instances of the gateway share. */
+export interface Fleet {
+  /** The window of one client's budget. */
+  openWindow(clientId: string): BudgetWindow;
+  close(): Promise<void>;
 }

@@ -1,8 +1,16 @@
 import type { Clock } from '../clock.ts';
-import type { BudgetLimits, BudgetWindow, Take } from './fleet.ts';
+import {
+  BURST_SHARE,
+  type BudgetLimits,
+  type BudgetWindow,
+  type Fleet,
+  type Take,
+} from './fleet.ts';
 
-/** The share of the window that may go at once; the rest is spread over what is left of it. */
-const BURST_SHARE = 0.2;
+/** A fleet of one. */
+export function createLocalFleet(limits: BudgetLimits, clock: Clock): Fleet {
+  return { openWindow: () => new LocalWindow(limits, clock), close: async () => {} };
+}
 
 /**
  * The window of one instance, in memory.
@@ -52,6 +60,8 @@ export class LocalWindow implements BudgetWindow {
     const now = this.#clock.monotonic();
     return { free: this.#freeAt(now), pausedForMs: Math.max(0, this.#pausedUntil - now) };
   }
+
+  close(): void {}
 
   #waitMs(now: number): number {
     if (now < this.#pausedUntil) return this.#pausedUntil - now;

@@ -64,6 +64,7 @@ export function createBudget(
       cancelTimer?.();
       const closed = new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
       for (const waiter of [...lanes.interactive, ...lanes.look]) waiter.refuse(closed);
+      window.close();
     },
   };
 

@@ -41,9 +41,14 @@ export function createBudgets(
     const known = kept.get(clientId);
     if (known) return known;
     if (kept.size >= SWEEP_OVER)
-      for (const [id, budget] of kept) if (budget.isIdle()) kept.delete(id);
+      for (const [id, budget] of kept) if (budget.isIdle()) forget(id, budget);
     const budget = createBudget(openWindow(clientId), limits, clock);
     kept.set(clientId, budget);
     return budget;
+  }
+
+  function forget(clientId: string, budget: Budget): void {
+    budget.close();
+    kept.delete(clientId);
   }
 }

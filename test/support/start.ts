@@ -16,6 +16,8 @@ export interface GraphQLAnswer {
 }
 
 export interface StartOptions {
+  /** A sandbox that runs already, for a second gateway over the same tenant. */
+  over?: Sandbox;
   sandbox?: SandboxOptions;
   env?: Record<string, string>;
   clock?: Clock;
@@ -36,13 +38,15 @@ export async function startSandbox(t: TestContext, options: SandboxOptions = {})
 /** A gateway over such a sandbox. */
 export async function startGateway(
   t: TestContext,
-  { sandbox: options = {}, env = {}, clock }: StartOptions = {},
+  { over, sandbox: options = {}, env = {}, clock }: StartOptions = {},
 ) {
-  const sandbox = await startSandbox(t, {
-    rateLimit: Infinity,
-    ...options,
-    ...(clock ? { clock } : {}),
-  });
+  const sandbox =
+    over ??
+    (await startSandbox(t, {
+      rateLimit: Infinity,
+      ...options,
+      ...(clock ? { clock } : {}),
+    }));
   const config = readConfig({
     SAIL_BASE_URL: sandbox.url,
     SAIL_CLIENT_ID: sandbox.client.id,

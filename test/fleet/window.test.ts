@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { systemClock } from '../../src/clock.ts';
+import type { BudgetWindow, Fleet } from '../../src/fleet/fleet.ts';
+import { createLocalFleet } from '../../src/fleet/local.ts';
+import { createRedisFleet } from '../../src/fleet/redis.ts';
+import { createLog } from '../../src/log.ts';
+import { WITHOUT_REDIS, startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+const LIMITS = { limit: 20, windowMs: 400 };
+
+/** Windows onto one budget: what one instance has of it, or several. */
+type OpenWindows = (t: TestContext) => Promise<BudgetWindow[]>;
+
+const KINDS: Record<string, { skip: string | false; open: OpenWindows }> = {
+  local: {
+    skip: false,
+    async open() {
+      const window = createLocalFleet(LIMITS, systemClock).openWindow('client');
+      return [window, window, window];
+    },
+  },
+  redis: {
+    skip: WITHOUT_REDIS,
+    async open(t) {
+      const { url } = await startRedis(t);
+      const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, url)));
+      return fleets.map(fleet => fleet.openWindow('client'));
+    },
+  },
+};
+
+async function openFleet(t: TestContext, url: string): Promise<Fleet> {
+  const options = {
+    url,
+    limits: LIMITS,
+    clock: systemClock,
+    log: createLog('silent'),
+    maxRequestMs: 1_000,
+  };
+  const fleet = await createRedisFleet(options);
+  t.after(() => fleet.close());
+  return fleet;
+}
+
+/** Takes a slot, however long that lasts. */
+async function take(window: BudgetWindow) {
+  for (;;) {
+    const taken = await window.take();
+    if ('slot' in taken) return taken.slot;
+    await wait(taken.retryInMs);
+  }
+}
+
+/** Spends as fast as it is let, until told to stop; when upstream counted each request. */
+async function spend(
+  window: BudgetWindow,
+  isOver: () => boolean,
+  countedAt: number[],
+): Promise<void> {
+  while (!isOver()) {
+    const slot = await take(window);
+    await wait(Math.random() * 20);
+    countedAt.push(performance.now());
+    await wait(Math.random() * 20);
+    slot.settle();
+  }
+}
+
+function worstOf(countedAt: number[]): number {
+  const sorted = countedAt.toSorted((a, b) => a - b);
+  return Math.max(
+    ...sorted.map(
+      (at, place) =>
+        sorted.slice(0, place + 1).filter(earlier => earlier > at - LIMITS.windowMs).length,
+    ),
+  );
+}
+
+for (const [kind, { skip, open }] of Object.entries(KINDS)) {
+  test(`${kind}: whoever spends, no window ever holds more than the limit`, { skip }, async t => {
+    const windows = await open(t);
+    const countedAt: number[] = [];
+    const spenders = windows.flatMap(window =>
+      [1, 2, 3, 4].map(() => spend(window, () => countedAt.length >= 120, countedAt)),
+    );
+    await Promise.all(spenders);
+    assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);
+  });
+
+  test(
+    `${kind}: a pause holds everybody, and is not cut short by a shorter one`,
+    { skip },
+    async t => {
+      const [one, other] = await open(t);
+      one!.pause(300);
+      one!.pause(50);
+      const startedAt = performance.now();
+      // Both calls go to the same place in the order they were made in; a take behind them sees the pause.
+      await one!.take();
+      const slot = await take(other!);
+      assert.ok(performance.now() - startedAt >= 290, `${performance.now() - startedAt} ms`);
+      slot.cancel();
+    },
+  );
+
+  test(
+    `${kind}: a slot that was not used is free at once, one that was settled is not, and each counts once`,
+    { skip },
+    async t => {
+      const [one, other] = await open(t);
+      const slots = await Promise.all(Array.from({ length: LIMITS.limit }, () => take(one!)));
+      assert.ok('retryInMs' in (await other!.take()));
+      slots[0]!.cancel();
+      slots[0]!.settle();
+      // All the others are in flight: this can be none but the one given back.
+      (await take(other!)).settle();
+      for (const slot of slots) slot.settle();
+      const { retryInMs } = (await other!.take()) as { retryInMs: number };
+      assert.ok(retryInMs > 0);
+    },
+  );
+}
+
+test(
+  'Redis lost and back: instances go on alone inside their share, rejoin, and never spend too much',
+  { skip: WITHOUT_REDIS },
+  async t => {
+    const redis = await startRedis(t);
+    const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, redis.url)));
+    // Each has heard of the others before anything goes wrong.
+    await wait(1_200);
+    const windows = fleets.map(fleet => fleet.openWindow('client'));
+    const countedAt: number[] = [];
+    let isOver = false;
+    const spenders = windows.flatMap(window =>
+      [1, 2].map(() => spend(window, () => isOver, countedAt)),
+    );
+    const spendMore = async (count: number) => {
+      const before = countedAt.length;
+      await until(() => countedAt.length >= before + count);
+    };
+    await spendMore(40);
+    await redis.kill();
+    await spendMore(40);
+    await redis.start();
+    await spendMore(60);
+    isOver = true;
+    await Promise.all(spenders);
+    assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);
+  },
+);
+
+test('a Redis that cannot be reached stops the start, naming the variable', async () => {
+  const options = {
+    url: 'redis://127.0.0.1:1',
+    limits: LIMITS,
+    clock: systemClock,
+    log: createLog('silent'),
+    maxRequestMs: 1_000,
+  };
+  await assert.rejects(createRedisFleet(options), /^Error: REDIS_URL: /);
+});
