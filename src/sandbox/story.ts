@@ -6,7 +6,7 @@ export interface Story {
   kind: TaskKind;
   type: string;
   launcher: string;
-  target: { id: string; type: string; name: string } | null;
+  target: StoryTarget | null;
   createdAt: number;
   /** Infinity while nobody knows: a task that only an order ends. */
   launchedAt: number;
@@ -196,5 +196,12 @@ export function tellStory(
   };
 }
 
-/** What tasks of the tenant run against. */
-export type Sources = readonly { id: string; type: string; name: string }[];
+/** What a task of the tenant runs against. */
+export interface StoryTarget {
+  id: string;
+  type: string;
+  name: string;
+}
+
+/** The tenant's sources: there are always two at least. */
+export type Sources = readonly [StoryTarget, StoryTarget, ...StoryTarget[]];

@@ -58,11 +58,13 @@ export class Tenant {
     this.#random = random;
     this.#clock = clock;
     this.#options = options;
-    this.sources = SOURCE_NAMES.map(name => ({
+    const [first = '', second = '', ...others] = SOURCE_NAMES;
+    const source = (name: string) => ({
       id: random.hex(32),
       type: 'APPLICATION',
       name: `${name} [source]`,
-    }));
+    });
+    this.sources = [source(first), source(second), ...others.map(source)];
     this.#nextBirthAt = clock.now() + (options.newTaskEveryMs ?? Infinity);
     for (let count = 0; count < options.tasks; count++) this.#addEarlier();
   }

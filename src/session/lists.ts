@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
-import type { TaskPage, TaskStatusApi } from '../upstream/api.ts';
+import type { TaskStatusApi } from '../upstream/api.ts';
+import type { TaskPage } from '../upstream/endpoints.ts';
 import { type TaskQuery, toQueryString } from '../upstream/query.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
 import type { ReadOptions } from './loader.ts';

@@ -1,4 +1,5 @@
-import type { CallOptions, TaskStatusApi } from '../upstream/api.ts';
+import type { TaskStatusApi } from '../upstream/api.ts';
+import type { CallOptions } from '../upstream/endpoints.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import type { Row } from '../upstream/wire.ts';
 

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { type Task, isCompleted } from '../task/task.ts';
-import type { TaskPage } from '../upstream/api.ts';
+import type { TaskPage } from '../upstream/endpoints.ts';
 
 /** What one credential was answered, for as long as it may be repeated to it. */
 export interface Memory {

@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.ts';
 import { type Cursor, isBehind, readCursor, toCursor } from '../task/cursor.ts';
 import { type TaskFilter, type TaskOrder, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
-import type { TaskPage } from '../upstream/api.ts';
+import type { TaskPage } from '../upstream/endpoints.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Lists } from './lists.ts';

@@ -1,37 +1,20 @@
 import { GatewayError } from '../errors.ts';
-import type { TaskFilter } from '../task/filter.ts';
-import type { CompletionStatus, Instant, Task } from '../task/task.ts';
-import type { Lane } from './budget.ts';
-import { PAGE_LIMIT, type TaskQuery, cutByUrl, toQueryString } from './query.ts';
 import type { Slot } from '../fleet/fleet.ts';
-import type { Requests } from './request.ts';
-import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
-import { UnreadableTask, type Row, readRow, readRows } from './wire.ts';
+import type { TaskFilter } from '../task/filter.ts';
+import type { Lane } from './budget.ts';
+import {
+  type CallOptions,
+  type Endpoints,
+  type EndpointsParts,
+  type TaskPage,
+  createEndpoints,
+} from './endpoints.ts';
+import { PAGE_LIMIT, type TaskQuery, cutByUrl } from './query.ts';
+import { VERSION_RULES, checkExpressible } from './versions.ts';
+import { type Row, UnreadableTask } from './wire.ts';
 
-export interface CallOptions {
-  lane?: Lane;
-  signal?: AbortSignal | undefined;
-  /** A place in the budget for the first request of the call, from `reserve`. */
-  slot?: Slot | undefined;
-}
-
-/** A page of upstream's, row by row as it came. */
-export interface TaskPage {
-  rows: Row[];
-  /** Null unless the query asked to count. */
-  total: number | null;
-}
-
-/** A correction of a task's record. */
-export interface TaskUpdate {
-  completionStatus: CompletionStatus;
-  completed: Instant;
-}
-
-/** The Task Status REST API, typed. */
-export interface TaskStatusApi {
-  /** One page of the collection. The total is null unless `count` asks for it: counting costs upstream. */
-  list(query: TaskQuery, options?: CallOptions): Promise<TaskPage>;
+/** The Task Status REST API, typed: its endpoints, and what is read from several of them. */
+export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update'> {
   /** The tasks of these ids that exist, whether they run or not, in as few requests as can be. */
   byIds(ids: readonly string[], options?: CallOptions): Promise<Map<string, Row>>;
   /** Every task without a completion status, of those that the lasting part of a filter leaves. */
@@ -40,10 +23,6 @@ export interface TaskStatusApi {
   runningPage(offset: number, count: boolean, options?: CallOptions): Promise<TaskPage>;
   /** Those of these ids that are on the list: on versions that list only what has ended, no others. */
   listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
-  /** One task, null where upstream has none. */
-  byId(id: string, options?: CallOptions): Promise<Row | null>;
-  /** PATCH of the record; it does not stop the job. Throws NOT_FOUND. */
-  update(id: string, update: TaskUpdate, options?: CallOptions): Promise<Task>;
   /** A place in the budget, taken before it is known what will be asked. */
   reserve(options: { lane: Lane; signal?: AbortSignal | undefined }): Promise<Slot>;
   /** The part of the request budget that is spent, 0–1. */
@@ -54,28 +33,23 @@ export interface TaskStatusApi {
   fits(query: TaskQuery): boolean;
 }
 
-export interface ApiParts {
-  requests: Requests;
-  version: ApiVersion;
-  /** The path of the tenant's base URL; empty where it has none. */
-  basePath: string;
+export interface ApiParts extends EndpointsParts {
   maxUrlBytes: number;
 }
-
-// As the last segment of a path these mean something else; no task has such an id.
-const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
 // Between two pages tasks end and rows move up: each page begins with some of the last one's rows.
 const PAGE_OVERLAP = 25;
 const MAX_PAGES = 400;
+// Whatever refuses less than this refuses everything.
+const MIN_URL_BYTES = 500;
 // An id of upstream's as it stands in a URL, its quotes and comma included.
 const ID_BYTES = 41;
 
-export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts): TaskStatusApi {
+export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
+  const { requests, version } = parts;
   const { listsRunning } = VERSION_RULES[version];
-  const path = `${basePath}${VERSION_RULES[version].path}`;
-  const bareBytes = `${path}?${toQueryString({ filter: { ids: ['', ''] }, limit: PAGE_LIMIT })}`
-    .length;
+  const { list, pending, byId, update, targetBytes } = createEndpoints(parts);
+  const bareBytes = targetBytes({ filter: { ids: ['', ''] }, limit: PAGE_LIMIT });
   // Where lists hold no running tasks: how many pages `pending-tasks` had when it was last read.
   let pendingPages = 1;
   // Less than configured once something on the way upstream has refused that much.
@@ -89,18 +63,13 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
     listed: (ids, options = {}) => listByIds(ids, slotOnce(options)),
     byId,
     update,
-    fits,
+    fits: query => targetBytes(query) <= urlBytes,
     reserve: options => requests.reserve(options),
     pressure: () => requests.pressure(),
     get idsPerRequest() {
       return Math.max(1, Math.min(PAGE_LIMIT, Math.floor((urlBytes - bareBytes) / ID_BYTES)));
     },
   };
-
-  async function list(query: TaskQuery, options: CallOptions = {}): Promise<TaskPage> {
-    checkExpressible(query.filter ?? {}, version);
-    return page(`${path}?${toQueryString(query)}`, query.count ?? false, options);
-  }
 
   async function byIds(
     ids: readonly string[],
@@ -128,12 +97,14 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
 
   async function listByIds(ids: readonly string[], next: NextOptions): Promise<Row[]> {
     const pages = cut(ids).map(async cutIds => {
+      const query = { filter: { ids: cutIds }, limit: PAGE_LIMIT };
       try {
-        const { rows } = await list({ filter: { ids: cutIds }, limit: PAGE_LIMIT }, next());
+        const { rows } = await list(query, next());
         return rows;
       } catch (error) {
         if (!isUriTooLong(error) || cutIds.length === 1) throw error;
-        urlBytes = Math.max(bareBytes, Math.min(urlBytes, maxUrlBytes) >> 1);
+        // Half of what was refused, and not of what is allowed: many may be refused at once.
+        urlBytes = Math.max(MIN_URL_BYTES, Math.min(urlBytes, targetBytes(query) >> 1));
         const half = cutIds.length >> 1;
         const halves = await Promise.all(
           [cutIds.slice(0, half), cutIds.slice(half)].map(some => listByIds(some, next)),
@@ -155,42 +126,6 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
       ),
     );
     return new Map(ids.flatMap((id, place) => (rows[place] ? [[id, rows[place]] as const] : [])));
-  }
-
-  async function byId(
-    id: string,
-    { lane = 'interactive', signal, slot }: CallOptions = {},
-  ): Promise<Row | null> {
-    try {
-      const { json } = await requests.send({ method: 'GET', path: pathOf(id), lane, signal, slot });
-      return readRow(json);
-    } catch (error) {
-      if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
-      throw error;
-    } finally {
-      slot?.cancel();
-    }
-  }
-
-  async function update(
-    id: string,
-    { completionStatus, completed }: TaskUpdate,
-    { signal }: CallOptions = {},
-  ): Promise<Task> {
-    const patch = [
-      { op: 'replace', path: '/completionStatus', value: completionStatus },
-      { op: 'replace', path: '/completed', value: new Date(completed).toISOString() },
-    ];
-    const { json } = await requests.send({
-      method: 'PATCH',
-      path: pathOf(id),
-      lane: 'interactive',
-      patch,
-      signal,
-    });
-    const row = readRow(json);
-    if (row instanceof UnreadableTask) throw row.error;
-    return row;
   }
 
   async function running(filter: TaskFilter, options: CallOptions = {}): Promise<Row[]> {
@@ -223,15 +158,15 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
     options: CallOptions = {},
   ): Promise<TaskPage> {
     const query = { limit: PAGE_LIMIT, offset, count };
-    return listsRunning
-      ? list({ ...query, filter: { completionStatusIsNull: true }, order: 'CREATED_ASC' }, options)
-      : page(`${path}/pending-tasks?${toQueryString(query)}`, count, options);
+    if (!listsRunning) return pending(query, options);
+    return list(
+      { ...query, filter: { completionStatusIsNull: true }, order: 'CREATED_ASC' },
+      options,
+    );
   }
 
   async function pendingTasks(next: NextOptions): Promise<Row[]> {
-    const rows = await everyPage(offset =>
-      page(`${path}/pending-tasks?${toQueryString({ limit: PAGE_LIMIT, offset })}`, false, next()),
-    );
+    const rows = await everyPage(offset => pending({ limit: PAGE_LIMIT, offset }, next()));
     pendingPages = Math.max(1, Math.ceil(rows.length / PAGE_LIMIT));
     return rows;
   }
@@ -257,30 +192,8 @@ export function createApi({ requests, version, basePath, maxUrlBytes }: ApiParts
     return rows;
   }
 
-  async function page(
-    target: string,
-    isCounted: boolean,
-    { lane = 'interactive', signal, slot }: CallOptions,
-  ): Promise<TaskPage> {
-    const answer = await requests.send({ method: 'GET', path: target, lane, signal, slot });
-    // `pending-tasks` answers so where there are none.
-    if (answer.status === 204) return { rows: [], total: isCounted ? 0 : null };
-    const rows = readRows(answer.json);
-    return { rows, total: isCounted ? readTotal(answer.header('x-total-count')) : null };
-  }
-
-  function fits(query: TaskQuery): boolean {
-    return Buffer.byteLength(`${path}?${toQueryString(query)}`) <= urlBytes;
-  }
-
   function cut(ids: readonly string[]): string[][] {
     return cutByUrl(ids, urlBytes, bareBytes);
-  }
-
-  function pathOf(id: string): string {
-    if (NO_IDS.has(id) || !id.isWellFormed())
-      throw new GatewayError('NOT_FOUND', 'Upstream has no such task.');
-    return `${path}/${encodeURIComponent(id)}`;
   }
 }
 
@@ -298,13 +211,4 @@ function slotOnce({ slot, ...options }: CallOptions): NextOptions {
 
 function isUriTooLong(error: unknown): boolean {
   return error instanceof GatewayError && error.extensions.upstream?.status === 414;
-}
-
-function readTotal(header: string | null): number {
-  if (header === null || !/^\d+$/.test(header))
-    throw new GatewayError(
-      'UPSTREAM_INVALID_RESPONSE',
-      'Upstream did not count what it was asked to count.',
-    );
-  return Number(header);
 }

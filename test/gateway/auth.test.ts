@@ -15,7 +15,7 @@ test('passthrough: the token of the caller goes upstream, which judges it', asyn
   const { sandbox, tenant, query, requests } = await startGateway(t, {
     env: { AUTH_MODE: 'passthrough' },
   });
-  const [source, other] = tenant.sources as any;
+  const [source, other] = tenant.sources;
   const id = tenant.addTask({ ...ENDED, target: source });
   const tokenOf = (sourceId: string) =>
     fetchToken(sandbox, sandbox.clients.add({ sourceIds: [sourceId] }));

@@ -195,7 +195,7 @@ test('two tokens with different rights, the same ids, interleaved: nobody is giv
   const { sandbox, tenant, url } = await startGateway(t, {
     env: { AUTH_MODE: 'passthrough', MAX_STALENESS_MS: '1000' },
   });
-  const [source, other] = tenant.sources as any;
+  const [source, other] = tenant.sources;
   const ids = [
     ...tenant.addTasks(50, { ...ENDED, target: source }),
     ...tenant.addTasks(50, { ...ENDED, target: other }),

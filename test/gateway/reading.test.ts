@@ -65,7 +65,7 @@ for (const version of API_VERSIONS) {
 
   test(`${version}: filters are typed, joined by AND, and find what they say`, async t => {
     const { tenant, query } = await startGateway(t, { env });
-    const [source, other] = tenant.sources as any;
+    const [source, other] = tenant.sources;
     const wanted = tenant.addTask({
       ...ENDED,
       target: source,
@@ -255,7 +255,7 @@ test('one task that cannot be read costs that field alone, and in a list itself 
 
 test('a task shows every field, dates in UTC, and what upstream really said', async t => {
   const { tenant, query } = await startGateway(t);
-  const [source] = tenant.sources as any;
+  const [source] = tenant.sources;
   const id = tenant.addTask({
     ...ENDED,
     target: source,
@@ -305,7 +305,7 @@ test('a task shows every field, dates in UTC, and what upstream really said', as
 test('a source tells its tasks and the latest of them', async t => {
   const clock = new HandClock();
   const { tenant, query } = await startGateway(t, { clock });
-  const [source, other] = tenant.sources as any;
+  const [source, other] = tenant.sources;
   const ids: string[] = [];
   for (let count = 0; count < 3; count++) {
     ids.push(tenant.addTask({ ...ENDED, target: source, status: 'SUCCESS' }));

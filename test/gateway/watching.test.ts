@@ -4,7 +4,7 @@ import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { API_VERSIONS } from '../../src/upstream/versions.ts';
 import { HandClock } from '../support/hand-clock.ts';
-import { fetchToken, startGateway } from '../support/start.ts';
+import { type GraphQLAnswer, fetchToken, startGateway } from '../support/start.ts';
 import { TRANSPORTS, subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
@@ -178,7 +178,7 @@ test('subscriptions are limited for each socket and for each credential, with a 
           const { value } = await stream.next();
           return value.data?.taskProgress?.state ?? value.errors[0].extensions.code;
         } catch (errors) {
-          return (errors as any)[0].extensions.code;
+          return (errors as GraphQLAnswer['errors'])?.[0]?.extensions['code'];
         }
       }),
     );
