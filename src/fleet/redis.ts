@@ -51,16 +51,19 @@ export async function createRedisFleet(options: RedisFleetOptions): Promise<Flee
   let instances = 1;
   let isLost = false;
   let cancelHeartbeat = () => {};
-  let isClosed = false;
+  // Until it is connected there is nothing to lose.
+  let isClosed = true;
 
   redis.on('error', () => lose());
   redis.on('close', () => lose());
   redis.on('ready', () => void rejoin());
   try {
     await redis.connect();
+    isClosed = false;
     await beat();
   } catch (cause) {
     isClosed = true;
+    cancelHeartbeat();
     redis.disconnect();
     throw new Error('REDIS_URL: Redis cannot be reached there', { cause });
   }

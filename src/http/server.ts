@@ -26,9 +26,10 @@ export async function startHttpServer({
 }: HttpServerParts): Promise<HttpServer> {
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH });
   const server = createServer((request, response) => void route(request, response));
-  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, parts);
   server.listen(port, host);
   await once(server, 'listening');
+  // After that, or it would have something of its own to say of a port that is taken.
+  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, parts);
 
   const { port: boundPort } = server.address() as AddressInfo;
   return {
