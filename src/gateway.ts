@@ -2,7 +2,7 @@ import { Pool } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import type { Fleet } from './fleet/fleet.ts';
-import { createLocalFleet } from './fleet/local.ts';
+import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
 import { createPassthroughAuthenticate, createServiceAuthenticate } from './http/authenticate.ts';
 import { createMaskError } from './http/mask.ts';
@@ -41,7 +41,7 @@ export async function startGateway(
   const fleet = await openFleet();
   const pool = new Pool(baseUrl.origin, { connections: MAX_CONNECTIONS });
   const send = createSendAttempt(pool, options.upstreamTimeoutMs);
-  const budgets = createBudgets(clientId => fleet.openWindow(clientId), rate, clock);
+  const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
   const retries = new Retries();
   const breaker = createBreaker();
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
@@ -64,6 +64,11 @@ export async function startGateway(
       await closeParts();
     },
   };
+
+  /** Upstream counts by client and API version; what is shared is named so, tenant and all. */
+  function budgetName(clientId: string): string {
+    return JSON.stringify([baseUrl.host, options.apiVersion, clientId]);
+  }
 
   async function closeParts(): Promise<void> {
     sessions.close();
@@ -109,6 +114,11 @@ export async function startGateway(
     });
     return createSession({
       api,
+      // A caller's token stays here, and so does what is seen with it.
+      openGroup: listener =>
+        credential.isShared
+          ? fleet.openGroup(budgetName(credential.clientId), listener)
+          : createLocalGroup(listener),
       memory: memories.of(credential.key),
       clock,
       log,

@@ -43,7 +43,7 @@ const HOMES: Record<string, string[]> = {
   zod: ['config.ts', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts'],
   cockatiel: ['upstream/retry.ts'],
-  ioredis: ['fleet/redis.ts'],
+  ioredis: ['fleet/redis-connection.ts'],
   'lru-cache': ['session/memory.ts'],
   jose: ['upstream/credentials.ts', 'http/authenticate.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],

@@ -33,9 +33,38 @@ export interface BudgetLimits {
 /** The share of a window that may go at once; the rest is spread over what is left of the window. */
 export const BURST_SHARE = 0.2;
 
+/** A right that one instance has at a time; when it is not heard of any more, another gets it. */
+export interface Lease {
+  readonly isHeld: boolean;
+  /** It is not wanted here any more. */
+  close(): void;
+}
+
+/** What a group tells the instance that opened it. */
+export interface GroupListener<M> {
+  /** Some instance published this; `isOwn` where this one did. */
+  receive(message: M, isOwn: boolean): void;
+  /** What others published for a while was not heard here. */
+  rejoined(): void;
+}
+
+/** Instances that watch tasks with one credential, and look at them for each other. */
+export interface WatchGroup<M> {
+  watch(id: string): void;
+  unwatch(id: string): void;
+  /** The ids that any instance watches. */
+  watchedIds(): Promise<ReadonlySet<string>>;
+  /** `onHeld` is called each time that the lease is got. */
+  openLease(name: string, onHeld: () => void): Lease;
+  /** Tells every instance, this one at once. A message survives JSON. */
+  publish(message: M): void;
+  close(): void;
+}
+
 /** What instances of the gateway share. */
 export interface Fleet {
-  /** The window of one client's budget. */
-  openWindow(clientId: string): BudgetWindow;
+  /** The window of the budget of this name. */
+  openWindow(name: string): BudgetWindow;
+  openGroup<M>(name: string, listener: GroupListener<M>): WatchGroup<M>;
   close(): Promise<void>;
 }

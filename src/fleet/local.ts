@@ -4,12 +4,34 @@ import {
   type BudgetLimits,
   type BudgetWindow,
   type Fleet,
+  type GroupListener,
   type Take,
+  type WatchGroup,
 } from './fleet.ts';
 
 /** A fleet of one. */
 export function createLocalFleet(limits: BudgetLimits, clock: Clock): Fleet {
-  return { openWindow: () => new LocalWindow(limits, clock), close: async () => {} };
+  return {
+    openWindow: () => new LocalWindow(limits, clock),
+    openGroup: (_, listener) => createLocalGroup(listener),
+    close: async () => {},
+  };
+}
+
+/** A group of one: whatever is watched, it looks itself. */
+export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive'>): WatchGroup<M> {
+  const ids = new Set<string>();
+  return {
+    watch: id => ids.add(id),
+    unwatch: id => ids.delete(id),
+    watchedIds: async () => ids,
+    openLease(_, onHeld) {
+      onHeld();
+      return { isHeld: true, close: () => {} };
+    },
+    publish: message => receive(message, true),
+    close: () => ids.clear(),
+  };
 }
 
 /**
@@ -24,12 +46,14 @@ export class LocalWindow implements BudgetWindow {
   readonly #windowMs: number;
   readonly #clock: Clock;
   /** When settled slots were settled, oldest first. */
-  #settledAt: number[] = [];
+  readonly #settledAt: number[];
   #inFlight = 0;
   #pausedUntil = 0;
   #lastTakenAt = -Infinity;
 
-  constructor({ limit, windowMs }: BudgetLimits, clock: Clock) {
+  /** `taken`: milliseconds until each slot that others hold is free, the last first. */
+  constructor({ limit, windowMs }: BudgetLimits, clock: Clock, taken: readonly number[] = []) {
+    this.#settledAt = taken.map(freeInMs => clock.monotonic() + freeInMs - windowMs).toReversed();
     this.#limit = limit;
     this.#windowMs = windowMs;
     this.#clock = clock;

@@ -1,22 +1,39 @@
 /**
- * The window of one budget in Redis: a sorted set of the slots taken, scored with the moment at which
- * each is free again. The server's clock decides, so that no two instances disagree about it, and each
- * script runs whole, so that no two of them take the same slot.
+ * What instances share, in Redis. The server's clock decides, so that no two instances disagree about
+ * it, and each script runs whole, so that no two of them take the same slot or lease.
+ *
+ * The window of a budget is a sorted set of the slots taken, scored with the moment at which each is
+ * free again. Every change of it is published, as `id milliseconds until free`, 0 for at once: so each
+ * instance knows what was spent when Redis is lost.
  */
 
-/**
- * KEYS slots, pause, last; ARGV limit, windowMs, burst (the slots that may go at once), slot id,
- * milliseconds after which a slot whose instance never settled it is free.
- * Answers 1 or 0 for taken, milliseconds to wait, slots free, milliseconds of pause left.
- */
-export const TAKE = `
+const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`;
+
+/** How soon to ask again where instances have yet to say what they spent. */
+const SETTLING_RETRY_MS = 50;
+
+/**
+ * KEYS slots, pause, last, settling, instances; ARGV limit, windowMs, burst (the slots that may go at
+ * once), slot id, milliseconds after which a slot whose instance never settled it is free, channel.
+ * Answers 1 or 0 for taken, milliseconds to wait, slots free, milliseconds of pause left.
+ */
+export const TAKE = `${NOW}
 local limit, window, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local free = limit - redis.call('ZCARD', KEYS[1])
 local paused = redis.call('PTTL', KEYS[2])
 if paused > 0 then return {0, paused, free, paused} end
+local settling = redis.call('GET', KEYS[4])
+if settling then
+  local since, expected = string.match(settling, '(%d+) (%d+)')
+  if redis.call('ZCOUNT', KEYS[5], since, '+inf') < tonumber(expected) then
+    return {0, ${SETTLING_RETRY_MS}, free, 0}
+  end
+  redis.call('DEL', KEYS[4])
+end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local untilNext = first[2] and tonumber(first[2]) - now or window
 local wait = 0
@@ -29,14 +46,20 @@ if wait > 0 then return {0, math.ceil(wait), free, 0} end
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[5]), ARGV[4])
 redis.call('SET', KEYS[3], now, 'PX', window)
 redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[5]) + window)
+redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5])
 return {1, 0, free - 1, 0}
 `;
 
-/** KEYS slots; ARGV windowMs, slot id. A millisecond is added because the clock is read rounded down. */
-export const SETTLE = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]) + 1, ARGV[2])
+/** KEYS slots; ARGV slot id, milliseconds until it is free, channel. A millisecond is added because the clock is read rounded down. */
+export const SETTLE = `${NOW}
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]) + 1, ARGV[1])
+redis.call('PUBLISH', ARGV[3], ARGV[1] .. ' ' .. ARGV[2])
+`;
+
+/** KEYS slots; ARGV slot id, channel. */
+export const CANCEL = `
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' 0')
 `;
 
 /** KEYS pause; ARGV milliseconds. A longer pause is not made shorter. */
@@ -44,11 +67,77 @@ export const PAUSE = `
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
 `;
 
+/**
+ * KEYS slots; ARGV milliseconds to keep them for at the least, then id and milliseconds until free of
+ * each slot that an instance knows of. Where both know of a slot, the earlier end is the later news.
+ * Answers all slots the same way.
+ */
+export const SHARE = `${NOW}
+for place = 2, #ARGV, 2 do
+  redis.call('ZADD', KEYS[1], 'LT', now + tonumber(ARGV[place + 1]) + 1, ARGV[place])
+end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+local slots = redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE', 'WITHSCORES')
+for place = 2, #slots, 2 do slots[place] = tonumber(slots[place]) - now end
+return slots
+`;
+
+/**
+ * KEYS settling; ARGV instances that are expected, milliseconds that they are waited for. No slot is
+ * given until each of them has been heard of since: those that went on alone have then said what they
+ * spent.
+ */
+export const AWAIT_INSTANCES = `${NOW}
+redis.call('SET', KEYS[1], string.format('%d %d', now, ARGV[1]), 'PX', ARGV[2])
+`;
+
 /** KEYS instances; ARGV instance id, milliseconds after which one that is not heard of is gone. Answers how many there are. */
-export const HEARTBEAT = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+export const HEARTBEAT = `${NOW}
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
 return redis.call('ZCARD', KEYS[1])
+`;
+
+/** KEYS ids watched by an instance, version of all; ARGV milliseconds to keep them, how many of the ids that follow are added; the others are removed. */
+export const WATCH = `
+local added = tonumber(ARGV[2])
+for place = 3, #ARGV do
+  redis.call(place - 2 <= added and 'SADD' or 'SREM', KEYS[1], ARGV[place])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+redis.call('INCR', KEYS[2])
+`;
+
+/**
+ * KEYS version, instances; ARGV prefix of the ids of an instance, the version that is known. Answers the
+ * version, and where that is another one every id that any instance watches.
+ */
+export const WATCHED = `
+local instances = redis.call('ZRANGE', KEYS[2], 0, -1)
+local version = (redis.call('GET', KEYS[1]) or '') .. ' ' .. table.concat(instances, ' ')
+if version == ARGV[2] then return {version} end
+local keys = {}
+for place, instance in ipairs(instances) do keys[place] = ARGV[1] .. instance end
+return {version, #keys > 0 and redis.call('SUNION', unpack(keys)) or {}}
+`;
+
+/**
+ * KEYS ids watched by an instance, then leases; ARGV instance id, milliseconds of a lease, milliseconds
+ * to keep the ids. Answers whether the ids were still there, then 1 for each lease that is held.
+ */
+export const RENEW = `
+local answer = {redis.call('PEXPIRE', KEYS[1], ARGV[3])}
+for place = 2, #KEYS do
+  local holder = redis.call('GET', KEYS[place])
+  if holder == ARGV[1] or not holder then redis.call('SET', KEYS[place], ARGV[1], 'PX', ARGV[2]) end
+  answer[place] = (holder == ARGV[1] or not holder) and 1 or 0
+end
+return answer
+`;
+
+/** KEYS leases; ARGV instance id. */
+export const RELEASE = `
+for _, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+end
 `;

@@ -5,6 +5,8 @@ export interface CadenceOptions {
   clock: Clock;
   /** Milliseconds from one look to the next at the least. */
   intervalMs: number;
+  /** Milliseconds to the first look; one interval where nothing is said. */
+  firstInMs?: number | undefined;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
 }
@@ -29,7 +31,8 @@ export class Cadence {
     this.#options = options;
     this.#livelyUntil = options.clock.monotonic() + LIVELY_INTERVALS * options.intervalMs;
     this.#quietMs = options.intervalMs;
-    this.#dueAt = this.#onGrid(options.intervalMs);
+    const { firstInMs = options.intervalMs } = options;
+    this.#dueAt = firstInMs === 0 ? options.clock.monotonic() : this.#onGrid(firstInMs);
   }
 
   /** When the next look is due, on the monotonic clock. */

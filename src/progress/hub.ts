@@ -1,13 +1,16 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import type { GroupListener, Lease, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import type { TaskChange } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import { Cadence } from './cadence.ts';
+import { createInterest } from './interest.ts';
 import { ListWatch } from './list-watch.ts';
+import { createLooks } from './looks.ts';
 import type { Mailbox } from './mailbox.ts';
-import { createPoller } from './poller.ts';
+import type { Failure, News } from './news.ts';
 import type { TaskSource } from './source.ts';
 import { TaskWatch } from './task-watch.ts';
 
@@ -24,6 +27,8 @@ export interface Hub {
 
 export interface HubParts {
   source: TaskSource;
+  /** Joins the instances that watch with the same credential. */
+  openGroup(listener: GroupListener<News>): WatchGroup<News>;
   clock: Clock;
   log: Log;
   intervalMs: number;
@@ -34,12 +39,38 @@ export interface HubParts {
 // Shorter failures than this nobody is told of; a stream that stays dumb for longer is ended.
 const MAX_SILENCE_MS = 60_000;
 
-export function createHub({ source, clock, log, intervalMs, maxFollowers }: HubParts): Hub {
+/**
+ * What is watched here is told to the group, and one instance of the group looks at it for all. News of
+ * what it saw comes back the same way to each instance, the one that looked included.
+ */
+export function createHub(parts: HubParts): Hub {
+  const { source, clock, log, intervalMs, maxFollowers } = parts;
   const taskWatches = new Map<string, TaskWatch>();
   const listWatches = new Map<string, ListWatch>();
-  const poller = createPoller({ clock, intervalMs, look });
-  let failingSince: number | null = null;
+  /** Since when looks fail: at a list, or at tasks (null). */
+  const failingSince = new Map<string | null, number>();
+  let taskLease: Lease | null = null;
   let followers = 0;
+
+  const group = parts.openGroup({ receive, rejoined });
+  const looks = createLooks({
+    ...parts,
+    group,
+    taskLease: () => taskLease,
+    lists: () => listWatches.values(),
+  });
+  const interest = createInterest({
+    begin(id) {
+      group.watch(id);
+      taskLease ??= group.openLease('tasks', looks.restart);
+    },
+    end: group.unwatch,
+    endAll() {
+      taskLease?.close();
+      taskLease = null;
+      failingSince.clear();
+    },
+  });
 
   return {
     get size() {
@@ -68,8 +99,9 @@ export function createHub({ source, clock, log, intervalMs, maxFollowers }: HubP
       return mailbox;
     },
     close() {
-      poller.close();
+      looks.close();
       failAll(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
+      group.close();
     },
   };
 
@@ -87,72 +119,96 @@ export function createHub({ source, clock, log, intervalMs, maxFollowers }: HubP
   }
 
   function openTaskWatch(id: string): TaskWatch {
-    const watch = new TaskWatch(id, createCadence(), () => taskWatches.delete(id));
+    let isWatched = false;
+    const watch = new TaskWatch(id, () => {
+      taskWatches.delete(id);
+      if (isWatched) interest.remove(id);
+    });
     taskWatches.set(id, watch);
-    establish(watch);
+    establish(watch, () => {
+      isWatched = true;
+      want(id);
+    });
     return watch;
   }
 
   function openListWatch(key: string, filter: TaskFilter): ListWatch {
-    const watch = new ListWatch(filter, createCadence(), () => listWatches.delete(key));
+    const watch = new ListWatch(filter, {
+      key,
+      cadence: new Cadence({ clock, intervalMs, pressure: () => source.pressure() }),
+      openLease: () => group.openLease(`list ${key}`, () => looks.start(true)),
+      watch: want,
+      unwatch: interest.remove,
+      onEmpty: () => {
+        listWatches.delete(key);
+        failingSince.delete(key);
+      },
+    });
     listWatches.set(key, watch);
-    establish(watch);
+    establish(watch, looks.start);
     return watch;
   }
 
-  function establish(watch: TaskWatch | ListWatch): void {
-    watch
-      .establish(source)
-      .then(poller.start, (error: unknown) => watch.fail(toGatewayError(error)));
+  function establish(watch: TaskWatch | ListWatch, then: () => void): void {
+    watch.establish(source).then(
+      () => {
+        if (watch.isFollowed) then();
+      },
+      (error: unknown) => watch.fail(toGatewayError(error)),
+    );
   }
 
-  function createCadence(): Cadence {
-    return new Cadence({ clock, intervalMs, pressure: () => source.pressure() });
+  function want(id: string): void {
+    interest.add(id);
+    group.publish({ kind: 'wanted', ids: [id] });
   }
 
-  /** One look at everything that is due. */
-  async function look(): Promise<number | null> {
-    const startedAt = clock.monotonic();
-    // What is nearly due comes along: together it costs less than by itself a moment later.
-    const isDue = ({ isEstablished, cadence }: TaskWatch | ListWatch) =>
-      isEstablished && cadence.dueAt <= startedAt + intervalMs / 2;
-    try {
-      await lookAt(
-        [...taskWatches.values()].filter(isDue),
-        [...listWatches.values()].filter(isDue),
-      );
-      failingSince = null;
-    } catch (error) {
-      endure(toGatewayError(error));
+  function receive(news: News, isOwn: boolean): void {
+    switch (news.kind) {
+      case 'wanted':
+        looks.want(news.ids);
+        break;
+      case 'looked':
+        failingSince.delete(null);
+        if (!isOwn) looks.heard(news.tasks);
+        for (const task of news.tasks) see(task);
+        for (const id of news.goneIds) {
+          taskWatches.get(id)?.gone();
+          for (const watch of listWatches.values()) watch.gone(id);
+        }
+        break;
+      case 'listed':
+        failingSince.delete(news.list);
+        listWatches.get(news.list)?.list(news.tasks);
+        break;
+      case 'failed':
+        endure(news.list, news.error);
     }
-    const dueAt = [...taskWatches.values(), ...listWatches.values()]
-      .filter(({ isEstablished }) => isEstablished)
-      .map(({ cadence }) => cadence.dueAt);
-    if (dueAt.length === 0) return null;
-    const nextAt = dueAt.reduce((earliest, at) => Math.min(earliest, at));
-    return Math.max(0, Math.max(startedAt + intervalMs, nextAt) - clock.monotonic());
   }
 
-  async function lookAt(tasks: readonly TaskWatch[], lists: readonly ListWatch[]): Promise<void> {
-    const ids = new Set([
-      ...tasks.map(({ id }) => id),
-      ...lists.flatMap(({ runningIds }) => [...runningIds]),
-    ]);
-    const rows = ids.size > 0 ? await source.read([...ids]) : new Map<string, Task>();
-    await Promise.all([
-      ...tasks.map(watch => watch.look(rows.get(watch.id), source)),
-      ...lists.map(watch => watch.look(rows, source)),
-    ]);
+  /** What was told meanwhile is asked for again, by those who watch it here. */
+  function rejoined(): void {
+    const ids = [...interest.ids()];
+    if (ids.length > 0) group.publish({ kind: 'wanted', ids });
+    for (const watch of listWatches.values()) watch.fallBehind();
+    if (listWatches.size > 0) looks.start(true);
   }
 
-  function endure(error: GatewayError): void {
+  function see(task: Task): void {
+    taskWatches.get(task.id)?.tell(task);
+    for (const watch of listWatches.values()) watch.see(task);
+  }
+
+  function endure(list: string | null, { code, message, details }: Failure): void {
     const now = clock.monotonic();
-    failingSince ??= now;
-    log.warn({ code: error.code, failingForMs: now - failingSince }, 'a look failed');
-    const isFinal = error.code === 'UNAUTHENTICATED' || error.code === 'FORBIDDEN';
-    if (!isFinal && now - failingSince < MAX_SILENCE_MS) return;
-    failingSince = null;
-    failAll(error);
+    const since = failingSince.get(list) ?? now;
+    failingSince.set(list, since);
+    const isFinal = code === 'UNAUTHENTICATED' || code === 'FORBIDDEN';
+    if (!isFinal && now - since < MAX_SILENCE_MS) return;
+    failingSince.delete(list);
+    const error = new GatewayError(code, message, details);
+    if (list === null) failAll(error);
+    else listWatches.get(list)?.fail(error);
   }
 
   function failAll(error: GatewayError): void {

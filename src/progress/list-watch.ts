@@ -2,6 +2,7 @@ import { GatewayError } from '../errors.ts';
 import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted } from '../task/task.ts';
+import type { Lease } from '../fleet/fleet.ts';
 import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
 import type { TaskSource } from './source.ts';
@@ -16,43 +17,73 @@ const OVERLAP_MS = 60_000;
 // A snapshot is for a screen; more than this many tasks ask for a narrower filter.
 const MAX_SNAPSHOT = 5_000;
 
+export interface ListWatchParts {
+  cadence: Cadence;
+  /** The lasting part of the filter, in words: watches with the same are one. */
+  key: string;
+  /** The right to look at the list for all instances that watch it. */
+  openLease(): Lease;
+  /** A running task of it is to be looked at, or no more. */
+  watch(id: string): void;
+  unwatch(id: string): void;
+  onEmpty(): void;
+}
+
 /**
  * All tasks that match a filter, and all who follow them.
  *
- * A look reads two things: the head of the list, newest first, back to where the last look began;
- * and every task that was running. So a task is seen that starts and ends between two looks, and
- * one that begins to match, or ceases to, by ending. Which tasks a filter is about never changes,
- * but for the completion status: that part is decided here, for each follower.
+ * Two things are read for it: the head of the list, newest first, back to where the last look began;
+ * and, with all tasks that anybody watches, every task of it that was running. So a task is seen that
+ * starts and ends between two looks, and one that begins to match, or ceases to, by ending. Which tasks
+ * a filter is about never changes, but for the completion status: that part is decided here, for each
+ * follower.
+ *
+ * One instance looks at the head for all that watch the list, and each keeps what it was told: whoever
+ * has to look next goes on from there.
  */
 export class ListWatch {
+  readonly key: string;
   readonly cadence: Cadence;
   readonly #lasting: TaskFilter;
-  readonly #onEmpty: () => void;
+  readonly #parts: ListWatchParts;
   readonly #followers = new Set<Follower>();
   readonly #running = new Map<string, Task>();
   /** Tasks on the head of the list, by creation: those told are not told again as new. */
   readonly #recent = new Map<string, Instant>();
   #newestCreated: Instant = -Infinity;
-  #isEstablished = false;
+  /** What was told before it was known what is there; null once that is known. */
+  #early: Task[] | null = [];
+  #lease: Lease | null = null;
+  #isBehind = false;
+  #hasChanged = false;
 
-  constructor(filter: TaskFilter, cadence: Cadence, onEmpty: () => void) {
-    this.cadence = cadence;
+  constructor(filter: TaskFilter, parts: ListWatchParts) {
+    this.key = parts.key;
+    this.cadence = parts.cadence;
     this.#lasting = lastingPartOf(filter);
-    this.#onEmpty = onEmpty;
+    this.#parts = parts;
   }
 
   get isEstablished(): boolean {
-    return this.#isEstablished;
+    return this.#early === null;
   }
 
-  /** The tasks that a look has to read by id. */
+  /** Whether this instance is to look at the head of the list. */
+  get isOurs(): boolean {
+    return this.#isBehind || (this.#lease?.isHeld ?? false);
+  }
+
+  get isFollowed(): boolean {
+    return this.#followers.size > 0;
+  }
+
   get runningIds(): Iterable<string> {
     return this.#running.keys();
   }
 
   follow(filter: TaskFilter): Mailbox<TaskChange> {
     const mailbox = new Mailbox<TaskChange>(() => {
-      if (this.#followers.delete(follower) && this.#followers.size === 0) this.#onEmpty();
+      if (this.#followers.delete(follower) && this.#followers.size === 0) this.#close();
     }, joinChanges);
     const follower = { filter, mailbox };
     this.#followers.add(follower);
@@ -67,7 +98,12 @@ export class ListWatch {
     for (const task of await source.running(this.#lasting))
       if (!(task instanceof GatewayError) && task.created <= this.#newestCreated)
         this.#running.set(task.id, task);
-    this.#isEstablished = true;
+    if (!this.isFollowed) return;
+    for (const id of this.#running.keys()) this.#parts.watch(id);
+    this.#lease = this.#parts.openLease();
+    const early = this.#early ?? [];
+    this.#early = null;
+    this.list(early);
   }
 
   /** Tells one follower of every task that matches now. */
@@ -92,22 +128,46 @@ export class ListWatch {
     }
   }
 
-  /** `rows` has the tasks of `runningIds`, as far as the look found them. */
-  async look(rows: ReadonlyMap<string, Task | GatewayError>, source: TaskSource): Promise<void> {
-    let hasChanged = false;
-    for (const [id, before] of this.#running) {
-      const now = rows.get(id) ?? (await source.confirm(id));
-      if (now === null) this.#running.delete(id);
-      else if (!(now instanceof GatewayError)) hasChanged = this.#tell(before, now) || hasChanged;
+  /** The tasks on the head of the list that are new to this instance. */
+  async readNews(source: TaskSource): Promise<Task[]> {
+    const head = await this.#readHead(source);
+    return head.filter(({ id }) => !this.#recent.has(id) && !this.#running.has(id));
+  }
+
+  /** A look at the head was had, and what it found was told. */
+  looked(): void {
+    this.cadence.looked(this.#hasChanged);
+    this.#hasChanged = false;
+    this.#isBehind = false;
+  }
+
+  /** What was told of the list for a while was not heard: the next look is this instance's own. */
+  fallBehind(): void {
+    this.#isBehind = true;
+  }
+
+  /** These are new on the list. */
+  list(tasks: readonly Task[]): void {
+    if (this.#early !== null) {
+      this.#early.push(...tasks);
+      return;
     }
-    for (const task of await this.#readHead(source)) {
-      if (!this.#recent.has(task.id) && !this.#running.has(task.id))
-        hasChanged = this.#tell(null, task) || hasChanged;
+    for (const task of tasks) {
+      if (!this.#recent.has(task.id) && !this.#running.has(task.id)) this.#tell(null, task);
       this.#remember(task);
     }
     for (const [id, created] of this.#recent)
       if (created < this.#newestCreated - OVERLAP_MS) this.#recent.delete(id);
-    this.cadence.looked(hasChanged);
+  }
+
+  /** A task that is watched, of this list or not, is so now. */
+  see(task: Task): void {
+    const before = this.#running.get(task.id);
+    if (before !== undefined && this.isEstablished) this.#tell(before, task);
+  }
+
+  gone(id: string): void {
+    this.#stopRunning(id);
   }
 
   fail(error: GatewayError): void {
@@ -128,18 +188,33 @@ export class ListWatch {
     }
   }
 
+  #close(): void {
+    this.#lease?.close();
+    if (this.isEstablished) for (const id of this.#running.keys()) this.#parts.unwatch(id);
+    this.#parts.onEmpty();
+  }
+
   #remember(task: Task): void {
     this.#recent.set(task.id, task.created);
     this.#newestCreated = Math.max(this.#newestCreated, task.created);
-    if (!isCompleted(task) && !this.#running.has(task.id)) this.#running.set(task.id, task);
+    if (this.#early !== null && !isCompleted(task)) this.#running.set(task.id, task);
   }
 
-  /** Whether anything has changed, seen by a follower or not. */
-  #tell(before: Task | null, now: Task): boolean {
-    if (isCompleted(now)) this.#running.delete(now.id);
-    else this.#running.set(now.id, now);
+  #run(task: Task): void {
+    if (!this.#running.has(task.id)) this.#parts.watch(task.id);
+    this.#running.set(task.id, task);
+  }
+
+  #stopRunning(id: string): void {
+    if (this.#running.delete(id)) this.#parts.unwatch(id);
+  }
+
+  #tell(before: Task | null, now: Task): void {
+    if (isCompleted(now)) this.#stopRunning(now.id);
+    else this.#run(now);
     const kind = changeOf(before, now);
-    if (kind === null) return false;
+    if (kind === null) return;
+    this.#hasChanged = true;
     // One object for all who are told the same: what is made of it is made once.
     const changes = new Map<TaskChangeKind, TaskChange>();
     for (const { filter, mailbox } of this.#followers) {
@@ -149,7 +224,6 @@ export class ListWatch {
       changes.set(told, change);
       mailbox.put(now.id, change);
     }
-    return true;
   }
 }
 

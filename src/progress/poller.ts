@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts';
 
 /** Looks again and again, for as long as there is something to look at. */
 export interface Poller {
-  /** Something new is to be looked at: the next look comes one interval from now, or before. */
-  start(): void;
+  /** Something is to be looked at: within one interval from now, or at once. */
+  start(isUrgent?: boolean): void;
   close(): void;
 }
 
@@ -19,13 +19,14 @@ export function createPoller({ clock, intervalMs, look }: PollerParts): Poller {
   let isClosed = false;
   let isLooking = false;
   // Asked to start while a look is under way, which cannot know of what is new.
-  let isWanted = false;
+  let wantedInMs: number | null = null;
   let planned: { at: number; cancel: () => void } | null = null;
 
   return {
-    start() {
-      if (isLooking) isWanted = true;
-      else plan(intervalMs);
+    start(isUrgent = false) {
+      const delayMs = isUrgent ? 0 : intervalMs;
+      if (isLooking) wantedInMs = Math.min(wantedInMs ?? delayMs, delayMs);
+      else plan(delayMs);
     },
     close() {
       isClosed = true;
@@ -46,7 +47,7 @@ export function createPoller({ clock, intervalMs, look }: PollerParts): Poller {
     const delayMs = await look();
     isLooking = false;
     if (delayMs !== null) plan(delayMs);
-    if (isWanted) plan(intervalMs);
-    isWanted = false;
+    if (wantedInMs !== null) plan(wantedInMs);
+    wantedInMs = null;
   }
 }

@@ -1,27 +1,24 @@
 import { GatewayError } from '../errors.ts';
 import { changeOf } from '../task/change.ts';
 import { type Task, isCompleted } from '../task/task.ts';
-import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
 import type { TaskSource } from './source.ts';
 
 /** One task, and all who follow it. */
 export class TaskWatch {
   readonly id: string;
-  readonly cadence: Cadence;
   readonly #onEmpty: () => void;
   readonly #followers = new Set<Mailbox<Task>>();
   #seen: Task | null = null;
 
-  constructor(id: string, cadence: Cadence, onEmpty: () => void) {
+  constructor(id: string, onEmpty: () => void) {
     this.id = id;
-    this.cadence = cadence;
     this.#onEmpty = onEmpty;
   }
 
-  /** Whether its first state is known, so that looks may go on from there. */
-  get isEstablished(): boolean {
-    return this.#seen !== null;
+  /** Whether somebody still waits for what comes. */
+  get isFollowed(): boolean {
+    return this.#followers.size > 0;
   }
 
   follow(): Mailbox<Task> {
@@ -35,31 +32,23 @@ export class TaskWatch {
 
   async establish(source: Pick<TaskSource, 'load'>): Promise<void> {
     const task = await source.load(this.id);
+    // Told of meanwhile by a look for others: that may be younger.
+    if (this.#seen !== null) return;
     if (task) this.tell(task);
     else this.fail(new GatewayError('NOT_FOUND', 'Upstream has no such task.'));
   }
 
-  /** What a look saw; nothing where it saw nothing. */
-  async look(
-    row: Task | GatewayError | undefined,
-    source: Pick<TaskSource, 'confirm'>,
-  ): Promise<void> {
-    const now = row ?? (await source.confirm(this.id));
-    if (now === null)
-      this.fail(new GatewayError('NOT_FOUND', 'The task is gone: upstream no longer has it.'));
-    // A row that cannot be read now may be readable at the next look.
-    else this.cadence.looked(!(now instanceof GatewayError) && this.tell(now));
-  }
-
-  /** Whether a follower can see a difference. */
-  tell(task: Task): boolean {
-    if (changeOf(this.#seen, task) === null) return false;
+  tell(task: Task): void {
+    if (changeOf(this.#seen, task) === null) return;
     this.#seen = task;
     for (const follower of this.#followers) {
       follower.put(this.id, task);
       if (isCompleted(task)) follower.end();
     }
-    return true;
+  }
+
+  gone(): void {
+    this.fail(new GatewayError('NOT_FOUND', 'The task is gone: upstream no longer has it.'));
   }
 
   fail(error: GatewayError): void {

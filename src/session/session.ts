@@ -1,6 +1,8 @@
 import type { Clock } from '../clock.ts';
+import type { GroupListener, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import { type Hub, createHub } from '../progress/hub.ts';
+import type { News } from '../progress/news.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
@@ -27,6 +29,8 @@ export interface SessionParts {
   memory: Memory;
   clock: Clock;
   log: Log;
+  /** Joins the instances that watch with this credential. */
+  openGroup(listener: GroupListener<News>): WatchGroup<News>;
   /** Milliseconds between two looks at what is watched. */
   intervalMs: number;
   /** Subscriptions at once. */

@@ -12,6 +12,8 @@ export interface Credential {
   key: string;
   /** Whose budget is spent; upstream counts by it. */
   clientId: string;
+  /** Whether every instance of the gateway has it, so that one may look for all. */
+  isShared: boolean;
   /** When the caller's own right to it ends, in milliseconds since the epoch; null: it is for upstream to say. */
   expiresAt: number | null;
   /** A token that is good for the next minute at least, where it can be had. */
@@ -39,6 +41,7 @@ export function createCallerCredential(token: string): Credential {
   return {
     key: `caller ${key}`,
     clientId: clientIdOf(token) ?? key,
+    isShared: false,
     expiresAt: null,
     token: async () => token,
     refused: () => false,
@@ -61,6 +64,7 @@ export function createServiceCredential(
   return {
     key: `service ${id}`,
     clientId: id,
+    isShared: true,
     expiresAt: null,
     async token() {
       if (current !== null && clock.monotonic() < current.renewAt) return current.token;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { GatewayError } from '../../src/errors.ts';
+import { createLocalGroup } from '../../src/fleet/local.ts';
 import { createLog } from '../../src/log.ts';
 import { createHub } from '../../src/progress/hub.ts';
 import type { TaskSource } from '../../src/progress/source.ts';
@@ -117,6 +118,7 @@ test('what each subscriber saw is a subsequence of the history that ends with it
         const clock = new HandClock();
         const hub = createHub({
           source: createUpstream(clock, histories, outcomes),
+          openGroup: createLocalGroup,
           clock,
           log: createLog('silent'),
           intervalMs: INTERVAL_MS,
@@ -186,6 +188,7 @@ test('whatever happens between looks, each task that ends is told to have, once,
         const clock = new HandClock();
         const hub = createHub({
           source: createUpstream(clock, histories, outcomes),
+          openGroup: createLocalGroup,
           clock,
           log: createLog('silent'),
           intervalMs: INTERVAL_MS,

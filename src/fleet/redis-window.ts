@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import {
+  BURST_SHARE,
+  type BudgetLimits,
+  type BudgetWindow,
+  type Slot,
+  type Take,
+} from './fleet.ts';
+import { LocalWindow } from './local.ts';
+import {
+  INSTANCES_KEY,
+  KEY_PREFIX,
+  type Member,
+  type RedisConnection,
+  SETTLING_KEY,
+} from './redis-connection.ts';
+import { CANCEL, PAUSE, SETTLE, SHARE, TAKE } from './scripts.ts';
+import { SlotLog } from './slot-log.ts';
+
+export interface RedisWindowOptions {
+  connection: RedisConnection;
+  limits: BudgetLimits;
+  clock: Clock;
+  /** Milliseconds that a request takes at the most, from its slot to its answer. */
+  maxRequestMs: number;
+}
+
+// Where Redis has just been found lost, the next attempt is the local window's.
+const RETRY_AT_ONCE_MS = 1;
+// A connection that breaks for one instance only is back by then, and nothing was spent alone.
+const RECONNECT_GRACE_MS = 1_000;
+
+/**
+ * The window that all instances spend from, counted by Redis.
+ *
+ * Each instance also keeps a log of what all of them spent. When Redis is lost, each goes on inside its
+ * share of what that log leaves; when it is back, each first says what it spent alone.
+ */
+export class RedisWindow implements BudgetWindow, Member {
+  readonly #options: RedisWindowOptions;
+  readonly #keys: { slots: string; pause: string; last: string };
+  readonly #log: SlotLog;
+  readonly #leave: () => void;
+  /** Whether the log has what was spent before it was begun. */
+  #isInformed = false;
+  #alone: LocalWindow;
+  /** What Redis said last, and when: the forecast need not be fresh. */
+  #seen: { free: number; at: number; pausedUntil: number };
+
+  constructor(name: string, options: RedisWindowOptions) {
+    this.#options = options;
+    const { connection, clock, limits } = options;
+    const key = `${KEY_PREFIX}:budget:${name}`;
+    this.#keys = { slots: `${key}:slots`, pause: `${key}:pause`, last: `${key}:last` };
+    this.#log = new SlotLog(clock);
+    this.#alone = new LocalWindow(limits, clock);
+    this.#seen = { free: limits.limit, at: -Infinity, pausedUntil: 0 };
+    const unsubscribe = connection.subscribe(this.#keys.slots, message => {
+      const [id = '', freeInMs] = message.split(' ');
+      this.#log.put(id, Number(freeInMs));
+    });
+    const leave = connection.join(this);
+    this.#leave = () => {
+      unsubscribe();
+      leave();
+    };
+    if (connection.isLost) this.lost();
+    // Where it fails Redis is lost, and found again by the connection.
+    else this.report().catch(() => {});
+  }
+
+  async take(): Promise<Take> {
+    const { connection, limits, clock, maxRequestMs } = this.#options;
+    const id = randomUUID();
+    const unsettledMs = maxRequestMs + limits.windowMs;
+    if (connection.isLost) {
+      const taken = this.#alone.take();
+      return 'slot' in taken ? { slot: this.#slot(id, unsettledMs, taken.slot) } : taken;
+    }
+    const { slots, pause, last } = this.#keys;
+    const burst = Math.floor(limits.limit * BURST_SHARE);
+    try {
+      const answer = await connection.run(
+        TAKE,
+        [slots, pause, last, SETTLING_KEY, INSTANCES_KEY],
+        [limits.limit, limits.windowMs, burst, id, unsettledMs, slots],
+      );
+      const [isTaken, retryInMs = 0, free = 0, pausedMs = 0] = answer as number[];
+      const at = clock.monotonic();
+      this.#seen = { free, at, pausedUntil: at + pausedMs };
+      return isTaken === 1 ? { slot: this.#slot(id, unsettledMs) } : { retryInMs };
+    } catch {
+      return { retryInMs: RETRY_AT_ONCE_MS };
+    }
+  }
+
+  pause(forMs: number): void {
+    const { connection, clock } = this.#options;
+    this.#alone.pause(forMs);
+    this.#seen.pausedUntil = Math.max(this.#seen.pausedUntil, clock.monotonic() + forMs);
+    if (!connection.isLost) this.#pauseAll(forMs).catch(() => {});
+  }
+
+  outlook() {
+    const { connection, clock, limits } = this.#options;
+    if (connection.isLost) return this.#alone.outlook();
+    const now = clock.monotonic();
+    const { free, at, pausedUntil } = this.#seen;
+    return {
+      free: now - at > limits.windowMs ? limits.limit : free,
+      pausedForMs: Math.max(0, pausedUntil - now),
+    };
+  }
+
+  close(): void {
+    this.#leave();
+  }
+
+  /** Of what the log leaves, this instance's share is what it spends, until Redis is back. */
+  lost(): void {
+    const { connection, limits, clock } = this.#options;
+    const instances = Math.max(1, connection.instances);
+    const limit = Math.max(1, Math.floor(limits.limit / instances));
+    // Of as many slots as there are instances, the last to come free is charged to each.
+    const charged = this.#log
+      .taken()
+      .filter((_, place) => place % instances === 0)
+      .map(([, freeInMs]) => freeInMs);
+    const { pausedForMs } = this.#alone.outlook();
+    this.#alone = new LocalWindow({ ...limits, limit }, clock, charged);
+    // Without a log, what others have spent of the window that is running is known to nobody.
+    this.#alone.pause(
+      Math.max(pausedForMs, this.#isInformed ? RECONNECT_GRACE_MS : limits.windowMs),
+    );
+  }
+
+  async report(): Promise<void> {
+    const { connection, limits, maxRequestMs } = this.#options;
+    const { pausedForMs } = this.#alone.outlook();
+    if (pausedForMs > 0) await this.#pauseAll(pausedForMs);
+    const known = this.#log.taken().flatMap(([id, freeInMs]) => [id, Math.ceil(freeInMs)]);
+    const all = await connection.run(
+      SHARE,
+      [this.#keys.slots],
+      [maxRequestMs + 2 * limits.windowMs, ...known],
+    );
+    const slots = all as (string | number)[];
+    for (let place = 0; place < slots.length; place += 2)
+      this.#log.put(String(slots[place]), Number(slots[place + 1]));
+    this.#isInformed = true;
+  }
+
+  rejoined(): void {}
+
+  async #pauseAll(forMs: number): Promise<void> {
+    await this.#options.connection.run(PAUSE, [this.#keys.pause], [Math.ceil(forMs)]);
+  }
+
+  /** `alone` is the same slot in the window of this instance, where Redis did not give it. */
+  #slot(id: string, unsettledMs: number, alone?: Slot): Slot {
+    const { connection, limits } = this.#options;
+    const { slots } = this.#keys;
+    let isOpen = true;
+    const close = (freeInMs: number, tell: () => Promise<unknown>) => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.#log.put(id, freeInMs);
+      // Told at the report, where Redis is lost.
+      if (!connection.isLost) tell().catch(() => {});
+    };
+    this.#log.put(id, unsettledMs);
+    return {
+      settle: () => {
+        alone?.settle();
+        close(limits.windowMs, () => connection.run(SETTLE, [slots], [id, limits.windowMs, slots]));
+      },
+      cancel: () => {
+        alone?.cancel();
+        close(0, () => connection.run(CANCEL, [slots], [id, slots]));
+      },
+    };
+  }
+}

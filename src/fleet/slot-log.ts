@@ -1,0 +1,27 @@
+import type { Clock } from '../clock.ts';
+
+/** The slots of a budget that are taken, by whichever instance, and when each is free again. */
+export class SlotLog {
+  readonly #clock: Clock;
+  /** On the monotonic clock. */
+  readonly #freeAt = new Map<string, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** `freeInMs` 0: it is free. */
+  put(id: string, freeInMs: number): void {
+    if (freeInMs > 0) this.#freeAt.set(id, this.#clock.monotonic() + freeInMs);
+    else this.#freeAt.delete(id);
+  }
+
+  /** Milliseconds until each slot that is taken is free, the last first. */
+  taken(): [id: string, freeInMs: number][] {
+    const now = this.#clock.monotonic();
+    for (const [id, freeAt] of this.#freeAt) if (freeAt <= now) this.#freeAt.delete(id);
+    return [...this.#freeAt]
+      .map(([id, freeAt]): [string, number] => [id, freeAt - now])
+      .toSorted(([, one], [, other]) => other - one);
+  }
+}

@@ -1,0 +1,148 @@
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import type { Lease, WatchGroup } from '../fleet/fleet.ts';
+import type { Log } from '../log.ts';
+import { changeOf } from '../task/change.ts';
+import type { Task } from '../task/task.ts';
+import { Cadence } from './cadence.ts';
+import type { ListWatch } from './list-watch.ts';
+import type { News } from './news.ts';
+import { createPoller } from './poller.ts';
+import type { TaskSource } from './source.ts';
+
+/** Looks at what is watched, for every instance of the group, where this one has the lease for it. */
+export interface Looks {
+  /** These are watched from now on, by whichever instance. */
+  want(ids: readonly string[]): void;
+  /** Another instance told of these: what this one told of them before may have been overtaken. */
+  heard(tasks: readonly Task[]): void;
+  /** Something is to be looked at: within one interval, or at once. */
+  start(isUrgent?: boolean): void;
+  /** Nothing that was told before is known to have been heard. */
+  restart(): void;
+  close(): void;
+}
+
+export interface LooksParts {
+  source: TaskSource;
+  group: Pick<WatchGroup<News>, 'watchedIds' | 'publish'>;
+  /** The right to look at tasks; null while none is watched here. */
+  taskLease(): Lease | null;
+  lists(): Iterable<ListWatch>;
+  clock: Clock;
+  log: Log;
+  intervalMs: number;
+}
+
+/** A task that is looked at, and as what it was last told. */
+interface Looked {
+  cadence: Cadence;
+  told: Task | null;
+}
+
+export function createLooks(parts: LooksParts): Looks {
+  const { source, group, taskLease, lists, clock, log, intervalMs } = parts;
+  const poller = createPoller({ clock, intervalMs, look });
+  const looked = new Map<string, Looked>();
+
+  return {
+    want(ids) {
+      if (!taskLease()?.isHeld) return;
+      for (const id of ids) looked.set(id, { cadence: createCadence(), told: null });
+      poller.start();
+    },
+    heard(tasks) {
+      for (const { id } of tasks) {
+        const entry = looked.get(id);
+        if (entry) entry.told = null;
+      }
+    },
+    start: poller.start,
+    restart() {
+      looked.clear();
+      poller.start(true);
+    },
+    close: poller.close,
+  };
+
+  /** One look at everything that is due, and when the next is. */
+  async function look(): Promise<number | null> {
+    const startedAt = clock.monotonic();
+    // What is nearly due comes along: together it costs less than by itself a moment later.
+    const isDue = (cadence: Cadence) => cadence.dueAt <= startedAt + intervalMs / 2;
+    const isLookedAt = (watch: ListWatch) => watch.isEstablished && watch.isOurs;
+    await Promise.all([
+      attempt(null, () => lookAtTasks(isDue)),
+      ...[...lists()]
+        .filter(watch => isLookedAt(watch) && isDue(watch.cadence))
+        .map(watch => attempt(watch.key, () => lookAtList(watch))),
+    ]);
+    const dueAt = [
+      ...[...looked.values()].map(({ cadence }) => cadence.dueAt),
+      ...[...lists()].filter(isLookedAt).map(({ cadence }) => cadence.dueAt),
+    ];
+    if (dueAt.length === 0) return null;
+    const nextAt = dueAt.reduce((earliest, at) => Math.min(earliest, at));
+    return Math.max(0, Math.max(startedAt + intervalMs, nextAt) - clock.monotonic());
+  }
+
+  async function lookAtTasks(isDue: (cadence: Cadence) => boolean): Promise<void> {
+    await gather();
+    const due = [...looked].filter(([, { cadence }]) => isDue(cadence));
+    if (due.length === 0) return;
+    const rows = await source.read(due.map(([id]) => id));
+    const tasks: Task[] = [];
+    const goneIds: string[] = [];
+    for (const [id, entry] of due) {
+      const row = rows.get(id) ?? (await source.confirm(id));
+      if (row === null) goneIds.push(id);
+      const isNews =
+        row !== null && !(row instanceof GatewayError) && changeOf(entry.told, row) !== null;
+      // A row that cannot be read now may be readable at the next look.
+      entry.cadence.looked(isNews);
+      if (!isNews) continue;
+      entry.told = row;
+      tasks.push(row);
+    }
+    group.publish({ kind: 'looked', tasks, goneIds });
+  }
+
+  /** What is watched anywhere in the group is looked at, and nothing else. */
+  async function gather(): Promise<void> {
+    if (!taskLease()?.isHeld) {
+      looked.clear();
+      return;
+    }
+    const watched = await group.watchedIds();
+    for (const id of looked.keys()) if (!watched.has(id)) looked.delete(id);
+    for (const id of watched)
+      if (!looked.has(id)) looked.set(id, { cadence: createCadence(0), told: null });
+  }
+
+  async function lookAtList(watch: ListWatch): Promise<void> {
+    const tasks = await watch.readNews(source);
+    group.publish({ kind: 'listed', list: watch.key, tasks });
+    watch.looked();
+  }
+
+  async function attempt(list: string | null, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      const { code, message, extensions } = toGatewayError(error);
+      const { code: _, ...details } = extensions;
+      log.warn({ code, list }, 'a look failed');
+      group.publish({ kind: 'failed', list, error: { code, message, details } });
+    }
+  }
+
+  function createCadence(firstInMs?: number): Cadence {
+    return new Cadence({ clock, intervalMs, firstInMs, pressure: () => source.pressure() });
+  }
+
+  function toGatewayError(error: unknown): GatewayError {
+    if (error instanceof GatewayError) return error;
+    log.error({ err: error }, 'a look failed');
+    return new GatewayError('INTERNAL_SERVER_ERROR', 'Unexpected error.', { cause: error });
+  }
+}
