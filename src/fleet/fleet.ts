@@ -50,11 +50,13 @@ export interface GroupListener<M> {
 
 /** Instances that watch tasks with one credential, and look at them for each other. */
 export interface WatchGroup<M> {
+  /** From here on everything that is published is heard. Never rejects. */
+  readonly joined: Promise<void>;
   watch(id: string): void;
   unwatch(id: string): void;
   /** The ids that any instance watches. */
   watchedIds(): Promise<ReadonlySet<string>>;
-  /** `onHeld` is called each time that the lease is got. */
+  /** `onHeld` is called each time that the lease is got later: not where it is held from the start. */
   openLease(name: string, onHeld: () => void): Lease;
   /** Tells every instance, this one at once. A message survives JSON. */
   publish(message: M): void;

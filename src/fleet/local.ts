@@ -22,13 +22,11 @@ export function createLocalFleet(limits: BudgetLimits, clock: Clock): Fleet {
 export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive'>): WatchGroup<M> {
   const ids = new Set<string>();
   return {
+    joined: Promise.resolve(),
     watch: id => ids.add(id),
     unwatch: id => ids.delete(id),
     watchedIds: async () => ids,
-    openLease(_, onHeld) {
-      onHeld();
-      return { isHeld: true, close: () => {} };
-    },
+    openLease: () => ({ isHeld: true, close: () => {} }),
     publish: message => receive(message, true),
     close: () => ids.clear(),
   };

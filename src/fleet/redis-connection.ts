@@ -13,11 +13,17 @@ export interface RedisConnection {
   /** Rejects where Redis is lost, or is so by that. */
   run(script: string, keys: string[], args: (string | number)[]): Promise<unknown>;
   publish(channel: string, message: string): Promise<void>;
-  /** Listens until the function it resolves to is called, over every loss. */
-  subscribe(channel: string, receive: (message: string) => void): () => void;
+  /** Listens until `leave` is called, over every loss; `joined` resolves once it does, or Redis is lost. */
+  subscribe(channel: string, receive: (message: string) => void): Subscription;
   /** A member is told when the connection is lost and found, until the function it returns is called. */
   join(member: Member): () => void;
   close(): Promise<void>;
+}
+
+/** A channel that is listened to. */
+export interface Subscription {
+  joined: Promise<void>;
+  leave(): void;
 }
 
 /** A part that shares something over the connection. */
@@ -95,10 +101,16 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     },
     subscribe(channel, receive) {
       channels.set(channel, receive);
-      if (!isLost) orLose(listener.subscribe(channel)).catch(() => {});
-      return () => {
-        channels.delete(channel);
-        if (!isLost) orLose(listener.unsubscribe(channel)).catch(() => {});
+      const joined = isLost ? Promise.resolve() : orLose(listener.subscribe(channel));
+      return {
+        joined: joined.then(
+          () => {},
+          () => {},
+        ),
+        leave() {
+          channels.delete(channel);
+          if (!isLost) orLose(listener.unsubscribe(channel)).catch(() => {});
+        },
       };
     },
     join(member) {

@@ -17,7 +17,8 @@ const KEEP_IDS_MS = 10_000;
 const IDS_PER_SCRIPT = 5_000;
 
 interface RedisLease extends Lease {
-  isHeld: boolean;
+  /** On the monotonic clock. It ends by that clock too, in an instance that was held up for so long. */
+  heldUntil: number;
   onHeld(): void;
 }
 
@@ -32,6 +33,7 @@ interface Letter<M> {
  * While Redis is lost an instance holds every lease it wants, and watches for itself.
  */
 export class RedisGroup<M> implements WatchGroup<M>, Member {
+  readonly joined: Promise<void>;
   readonly #connection: RedisConnection;
   readonly #clock: Clock;
   readonly #listener: GroupListener<M>;
@@ -52,10 +54,11 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     this.#clock = clock;
     this.#listener = listener;
     this.#key = `${KEY_PREFIX}:group:${name}`;
-    const unsubscribe = connection.subscribe(`${this.#key}:news`, text => this.#receive(text));
+    const news = connection.subscribe(`${this.#key}:news`, text => this.#receive(text));
+    this.joined = news.joined;
     const leave = connection.join(this);
     this.#leave = () => {
-      unsubscribe();
+      news.leave();
       leave();
     };
   }
@@ -88,8 +91,12 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   }
 
   openLease(name: string, onHeld: () => void): Lease {
+    const clock = this.#clock;
     const lease: RedisLease = {
-      isHeld: this.#connection.isLost,
+      heldUntil: this.#connection.isLost ? Infinity : -Infinity,
+      get isHeld() {
+        return this.heldUntil > clock.monotonic();
+      },
       onHeld,
       close: () => {
         this.#leases.delete(name);
@@ -97,14 +104,15 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
       },
     };
     this.#leases.set(name, lease);
-    if (lease.isHeld) onHeld();
-    else void this.#renew();
+    if (!lease.isHeld) void this.#renew();
     return lease;
   }
 
   publish(message: M): void {
-    this.#outbox.push(message);
-    this.#flushSoon();
+    if (!this.#connection.isLost) {
+      this.#outbox.push(message);
+      this.#flushSoon();
+    }
     this.#listener.receive(message, true);
   }
 
@@ -121,7 +129,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   lost(): void {
     this.#cancelRenewal();
     this.#outbox = [];
-    for (const lease of this.#leases.values()) hold(lease, true);
+    for (const lease of this.#leases.values()) hold(lease, Infinity);
   }
 
   async report(): Promise<void> {
@@ -130,7 +138,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   }
 
   rejoined(): void {
-    for (const lease of this.#leases.values()) hold(lease, false);
+    for (const lease of this.#leases.values()) hold(lease, -Infinity);
     this.#listener.rejoined();
     void this.#renew();
   }
@@ -187,6 +195,8 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     this.#isRenewing = true;
     this.#cancelRenewal();
     const wanted = [...this.#leases];
+    // Counted from the asking, it never ends later here than in Redis.
+    const heldUntil = this.#clock.monotonic() + LEASE_MS;
     try {
       const { instanceId } = this.#connection;
       const [wereIdsKept, ...held] = (await this.#connection.run(
@@ -196,7 +206,8 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
       )) as number[];
       if (wereIdsKept === 0) for (const id of this.#own) this.#say(id, true);
       for (const [place, [name, lease]] of wanted.entries()) {
-        if (this.#leases.get(name) === lease) hold(lease, held[place] === 1);
+        if (this.#leases.get(name) === lease)
+          hold(lease, held[place] === 1 ? heldUntil : -Infinity);
         else if (held[place] === 1) await this.#release([name]);
       }
     } catch {
@@ -235,8 +246,8 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   }
 }
 
-function hold(lease: RedisLease, isHeld: boolean): void {
-  const isNew = isHeld && !lease.isHeld;
-  lease.isHeld = isHeld;
-  if (isNew) lease.onHeld();
+function hold(lease: RedisLease, until: number): void {
+  const wasHeld = lease.isHeld;
+  lease.heldUntil = until;
+  if (lease.isHeld && !wasHeld) lease.onHeld();
 }

@@ -56,13 +56,13 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#log = new SlotLog(clock);
     this.#alone = new LocalWindow(limits, clock);
     this.#seen = { free: limits.limit, at: -Infinity, pausedUntil: 0 };
-    const unsubscribe = connection.subscribe(this.#keys.slots, message => {
+    const subscription = connection.subscribe(this.#keys.slots, message => {
       const [id = '', freeInMs] = message.split(' ');
       this.#log.put(id, Number(freeInMs));
     });
     const leave = connection.join(this);
     this.#leave = () => {
-      unsubscribe();
+      subscription.leave();
       leave();
     };
     if (connection.isLost) this.lost();

@@ -13,7 +13,7 @@ export interface CadenceOptions {
 
 // After its start and after a change, for this many intervals, it is looked at in each; then each quiet
 // look makes the next one wait longer, up to so many.
-const LIVELY_INTERVALS = 10;
+export const LIVELY_INTERVALS = 10;
 const QUIET_GROWTH = 1.5;
 const MAX_QUIET_INTERVALS = 5;
 // Above this part of the budget looks give way to readers, the more the less is left.

@@ -5,7 +5,7 @@ import type { Log } from '../log.ts';
 import type { TaskChange } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
-import { Cadence } from './cadence.ts';
+import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { createInterest } from './interest.ts';
 import { ListWatch } from './list-watch.ts';
 import { createLooks } from './looks.ts';
@@ -93,8 +93,8 @@ export function createHub(parts: HubParts): Hub {
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
       const mailbox = counted(watch.follow(filter));
       if (snapshot)
-        watch
-          .snapshot(filter, mailbox, source)
+        joined(() => watch.establish())
+          .then(() => watch.snapshot(mailbox))
           .catch((error: unknown) => mailbox.end(toGatewayError(error)));
       return mailbox;
     },
@@ -120,24 +120,35 @@ export function createHub(parts: HubParts): Hub {
 
   function openTaskWatch(id: string): TaskWatch {
     let isWatched = false;
-    const watch = new TaskWatch(id, () => {
-      taskWatches.delete(id);
-      if (isWatched) interest.remove(id);
+    const watch = new TaskWatch(id, {
+      source,
+      clock,
+      youngForMs: LIVELY_INTERVALS * intervalMs,
+      onWanted: () =>
+        establish(watch, () => {
+          if (!isWatched) interest.add(id);
+          isWatched = true;
+          group.publish({ kind: 'wanted', ids: [id] });
+        }),
+      onEmpty() {
+        taskWatches.delete(id);
+        if (isWatched) interest.remove(id);
+      },
     });
     taskWatches.set(id, watch);
-    establish(watch, () => {
-      isWatched = true;
-      want(id);
-    });
     return watch;
   }
 
   function openListWatch(key: string, filter: TaskFilter): ListWatch {
     const watch = new ListWatch(filter, {
       key,
+      source,
       cadence: new Cadence({ clock, intervalMs, pressure: () => source.pressure() }),
       openLease: () => group.openLease(`list ${key}`, () => looks.start(true)),
-      watch: want,
+      watch(id) {
+        interest.add(id);
+        group.publish({ kind: 'wanted', ids: [id] });
+      },
       unwatch: interest.remove,
       onEmpty: () => {
         listWatches.delete(key);
@@ -150,17 +161,18 @@ export function createHub(parts: HubParts): Hub {
   }
 
   function establish(watch: TaskWatch | ListWatch, then: () => void): void {
-    watch.establish(source).then(
+    joined(() => watch.establish()).then(
       () => {
         if (watch.isFollowed) then();
       },
-      (error: unknown) => watch.fail(toGatewayError(error)),
+      (error: unknown) => watch.refuse(toGatewayError(error)),
     );
   }
 
-  function want(id: string): void {
-    interest.add(id);
-    group.publish({ kind: 'wanted', ids: [id] });
+  /** Reads once the group is joined: what others tell from the moment of reading on must be heard. */
+  async function joined(read: () => Promise<void>): Promise<void> {
+    await group.joined;
+    return read();
   }
 
   function receive(news: News, isOwn: boolean): void {

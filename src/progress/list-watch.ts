@@ -9,7 +9,10 @@ import type { TaskSource } from './source.ts';
 
 interface Follower {
   filter: TaskFilter;
-  mailbox: Mailbox<TaskChange>;
+  /** Tasks of its snapshot that the watch has yet to see on the list, as they were shown. */
+  shown: Map<string, Task>;
+  /** Tasks told of since its snapshot was asked for, which is older than that; null: there is none on its way. */
+  overtaken: Set<string> | null;
 }
 
 // A task may appear on upstream's lists a moment after one that was created later.
@@ -18,6 +21,7 @@ const OVERLAP_MS = 60_000;
 const MAX_SNAPSHOT = 5_000;
 
 export interface ListWatchParts {
+  source: TaskSource;
   cadence: Cadence;
   /** The lasting part of the filter, in words: watches with the same are one. */
   key: string;
@@ -46,13 +50,14 @@ export class ListWatch {
   readonly cadence: Cadence;
   readonly #lasting: TaskFilter;
   readonly #parts: ListWatchParts;
-  readonly #followers = new Set<Follower>();
+  readonly #followers = new Map<Mailbox<TaskChange>, Follower>();
   readonly #running = new Map<string, Task>();
   /** Tasks on the head of the list, by creation: those told are not told again as new. */
   readonly #recent = new Map<string, Instant>();
   #newestCreated: Instant = -Infinity;
   /** What was told before it was known what is there; null once that is known. */
   #early: Task[] | null = [];
+  #established: Promise<void> | null = null;
   #lease: Lease | null = null;
   #isBehind = false;
   #hasChanged = false;
@@ -83,40 +88,29 @@ export class ListWatch {
 
   follow(filter: TaskFilter): Mailbox<TaskChange> {
     const mailbox = new Mailbox<TaskChange>(() => {
-      if (this.#followers.delete(follower) && this.#followers.size === 0) this.#close();
+      if (this.#followers.delete(mailbox) && this.#followers.size === 0) this.#close();
     }, joinChanges);
-    const follower = { filter, mailbox };
-    this.#followers.add(follower);
+    this.#followers.set(mailbox, { filter, shown: new Map(), overtaken: null });
     return mailbox;
   }
 
-  /** Learns what is there, telling nobody: what comes after it is news. */
-  async establish(source: TaskSource): Promise<void> {
-    // The head first: what starts meanwhile is newer than it, and is news at the next look.
-    const head = await this.#readHead(source);
-    for (const task of head) this.#remember(task);
-    for (const task of await source.running(this.#lasting))
-      if (!(task instanceof GatewayError) && task.created <= this.#newestCreated)
-        this.#running.set(task.id, task);
-    if (!this.isFollowed) return;
-    for (const id of this.#running.keys()) this.#parts.watch(id);
-    this.#lease = this.#parts.openLease();
-    const early = this.#early ?? [];
-    this.#early = null;
-    this.list(early);
+  /** Learns what is there, telling nobody: what comes after it is news. Done once, however often it is asked for. */
+  establish(): Promise<void> {
+    return (this.#established ??= this.#learn());
   }
 
-  /** Tells one follower of every task that matches now. */
-  async snapshot(
-    filter: TaskFilter,
-    mailbox: Mailbox<TaskChange>,
-    source: TaskSource,
-  ): Promise<void> {
+  /** Tells one follower of every task that matches now. Not before `establish`: what comes between is told twice then, and not never. */
+  async snapshot(mailbox: Mailbox<TaskChange>): Promise<void> {
+    const follower = this.#followers.get(mailbox);
+    if (follower === undefined) return;
+    const { source } = this.#parts;
+    follower.overtaken = new Set();
+    for (const task of readableOf(await source.unlisted(this.#lasting)))
+      if (matchesCompletion(follower.filter, task)) this.#show(task, mailbox);
     let count = 0;
     for (let offset = 0, isLast = false; !isLast;) {
-      const page = await source.newest(filter, offset);
-      for (const task of page.tasks)
-        if (!(task instanceof GatewayError)) mailbox.put(task.id, { kind: 'SNAPSHOT', task });
+      const page = await source.newest(follower.filter, offset);
+      for (const task of readableOf(page.tasks)) this.#show(task, mailbox);
       count += page.tasks.length;
       if (count > MAX_SNAPSHOT)
         throw new GatewayError(
@@ -126,11 +120,12 @@ export class ListWatch {
       offset += page.tasks.length;
       ({ isLast } = page);
     }
+    follower.overtaken = null;
   }
 
   /** The tasks on the head of the list that are new to this instance. */
-  async readNews(source: TaskSource): Promise<Task[]> {
-    const head = await this.#readHead(source);
+  async readNews(): Promise<Task[]> {
+    const head = await this.#readHead();
     return head.filter(({ id }) => !this.#recent.has(id) && !this.#running.has(id));
   }
 
@@ -170,22 +165,53 @@ export class ListWatch {
     this.#stopRunning(id);
   }
 
-  fail(error: GatewayError): void {
-    for (const { mailbox } of this.#followers) mailbox.end(error);
+  /** What is there could not be read: nobody can be told what is news. */
+  refuse(error: GatewayError): void {
+    this.fail(error);
   }
 
-  async #readHead(source: TaskSource): Promise<Task[]> {
-    const head: Task[] = [];
-    const oldest = this.#newestCreated - OVERLAP_MS;
+  fail(error: GatewayError): void {
+    for (const mailbox of this.#followers.keys()) mailbox.end(error);
+  }
+
+  async #learn(): Promise<void> {
+    const { source, watch, openLease } = this.#parts;
+    // The head first: what starts meanwhile is newer than it, and is news at the next look.
+    const head = await this.#readHead();
+    for (const task of head) this.#remember(task);
+    for (const task of readableOf(await source.running(this.#lasting)))
+      if (task.created <= this.#newestCreated) this.#running.set(task.id, task);
+    if (!this.isFollowed) return;
+    for (const id of this.#running.keys()) watch(id);
+    this.#lease = openLease();
+    const early = this.#early ?? [];
+    this.#early = null;
+    this.list(early);
+  }
+
+  /** Newest first, back to where the last look began; at first, as far as tasks may appear late. */
+  async #readHead(): Promise<Task[]> {
+    const { source } = this.#parts;
+    // Before the list: what ends between the two is on that.
+    const head = readableOf(await source.unlisted(this.#lasting));
+    let oldest = this.#newestCreated - OVERLAP_MS;
     for (let offset = 0; ;) {
       const { tasks, isLast } = await source.newest(this.#lasting, offset);
-      const readable = tasks.filter((task): task is Task => !(task instanceof GatewayError));
+      const readable = readableOf(tasks);
+      if (oldest === -Infinity && readable[0]) oldest = readable[0].created - OVERLAP_MS;
       head.push(...readable.filter(task => task.created >= oldest));
-      // At first there is no place to go back to: one page will do.
-      if (isLast || oldest === -Infinity || readable.some(task => task.created < oldest))
-        return head;
+      if (isLast || readable.some(task => task.created < oldest)) return head;
       offset += tasks.length;
     }
+  }
+
+  #show(task: Task, mailbox: Mailbox<TaskChange>): void {
+    const follower = this.#followers.get(mailbox);
+    if (follower === undefined || follower.overtaken?.has(task.id)) return;
+    mailbox.put(task.id, { kind: 'SNAPSHOT', task });
+    const isKnown = this.#recent.has(task.id) || this.#running.has(task.id);
+    if (!isKnown && task.created >= this.#newestCreated - OVERLAP_MS)
+      follower.shown.set(task.id, task);
   }
 
   #close(): void {
@@ -212,13 +238,15 @@ export class ListWatch {
   #tell(before: Task | null, now: Task): void {
     if (isCompleted(now)) this.#stopRunning(now.id);
     else this.#run(now);
-    const kind = changeOf(before, now);
-    if (kind === null) return;
+    if (changeOf(before, now) === null) return;
     this.#hasChanged = true;
     // One object for all who are told the same: what is made of it is made once.
     const changes = new Map<TaskChangeKind, TaskChange>();
-    for (const { filter, mailbox } of this.#followers) {
-      const told = kindFor(filter, kind, before, now);
+    for (const [mailbox, { filter, shown, overtaken }] of this.#followers) {
+      overtaken?.add(now.id);
+      const known = before ?? shown.get(now.id) ?? null;
+      shown.delete(now.id);
+      const told = kindFor(filter, known, now);
       if (told === null) continue;
       const change = changes.get(told) ?? { kind: told, task: now };
       changes.set(told, change);
@@ -228,16 +256,17 @@ export class ListWatch {
 }
 
 /** What a change is to one follower: its filter may begin or cease to match as the task ends. */
-function kindFor(
-  filter: TaskFilter,
-  kind: TaskChangeKind,
-  before: Task | null,
-  now: Task,
-): TaskChangeKind | null {
+function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChangeKind | null {
+  const kind = changeOf(before, now);
+  if (kind === null) return null;
   // A task never seen before began without a completion status, as every task does.
   const matchedBefore =
     before === null ? filter.completionStatusIsNull === true : matchesCompletion(filter, before);
   if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
   if (kind === 'COMPLETED') return kind;
   return before === null || !matchedBefore ? 'ADDED' : kind;
+}
+
+function readableOf(rows: readonly (Task | GatewayError)[]): Task[] {
+  return rows.filter((row): row is Task => !(row instanceof GatewayError));
 }

@@ -40,6 +40,16 @@ interface Looked {
   told: Task | null;
 }
 
+/** What a look found of a task: null where upstream no longer has it, an error where it cannot be read. */
+interface Found {
+  id: string;
+  entry: Looked;
+  row: Task | GatewayError | null;
+}
+
+// Each costs a request; where a source is deleted, its tasks all go missing at once. The others stay due.
+const MAX_CONFIRMED = 5;
+
 export function createLooks(parts: LooksParts): Looks {
   const { source, group, taskLease, lists, clock, log, intervalMs } = parts;
   const poller = createPoller({ clock, intervalMs, look });
@@ -91,10 +101,21 @@ export function createLooks(parts: LooksParts): Looks {
     const due = [...looked].filter(([, { cadence }]) => isDue(cadence));
     if (due.length === 0) return;
     const rows = await source.read(due.map(([id]) => id));
+    tell(due.flatMap(([id, entry]) => withRow(id, entry, rows.get(id))));
+
+    const missing = due.filter(([id]) => !rows.has(id)).slice(0, MAX_CONFIRMED);
+    if (missing.length === 0) return;
+    const confirmed = await Promise.all(missing.map(([id]) => source.confirm(id)));
+    tell(missing.flatMap(([id, entry], place) => withRow(id, entry, confirmed[place])));
+  }
+
+  /** Tells the group of what has changed since it was last told. */
+  function tell(found: readonly Found[]): void {
+    // Another instance looks by now, and may have told of a later state than these are.
+    if (!taskLease()?.isHeld) return;
     const tasks: Task[] = [];
     const goneIds: string[] = [];
-    for (const [id, entry] of due) {
-      const row = rows.get(id) ?? (await source.confirm(id));
+    for (const { id, entry, row } of found) {
       if (row === null) goneIds.push(id);
       const isNews =
         row !== null && !(row instanceof GatewayError) && changeOf(entry.told, row) !== null;
@@ -120,7 +141,8 @@ export function createLooks(parts: LooksParts): Looks {
   }
 
   async function lookAtList(watch: ListWatch): Promise<void> {
-    const tasks = await watch.readNews(source);
+    const tasks = await watch.readNews();
+    if (!watch.isOurs) return;
     group.publish({ kind: 'listed', list: watch.key, tasks });
     watch.looked();
   }
@@ -145,4 +167,8 @@ export function createLooks(parts: LooksParts): Looks {
     log.error({ err: error }, 'a look failed');
     return new GatewayError('INTERNAL_SERVER_ERROR', 'Unexpected error.', { cause: error });
   }
+}
+
+function withRow(id: string, entry: Looked, row: Found['row'] | undefined): Found[] {
+  return row === undefined ? [] : [{ id, entry, row }];
 }

@@ -12,6 +12,8 @@ export interface TaskSource {
   confirm(id: string): Promise<Task | GatewayError | null>;
   /** Every running task that the lasting part of a filter leaves. */
   running(filter: TaskFilter): Promise<(Task | GatewayError)[]>;
+  /** Those of them that lists do not hold: none, but for versions of the API that list only what has ended. */
+  unlisted(filter: TaskFilter): Promise<(Task | GatewayError)[]>;
   /** A page of a list, newest first. */
   newest(
     filter: TaskFilter,

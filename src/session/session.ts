@@ -9,7 +9,7 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskUpdate } from '../upstream/endpoints.ts';
 import { createLists } from './lists.ts';
 import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts';
-import { createTaskSource } from './looks.ts';
+import { createTaskSource } from './task-source.ts';
 import type { Memory } from './memory.ts';
 import { type SliceWish, type TaskSlice, readLatest, readSlice } from './paging.ts';
 

@@ -27,6 +27,8 @@ export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update
   reserve(options: { lane: Lane; signal?: AbortSignal | undefined }): Promise<Slot>;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
+  /** Whether lists hold running tasks too. */
+  readonly listsRunning: boolean;
   /** How many ids of upstream's usual length one request holds. */
   readonly idsPerRequest: number;
   /** Whether a list with this query fits the longest request target. */
@@ -66,6 +68,7 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     fits: query => targetBytes(query) <= urlBytes,
     reserve: options => requests.reserve(options),
     pressure: () => requests.pressure(),
+    listsRunning,
     get idsPerRequest() {
       return Math.max(1, Math.min(PAGE_LIMIT, Math.floor((urlBytes - bareBytes) / ID_BYTES)));
     },

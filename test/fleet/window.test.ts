@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from '../../src/clock.ts';
-import type { BudgetWindow, Fleet } from '../../src/fleet/fleet.ts';
+import type { BudgetWindow } from '../../src/fleet/fleet.ts';
 import { createLocalFleet } from '../../src/fleet/local.ts';
 import { createRedisFleet } from '../../src/fleet/redis.ts';
 import { createLog } from '../../src/log.ts';
+import { openFleet } from '../support/fleet.ts';
 import { WITHOUT_REDIS, startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
@@ -26,24 +27,11 @@ const KINDS: Record<string, { skip: string | false; open: OpenWindows }> = {
     skip: WITHOUT_REDIS,
     async open(t) {
       const { url } = await startRedis(t);
-      const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, url)));
+      const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, url, LIMITS)));
       return fleets.map(fleet => fleet.openWindow('client'));
     },
   },
 };
-
-async function openFleet(t: TestContext, url: string): Promise<Fleet> {
-  const options = {
-    url,
-    limits: LIMITS,
-    clock: systemClock,
-    log: createLog('silent'),
-    maxRequestMs: 1_000,
-  };
-  const fleet = await createRedisFleet(options);
-  t.after(() => fleet.close());
-  return fleet;
-}
 
 /** Takes a slot, however long that lasts. */
 async function take(window: BudgetWindow) {
@@ -129,7 +117,7 @@ test(
   { skip: WITHOUT_REDIS },
   async t => {
     const redis = await startRedis(t);
-    const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, redis.url)));
+    const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, redis.url, LIMITS)));
     // Each has heard of the others before anything goes wrong.
     await wait(1_200);
     const windows = fleets.map(fleet => fleet.openWindow('client'));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { API_VERSIONS } from '../../src/upstream/versions.ts';
-import { HandClock } from '../support/hand-clock.ts';
+import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { postGraphQL, startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
 import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
@@ -110,10 +110,7 @@ test('two who follow one task cost one watch; the last to leave ends it', async 
   assert.equal(requests().length, 2, 'one look');
 
   await other.return?.();
-  await until(() => {
-    clock.advance(20);
-    return clock.waiting === 0;
-  });
+  await quietOf(clock, 20);
   const quiet = requests().length;
   clock.advance(60_000);
   assert.equal((await postGraphQL(url, '{ taskStatuses { totalCount } }')).errors, undefined);

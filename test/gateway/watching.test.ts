@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { API_VERSIONS } from '../../src/upstream/versions.ts';
-import { HandClock } from '../support/hand-clock.ts';
+import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { type GraphQLAnswer, fetchToken, startGateway } from '../support/start.ts';
 import { TRANSPORTS, subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
@@ -73,6 +73,52 @@ for (const version of API_VERSIONS)
     for (const id of ids.slice(0, 60))
       assert.equal(told.get(id)?.at(-1).data.taskProgress.completionStatus, 'ERROR');
     assert.equal(events(), 1_060, 'nobody else was told of anything');
+  });
+
+const CHANGES =
+  'subscription { taskStatusChanged(snapshot: true) { kind taskStatus { id state } } }';
+
+for (const version of API_VERSIONS)
+  test(`${version}: a task that outlives many younger ones is told to be added and to end`, async t => {
+    const clock = new HandClock();
+    const gateway = await startGateway(t, {
+      clock,
+      env: { UPSTREAM_API_VERSION: version, PROGRESS_INTERVAL_MS: String(INTERVAL_MS) },
+    });
+    const { tenant, url } = gateway;
+    const [there = '', ended = ''] = tenant.addTasks(2, LASTING);
+    tenant.finish(ended);
+    const told: string[] = [];
+    const events = subscribe(t, 'ws', url, CHANGES);
+    void (async () => {
+      for await (const { data } of events) {
+        const { kind, taskStatus } = data.taskStatusChanged;
+        told.push(`${kind} ${taskStatus.id} ${taskStatus.state}`);
+      }
+    })().catch(() => {});
+    await until(() => told.length === 2 && isBetweenLooks(clock));
+    assert.deepEqual(
+      told.splice(0).toSorted(),
+      [`SNAPSHOT ${ended} COMPLETED`, `SNAPSHOT ${there} RUNNING`].toSorted(),
+    );
+
+    const passUntil = async (count: number) => {
+      while (told.length < count) await pass(clock, gateway);
+      return told.splice(0);
+    };
+    const long = tenant.addTask(LASTING);
+    assert.deepEqual(await passUntil(1), [`ADDED ${long} RUNNING`]);
+    for (let younger = 0; younger < 3; younger++) {
+      clock.advance(90_000);
+      const id = tenant.addTask(LASTING);
+      assert.deepEqual(await passUntil(1), [`ADDED ${id} RUNNING`]);
+      tenant.finish(id);
+      assert.deepEqual(await passUntil(1), [`COMPLETED ${id} COMPLETED`]);
+    }
+    for (const id of [long, there]) {
+      tenant.finish(id);
+      assert.deepEqual(await passUntil(1), [`COMPLETED ${id} COMPLETED`]);
+    }
   });
 
 test('a few watched among very many that run are asked for by id', async t => {
@@ -246,11 +292,7 @@ test('every way of leaving frees everything', async t => {
     },
   };
   for (const way of Object.values(leave)) await Promise.all(ids.map(way));
-  // Nothing waits for the clock: no look is planned, and no request has a deadline.
-  await until(() => {
-    clock.advance(INTERVAL_MS);
-    return clock.waiting === 0;
-  });
+  await quietOf(clock, INTERVAL_MS);
   const quiet = requests().length;
   clock.advance(600_000);
   assert.deepEqual([requests().length, clock.waiting], [quiet, 0]);

@@ -86,6 +86,7 @@ function createUpstream(
     },
     confirm: async id => read(id),
     running: async () => there().filter(task => !isCompleted(task)),
+    unlisted: async () => [],
     newest: async () => ({
       tasks: there().toSorted((a, b) => b.created - a.created),
       isLast: true,

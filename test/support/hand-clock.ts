@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/clock.ts';
+import { until } from './until.ts';
 
 /** A clock that stands still until a test moves it. */
 export class HandClock implements Clock {
@@ -47,4 +48,14 @@ export class HandClock implements Clock {
     }
     this.#now = end;
   }
+}
+
+/** Resolves once nothing waits for the clock, however it moves: no look is planned, and no request has a deadline. */
+export async function quietOf(clock: HandClock, stepMs: number): Promise<void> {
+  await until(() => {
+    // Before the next step: what the last one set off has had a turn of the loop to wait again.
+    const isQuiet = clock.waiting === 0;
+    clock.advance(stepMs);
+    return isQuiet;
+  });
 }

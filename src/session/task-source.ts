@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { GatewayError } from '../errors.ts';
 import type { TaskSource } from '../progress/source.ts';
+import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
@@ -36,10 +37,8 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
       const row = await api.byId(id, options);
       return row === null ? null : toResult(row);
     },
-    async running(filter) {
-      const rows = await api.running(filter, options);
-      return rows.map(toResult);
-    },
+    running,
+    unlisted: async filter => (api.listsRunning ? [] : running(filter)),
     async newest(filter, offset) {
       const query = { filter, order: 'CREATED_DESC', offset, limit: PAGE_LIMIT } as const;
       if (!api.fits(query)) throw tooLong();
@@ -47,6 +46,11 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
       return { tasks: rows.map(toResult), isLast: rows.length < PAGE_LIMIT };
     },
   };
+
+  async function running(filter: TaskFilter): Promise<(Task | GatewayError)[]> {
+    const rows = await api.running(filter, options);
+    return rows.map(toResult);
+  }
 }
 
 function toResult(row: Row): Task | GatewayError {

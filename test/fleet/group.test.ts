@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { systemClock } from '../../src/clock.ts';
+import type { Fleet, Lease, WatchGroup } from '../../src/fleet/fleet.ts';
+import { createLocalFleet } from '../../src/fleet/local.ts';
+import { openFleet } from '../support/fleet.ts';
+import { WITHOUT_REDIS, startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+const LIMITS = { limit: 20, windowMs: 400 };
+
+/** An instance in a group, and what it was told there. */
+interface Member {
+  group: WatchGroup<string>;
+  heard: { message: string; isOwn: boolean }[];
+  rejoined: () => number;
+}
+
+async function join(t: TestContext, fleet: Fleet): Promise<Member> {
+  const heard: Member['heard'] = [];
+  let rejoined = 0;
+  const group = fleet.openGroup<string>('credential', {
+    receive: (message, isOwn) => void heard.push({ message, isOwn }),
+    rejoined: () => void rejoined++,
+  });
+  t.after(() => group.close());
+  await group.joined;
+  return { group, heard, rejoined: () => rejoined };
+}
+
+/** The instances of a group, however many there are in a fleet of this kind. */
+const KINDS: Record<
+  string,
+  { skip: string | false; open: (t: TestContext) => Promise<[Member, ...Member[]]> }
+> = {
+  local: {
+    skip: false,
+    open: async t => [await join(t, createLocalFleet(LIMITS, systemClock))],
+  },
+  redis: {
+    skip: WITHOUT_REDIS,
+    async open(t) {
+      const { url } = await startRedis(t);
+      return openThree(t, url);
+    },
+  },
+};
+
+async function openThree(t: TestContext, url: string): Promise<[Member, Member, Member]> {
+  const one = async () => join(t, await openFleet(t, url, LIMITS));
+  return [await one(), await one(), await one()];
+}
+
+async function watchedOf({ group }: Member): Promise<string[]> {
+  return [...(await group.watchedIds())].toSorted();
+}
+
+function holdersOf(leases: readonly Lease[]): number {
+  return leases.filter(({ isHeld }) => isHeld).length;
+}
+
+for (const [kind, { skip, open }] of Object.entries(KINDS)) {
+  test(`${kind}: what one publishes every instance hears, once and in order`, { skip }, async t => {
+    const members = await open(t);
+    for (const place of Array(100).keys()) members[0].group.publish(String(place));
+    const expected = Array.from({ length: 100 }, (_, place) => String(place));
+    for (const member of members) {
+      await until(() => member.heard.length >= 100);
+      assert.deepEqual(
+        member.heard.map(({ message }) => message),
+        expected,
+      );
+      assert.ok(member.heard.every(({ isOwn }) => isOwn === (member === members[0])));
+    }
+  });
+
+  test(
+    `${kind}: an id is watched from when the first instance watches it until the last does not`,
+    { skip },
+    async t => {
+      const members = await open(t);
+      const [first] = members;
+      const last = members.at(-1) ?? first;
+      first.group.watch('a');
+      last.group.watch('b');
+      for (const { group } of members) group.watch('c');
+      // Whoever asks has told of its own before; what others watch is there once they have said so.
+      for (const member of members) {
+        let watched: string[] = [];
+        while (watched.length < 3) watched = await watchedOf(member);
+        assert.deepEqual(watched, ['a', 'b', 'c']);
+      }
+      first.group.unwatch('a');
+      if (last !== first) first.group.unwatch('c');
+      // Whoever has not said so yet still watches `b`, and `c` is watched by two at the least.
+      assert.ok(!(await watchedOf(first)).includes('a'));
+      if (last !== first) assert.ok((await watchedOf(first)).includes('c'));
+      last.group.unwatch('b');
+      for (const { group } of members) group.unwatch('c');
+      for (const member of members) {
+        let watched = ['?'];
+        while (watched.length > 0) watched = await watchedOf(member);
+      }
+    },
+  );
+
+  test(
+    `${kind}: a lease has one holder; when that has gone another gets it, and is told`,
+    { skip },
+    async t => {
+      const members = await open(t);
+      const told: number[] = [];
+      const leases = members.map(({ group }, place) =>
+        group.openLease('tasks', () => told.push(place)),
+      );
+      let waiting = [...leases];
+      while (waiting.length > 0) {
+        await until(() => holdersOf(leases) === 1);
+        const holder = waiting.find(({ isHeld }) => isHeld);
+        assert.ok(holder, 'none of those who have closed it holds it');
+        waiting = waiting.filter(lease => lease !== holder);
+        holder.close();
+        if (waiting.length > 0) await until(() => holdersOf(waiting) === 1);
+        leases.splice(leases.indexOf(holder), 1);
+      }
+      // Where there is one instance only, it is held from the start.
+      if (members.length > 1) assert.deepEqual(told.toSorted(), [0, 1, 2]);
+    },
+  );
+}
+
+test(
+  'Redis lost and back: each watches for itself, then one holds the lease again and all ask anew',
+  { skip: WITHOUT_REDIS },
+  async t => {
+    const redis = await startRedis(t);
+    const members = await openThree(t, redis.url);
+    const leases = members.map(({ group }) => group.openLease('tasks', () => {}));
+    for (const [place, { group }] of members.entries()) group.watch(String(place));
+    await until(() => holdersOf(leases) === 1);
+
+    await redis.kill();
+    await until(() => holdersOf(leases) === 3);
+    for (const [place, member] of members.entries())
+      assert.deepEqual(await watchedOf(member), [String(place)]);
+    members[0].group.publish('said while alone');
+
+    await redis.start();
+    await until(() => members.every(({ rejoined }) => rejoined() === 1));
+    await until(() => holdersOf(leases) === 1);
+    members[0].group.publish('said together');
+    await until(() => members.every(({ heard }) => heard.at(-1)?.message === 'said together'));
+    for (const { heard } of members.slice(1))
+      assert.deepEqual(
+        heard.map(({ message }) => message),
+        ['said together'],
+        'what was said alone is nobody else’s',
+      );
+    for (const member of members) {
+      let watched: string[] = [];
+      while (watched.length < 3) watched = await watchedOf(member);
+    }
+  },
+);
