@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { firstLine, spawnMain } from './support/process.ts';
 import { postGraphQL } from './support/start.ts';
 
-const MAIN = new URL('../src/main.ts', import.meta.url).pathname;
-
 function run(t: TestContext, args: string[], env: Record<string, string> = {}) {
-  const { PATH = '', HOME = '' } = process.env;
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
-    env: { PATH, HOME, ...env },
-  });
-  t.after(() => child.kill('SIGKILL'));
+  const child = spawnMain(t, args, env);
   return {
     child,
     ended: once(child, 'close') as Promise<[number]>,
@@ -26,12 +21,6 @@ async function text(child: ChildProcess, stream: 'stdout' | 'stderr'): Promise<s
   let all = '';
   for await (const chunk of child[stream] ?? []) all += chunk;
   return all;
-}
-
-/** The first line that a program says. */
-async function firstLine(child: ChildProcess): Promise<string> {
-  for await (const line of createInterface({ input: child.stdout! })) return line;
-  return '';
 }
 
 test('schema prints the SDL', async t => {
@@ -54,7 +43,7 @@ test('without a word it serves GraphQL over the embedded sandbox, and stops when
 test('the sandbox alone is a tenant that another gateway is pointed at', async t => {
   const { child } = run(t, ['sandbox'], { SANDBOX_PORT: '0', SANDBOX_TASKS: '5' });
   const lines: string[] = [];
-  for await (const line of createInterface({ input: child.stdout }))
+  for await (const line of createInterface({ input: child.stdout! }))
     if (lines.push(line) === 3) break;
   const [, base = ''] = /at (http\S+)$/.exec(lines[0] ?? '') ?? [];
   const credentials = Object.fromEntries(lines.slice(1).map(line => line.split('='))) as Record<

@@ -70,7 +70,14 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   let isRejoining = false;
   let cancelHeartbeat = () => {};
 
-  listener.on('message', (channel, message) => channels.get(channel)?.(message));
+  listener.on('message', (channel, message) => {
+    try {
+      channels.get(channel)?.(message);
+    } catch (error) {
+      // Thrown on from here it would end the process, over what another instance said.
+      log.error({ err: error, channel }, 'a message could not be taken in');
+    }
+  });
   for (const client of [commands, listener]) {
     // Said by what follows it, too; unheard, it would be thrown.
     client.on('error', () => lose());

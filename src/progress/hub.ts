@@ -62,9 +62,9 @@ export function createHub(parts: HubParts): Hub {
   const interest = createInterest({
     begin(id) {
       group.watch(id);
-      taskLease ??= group.openLease('tasks', looks.restart);
+      taskLease ??= group.openLease('tasks', () => looks.restart());
     },
-    end: group.unwatch,
+    end: id => group.unwatch(id),
     endAll() {
       taskLease?.close();
       taskLease = null;

@@ -1,25 +1,72 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { createClient } from 'graphql-ws';
+import { Redis } from 'ioredis';
+import { WebSocket } from 'ws';
+import { startGatewayProcess } from '../support/gateway-process.ts';
 import { WITHOUT_REDIS, startRedis } from '../support/redis.ts';
-import { postGraphQL, startGateway } from '../support/start.ts';
+import { postGraphQL, startGateway, startSandbox } from '../support/start.ts';
+import { until } from '../support/until.ts';
 
 const BY_ID = 'query ($id: ID!) { taskStatus(id: $id) { id } }';
+const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
+const LASTING = { queueMs: 0, runMs: 86_400_000 };
+const INTERVAL_MS = 200;
 const RATE = { limit: 50, windowMs: 1_000 };
+const LIMITED_ENV = {
+  UPSTREAM_RATE_LIMIT: String(RATE.limit),
+  UPSTREAM_RATE_WINDOW_MS: String(RATE.windowMs),
+};
+const LIMITED_SANDBOX = { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs };
+
+/** Subscribers over sockets to whichever of the gateways is there; who is cut off comes back elsewhere. */
+function followAll(t: TestContext, urls: () => string[], ids: readonly string[], sockets: number) {
+  let ended = 0;
+  let begun = 0;
+  const failed: unknown[] = [];
+  for (let socket = 0; socket < sockets; socket++) {
+    let place = socket;
+    const client = createClient({
+      url: () => {
+        const there = urls();
+        return there[place++ % there.length]!.replace('http', 'ws');
+      },
+      webSocketImpl: WebSocket,
+      lazyCloseTimeout: 0,
+      retryAttempts: 20,
+      shouldRetry: () => true,
+      retryWait: async () => {},
+    });
+    t.after(() => Promise.resolve(client.dispose()).catch(() => {}));
+    for (const id of ids) {
+      let state: string | null = null;
+      client.subscribe<{ taskProgress: { state: string } }>(
+        { query: PROGRESS, variables: { id } },
+        {
+          next({ data, errors }) {
+            if (errors || !data) failed.push(errors);
+            if (state === null) begun++;
+            state = data?.taskProgress.state ?? '';
+          },
+          error: error => failed.push(error),
+          complete() {
+            if (state === 'COMPLETED') ended++;
+            else failed.push(`${id} completed while ${state}`);
+          },
+        },
+      );
+    }
+  }
+  return { begun: () => begun, ended: () => ended, failed };
+}
 
 test(
   'three instances over one Redis spend one budget, and upstream never sees a 429',
   { skip: WITHOUT_REDIS },
   async t => {
     const { url: redisUrl } = await startRedis(t);
-    const env = {
-      REDIS_URL: redisUrl,
-      UPSTREAM_RATE_LIMIT: String(RATE.limit),
-      UPSTREAM_RATE_WINDOW_MS: String(RATE.windowMs),
-    };
-    const first = await startGateway(t, {
-      env,
-      sandbox: { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs },
-    });
+    const env = { REDIS_URL: redisUrl, ...LIMITED_ENV };
+    const first = await startGateway(t, { env, sandbox: LIMITED_SANDBOX });
     const { sandbox, tenant } = first;
     const others = await Promise.all([1, 2].map(() => startGateway(t, { env, over: sandbox })));
     const urls = [first, ...others].map(({ url }) => url);
@@ -40,5 +87,88 @@ test(
       `${sandbox.journal.worstWindow(RATE.windowMs)} in a window`,
     );
     assert.ok(sandbox.journal.requests.every(({ status }) => status === 200));
+  },
+);
+
+test(
+  'the instance that looks is killed in mid-flight, then Redis: every subscriber gets its final event',
+  { skip: WITHOUT_REDIS },
+  async t => {
+    const redis = await startRedis(t);
+    const sandbox = await startSandbox(t, LIMITED_SANDBOX);
+    const { tenant, journal, faults } = sandbox;
+    const env = { REDIS_URL: redis.url, PROGRESS_INTERVAL_MS: String(INTERVAL_MS), ...LIMITED_ENV };
+    const ids = tenant.addTasks(60, LASTING);
+    const [first, ...others] = await Promise.all(
+      [1, 2, 3].map(() => startGatewayProcess(t, sandbox, env)),
+    );
+    assert.ok(first);
+    let gateways = [first, ...others];
+    const urls = () => gateways.map(({ url }) => url);
+    const looksAfter = async (count: number) => {
+      const before = journal.requests.length;
+      await until(() => journal.requests.length >= before + count);
+    };
+
+    // Whoever is there first gets the lease.
+    const early = followAll(t, () => [first.url], ids.slice(0, 1), 1);
+    await until(() => early.begun() === 1);
+    await looksAfter(2);
+    const { begun, ended, failed } = followAll(t, urls, ids, 9);
+    await until(() => begun() === 9 * ids.length);
+
+    faults.order({ fault: { kind: 'latency', ms: 150 }, route: 'list' });
+    await until(() => journal.requests.some(({ isClosed }) => !isClosed));
+    for (const id of ids.slice(0, 20)) tenant.finish(id);
+    gateways = others;
+    await first.kill();
+    faults.clear();
+    for (const id of ids.slice(20, 40)) tenant.finish(id);
+    await until(() => ended() === 9 * 40);
+    await until(() => early.ended() === 1 || early.failed.length === 1);
+
+    await redis.kill();
+    for (const id of ids.slice(40, 50)) tenant.finish(id);
+    await until(() => ended() === 9 * 50);
+    await redis.start();
+    for (const id of ids.slice(50)) tenant.finish(id);
+    await until(() => ended() === 9 * 60);
+
+    assert.deepEqual(failed, []);
+    assert.ok(
+      journal.worstWindow(RATE.windowMs) <= RATE.limit,
+      `${journal.worstWindow(RATE.windowMs)} in a window`,
+    );
+    assert.ok(journal.requests.every(({ status }) => status === 200 || status === 0));
+  },
+);
+
+test(
+  'a fleet looks once, whoever follows where, and at nothing when nobody does',
+  { skip: WITHOUT_REDIS },
+  async t => {
+    const { url: redisUrl } = await startRedis(t);
+    const env = { REDIS_URL: redisUrl, PROGRESS_INTERVAL_MS: String(INTERVAL_MS) };
+    const first = await startGateway(t, { env });
+    const { sandbox, tenant, requests } = first;
+    const others = await Promise.all([1, 2].map(() => startGateway(t, { env, over: sandbox })));
+    const ids = tenant.addTasks(30, LASTING);
+    const watchers = [first, ...others].map(({ url }) => followAll(t, () => [url], ids, 1));
+    await until(() => watchers.every(({ begun }) => begun() === ids.length));
+
+    const looks = requests().length;
+    const seen = sandbox.journal.requests.length;
+    await until(() => requests().length >= looks + 10);
+    const times = sandbox.journal.requests.slice(seen).map(({ at }) => at);
+    // Three that looked for themselves would have asked three times in each interval.
+    const intervals = (times.at(-1)! - times[0]!) / INTERVAL_MS;
+    assert.ok(times.length <= intervals + 2, `${times.length} looks in ${intervals} intervals`);
+
+    for (const id of ids) tenant.finish(id);
+    await until(() => watchers.every(({ ended }) => ended() === ids.length));
+    const redis = new Redis(redisUrl);
+    t.after(() => redis.disconnect());
+    // Nothing of them is left for anybody to look at: no id, and no right to look.
+    while ((await redis.keys('*:group:*')).some(key => /:ids:|:lease:/.test(key)));
   },
 );

@@ -1,0 +1,37 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { TestContext } from 'node:test';
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** The program in a process of its own, which a test may kill; gone after the test. */
+export function spawnMain(
+  t: TestContext,
+  args: string[],
+  env: Record<string, string> = {},
+): ChildProcess {
+  const { PATH = '', HOME = '' } = process.env;
+  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
+    env: { PATH, HOME, ...env },
+  });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+/** The first line that a program says. */
+export async function firstLine(child: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: child.stdout! })) {
+    // What it says later nobody reads; unread, it would hold the program up.
+    child.stdout?.resume();
+    return line;
+  }
+  return '';
+}
+
+/** Kills it, leaving it no time for anything, and waits until it is gone. */
+export async function kill(child: ChildProcess): Promise<void> {
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
