@@ -42,8 +42,8 @@ export interface Lease {
 
 /** What a group tells the instance that opened it. */
 export interface GroupListener<M> {
-  /** Some instance published this; `isOwn` where this one did. */
-  receive(message: M, isOwn: boolean): void;
+  /** Some instance published this, perhaps this one. */
+  receive(message: M): void;
   /** What others published for a while was not heard here. */
   rejoined(): void;
 }

@@ -27,7 +27,7 @@ export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive
     unwatch: id => ids.delete(id),
     watchedIds: async () => ids,
     openLease: () => ({ isHeld: true, close: () => {} }),
-    publish: message => receive(message, true),
+    publish: message => receive(message),
     close: () => ids.clear(),
   };
 }

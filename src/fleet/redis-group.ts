@@ -113,7 +113,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
       this.#outbox.push(message);
       this.#flushSoon();
     }
-    this.#listener.receive(message, true);
+    this.#listener.receive(message);
   }
 
   close(): void {
@@ -234,7 +234,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     // Told of as lost, an instance asks for everything anew once it is back.
     const { from, messages } = JSON.parse(text) as Letter<M>;
     if (from === this.#connection.instanceId) return;
-    for (const message of messages) this.#listener.receive(message, false);
+    for (const message of messages) this.#listener.receive(message);
   }
 
   #idsKey(instanceId: string): string {

@@ -175,14 +175,13 @@ export function createHub(parts: HubParts): Hub {
     return read();
   }
 
-  function receive(news: News, isOwn: boolean): void {
+  function receive(news: News): void {
     switch (news.kind) {
       case 'wanted':
         looks.want(news.ids);
         break;
       case 'looked':
         failingSince.delete(null);
-        if (!isOwn) looks.heard(news.tasks);
         for (const task of news.tasks) see(task);
         for (const id of news.goneIds) {
           taskWatches.get(id)?.gone();

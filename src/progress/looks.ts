@@ -14,8 +14,6 @@ import type { TaskSource } from './source.ts';
 export interface Looks {
   /** These are watched from now on, by whichever instance. */
   want(ids: readonly string[]): void;
-  /** Another instance told of these: what this one told of them before may have been overtaken. */
-  heard(tasks: readonly Task[]): void;
   /** Something is to be looked at: within one interval, or at once. */
   start(isUrgent?: boolean): void;
   /** Nothing that was told before is known to have been heard. */
@@ -61,12 +59,6 @@ export function createLooks(parts: LooksParts): Looks {
       for (const id of ids) looked.set(id, { cadence: createCadence(), told: null });
       poller.start();
     },
-    heard(tasks) {
-      for (const { id } of tasks) {
-        const entry = looked.get(id);
-        if (entry) entry.told = null;
-      }
-    },
     start: poller.start,
     restart() {
       looked.clear();
@@ -111,11 +103,12 @@ export function createLooks(parts: LooksParts): Looks {
 
   /** Tells the group of what has changed since it was last told. */
   function tell(found: readonly Found[]): void {
-    // Another instance looks by now, and may have told of a later state than these are.
     if (!taskLease()?.isHeld) return;
     const tasks: Task[] = [];
     const goneIds: string[] = [];
     for (const { id, entry, row } of found) {
+      // Wanted anew since, or looked at by another instance for a while: a later state may be known than this.
+      if (looked.get(id) !== entry) continue;
       if (row === null) goneIds.push(id);
       const isNews =
         row !== null && !(row instanceof GatewayError) && changeOf(entry.told, row) !== null;

@@ -6,101 +6,11 @@ import { GatewayError } from '../../src/errors.ts';
 import { createLocalGroup } from '../../src/fleet/local.ts';
 import { createLog } from '../../src/log.ts';
 import { createHub } from '../../src/progress/hub.ts';
-import type { TaskSource } from '../../src/progress/source.ts';
 import type { TaskFilter } from '../../src/task/filter.ts';
-import { type Task, isCompleted } from '../../src/task/task.ts';
-import { readRow } from '../../src/upstream/wire.ts';
 import { HandClock } from '../support/hand-clock.ts';
+import { anyHistory, anyLuck, createUpstream } from '../support/histories.ts';
 
 const INTERVAL_MS = 1_000;
-
-/** What a task was from when on. The last state is its end. */
-interface History {
-  id: string;
-  states: { from: number; task: Task }[];
-}
-
-/** What a look may come to, one after another and over again. */
-type Luck = 'well' | 'omits' | 'fails' | 'malformed';
-
-const anyHistory = (id: string): fc.Arbitrary<History> =>
-  fc.array(fc.integer({ min: 1, max: 4_000 }), { minLength: 1, maxLength: 12 }).map(gaps => {
-    let from = 0;
-    const states = gaps.map((gap, place) => {
-      const state = { from, task: stateOf(id, place, place === gaps.length - 1) };
-      from += gap;
-      return state;
-    });
-    return { id, states };
-  });
-
-function stateOf(id: string, step: number, isEnd: boolean): Task {
-  return readRow({
-    id,
-    type: 'QUARTZ',
-    uniqueName: 'n',
-    created: Number(id) * 700,
-    launched: 1,
-    completed: isEnd ? 2 : null,
-    completionStatus: isEnd ? 'SUCCESS' : null,
-    percentComplete: Math.min(99, step),
-    attributes: { step },
-  }) as Task;
-}
-
-/** Upstream, as the histories have it; unlucky as told. It is never unlucky for whoever waits for a first state. */
-function createUpstream(
-  clock: HandClock,
-  histories: readonly History[],
-  luck: readonly Luck[],
-): TaskSource {
-  let looks = 0;
-  const nowOf = ({ states }: History) =>
-    states.findLast(({ from }) => from <= clock.monotonic())?.task ?? null;
-  const find = (id: string) => histories.find(history => history.id === id);
-  const read = (id: string) => {
-    const history = find(id);
-    return history ? nowOf(history) : null;
-  };
-  const there = () =>
-    histories
-      .map(nowOf)
-      .filter(task => task !== null && task.created <= clock.monotonic()) as Task[];
-  return {
-    load: async id => read(id),
-    async read(ids) {
-      const outcome = luck[looks++ % luck.length] ?? 'well';
-      if (outcome === 'fails') throw new GatewayError('UPSTREAM_UNAVAILABLE', 'out of luck');
-      const rows = new Map<string, Task | GatewayError>();
-      for (const [place, id] of ids.entries()) {
-        const task = read(id);
-        if (task === null || (outcome === 'omits' && place % 2 === 0)) continue;
-        rows.set(
-          id,
-          outcome === 'malformed' && place % 2 === 0
-            ? new GatewayError('UPSTREAM_INVALID_RESPONSE', 'x')
-            : task,
-        );
-      }
-      return rows;
-    },
-    confirm: async id => read(id),
-    running: async () => there().filter(task => !isCompleted(task)),
-    unlisted: async () => [],
-    newest: async () => ({
-      tasks: there().toSorted((a, b) => b.created - a.created),
-      isLast: true,
-    }),
-    pressure: () => 0,
-  };
-}
-
-const luck = fc
-  .array(fc.constantFrom<Luck[]>('well', 'well', 'omits', 'fails', 'malformed'), {
-    minLength: 1,
-    maxLength: 5,
-  })
-  .filter(list => list.includes('well'));
 
 test('what each subscriber saw is a subsequence of the history that ends with its end', async () => {
   await fc.assert(
@@ -114,7 +24,7 @@ test('what each subscriber saw is a subsequence of the history that ends with it
         }),
         { minLength: 1, maxLength: 6 },
       ),
-      luck,
+      anyLuck,
       async (histories, subscribers, outcomes) => {
         const clock = new HandClock();
         const hub = createHub({
@@ -184,7 +94,7 @@ test('whatever happens between looks, each task that ends is told to have, once,
   await fc.assert(
     fc.asyncProperty(
       fc.tuple(...['1', '2', '3', '4', '5', '6'].map(anyHistory)),
-      luck,
+      anyLuck,
       async (histories, outcomes) => {
         const clock = new HandClock();
         const hub = createHub({

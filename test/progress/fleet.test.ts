@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import fc from 'fast-check';
+import { GatewayError } from '../../src/errors.ts';
+import { createLog } from '../../src/log.ts';
+import { createHub } from '../../src/progress/hub.ts';
+import type { News } from '../../src/progress/news.ts';
+import type { Task } from '../../src/task/task.ts';
+import { HandClock } from '../support/hand-clock.ts';
+import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/histories.ts';
+import { SimulatedFleet } from '../support/simulated-fleet.ts';
+
+const INTERVAL_MS = 1_000;
+const STEP_MS = 50;
+const LASTING = lastingHistory('9');
+const INSTANCES = 3;
+// The first is spared, so that there is somebody to go to.
+const anyBlow = fc.record({
+  at: fc.integer({ min: 500, max: 20_000 }),
+  to: fc.integer({ min: 1, max: INSTANCES - 1 }),
+  kind: fc.constantFrom('kill', 'cut', 'cut', 'cut'),
+  // Some are over before anybody takes over, some are not.
+  healsAfter: fc.oneof(fc.integer({ min: 50, max: 900 }), fc.integer({ min: 900, max: 6_000 })),
+});
+const anySubscriber = fc.record({
+  task: fc.integer({ min: 0, max: 2 }),
+  joinsAt: fc.oneof(fc.integer({ min: 0, max: 500 }), fc.integer({ min: 0, max: 15_000 })),
+  at: fc.integer({ min: 0, max: INSTANCES - 1 }),
+});
+
+/** What one stream told: of a task, step after step, until its end. */
+interface Told {
+  instance: number;
+  steps: number[];
+  isEnded: boolean;
+}
+
+test('whichever instances are killed or cut off, every subscriber sees its task to the end, never backwards', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.tuple(anyHistory('1'), anyHistory('2'), anyHistory('3')),
+      fc.array(anySubscriber, { minLength: 1, maxLength: 9 }),
+      fc.array(anyBlow, { maxLength: 10 }),
+      fc.integer({ min: 0, max: 400 }),
+      anyLuck,
+      async (histories, subscribers, blows, latencyMs, outcomes) => {
+        const clock = new HandClock();
+        const fleet = new SimulatedFleet<News>(clock);
+        const members = Array.from({ length: INSTANCES }, () => fleet.open());
+        const hubs = members.map(({ openGroup }, place) =>
+          createHub({
+            // Some are further from upstream than others: what they say of a look comes late.
+            source: createUpstream(
+              clock,
+              [...histories, LASTING],
+              outcomes,
+              latencyMs * (1 + 3 * place),
+            ),
+            openGroup,
+            clock,
+            log: createLog('silent'),
+            intervalMs: INTERVAL_MS,
+            maxFollowers: 100,
+          }),
+        );
+        // Somebody always has something to look at: no instance gets to look by being the last.
+        const lasting = hubs[0]!.followTask(LASTING.id);
+        const isDead = members.map(() => false);
+        const faults: unknown[] = [];
+
+        const follow = (task: number, instance: number): Told => {
+          const told: Told = { instance, steps: [], isEnded: false };
+          void (async () => {
+            for await (const event of hubs[instance]!.followTask(histories[task]!.id)) {
+              if (event instanceof GatewayError) faults.push(event);
+              else told.steps.push(stepOf(event));
+            }
+            told.isEnded = true;
+          })();
+          return told;
+        };
+        for (const { at, to, kind, healsAfter } of blows)
+          clock.after(at, () => {
+            if (isDead[to]) return;
+            if (kind === 'cut') {
+              members[to]!.cut();
+              clock.after(healsAfter, () => members[to]!.heal());
+              return;
+            }
+            members[to]!.kill();
+            isDead[to] = true;
+          });
+
+        const streams = subscribers.map(() => [] as Told[]);
+        for (let tick = 0; tick < 2_400; tick++) {
+          let isOver = true;
+          for (const [place, { task, joinsAt, at }] of subscribers.entries()) {
+            const current = streams[place]!.at(-1);
+            if (current?.isEnded) continue;
+            isOver = false;
+            // Who is cut off from a gateway that is gone comes back to another.
+            if (current === undefined ? clock.monotonic() >= joinsAt : isDead[current.instance])
+              streams[place]!.push(follow(task, isDead[at] ? 0 : at));
+          }
+          if (isOver) break;
+          clock.advance(STEP_MS);
+          await setImmediate();
+        }
+
+        await lasting.return();
+        assert.deepEqual(faults, []);
+        for (const [place, all] of streams.entries()) {
+          const { states } = histories[subscribers[place]!.task]!;
+          const last = all.at(-1);
+          assert.ok(last?.isEnded, 'the stream has ended');
+          assert.equal(last.steps.at(-1), states.length - 1, 'with the end of the task');
+          for (const { steps } of all)
+            assert.deepEqual(
+              steps,
+              [...new Set(steps)].toSorted((a, b) => a - b),
+              'never backwards, nothing twice',
+            );
+        }
+      },
+    ),
+    { numRuns: 600 },
+  );
+});
+
+test('whichever instances are cut off, each tells its list of every task that ends, once', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.tuple(...['1', '2', '3', '4', '5', '6'].map(anyHistory)),
+      fc.array(anyBlow, { maxLength: 10 }),
+      fc.integer({ min: 0, max: 400 }),
+      anyLuck,
+      async (histories, blows, latencyMs, outcomes) => {
+        const clock = new HandClock();
+        const fleet = new SimulatedFleet<News>(clock);
+        const members = Array.from({ length: INSTANCES }, () => fleet.open());
+        const hubs = members.map(({ openGroup }) =>
+          createHub({
+            source: createUpstream(clock, histories, outcomes, latencyMs),
+            openGroup,
+            clock,
+            log: createLog('silent'),
+            intervalMs: INTERVAL_MS,
+            maxFollowers: 100,
+          }),
+        );
+        for (const { at, to, healsAfter } of blows)
+          clock.after(at, () => {
+            members[to]!.cut();
+            clock.after(healsAfter, () => members[to]!.heal());
+          });
+        const told = hubs.map(() => [] as string[]);
+        const streams = hubs.map(hub => hub.followChanges({}, false));
+        const readers = streams.map(async (stream, place) => {
+          for await (const change of stream) {
+            if (change instanceof GatewayError) throw change;
+            if (change.kind === 'COMPLETED') told[place]!.push(change.task.id);
+          }
+        });
+        const over = new Set(
+          histories
+            .filter(({ states, id }) => states.length === 1 && Number(id) * 700 <= latencyMs)
+            .map(({ id }) => id),
+        );
+        for (let tick = 0; tick < 1_200; tick++) {
+          clock.advance(STEP_MS);
+          await setImmediate();
+        }
+        await Promise.all(streams.map(stream => stream.return()));
+        await Promise.all(readers);
+
+        const expected = histories.map(({ id }) => id).filter(id => !over.has(id));
+        for (const ended of told) assert.deepEqual(ended.toSorted(), expected);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+function stepOf({ attributes }: Task): number {
+  return Number(attributes['step']);
+}

@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { GatewayError } from '../../src/errors.ts';
+import type { TaskSource } from '../../src/progress/source.ts';
+import { type Task, isCompleted } from '../../src/task/task.ts';
+import { readRow } from '../../src/upstream/wire.ts';
+import type { HandClock } from './hand-clock.ts';
+
+/** What a task was from when on. The last state is its end. */
+export interface History {
+  id: string;
+  states: { from: number; task: Task }[];
+}
+
+/** What a look may come to, one after another and over again. */
+export type Luck = 'well' | 'omits' | 'fails' | 'malformed';
+
+export const anyHistory = (id: string): fc.Arbitrary<History> =>
+  fc.array(fc.integer({ min: 1, max: 4_000 }), { minLength: 1, maxLength: 12 }).map(gaps => {
+    let from = 0;
+    const states = gaps.map((gap, place) => {
+      const state = { from, task: stateOf(id, place, place === gaps.length - 1) };
+      from += gap;
+      return state;
+    });
+    return { id, states };
+  });
+
+/** A task that runs for ever. */
+export function lastingHistory(id: string): History {
+  return { id, states: [{ from: 0, task: stateOf(id, 0, false) }] };
+}
+
+function stateOf(id: string, step: number, isEnd: boolean): Task {
+  return readRow({
+    id,
+    type: 'QUARTZ',
+    uniqueName: 'n',
+    created: Number(id) * 700,
+    launched: 1,
+    completed: isEnd ? 2 : null,
+    completionStatus: isEnd ? 'SUCCESS' : null,
+    percentComplete: Math.min(99, step),
+    attributes: { step },
+  }) as Task;
+}
+
+/** Upstream, as the histories have it; unlucky as told. It is never unlucky for whoever waits for a first state. */
+export function createUpstream(
+  clock: HandClock,
+  histories: readonly History[],
+  luck: readonly Luck[],
+  latencyMs = 0,
+): TaskSource {
+  let looks = 0;
+  const nowOf = ({ states }: History) =>
+    states.findLast(({ from }) => from <= clock.monotonic())?.task ?? null;
+  const find = (id: string) => histories.find(history => history.id === id);
+  const read = (id: string) => {
+    const history = find(id);
+    return history ? nowOf(history) : null;
+  };
+  const there = () =>
+    histories
+      .map(nowOf)
+      .filter(task => task !== null && task.created <= clock.monotonic()) as Task[];
+  // What is answered is the state when it was asked for, however long the answer takes.
+  const late = <T>(answer: T) =>
+    latencyMs === 0
+      ? Promise.resolve(answer)
+      : new Promise<T>(resolve => clock.after(latencyMs, () => resolve(answer)));
+  return {
+    load: id => late(read(id)),
+    async read(ids) {
+      // Drawn rather than dealt in turn: dealt, a task that is looked at in every second look could always be unlucky.
+      const outcome = luck[(Math.imul(++looks, 0x9e3779b1) >>> 16) % luck.length] ?? 'well';
+      if (outcome === 'fails') throw new GatewayError('UPSTREAM_UNAVAILABLE', 'out of luck');
+      const rows = new Map<string, Task | GatewayError>();
+      for (const [place, id] of ids.entries()) {
+        const task = read(id);
+        if (task === null || (outcome === 'omits' && place % 2 === 0)) continue;
+        rows.set(
+          id,
+          outcome === 'malformed' && place % 2 === 0
+            ? new GatewayError('UPSTREAM_INVALID_RESPONSE', 'x')
+            : task,
+        );
+      }
+      return late(rows);
+    },
+    confirm: id => late(read(id)),
+    running: () => late(there().filter(task => !isCompleted(task))),
+    unlisted: async () => [],
+    newest: () => late({ tasks: there().toSorted((a, b) => b.created - a.created), isLast: true }),
+    pressure: () => 0,
+  };
+}
+
+/** Which of them a run has. Now and then all must be well, or nobody would ever be told. */
+export const anyLuck = fc
+  .array(fc.constantFrom<Luck[]>('well', 'well', 'omits', 'fails', 'malformed'), {
+    minLength: 1,
+    maxLength: 5,
+  })
+  .filter(list => list.includes('well'));
