@@ -1,8 +1,8 @@
 import { request } from 'node:http';
 import { performance } from 'node:perf_hooks';
-import { WebSocket } from 'ws';
 import type { Sandbox } from '../src/sandbox/sandbox.ts';
 import { forkGateway } from './gateway.ts';
+import { PROGRESS, type Told, at, hear, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
 // Ten thousand subscribers follow a thousand running tasks: a quarter of them changes at each look, then all
@@ -12,9 +12,6 @@ const SUBSCRIBERS = 10_000;
 const PER_SOCKET = 100;
 const ROUNDS = 8;
 const LOOK_GAP_MS = 300;
-const PATIENCE_MS = 60_000;
-const QUERY =
-  'subscription ($id: ID!) { taskProgress(id: $id) { id state percentComplete completionStatus } }';
 
 type Transport = 'sse' | 'ws';
 
@@ -22,14 +19,6 @@ const rows = [];
 for (const transport of ['sse', 'ws'] as const)
   for (const isFailing of [false, true]) rows.push(await measure(transport, isFailing));
 console.table(rows);
-
-/** What subscribers were told, and when. */
-interface Told {
-  events: number;
-  ended: number;
-  /** When each event arrived. */
-  at: number[];
-}
 
 async function measure(transport: Transport, isFailing: boolean) {
   const { sandbox, ids } = await startTenant(TASKS);
@@ -129,34 +118,6 @@ async function subscribeAll(
   return () => closers.forEach(close => close());
 }
 
-function hear(told: Told, isEvent: boolean, isEnd: boolean): void {
-  if (isEvent) {
-    told.events++;
-    told.at.push(performance.now());
-  }
-  if (isEnd) told.ended++;
-}
-
-async function openSocket(url: string, ids: readonly string[], told: Told): Promise<() => void> {
-  const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
-  await new Promise(resolve => socket.once('open', resolve));
-  socket.on('message', (data: Buffer) => {
-    const message = data.toString();
-    if (message.includes('"connection_ack"'))
-      for (const [place, id] of ids.entries())
-        socket.send(
-          JSON.stringify({
-            id: String(place),
-            type: 'subscribe',
-            payload: { query: QUERY, variables: { id } },
-          }),
-        );
-    hear(told, message.includes('"next"'), message.includes('"COMPLETED"'));
-  });
-  socket.send('{"type":"connection_init"}');
-  return () => socket.terminate();
-}
-
 function openStream(url: string, id: string, told: Told): () => void {
   const stream = request(url, {
     method: 'POST',
@@ -170,18 +131,6 @@ function openStream(url: string, id: string, told: Told): () => void {
     }),
   );
   stream.on('error', () => {});
-  stream.end(JSON.stringify({ query: QUERY, variables: { id } }));
+  stream.end(JSON.stringify({ query: PROGRESS, variables: { id } }));
   return () => stream.destroy();
-}
-
-function at(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
-}
-
-/** Waits for it, but not for ever: what is missing after that is lost. */
-async function until(condition: () => boolean): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
-  while (!condition() && performance.now() < end)
-    await new Promise(resolve => setTimeout(resolve, 5));
 }

@@ -40,7 +40,7 @@ export interface RedisConnectionOptions {
   url: string;
   clock: Clock;
   log: Log;
-  /** Milliseconds that other instances are waited for, when Redis is back, to say what they spent alone. */
+  /** Milliseconds for which, when Redis is back, the share of instances that are not is left to them. */
   awaitInstancesMs: number;
 }
 

@@ -12,9 +12,6 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** How soon to ask again where instances have yet to say what they spent. */
-const SETTLING_RETRY_MS = 50;
-
 /**
  * KEYS slots, pause, last, settling, instances; ARGV limit, windowMs, burst (the slots that may go at
  * once), slot id, milliseconds after which a slot whose instance never settled it is free, channel.
@@ -23,17 +20,19 @@ const SETTLING_RETRY_MS = 50;
 export const TAKE = `${NOW}
 local limit, window, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local free = limit - redis.call('ZCARD', KEYS[1])
-local paused = redis.call('PTTL', KEYS[2])
-if paused > 0 then return {0, paused, free, paused} end
 local settling = redis.call('GET', KEYS[4])
 if settling then
   local since, expected = string.match(settling, '(%d+) (%d+)')
-  if redis.call('ZCOUNT', KEYS[5], since, '+inf') < tonumber(expected) then
-    return {0, ${SETTLING_RETRY_MS}, free, 0}
+  local heard = redis.call('ZCOUNT', KEYS[5], since, '+inf')
+  if heard < tonumber(expected) then
+    limit = math.max(1, math.floor(limit * heard / tonumber(expected)))
+  else
+    redis.call('DEL', KEYS[4])
   end
-  redis.call('DEL', KEYS[4])
 end
+local free = limit - redis.call('ZCARD', KEYS[1])
+local paused = redis.call('PTTL', KEYS[2])
+if paused > 0 then return {0, paused, free, paused} end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 local untilNext = first[2] and tonumber(first[2]) - now or window
 local wait = 0
@@ -83,9 +82,9 @@ return slots
 `;
 
 /**
- * KEYS settling; ARGV instances that are expected, milliseconds that they are waited for. No slot is
- * given until each of them has been heard of since: those that went on alone have then said what they
- * spent.
+ * KEYS settling; ARGV instances that are expected, milliseconds that they are expected for. Until each
+ * of them has been heard of, and so has said what it spent alone, the share of those that were not is
+ * left to them.
  */
 export const AWAIT_INSTANCES = `${NOW}
 redis.call('SET', KEYS[1], string.format('%d %d', now, ARGV[1]), 'PX', ARGV[2])

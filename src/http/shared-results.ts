@@ -9,7 +9,7 @@ import type { Plugin } from 'graphql-yoga';
 import type { Context } from '../graphql/builder.ts';
 
 /**
- * Executes and serialises an event once for all subscribers that select the same of it.
+ * Executes an event once for all subscribers that select the same of it, and gives them one result.
  *
  * Followers of one watch are given the very same event object, and their operations, parsed once,
  * have the very same document. Followers of one watch have one credential, too: a watch belongs to a
@@ -44,17 +44,9 @@ export function useSharedResults(): Plugin<Context> {
     if (known) return known;
     const result = execute(args);
     if (result instanceof Promise || result.errors) return result;
-    const shared = serializedOnce(result);
-    byKey.set(key, shared);
-    return shared;
+    byKey.set(key, result);
+    return result;
   }
-}
-
-/** Yoga asks a result how it is to be serialised; this one remembers. */
-function serializedOnce(result: ExecutionResult): ExecutionResult {
-  let text: string | null = null;
-  const stringify = () => (text ??= JSON.stringify(result));
-  return Object.defineProperty({ ...result }, 'stringify', { value: stringify });
 }
 
 function getOrAdd<K extends object, V>(map: WeakMap<K, V>, key: K, create: () => V): V {

@@ -8,6 +8,7 @@ import { schema } from '../graphql/schema.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { MaskError } from './mask.ts';
+import { useResultStreams } from './result-streams.ts';
 import { useSharedResults } from './shared-results.ts';
 import { useMaskedRefusals, useNoForms, useNoIntrospection, useOmittedRows } from './plugins.ts';
 
@@ -58,6 +59,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useExecutionCancellation(),
       useOmittedRows(),
       useSharedResults(),
+      useResultStreams(),
     ],
   });
 

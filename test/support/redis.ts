@@ -18,7 +18,14 @@ export const WITHOUT_REDIS: string | false =
     ? false
     : 'SKIPPED: there is no redis-server on this machine, and nothing of the fleet was tested';
 
+/** Starts one, killed after the test. */
 export async function startRedis(t: TestContext): Promise<RedisServer> {
+  const server = await spawnRedis();
+  t.after(() => server.kill());
+  return server;
+}
+
+export async function spawnRedis(): Promise<RedisServer> {
   const port = await freePort();
   let child: ChildProcess | null = null;
   const server: RedisServer = {
@@ -45,7 +52,6 @@ export async function startRedis(t: TestContext): Promise<RedisServer> {
     },
   };
   await server.start();
-  t.after(() => server.kill());
   return server;
 }
 

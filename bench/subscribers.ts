@@ -1,0 +1,63 @@
+import { performance } from 'node:perf_hooks';
+import { WebSocket } from 'ws';
+
+/** What every subscriber here asks for. */
+export const PROGRESS =
+  'subscription ($id: ID!) { taskProgress(id: $id) { id state percentComplete completionStatus } }';
+
+const PATIENCE_MS = 60_000;
+
+/** What subscribers were told, and when. */
+export interface Told {
+  events: number;
+  ended: number;
+  /** When each event arrived. */
+  at: number[];
+}
+
+/** Counts what one subscriber was told. */
+export function hear(told: Told, isEvent: boolean, isEnd: boolean): void {
+  if (isEvent) {
+    told.events++;
+    told.at.push(performance.now());
+  }
+  if (isEnd) told.ended++;
+}
+
+/** A socket with a subscription for each of these tasks. */
+export async function openSocket(
+  url: string,
+  ids: readonly string[],
+  told: Told,
+): Promise<() => void> {
+  const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+  await new Promise(resolve => socket.once('open', resolve));
+  socket.on('message', (data: Buffer) => {
+    const message = data.toString();
+    if (message.includes('"connection_ack"'))
+      for (const [place, id] of ids.entries())
+        socket.send(
+          JSON.stringify({
+            id: String(place),
+            type: 'subscribe',
+            payload: { query: PROGRESS, variables: { id } },
+          }),
+        );
+    hear(told, message.includes('"next"'), message.includes('"COMPLETED"'));
+  });
+  socket.send('{"type":"connection_init"}');
+  return () => socket.terminate();
+}
+
+/** A quantile, as a whole number. */
+export function at(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
+}
+
+/** Waits for it, but not for ever: what is missing after that is lost. */
+export async function until(condition: () => boolean): Promise<void> {
+  const end = performance.now() + PATIENCE_MS;
+  while (!condition() && performance.now() < end)
+    await new Promise(resolve => setTimeout(resolve, 5));
+}

@@ -1,0 +1,161 @@
+import { Readable } from 'node:stream';
+import type { ExecutionResult } from 'graphql';
+import { type Plugin, isAsyncIterable } from 'graphql-yoga';
+
+/** How results that follow each other are written into one response. */
+interface Framing {
+  contentType: string;
+  opening: string;
+  /** Written now and then, so that nothing on the way takes the stream for dead. */
+  heartbeat: string;
+  heartbeatMs: number;
+  frame(json: string): string;
+  closing: string;
+}
+
+// Distinct connections mode of GraphQL over SSE. Some browsers wait for a first byte, so there is one.
+const SSE: Framing = {
+  contentType: 'text/event-stream',
+  opening: ':\n\n',
+  heartbeat: ':\n\n',
+  heartbeatMs: 12_000,
+  frame: json => `event: next\ndata: ${json}\n\n`,
+  closing: 'event: complete\ndata:\n\n',
+};
+
+// Apollo's multipart protocol for subscriptions. Each part is followed by its boundary at once: a reader
+// knows only by that that the part is whole.
+const PART = '\r\ncontent-type: application/json\r\n\r\n';
+const BOUNDARY = '\r\n--graphql';
+const MULTIPART: Framing = {
+  contentType: 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0',
+  opening: `${BOUNDARY}${PART}{}${BOUNDARY}`,
+  heartbeat: `${PART}{}${BOUNDARY}`,
+  heartbeatMs: 5_000,
+  frame: json => `${PART}{"payload":${json}}${BOUNDARY}`,
+  closing: '--\r\n',
+};
+
+/**
+ * Streams the results of a subscription as the caller accepts them. A result that many are given, the
+ * very same object, is serialised once for all of them.
+ */
+export function useResultStreams(): Plugin {
+  const frames = new Map(
+    [SSE, MULTIPART].map(framing => [framing, new WeakMap<ExecutionResult, Buffer>()]),
+  );
+
+  return {
+    onResultProcess({ request, result, resultProcessor, setResultProcessor }) {
+      const framing = framingFor(request.headers.get('accept') ?? '');
+      if (framing === null) return;
+      if (isAsyncIterable(result)) {
+        setResultProcessor(
+          (results, { Response }) =>
+            new Response(streamOf(results as AsyncIterable<ExecutionResult>, framing, frameOf), {
+              headers: headersOf(framing),
+            }),
+          framing.contentType,
+        );
+      } else if (framing === MULTIPART && resultProcessor === undefined && !Array.isArray(result)) {
+        // Refused before anything could be streamed, and the caller takes nothing but parts.
+        setResultProcessor(
+          (refusal, { Response }) =>
+            new Response(`${BOUNDARY}${PART}${JSON.stringify(refusal)}${BOUNDARY}--\r\n`, {
+              headers: headersOf(framing),
+            }),
+          framing.contentType,
+        );
+      }
+    },
+  };
+
+  function frameOf(result: ExecutionResult, framing: Framing): Buffer {
+    const known = frames.get(framing)?.get(result);
+    if (known) return known;
+    const frame = Buffer.from(framing.frame(JSON.stringify(result)));
+    frames.get(framing)?.set(result, frame);
+    return frame;
+  }
+}
+
+/** The first way of streaming that a caller accepts; null: none is asked for. */
+function framingFor(accept: string): Framing | null {
+  for (const range of accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',')) {
+    const [type, ...parameters] = range.split(';');
+    if (type === 'text/event-stream') return SSE;
+    // Without that parameter `multipart/mixed` means incremental delivery, which is another protocol.
+    if (type === 'multipart/mixed' && parameters.includes('subscriptionspec=1.0')) return MULTIPART;
+  }
+  return null;
+}
+
+function headersOf({ contentType }: Framing): Record<string, string> {
+  return {
+    'content-type': contentType,
+    'cache-control': 'no-cache',
+    connection: 'keep-alive',
+    // Nothing on the way is to gather or compress it.
+    'content-encoding': 'none',
+    'x-accel-buffering': 'no',
+  };
+}
+
+/** Yoga's own server takes a stream of Node's as a body, and sends it with one layer less; the types do not tell. */
+function streamOf(
+  results: AsyncIterable<ExecutionResult>,
+  framing: Framing,
+  frameOf: FrameOf,
+): ReadableStream {
+  return new ResultStream(results, framing, frameOf) as unknown as ReadableStream;
+}
+
+type FrameOf = (result: ExecutionResult, framing: Framing) => Buffer;
+
+/** Reads a result when the last one has been taken: what a slow reader has yet to read waits in its mailbox. */
+class ResultStream extends Readable {
+  readonly #results: AsyncIterator<ExecutionResult>;
+  readonly #framing: Framing;
+  readonly #frameOf: FrameOf;
+  readonly #heartbeat: NodeJS.Timeout;
+  #isReading = false;
+
+  constructor(results: AsyncIterable<ExecutionResult>, framing: Framing, frameOf: FrameOf) {
+    super({ highWaterMark: 1 });
+    this.#results = results[Symbol.asyncIterator]();
+    this.#framing = framing;
+    this.#frameOf = frameOf;
+    this.push(framing.opening);
+    this.#heartbeat = setInterval(() => {
+      // Whoever has yet to read something needs no sign of life.
+      if (this.readableLength === 0) this.push(framing.heartbeat);
+    }, framing.heartbeatMs);
+  }
+
+  override _read(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#results.next().then(
+      ({ done, value }) => {
+        this.#isReading = false;
+        if (!done) return this.push(this.#frameOf(value, this.#framing));
+        clearInterval(this.#heartbeat);
+        this.push(this.#framing.closing);
+        return this.push(null);
+      },
+      // Only an abort comes here, for a caller that has gone.
+      () => this.destroy(),
+    );
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearInterval(this.#heartbeat);
+    void this.#leave();
+    done(error);
+  }
+
+  async #leave(): Promise<void> {
+    // Nobody is left to be told that leaving failed.
+    await this.#results.return?.().catch(() => {});
+  }
+}
