@@ -4,7 +4,7 @@ import { createClient } from 'graphql-ws';
 import { Redis } from 'ioredis';
 import { WebSocket } from 'ws';
 import { startGatewayProcess } from '../support/gateway-process.ts';
-import { WITHOUT_REDIS, startRedis } from '../support/redis.ts';
+import { WITHOUT_OWN_REDIS, WITHOUT_REDIS, redisUrlFor, startRedis } from '../support/redis.ts';
 import { postGraphQL, startGateway, startSandbox } from '../support/start.ts';
 import { until } from '../support/until.ts';
 
@@ -64,7 +64,7 @@ test(
   'three instances over one Redis spend one budget, and upstream never sees a 429',
   { skip: WITHOUT_REDIS },
   async t => {
-    const { url: redisUrl } = await startRedis(t);
+    const redisUrl = await redisUrlFor(t);
     const env = { REDIS_URL: redisUrl, ...LIMITED_ENV };
     const first = await startGateway(t, { env, sandbox: LIMITED_SANDBOX });
     const { sandbox, tenant } = first;
@@ -92,7 +92,7 @@ test(
 
 test(
   'the instance that looks is killed in mid-flight, then Redis: every subscriber gets its final event',
-  { skip: WITHOUT_REDIS },
+  { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
     const sandbox = await startSandbox(t, LIMITED_SANDBOX);
@@ -147,7 +147,7 @@ test(
   'a fleet looks once, whoever follows where, and at nothing when nobody does',
   { skip: WITHOUT_REDIS },
   async t => {
-    const { url: redisUrl } = await startRedis(t);
+    const redisUrl = await redisUrlFor(t);
     const env = { REDIS_URL: redisUrl, PROGRESS_INTERVAL_MS: String(INTERVAL_MS) };
     const first = await startGateway(t, { env });
     const { sandbox, tenant, requests } = first;

@@ -12,11 +12,24 @@ export interface RedisServer {
   start(): Promise<void>;
 }
 
+const { REDIS_URL } = process.env;
+const HAS_SERVER = spawnSync('redis-server', ['--version']).status === 0;
+
 /** Why tests that need a Redis cannot run here; false where they can. CI has one, and skips nothing. */
 export const WITHOUT_REDIS: string | false =
-  spawnSync('redis-server', ['--version']).status === 0
+  HAS_SERVER || REDIS_URL
     ? false
-    : 'SKIPPED: there is no redis-server on this machine, and nothing of the fleet was tested';
+    : 'SKIPPED: there is neither a redis-server on this machine nor a REDIS_URL, and nothing of the fleet was tested';
+
+/** The same of tests that kill it, too. */
+export const WITHOUT_OWN_REDIS: string | false = HAS_SERVER
+  ? false
+  : 'SKIPPED: there is no redis-server on this machine, and no Redis was lost';
+
+/** A Redis whose address is all that is wanted: one of the test's own, or else the one at REDIS_URL. */
+export async function redisUrlFor(t: TestContext): Promise<string> {
+  return HAS_SERVER ? (await startRedis(t)).url : (REDIS_URL ?? '');
+}
 
 /** Starts one, killed after the test. */
 export async function startRedis(t: TestContext): Promise<RedisServer> {
