@@ -2,14 +2,15 @@
 import { parseArgs } from 'node:util';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
-import { printSdl } from './graphql/schema.ts';
+import { schema } from './graphql/schema.ts';
+import { printSdl, printSubgraphSdl } from './graphql/sdl.ts';
 import { startSandbox } from './sandbox/sandbox.ts';
 
 const USAGE = `task-status-gateway [command]
 
   serve     the gateway; over an embedded sandbox tenant unless SAIL_BASE_URL is set (default)
   sandbox   the sandbox tenant alone
-  schema    the GraphQL schema, as SDL
+  schema    the GraphQL schema, as SDL; with --subgraph, as federation composes it
 
 Configuration is by environment; the README lists it.
 `;
@@ -19,11 +20,12 @@ await main();
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' } },
+    options: { help: { type: 'boolean', short: 'h' }, subgraph: { type: 'boolean' } },
   });
   const [command = 'serve'] = positionals;
   if (values.help) process.stdout.write(USAGE);
-  else if (command === 'schema') process.stdout.write(printSdl());
+  else if (command === 'schema')
+    process.stdout.write(values.subgraph ? printSubgraphSdl(schema) : printSdl(schema));
   else if (command === 'serve') await start(serve);
   else if (command === 'sandbox') await start(serveSandbox);
   else {

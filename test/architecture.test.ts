@@ -30,8 +30,9 @@ const RANKS: Record<string, number> = {
 /** Where a library may be imported. */
 const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
+  '@pothos/plugin-complexity': ['graphql/builder.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
-  '@graphql-tools/utils': ['graphql'],
+  '@graphql-tools/utils': ['graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],

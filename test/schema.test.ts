@@ -9,17 +9,19 @@ import {
   isSpecifiedDirective,
   isSpecifiedScalarType,
 } from 'graphql';
-import { printSdl, schema } from '../src/graphql/schema.ts';
+import { schema } from '../src/graphql/schema.ts';
+import { printSdl } from '../src/graphql/sdl.ts';
 
 const committed = readFileSync(new URL('../schema.graphql', import.meta.url), 'utf8');
 
 test('schema.graphql is what the code prints', () => {
-  assert.equal(committed, printSdl(), 'run `npm run schema` and look at the difference');
+  assert.equal(committed, printSdl(schema), 'run `npm run schema` and look at the difference');
 });
 
 test('schema.graphql is read by tools that know nothing of federation', () => {
   const read = buildSchema(committed);
-  assert.deepEqual(Object.keys(read.getTypeMap()).sort(), Object.keys(schema.getTypeMap()).sort());
+  const types = Object.keys(schema.getTypeMap()).filter(name => !/^_(?!_)/.test(name));
+  assert.deepEqual(Object.keys(read.getTypeMap()).sort(), types.sort());
 });
 
 test('every type, field, argument, enum value and directive is described', () => {

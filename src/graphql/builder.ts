@@ -1,8 +1,9 @@
 import SchemaBuilder from '@pothos/core';
+import ComplexityPlugin from '@pothos/plugin-complexity';
 import DirectivesPlugin from '@pothos/plugin-directives';
 import { GraphQLScalarType } from 'graphql';
 import { GraphQLDateTime, GraphQLJSON } from 'graphql-scalars';
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { Mailbox } from '../progress/mailbox.ts';
 import type { ReadOptions } from '../session/loader.ts';
 import type { Session } from '../session/session.ts';
@@ -16,6 +17,10 @@ export interface Context {
     /** Ends a stream with UNAUTHENTICATED when the caller's credential does. */
     whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
   };
+  /** Whether the caller may be told the schema for composition. */
+  mayReadSchema: boolean;
+  /** What an operation may cost, fields times the length of the lists they are in, and how deep it may be. */
+  limits: { complexity: number; depth: number };
   /** The time, for what is derived from it. */
   now(): Instant;
   /** How the caller wants to be answered; its signal aborts when the caller has gone. */
@@ -31,17 +36,27 @@ export interface SchemaTypes {
     ID: { Input: string; Output: string };
     DateTime: { Input: Date; Output: Instant };
     JSON: { Input: unknown; Output: unknown };
+    _Any: { Input: unknown; Output: unknown };
   };
   Directives: {
     key: { locations: 'OBJECT'; args: { fields: string; resolvable?: boolean } };
     shareable: { locations: 'OBJECT'; args: Record<string, never> };
+    tag: { locations: 'FIELD_DEFINITION'; args: { name: string } };
     link: { locations: 'SCHEMA'; args: { url: string; import?: string[] } };
   };
 }
 
 /** Pothos, as the files beside this one use it. */
 export const builder = new SchemaBuilder<SchemaTypes>({
-  plugins: [DirectivesPlugin],
+  plugins: [ComplexityPlugin, DirectivesPlugin],
+  complexity: {
+    limit: ({ limits }) => limits,
+    complexityError: (_kind, { complexity, depth, maxComplexity, maxDepth }) =>
+      new GatewayError(
+        'BAD_USER_INPUT',
+        `The operation costs ${complexity} of at most ${maxComplexity}, and is ${depth} deep of at most ${maxDepth}: a field costs 1, and as often as its list may be long.`,
+      ),
+  },
   directives: { useGraphQLToolsUnorderedDirectives: true },
   defaultFieldNullability: false,
 });

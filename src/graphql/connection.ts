@@ -8,6 +8,9 @@ import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
+// How long the list may be is known, and multiplied by, where it is asked for.
+const COUNTED_ABOVE = { field: 1, multiplier: 1 };
+
 const PageInfo = builder.objectRef<TaskSlice>('PageInfo').implement({
   description: 'Where a page is in its list, as the Relay cursor connections specification says.',
   directives: { shareable: {} },
@@ -48,10 +51,12 @@ export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConn
   fields: t => ({
     edges: t.expose('entries', {
       type: [TaskStatusEdge],
+      complexity: COUNTED_ABOVE,
       description: 'The tasks and their cursors.',
     }),
     nodes: t.field({
       type: [TaskStatus],
+      complexity: COUNTED_ABOVE,
       description: 'The tasks, where no cursor is wanted.',
       resolve: ({ entries }) => entries.map(({ task }) => task),
     }),
@@ -85,6 +90,11 @@ export function listArguments(first: number) {
 }
 
 type ListArguments = InputShapeFromFields<ReturnType<typeof listArguments>>;
+
+/** What a list costs: what is selected of it, as often as it may be long. */
+export function costOfList({ first }: ListArguments) {
+  return { field: 1, multiplier: Math.max(1, first ?? PAGE_LIMIT) };
+}
 
 /** The page that a list field asks for, and no more of it than was selected. */
 export async function resolveConnection(

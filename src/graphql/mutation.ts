@@ -37,6 +37,7 @@ builder.mutationType({
   fields: t => ({
     updateTaskStatus: t.field({
       type: UpdateTaskStatusPayload,
+      directives: { tag: { name: 'write' } },
       description:
         "Clears a pending task by writing its end into its record. It does not stop the job. Upstream allows it to users' tokens only.",
       args: {

@@ -1,5 +1,10 @@
 import { builder } from './builder.ts';
-import { TaskStatusConnection, listArguments, resolveConnection } from './connection.ts';
+import {
+  TaskStatusConnection,
+  costOfList,
+  listArguments,
+  resolveConnection,
+} from './connection.ts';
 import { toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
@@ -18,6 +23,7 @@ builder.queryType({
       description:
         'Tasks of the last 90 days. On v2024 and beta upstream lists only tasks that have ended.',
       args: listArguments(50),
+      complexity: costOfList,
       resolve: (_root, args, context, info) =>
         resolveConnection(args, toTaskFilter(args.filter), context, info),
     }),

@@ -1,4 +1,3 @@
-import { printSchemaWithDirectives } from '@graphql-tools/utils';
 import {
   DirectiveLocation,
   GraphQLBoolean,
@@ -6,7 +5,6 @@ import {
   GraphQLList,
   GraphQLNonNull,
   GraphQLString,
-  lexicographicSortSchema,
   specifiedDirectives,
 } from 'graphql';
 import { builder } from './builder.ts';
@@ -15,6 +13,8 @@ import './target.ts';
 import './query.ts';
 import './mutation.ts';
 import './subscription.ts';
+import './entities.ts';
+import './service.ts';
 
 const FEDERATION = 'https://specs.apollo.dev/federation/v2.5';
 const text = { type: new GraphQLNonNull(GraphQLString) };
@@ -36,6 +36,25 @@ const directives = [
     locations: [DirectiveLocation.OBJECT, DirectiveLocation.FIELD_DEFINITION],
   }),
   new GraphQLDirective({
+    name: 'tag',
+    description:
+      'A label by which a larger graph may leave what has it out of some of its variants.',
+    isRepeatable: true,
+    locations: [
+      DirectiveLocation.OBJECT,
+      DirectiveLocation.FIELD_DEFINITION,
+      DirectiveLocation.INTERFACE,
+      DirectiveLocation.UNION,
+      DirectiveLocation.ARGUMENT_DEFINITION,
+      DirectiveLocation.SCALAR,
+      DirectiveLocation.ENUM,
+      DirectiveLocation.ENUM_VALUE,
+      DirectiveLocation.INPUT_OBJECT,
+      DirectiveLocation.INPUT_FIELD_DEFINITION,
+    ],
+    args: { name: text },
+  }),
+  new GraphQLDirective({
     name: 'link',
     description: 'The specification that the directives of the schema come from.',
     isRepeatable: true,
@@ -47,10 +66,5 @@ const directives = [
 /** The executable schema. */
 export const schema = builder.toSchema({
   directives,
-  schemaDirectives: { link: { url: FEDERATION, import: ['@key', '@shareable'] } },
+  schemaDirectives: { link: { url: FEDERATION, import: ['@key', '@shareable', '@tag'] } },
 });
-
-/** The schema as SDL, sorted, so that equal schemas print alike. */
-export function printSdl(): string {
-  return `${printSchemaWithDirectives(lexicographicSortSchema(schema))}\n`;
-}

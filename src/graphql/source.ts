@@ -1,5 +1,10 @@
 import { builder } from './builder.ts';
-import { TaskStatusConnection, listArguments, resolveConnection } from './connection.ts';
+import {
+  TaskStatusConnection,
+  costOfList,
+  listArguments,
+  resolveConnection,
+} from './connection.ts';
 import { toTaskFilter } from './filters.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import { TaskStatus } from './task-status-ref.ts';
@@ -15,6 +20,7 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
       description:
         'The tasks that ran against the source. A `sourceId` in the filter is joined by AND.',
       args: listArguments(10),
+      complexity: costOfList,
       resolve: ({ id }, args, context, info) =>
         resolveConnection(args, ofSource(id, toTaskFilter(args.filter)), context, info),
     }),

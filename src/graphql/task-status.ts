@@ -55,7 +55,8 @@ const TaskReturnDetails = builder.objectRef<TaskReturn>('TaskReturnDetails').imp
 
 const TaskDefinitionSummary = builder.objectRef<TaskDefinition>('TaskDefinitionSummary').implement({
   description: 'The definition that a task was made from.',
-  directives: { key: { fields: 'id', resolvable: false } },
+  // Shareable, so that whoever owns definitions may have these fields too.
+  directives: { key: { fields: 'id', resolvable: false }, shareable: {} },
   fields: t => ({
     id: t.exposeID('id', { description: 'The id of the definition.' }),
     uniqueName: t.exposeString('uniqueName', { description: 'The name, unique in the tenant.' }),

@@ -29,12 +29,13 @@ export interface GraphQLServerParts {
   corsOrigins: readonly string[];
   graphiql: boolean;
   introspection: boolean;
+  limits: Context['limits'];
 }
 
 /** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, sessions, authenticate, maskError, clock, corsOrigins, graphiql, introspection } =
-    parts;
+  const { path, sessions, authenticate, maskError, clock, corsOrigins, limits } = parts;
+  const { graphiql, introspection } = parts;
   return createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
@@ -71,6 +72,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     const header = authorization ?? request?.headers.get('authorization') ?? null;
     return {
       caller: await createCaller(header),
+      mayReadSchema: introspection,
+      limits,
       now: () => clock.now(),
       read: {
         signal: signal ?? request?.signal,
