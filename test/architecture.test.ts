@@ -40,7 +40,7 @@ const HOMES: Record<string, string[]> = {
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],
-  dataloader: ['session/loader.ts'],
+  dataloader: ['session/loader.ts', 'session/source-pages.ts'],
   zod: ['config.ts', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts'],
   cockatiel: ['upstream/retry.ts'],

@@ -5,7 +5,7 @@ export type Fault =
   | { kind: 'latency'; ms: number }
   | { kind: 'status'; status: number; retryAfter?: string }
   | { kind: 'drop' | 'truncate' | 'malformed' }
-  | { kind: 'omit-row' | 'repeat-row' | 'reorder-rows' | 'malformed-row' };
+  | { kind: 'omit-row' | 'repeat-row' | 'reorder-rows' | 'malformed-row' | 'no-target-row' };
 
 export const FAULT_KINDS = [
   'latency',
@@ -17,6 +17,7 @@ export const FAULT_KINDS = [
   'repeat-row',
   'reorder-rows',
   'malformed-row',
+  'no-target-row',
 ] as const satisfies readonly Fault['kind'][];
 
 export const ROUTES = ['token', 'list', 'pending', 'task', 'patch'] as const;
@@ -71,6 +72,7 @@ export class Faults {
       if (kind === 'omit-row') spoilt.splice(at, 1);
       if (kind === 'repeat-row') spoilt.splice(at, 0, spoilt[at]);
       if (kind === 'reorder-rows') spoilt.reverse();
+      if (kind === 'no-target-row') spoilt[at] = { ...(spoilt[at] as object), target: null };
       if (kind === 'malformed-row') spoilt[at] = { ...(spoilt[at] as object), uniqueName: 42 };
       if (spoilt.length === 0) break;
     }

@@ -6,7 +6,7 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
-import { SharedWork } from './shared-work.ts';
+import { SharedWork, whenAllAbort } from './shared-work.ts';
 
 /** How a caller wants to be answered. */
 export interface ReadOptions {
@@ -131,21 +131,4 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
     memory.keepTask(id, row, askedAt);
     return row;
   }
-}
-
-/** A signal that aborts once every one of these has. */
-function whenAllAbort(signals: readonly AbortSignal[]): { signal: AbortSignal; close(): void } {
-  const controller = new AbortController();
-  let left = signals.length;
-  const onAbort = () => {
-    if (--left === 0)
-      controller.abort(new DOMException('Everybody who waited has gone.', 'AbortError'));
-  };
-  for (const signal of signals) signal.addEventListener('abort', onAbort, { once: true });
-  return {
-    signal: controller.signal,
-    close() {
-      for (const signal of signals) signal.removeEventListener('abort', onAbort);
-    },
-  };
 }

@@ -9,6 +9,7 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskUpdate } from '../upstream/endpoints.ts';
 import { createLists } from './lists.ts';
 import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts';
+import { createSourcePages } from './source-pages.ts';
 import { createTaskSource } from './task-source.ts';
 import type { Memory } from './memory.ts';
 import { type SliceWish, type TaskSlice, readLatest, readSlice } from './paging.ts';
@@ -40,7 +41,7 @@ export interface SessionParts {
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
   const tasks = createTaskLoader({ api, memory, clock });
-  const lists = createLists({ api, memory, clock });
+  const lists = createSourcePages(createLists({ api, memory, clock }));
   const source = createTaskSource({ api, tasks, memory, clock });
   const progress = createHub({ ...parts, source });
   return {

@@ -34,3 +34,23 @@ export class SharedWork<T> {
     });
   }
 }
+
+/** A signal that aborts once every one of these has; never, where one of those who wait has none. */
+export function whenAllAbort(signals: readonly (AbortSignal | undefined)[]): {
+  signal: AbortSignal;
+  close(): void;
+} {
+  const controller = new AbortController();
+  let left = signals.length;
+  const onAbort = () => {
+    if (--left === 0)
+      controller.abort(new DOMException('Everybody who waited has gone.', 'AbortError'));
+  };
+  for (const signal of signals) signal?.addEventListener('abort', onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    close() {
+      for (const signal of signals) signal?.removeEventListener('abort', onAbort);
+    },
+  };
+}
