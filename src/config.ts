@@ -19,7 +19,7 @@ const Flag = z.enum(['true', 'false'], 'must be true or false').transform(text =
 const HttpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .transform(text => new URL(text));
-const Origins = z.string().transform(list => list.split(',').map(origin => origin.trim()));
+const CommaList = z.string().transform(list => list.split(',').map(item => item.trim()));
 
 const Environment = z
   .object({
@@ -36,6 +36,14 @@ const Environment = z
     JWKS_URL: HttpUrl.refine(isSafe, 'must be https, unless the host is this machine').optional(),
     JWT_ISSUER: z.string().optional(),
     JWT_AUDIENCE: z.string().optional(),
+    ROUTER_SECRET: z.string().min(16, 'must have 16 characters at the least').optional(),
+    ROUTER_JWKS_URL: HttpUrl.refine(
+      isSafe,
+      'must be https, unless the host is this machine',
+    ).optional(),
+    ROUTER_JWT_ISSUER: z.string().optional(),
+    ROUTER_JWT_AUDIENCE: z.string().optional(),
+    DIRECT_TRAFFIC: z.enum(['allow', 'refuse'], 'must be allow or refuse').default('allow'),
     HOST: z.string().default('127.0.0.1'),
     PORT: integer(0, 65_535).default(4_000),
     UPSTREAM_RATE_LIMIT: integer(1, 1_000_000).default(100),
@@ -48,9 +56,11 @@ const Environment = z
     PROGRESS_INTERVAL_MS: integer(1, 600_000).default(1_000),
     MAX_SUBSCRIPTIONS_PER_CONNECTION: integer(1, 1_000_000).default(200),
     MAX_SUBSCRIPTIONS_PER_CREDENTIAL: integer(1, 1_000_000).default(20_000),
+    SUBSCRIPTION_CALLBACK_HOSTS: CommaList.default([]),
+    FEDERATED_TRACING: Flag.default(false),
     MAX_COST: integer(1, 1_000_000_000).default(50_000),
     MAX_DEPTH: integer(1, 1_000).default(20),
-    CORS_ORIGINS: Origins.default([]),
+    CORS_ORIGINS: CommaList.default([]),
     GRAPHIQL: Flag.optional(),
     INTROSPECTION: Flag.optional(),
     LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
@@ -80,6 +90,22 @@ const Environment = z
       );
     if (env.JWKS_URL && !(env.JWT_ISSUER && env.JWT_AUDIENCE))
       fault('JWT_ISSUER', 'must be set, and JWT_AUDIENCE with it, where JWKS_URL is');
+    if (env.ROUTER_JWKS_URL && !(env.ROUTER_JWT_ISSUER && env.ROUTER_JWT_AUDIENCE))
+      fault(
+        'ROUTER_JWT_ISSUER',
+        'must be set, and ROUTER_JWT_AUDIENCE with it, where ROUTER_JWKS_URL is',
+      );
+    if (env.DIRECT_TRAFFIC === 'refuse' && !env.ROUTER_SECRET && !env.ROUTER_JWKS_URL)
+      fault(
+        'DIRECT_TRAFFIC',
+        'can be refuse only where ROUTER_SECRET or ROUTER_JWKS_URL tells the router apart',
+      );
+    for (const host of env.SUBSCRIPTION_CALLBACK_HOSTS)
+      if (!URL.canParse(`http://${host}`) || new URL(`http://${host}`).host !== host)
+        fault(
+          'SUBSCRIPTION_CALLBACK_HOSTS',
+          `must be hosts such as router.example.com or 10.0.0.7:4000; ${JSON.stringify(host)} is none`,
+        );
     for (const origin of env.CORS_ORIGINS)
       if (!URL.canParse(origin) || new URL(origin).origin !== origin)
         fault(
@@ -109,10 +135,12 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       data.SAIL_CLIENT_ID && data.SAIL_CLIENT_SECRET
         ? { id: data.SAIL_CLIENT_ID, secret: data.SAIL_CLIENT_SECRET }
         : null,
-    jwt:
-      data.JWKS_URL && data.JWT_ISSUER && data.JWT_AUDIENCE
-        ? { jwksUrl: data.JWKS_URL, issuer: data.JWT_ISSUER, audience: data.JWT_AUDIENCE }
-        : null,
+    jwt: toJwtOptions(data.JWKS_URL, data.JWT_ISSUER, data.JWT_AUDIENCE),
+    router: {
+      secret: data.ROUTER_SECRET ?? null,
+      jwt: toJwtOptions(data.ROUTER_JWKS_URL, data.ROUTER_JWT_ISSUER, data.ROUTER_JWT_AUDIENCE),
+    },
+    isRouterOnly: data.DIRECT_TRAFFIC === 'refuse',
     host: data.HOST,
     port: data.PORT,
     rate: { limit: data.UPSTREAM_RATE_LIMIT, windowMs: data.UPSTREAM_RATE_WINDOW_MS },
@@ -124,6 +152,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     progressIntervalMs: data.PROGRESS_INTERVAL_MS,
     maxSubscriptionsPerConnection: data.MAX_SUBSCRIPTIONS_PER_CONNECTION,
     maxSubscriptionsPerCredential: data.MAX_SUBSCRIPTIONS_PER_CREDENTIAL,
+    callbackHosts: data.SUBSCRIPTION_CALLBACK_HOSTS,
+    federatedTracing: data.FEDERATED_TRACING,
     limits: { complexity: data.MAX_COST, depth: data.MAX_DEPTH },
     corsOrigins: data.CORS_ORIGINS,
     graphiql: data.GRAPHIQL ?? isLocal,
@@ -136,6 +166,14 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       speed: data.SANDBOX_SPEED,
     },
   };
+}
+
+function toJwtOptions(
+  jwksUrl: URL | undefined,
+  issuer: string | undefined,
+  audience: string | undefined,
+) {
+  return jwksUrl && issuer && audience ? { jwksUrl, issuer, audience } : null;
 }
 
 function integer(least: number, most: number) {

@@ -6,6 +6,7 @@ import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
 import { createPassthroughAuthenticate, createServiceAuthenticate } from './http/authenticate.ts';
 import { createMaskError } from './http/mask.ts';
+import { createRouterTrust } from './http/router-trust.ts';
 import { startHttpServer } from './http/server.ts';
 import { type Log, createLog } from './log.ts';
 import { createMemories } from './session/memory.ts';
@@ -27,6 +28,7 @@ export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & { baseUrl: UR
 export interface Gateway {
   /** Where GraphQL is. */
   url: string;
+  /** Once, however often it is asked for. */
   close(): Promise<void>;
 }
 
@@ -50,6 +52,7 @@ export async function startGateway(
     ...options,
     sessions,
     authenticate: createAuthenticate(),
+    routerTrust: createRouterTrust(options.router),
     maskError: createMaskError(log),
     clock,
   }).catch(async (error: unknown) => {
@@ -57,12 +60,10 @@ export async function startGateway(
     throw error;
   });
 
+  let closed: Promise<void> | null = null;
   return {
     url: http.url,
-    async close() {
-      await http.close();
-      await closeParts();
-    },
+    close: () => (closed ??= http.close().then(closeParts)),
   };
 
   /** Upstream counts by client and API version; what is shared is named so, tenant and all. */

@@ -42,11 +42,16 @@ const HOMES: Record<string, string[]> = {
   ws: ['http'],
   dataloader: ['session/loader.ts', 'session/source-pages.ts'],
   zod: ['config.ts', 'upstream/wire.ts'],
-  undici: ['gateway.ts', 'upstream/attempt.ts'],
-  cockatiel: ['upstream/retry.ts'],
+  undici: ['gateway.ts', 'upstream/attempt.ts', 'http/callback-sender.ts'],
+  cockatiel: ['upstream/retry.ts', 'http/callback-sender.ts'],
   ioredis: ['fleet/redis-connection.ts'],
   'lru-cache': ['session/memory.ts'],
-  jose: ['upstream/credentials.ts', 'http/authenticate.ts', 'sandbox/clients.ts'],
+  jose: [
+    'upstream/credentials.ts',
+    'http/authenticate.ts',
+    'http/router-trust.ts',
+    'sandbox/clients.ts',
+  ],
   pino: ['log.ts'],
 };
 

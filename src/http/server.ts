@@ -1,12 +1,17 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createCallbackSender } from './callback-sender.ts';
+import { createSubscriptionCallbacks } from './subscription-callback.ts';
 import { type WebSocketOptions, serveWebSocket } from './websocket.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './yoga.ts';
 
-export interface HttpServerParts extends Omit<GraphQLServerParts, 'path'>, WebSocketOptions {
+export interface HttpServerParts
+  extends Omit<GraphQLServerParts, 'path' | 'callbacks'>, WebSocketOptions {
   host: string;
   port: number;
+  /** Where events of subscriptions may be sent, on a caller's word. */
+  callbackHosts: readonly string[];
 }
 
 /** A server that listens. */
@@ -22,9 +27,15 @@ const GRAPHQL_PATH = '/graphql';
 export async function startHttpServer({
   host,
   port,
+  callbackHosts,
   ...parts
 }: HttpServerParts): Promise<HttpServer> {
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH });
+  const callbacks = createSubscriptionCallbacks({
+    ...parts,
+    sender: createCallbackSender(callbackHosts),
+    isTrusted: parts.routerTrust.trusts,
+  });
+  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, callbacks });
   const server = createServer((request, response) => void route(request, response));
   server.listen(port, host);
   await once(server, 'listening');
@@ -35,6 +46,7 @@ export async function startHttpServer({
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`,
     async close() {
+      await callbacks.close();
       await sockets.close();
       server.closeAllConnections();
       server.close();

@@ -1,16 +1,20 @@
 import { setMaxListeners } from 'node:events';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { useServer } from 'graphql-ws/use/ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../errors.ts';
 import type { MaskError } from './mask.ts';
+import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
 import type { GraphQLServer } from './yoga.ts';
 
 export interface WebSocketOptions {
   maskError: MaskError;
   /** Operations that one socket may have under way. */
   maxSubscriptionsPerConnection: number;
+  routerTrust: RouterTrust;
+  /** Whether only the router of a larger graph may connect. */
+  isRouterOnly: boolean;
 }
 
 /** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
@@ -18,7 +22,7 @@ export function serveWebSocket(
   server: Server,
   path: string,
   yoga: GraphQLServer,
-  { maskError, maxSubscriptionsPerConnection }: WebSocketOptions,
+  { maskError, maxSubscriptionsPerConnection, routerTrust, isRouterOnly }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({ server, path, maxPayload: MAX_MESSAGE_BYTES });
   const closings = new WeakMap<WebSocket, AbortSignal>();
@@ -26,13 +30,16 @@ export function serveWebSocket(
     {
       execute: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.execute(args),
       subscribe: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.subscribe(args),
+      // False closes with 4403: Forbidden.
+      onConnect: async ({ connectionParams, extra }) =>
+        !isRouterOnly ||
+        routerTrust.recognises(headerReader(connectionParams, extra.request)(ROUTER_HEADER)),
       async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
         if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
           return [maskError(tooMany(maxSubscriptionsPerConnection))];
         const { parse, validate, contextFactory, schema, execute, subscribe } = yoga.getEnveloped({
           params,
-          authorization:
-            readAuthorization(connectionParams) ?? extra.request.headers.authorization ?? null,
+          header: headerReader(connectionParams, extra.request),
           signal: closingOf(extra.socket),
         });
         try {
@@ -83,13 +90,27 @@ function tooMany(most: number): GatewayError {
   return new GatewayError('RATE_LIMITED', `One connection may have ${most} subscriptions at once.`);
 }
 
-/** A header's value in `connection_init`, under whichever name clients are used to give it. */
-function readAuthorization(params: Readonly<Record<string, unknown>> | undefined): string | null {
-  const headers = params?.['headers'];
-  for (const bag of [params, headers]) {
-    if (typeof bag !== 'object' || bag === null) continue;
-    for (const [name, value] of Object.entries(bag))
-      if (name.toLowerCase() === 'authorization' && typeof value === 'string') return value;
+/**
+ * Headers as a socket has them: in `connection_init`, where clients put them at its top or under
+ * `headers`, and where Apollo's router puts the caller's `authorization` as `connectionParams.token`;
+ * else those of the upgrade.
+ */
+function headerReader(
+  params: Readonly<Record<string, unknown>> | undefined,
+  { headers }: IncomingMessage,
+): (name: string) => string | null {
+  const bags = [params, params?.['headers'], params?.['connectionParams']].flatMap(bag =>
+    typeof bag === 'object' && bag !== null ? Object.entries(bag) : [],
+  );
+  const initial = new Map<string, string>();
+  for (const [name, value] of bags) {
+    if (typeof value !== 'string') continue;
+    if (name === 'token') initial.set('authorization', withScheme(value));
+    else initial.set(name.toLowerCase(), value);
   }
-  return null;
+  return name => initial.get(name) ?? [headers[name]].flat()[0] ?? null;
+}
+
+function withScheme(token: string): string {
+  return /^bearer /i.test(token) ? token : `Bearer ${token}`;
 }

@@ -8,13 +8,15 @@ import { schema } from '../graphql/schema.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { MaskError } from './mask.ts';
+import { ROUTER_HEADER, type RouterTrust, useRouterOnly } from './router-trust.ts';
 import { useResultStreams } from './result-streams.ts';
+import type { SubscriptionCallbacks } from './subscription-callback.ts';
 import { useSharedResults } from './shared-results.ts';
 import { useMaskedRefusals, useNoForms, useNoIntrospection, useOmittedRows } from './plugins.ts';
 
 /** What a transport that is not HTTP says of its request. */
 export interface TransportContext {
-  authorization?: string | null;
+  header?: (name: string) => string | null;
   signal?: AbortSignal;
 }
 
@@ -30,12 +32,16 @@ export interface GraphQLServerParts {
   graphiql: boolean;
   introspection: boolean;
   limits: Context['limits'];
+  routerTrust: RouterTrust;
+  callbacks: SubscriptionCallbacks;
+  /** Whether only the router of a larger graph may ask. */
+  isRouterOnly: boolean;
 }
 
 /** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, sessions, authenticate, maskError, clock, corsOrigins, limits } = parts;
-  const { graphiql, introspection } = parts;
+  const { graphiql, introspection, routerTrust, isRouterOnly, callbacks } = parts;
   return createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
@@ -52,6 +58,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
         : false,
     context: createContext,
     plugins: [
+      ...(isRouterOnly ? [useRouterOnly(routerTrust)] : []),
       // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
       useGraphQLSSE({ endpoint: `${path}/stream` }),
       useNoForms(),
@@ -61,23 +68,23 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useOmittedRows(),
       useSharedResults(),
       useResultStreams(),
+      callbacks.plugin,
     ],
   });
 
   async function createContext({
     request,
-    authorization,
+    header = name => request?.headers.get(name) ?? null,
     signal,
   }: TransportContext & { request?: Request }): Promise<Context> {
-    const header = authorization ?? request?.headers.get('authorization') ?? null;
     return {
-      caller: await createCaller(header),
-      mayReadSchema: introspection,
+      caller: await createCaller(header('authorization')),
+      mayReadSchema: introspection || (await routerTrust.recognises(header(ROUTER_HEADER))),
       limits,
       now: () => clock.now(),
       read: {
         signal: signal ?? request?.signal,
-        isFresh: /\bno-cache\b/i.test(request?.headers.get('cache-control') ?? ''),
+        isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
       omitted: [],
     };
