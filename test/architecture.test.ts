@@ -36,6 +36,7 @@ const HOMES: Record<string, string[]> = {
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
+  '@graphql-yoga/plugin-apollo-inline-trace': ['http'],
   '@graphql-yoga/plugin-graphql-sse': ['http'],
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],

@@ -1,7 +1,9 @@
 import { type ExecutionResult, GraphQLError, NoSchemaIntrospectionCustomRule } from 'graphql';
+import { useApolloInlineTrace } from '@graphql-yoga/plugin-apollo-inline-trace';
 import type { Plugin } from 'graphql-yoga';
 import type { Context } from '../graphql/builder.ts';
 import type { MaskError } from './mask.ts';
+import type { RouterTrust } from './router-trust.ts';
 
 /** Refuses forms: any page can make a browser send one here, without asking and with no preflight. */
 export function useNoForms(): Plugin {
@@ -40,6 +42,14 @@ export function useMaskedRefusals(maskError: MaskError): Plugin {
         if (!valid) setResult(result.map(maskError));
       },
   };
+}
+
+/** Traces an operation into `extensions.ftv1`, for a router that asks for it and is trusted. */
+export function useFederatedTracing({ trusts }: RouterTrust): Plugin {
+  return useApolloInlineTrace({
+    ignoreRequest: async request =>
+      request.headers.get('apollo-federation-include-trace') !== 'ftv1' || !(await trusts(request)),
+  });
 }
 
 /** Tells, beside the data, of rows that were left out of it. */

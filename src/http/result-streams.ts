@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
+import { type MediaRange, mediaRangesOf } from './accept.ts';
 
 /** How results that follow each other are written into one response. */
 interface Framing {
@@ -46,8 +47,9 @@ export function useResultStreams(): Plugin {
   );
 
   return {
-    onResultProcess({ request, result, resultProcessor, setResultProcessor }) {
-      const framing = framingFor(request.headers.get('accept') ?? '');
+    onResultProcess({ request, result, setResultProcessor }) {
+      const ranges = mediaRangesOf(request);
+      const framing = framingFor(ranges);
       if (framing === null) return;
       if (isAsyncIterable(result)) {
         setResultProcessor(
@@ -57,7 +59,7 @@ export function useResultStreams(): Plugin {
             }),
           framing.contentType,
         );
-      } else if (framing === MULTIPART && resultProcessor === undefined && !Array.isArray(result)) {
+      } else if (framing === MULTIPART && !ranges.some(acceptsJson)) {
         // Refused before anything could be streamed, and the caller takes nothing but parts.
         setResultProcessor(
           (refusal, { Response }) =>
@@ -80,14 +82,17 @@ export function useResultStreams(): Plugin {
 }
 
 /** The first way of streaming that a caller accepts; null: none is asked for. */
-function framingFor(accept: string): Framing | null {
-  for (const range of accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',')) {
-    const [type, ...parameters] = range.split(';');
+function framingFor(ranges: readonly MediaRange[]): Framing | null {
+  for (const { type, parameters } of ranges) {
     if (type === 'text/event-stream') return SSE;
     // Without that parameter `multipart/mixed` means incremental delivery, which is another protocol.
     if (type === 'multipart/mixed' && parameters.includes('subscriptionspec=1.0')) return MULTIPART;
   }
   return null;
+}
+
+function acceptsJson({ type }: MediaRange): boolean {
+  return /^(\*|application)\/(\*|(graphql-response\+)?json)$/.test(type);
 }
 
 function headersOf({ contentType }: Framing): Record<string, string> {

@@ -1,6 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
-import type { Plugin } from 'graphql-yoga';
 import type { JwtOptions } from './authenticate.ts';
 
 /** The header in which the router of a larger graph shows who it is: the secret, or `Bearer` and a JWT. */
@@ -38,22 +37,6 @@ export function createRouterTrust({ secret, jwt }: RouterTrustOptions): RouterTr
       () => false,
     );
   }
-}
-
-/** Refuses, before anything is read of it, what does not come from the router. */
-export function useRouterOnly(trust: RouterTrust): Plugin {
-  return {
-    async onRequest({ request, fetchAPI, endResponse }) {
-      if (await trust.recognises(request.headers.get(ROUTER_HEADER))) return;
-      const errors = [
-        {
-          message: 'This subgraph is asked through its router.',
-          extensions: { code: 'FORBIDDEN' },
-        },
-      ];
-      endResponse(fetchAPI.Response.json({ errors }, { status: 403 }));
-    },
-  };
 }
 
 /** Of digests, whose lengths tell nothing, and in a time that does not tell how much is right. */

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createCallbackSender } from './callback-sender.ts';
+import { ROUTER_HEADER } from './router-trust.ts';
 import { createSubscriptionCallbacks } from './subscription-callback.ts';
 import { type WebSocketOptions, serveWebSocket } from './websocket.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './yoga.ts';
@@ -22,6 +23,14 @@ export interface HttpServer {
 }
 
 const GRAPHQL_PATH = '/graphql';
+const CLOSED = {
+  errors: [
+    {
+      message: 'This subgraph is asked through its router.',
+      extensions: { code: 'FORBIDDEN' },
+    },
+  ],
+};
 
 /** Every route of the gateway, on one port. */
 export async function startHttpServer({
@@ -54,11 +63,11 @@ export async function startHttpServer({
     },
   };
 
-  function route(request: IncomingMessage, response: ServerResponse): unknown {
+  async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     switch (request.url?.split('?', 1)[0]) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
-        return yoga(request, response);
+        return (await isLetIn(request)) ? yoga(request, response) : sendJson(response, 403, CLOSED);
       case '/health/live':
       case '/health/ready':
         return sendJson(response, 200, { status: 'ok' });
@@ -67,6 +76,11 @@ export async function startHttpServer({
       default:
         return sendJson(response, 404, { error: `GraphQL is at ${GRAPHQL_PATH}.` });
     }
+  }
+
+  async function isLetIn({ headers }: IncomingMessage): Promise<boolean> {
+    if (!parts.isRouterOnly) return true;
+    return parts.routerTrust.recognises([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
 }
 

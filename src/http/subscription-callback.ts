@@ -2,6 +2,7 @@ import type { ExecutionResult } from 'graphql';
 import { type FetchAPI, type Plugin, isAsyncIterable } from 'graphql-yoga';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from './mask.ts';
 
@@ -51,7 +52,7 @@ export function createSubscriptionCallbacks(
     plugin: {
       async onParams({ request, params, setResult }) {
         const wanted = (params.extensions as Record<string, unknown> | undefined)?.['subscription'];
-        if (!wanted || !wantsCallback(request.headers.get('accept') ?? '')) return;
+        if (!wanted || !wantsCallback(request)) return;
         try {
           const target = readTarget(wanted);
           if (!sender.allows(target.url) || !(await isTrusted(request)))
@@ -160,15 +161,11 @@ export function createSubscriptionCallbacks(
   }
 }
 
-function wantsCallback(accept: string): boolean {
-  return accept
-    .toLowerCase()
-    .replaceAll(/[\s"]/g, '')
-    .split(',')
-    .some(range => {
-      const [type, ...parameters] = range.split(';');
-      return type === 'application/json' && parameters.includes('callbackspec=1.0');
-    });
+function wantsCallback(request: Request): boolean {
+  return mediaRangesOf(request).some(
+    ({ type, parameters }) =>
+      type === 'application/json' && parameters.includes('callbackspec=1.0'),
+  );
 }
 
 function readTarget(wanted: unknown): Target {

@@ -8,11 +8,17 @@ import { schema } from '../graphql/schema.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { MaskError } from './mask.ts';
-import { ROUTER_HEADER, type RouterTrust, useRouterOnly } from './router-trust.ts';
+import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
 import { useResultStreams } from './result-streams.ts';
 import type { SubscriptionCallbacks } from './subscription-callback.ts';
 import { useSharedResults } from './shared-results.ts';
-import { useMaskedRefusals, useNoForms, useNoIntrospection, useOmittedRows } from './plugins.ts';
+import {
+  useFederatedTracing,
+  useMaskedRefusals,
+  useNoForms,
+  useNoIntrospection,
+  useOmittedRows,
+} from './plugins.ts';
 
 /** What a transport that is not HTTP says of its request. */
 export interface TransportContext {
@@ -34,14 +40,13 @@ export interface GraphQLServerParts {
   limits: Context['limits'];
   routerTrust: RouterTrust;
   callbacks: SubscriptionCallbacks;
-  /** Whether only the router of a larger graph may ask. */
-  isRouterOnly: boolean;
+  federatedTracing: boolean;
 }
 
 /** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, sessions, authenticate, maskError, clock, corsOrigins, limits } = parts;
-  const { graphiql, introspection, routerTrust, isRouterOnly, callbacks } = parts;
+  const { graphiql, introspection, routerTrust, callbacks } = parts;
   return createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
@@ -58,13 +63,13 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
         : false,
     context: createContext,
     plugins: [
-      ...(isRouterOnly ? [useRouterOnly(routerTrust)] : []),
       // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
       useGraphQLSSE({ endpoint: `${path}/stream` }),
       useNoForms(),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
+      ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
       useOmittedRows(),
       useSharedResults(),
       useResultStreams(),

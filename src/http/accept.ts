@@ -1,0 +1,15 @@
+/** What a caller takes: `type/subtype`, and its parameters as `name=value`, all in lower case and unquoted. */
+export interface MediaRange {
+  type: string;
+  parameters: readonly string[];
+}
+
+/** The media ranges of an Accept header, in its order. */
+export function mediaRangesOf({ headers }: Request): MediaRange[] {
+  const accept = headers.get('accept') ?? '';
+  const ranges = accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',');
+  return ranges.map(range => {
+    const [type = '', ...parameters] = range.split(';');
+    return { type, parameters };
+  });
+}
