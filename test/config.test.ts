@@ -40,11 +40,17 @@ test('every fault is told at once, one line each, naming the variable', () => {
     UPSTREAM_RATE_LIMIT: '0',
     GRAPHIQL: 'yes',
     LOG_LEVEL: 'loud',
+    ROUTER_SECRET: 'short',
+    DIRECT_TRAFFIC: 'perhaps',
+    MAX_COST: '0',
   });
   assert.deepEqual(faults.map(fault => fault.split(':', 1)[0]).sort(), [
+    'DIRECT_TRAFFIC',
     'GRAPHIQL',
     'LOG_LEVEL',
+    'MAX_COST',
     'PORT',
+    'ROUTER_SECRET',
     'SAIL_BASE_URL',
     'UPSTREAM_API_VERSION',
     'UPSTREAM_RATE_LIMIT',
@@ -58,6 +64,15 @@ test('what belongs together is asked for together', () => {
     /^SAIL_CLIENT_ID/,
   );
   assert.match(faultsOf({ JWKS_URL: 'https://x.example/keys' })[0] ?? '', /^JWT_ISSUER/);
+  assert.match(
+    faultsOf({ ROUTER_JWKS_URL: 'https://x.example/keys' })[0] ?? '',
+    /^ROUTER_JWT_ISSUER/,
+  );
+  assert.match(faultsOf({ DIRECT_TRAFFIC: 'refuse' })[0] ?? '', /^DIRECT_TRAFFIC/);
+  assert.deepEqual(
+    faultsOf({ DIRECT_TRAFFIC: 'refuse', ROUTER_SECRET: 'sixteen or more of them' }),
+    [],
+  );
 });
 
 test('own credentials are lent to strangers only when they show a JWT', () => {
@@ -89,4 +104,16 @@ test('GraphiQL and introspection are for this machine, unless told otherwise', (
     [true, false, false],
   );
   assert.equal(readConfig({ ...open, GRAPHIQL: 'true' }).graphiql, true);
+});
+
+test('hosts for callbacks are hosts, and nothing more', () => {
+  const wrong = ['https://router.example.com', 'router.example.com/x', 'me@router', '', 'a b'];
+  for (const host of wrong)
+    assert.match(
+      faultsOf({ SUBSCRIPTION_CALLBACK_HOSTS: `ok.example,${host}` })[0] ?? '',
+      /^SUBSCRIPTION_CALLBACK_HOSTS/,
+      host,
+    );
+  const hosts = 'router.example.com, 10.0.0.7:4000,localhost,[::1]:4000';
+  assert.deepEqual(faultsOf({ SUBSCRIPTION_CALLBACK_HOSTS: hosts }), []);
 });

@@ -3,11 +3,18 @@ import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { readConfig } from '../src/config.ts';
 import { startGateway } from '../src/gateway.ts';
+import { schema } from '../src/graphql/schema.ts';
+import { printSubgraphSdl } from '../src/graphql/sdl.ts';
 import { startSandbox } from '../src/sandbox/sandbox.ts';
+import { compose } from '../examples/federation/compose.ts';
+import { startRouter } from '../examples/federation/router.ts';
+import { SANDBOX_SOURCES } from '../examples/federation/sandbox-sources.ts';
+import { startSources } from '../examples/federation/sources.ts';
 import { postGraphQL } from './support/start.ts';
+import { collect, subscribe } from './support/subscribe.ts';
 
 const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
-const EXAMPLES = [...README.matchAll(/```graphql\n(.*?)```\n\n```json\n(.*?)```/gs)];
+const [ALONE = '', FEDERATED = ''] = README.split('## In a larger graph');
 
 /** The gateway as `npm start` has it, on ports of its own. */
 async function startAsDocumented(t: TestContext) {
@@ -23,17 +30,54 @@ async function startAsDocumented(t: TestContext) {
   return gateway.url;
 }
 
+function examplesOf(text: string): { query: string; answer: unknown }[] {
+  const pairs = text.matchAll(/```graphql\n(.*?)```\n\n```json\n(.*?)```/gs);
+  return [...pairs].map(([, query = '', answer = '']) => ({ query, answer: JSON.parse(answer) }));
+}
+
 test('the queries of the README have the answers that it shows', async t => {
   const url = await startAsDocumented(t);
-  assert.ok(EXAMPLES.length >= 5);
-  for (const [, query = '', answer = ''] of EXAMPLES) {
+  const examples = examplesOf(ALONE);
+  assert.ok(examples.length >= 5);
+  for (const { query, answer } of examples) {
     const { status: _, ...result } = await postGraphQL(url, query);
     // Of an error, the place in the document and the id of the request are left out there.
     for (const error of (result.errors ?? []) as Record<string, any>[]) {
       delete error['locations'];
       delete error['extensions'].upstream?.trackingId;
     }
-    assert.deepEqual(result, JSON.parse(answer), query);
+    assert.deepEqual(result, answer, query);
+  }
+});
+
+test('so have those of the larger graph, of the subgraphs and the router that it shows', async t => {
+  const tasks = await startAsDocumented(t);
+  const sources = await startSources(SANDBOX_SOURCES);
+  t.after(() => sources.close());
+  const router = await startRouter({
+    supergraphSdl: await compose({ tasks, sources: sources.url }),
+  });
+  t.after(() => router.close());
+  const examples = examplesOf(FEDERATED);
+  assert.equal(examples.length, 2);
+  for (const { query, answer } of examples) {
+    if (query.startsWith('subscription'))
+      assert.deepEqual(await collect(subscribe(t, 'sse', router.url, query)), answer);
+    else {
+      const { status: _, ...result } = await postGraphQL(router.url, query);
+      assert.deepEqual(result, answer);
+    }
+  }
+});
+
+test('what the README says of the directives of federation is what the SDL has', () => {
+  const sdl = printSubgraphSdl(schema);
+  const rows = [...FEDERATED.matchAll(/^\| (.*?) \| (yes|no) \|/gm)];
+  assert.ok(rows.length >= 10);
+  for (const [, names = '', verdict] of rows) {
+    if (names.includes('multiple')) continue;
+    for (const [directive] of names.matchAll(/@\w+/g))
+      assert.equal(new RegExp(`${directive}\\b`).test(sdl), verdict === 'yes', directive);
   }
 });
 

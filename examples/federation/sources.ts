@@ -7,6 +7,7 @@ import { createSchema, createYoga } from 'graphql-yoga';
 export interface Source {
   id: string;
   name: string;
+  owner: string;
 }
 
 /** A subgraph that serves. */
@@ -28,6 +29,7 @@ const SDL = /* GraphQL */ `
   type Source @key(fields: "id") {
     id: ID!
     name: String!
+    owner: String!
   }
 `;
 

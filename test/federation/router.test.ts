@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { postGraphQL } from '../support/start.ts';
+import { postGraphQL, startGateway } from '../support/start.ts';
 import { collect, subscribe } from '../support/subscribe.ts';
 import { startSupergraph } from '../support/supergraph.ts';
 
@@ -69,3 +69,16 @@ for (const subscriptions of ['sse', 'ws', 'http-callback'] as const)
       [['COMPLETED', 'WARNING']],
     );
   });
+
+test('a router that speaks SSE by GET is served, too', async t => {
+  const { tenant, url } = await startGateway(t);
+  const id = tenant.addTask(ENDED);
+  const query = new URLSearchParams({
+    query: 'subscription ($id: ID!) { taskProgress(id: $id) { state } }',
+    variables: JSON.stringify({ id }),
+  });
+  const response = await fetch(`${url}?${query}`, { headers: { accept: 'text/event-stream' } });
+  assert.equal(response.headers.get('content-type'), 'text/event-stream');
+  const text = await response.text();
+  assert.match(text, /^event: next\ndata: .*"state":"COMPLETED".*\n\nevent: complete\n/m);
+});

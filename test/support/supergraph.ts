@@ -11,7 +11,7 @@ export async function startSupergraph(
 ) {
   const tasks = await startGateway(t, options);
   const sources = await startSources(
-    tasks.tenant.sources.map(({ id, name }) => ({ id, name: `owned ${name}` })),
+    tasks.tenant.sources.map(({ id, name }) => ({ id, name: `owned ${name}`, owner: 'ada' })),
   );
   t.after(() => sources.close());
   const supergraphSdl = await compose(
