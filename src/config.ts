@@ -101,7 +101,7 @@ const Environment = z
         'can be refuse only where ROUTER_SECRET or ROUTER_JWKS_URL tells the router apart',
       );
     for (const host of env.SUBSCRIPTION_CALLBACK_HOSTS)
-      if (!URL.canParse(`http://${host}`) || new URL(`http://${host}`).host !== host)
+      if (!isHost(host))
         fault(
           'SUBSCRIPTION_CALLBACK_HOSTS',
           `must be hosts such as router.example.com or 10.0.0.7:4000; ${JSON.stringify(host)} is none`,
@@ -174,6 +174,14 @@ function toJwtOptions(
   audience: string | undefined,
 ) {
   return jwksUrl && issuer && audience ? { jwksUrl, issuer, audience } : null;
+}
+
+/** A name or an address, with a port or without: of two schemes, because a URL leaves its own port out. */
+function isHost(text: string): boolean {
+  return ['http', 'https'].some(scheme => {
+    const url = `${scheme}://${text}`;
+    return URL.canParse(url) && new URL(url).host === text;
+  });
 }
 
 function integer(least: number, most: number) {

@@ -114,6 +114,6 @@ test('hosts for callbacks are hosts, and nothing more', () => {
       /^SUBSCRIPTION_CALLBACK_HOSTS/,
       host,
     );
-  const hosts = 'router.example.com, 10.0.0.7:4000,localhost,[::1]:4000';
+  const hosts = 'router.example.com, 10.0.0.7:4000,localhost:80,router:443,[::1]:4000';
   assert.deepEqual(faultsOf({ SUBSCRIPTION_CALLBACK_HOSTS: hosts }), []);
 });
