@@ -18,7 +18,7 @@ export interface TaskSourceParts {
   clock: Clock;
 }
 
-/** What watches read, over the REST API: the first state as any reader does, looks behind readers. */
+/** What watches read, over the REST API: the first state as every reader does, looks behind readers. */
 export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts): TaskSource {
   const options = { lane: 'look' } as const;
   const planner = createLookPlanner(api);
