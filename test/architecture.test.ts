@@ -37,7 +37,6 @@ const HOMES: Record<string, string[]> = {
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
   '@graphql-yoga/plugin-apollo-inline-trace': ['http'],
-  '@graphql-yoga/plugin-graphql-sse': ['http'],
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],

@@ -13,3 +13,8 @@ export function mediaRangesOf({ headers }: Request): MediaRange[] {
     return { type, parameters };
   });
 }
+
+/** What a body is, by its Content-Type; empty where that is not said. */
+export function mediaTypeOf({ headers }: Request): string {
+  return (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+}

@@ -1,4 +1,3 @@
-import { useGraphQLSSE } from '@graphql-yoga/plugin-graphql-sse';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { type YogaServerInstance, createYoga, useExecutionCancellation } from 'graphql-yoga';
 import type { Clock } from '../clock.ts';
@@ -9,6 +8,7 @@ import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { MaskError } from './mask.ts';
 import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
+import { useSingleConnection } from './single-connection.ts';
 import { useResultStreams } from './result-streams.ts';
 import type { SubscriptionCallbacks } from './subscription-callback.ts';
 import { useSharedResults } from './shared-results.ts';
@@ -41,6 +41,7 @@ export interface GraphQLServerParts {
   routerTrust: RouterTrust;
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
+  maxSubscriptionsPerConnection: number;
 }
 
 /** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
@@ -64,7 +65,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     context: createContext,
     plugins: [
       // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
-      useGraphQLSSE({ endpoint: `${path}/stream` }),
+      useSingleConnection({ ...parts, path: `${path}/stream` }),
       useNoForms(),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),

@@ -1,0 +1,197 @@
+import { randomUUID } from 'node:crypto';
+import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
+import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
+import { GatewayError } from '../errors.ts';
+import { mediaTypeOf } from './accept.ts';
+import { EventStream } from './event-stream.ts';
+import type { MaskError } from './mask.ts';
+
+export interface SingleConnectionOptions {
+  /** The path of the endpoint. */
+  path: string;
+  maskError: MaskError;
+  /** Operations that one stream may have under way. */
+  maxSubscriptionsPerConnection: number;
+}
+
+interface OperationParams {
+  query?: string;
+  variables?: Record<string, unknown>;
+  operationName?: string;
+  extensions?: { operationId?: unknown };
+}
+
+/** An answer that is no success: its status, and why. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly errors: readonly unknown[];
+
+  constructor(status: number, errors: readonly unknown[]) {
+    super('refused');
+    this.status = status;
+    this.errors = errors;
+  }
+}
+
+const TOKEN_HEADER = 'x-graphql-event-stream-token';
+// Reserved and not opened for so long, a stream is given up.
+const OPEN_WITHIN_MS = 30_000;
+const MAX_RESERVED = 1_000;
+const MAX_BODY_BYTES = 1_048_576;
+
+/**
+ * The single connection mode of GraphQL over SSE: a stream is reserved (PUT) and opened (GET), operations
+ * are posted to it, each with an id of its own, and ended (DELETE).
+ *
+ * The protocol's own library keeps a queue for each stream, that grows while its reader is slow, and keeps
+ * what was reserved and never opened; so this is ours.
+ */
+export function useSingleConnection(options: SingleConnectionOptions): Plugin {
+  const { path, maskError, maxSubscriptionsPerConnection } = options;
+  const streams = new Map<string, EventStream>();
+  let reserved = 0;
+  let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
+
+  return {
+    onYogaInit: ({ yoga }) => void (server = yoga),
+    async onRequest({ request, url, fetchAPI: { Response }, endResponse }) {
+      if (url.pathname !== path || request.method === 'OPTIONS') return;
+      try {
+        endResponse(await respond(request, url, Response));
+      } catch (error) {
+        const { status, errors } =
+          error instanceof Refusal ? error : new Refusal(500, [maskError(error)]);
+        endResponse(Response.json({ errors }, { status }));
+      }
+    },
+  };
+
+  async function respond(
+    request: Request,
+    url: URL,
+    ResponseType: typeof Response,
+  ): Promise<Response> {
+    if (request.method === 'PUT') return new ResponseType(reserve(), { status: 201 });
+    const token = request.headers.get(TOKEN_HEADER) ?? url.searchParams.get('token') ?? '';
+    const stream = streams.get(token);
+    if (stream === undefined) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
+    switch (request.method) {
+      case 'GET':
+        return open(stream, ResponseType);
+      case 'POST':
+        await start(stream, request);
+        return new ResponseType(null, { status: 202 });
+      case 'DELETE':
+        stream.stop(url.searchParams.get('operationId') ?? '');
+        return new ResponseType(null, { status: 200 });
+      default:
+        throw refuse(405, 'BAD_USER_INPUT', 'A stream takes PUT, GET, POST and DELETE.');
+    }
+  }
+
+  function reserve(): string {
+    if (reserved >= MAX_RESERVED)
+      throw refuse(429, 'RATE_LIMITED', 'Too many streams are reserved and not opened.');
+    const token = randomUUID();
+    reserved++;
+    const giveUp = setTimeout(() => stream.destroy(), OPEN_WITHIN_MS).unref();
+    const settle = () => {
+      clearTimeout(giveUp);
+      reserved--;
+    };
+    const stream = new EventStream({
+      onOpen: settle,
+      onClose(wasOpened) {
+        if (!wasOpened) settle();
+        streams.delete(token);
+      },
+    });
+    streams.set(token, stream);
+    return token;
+  }
+
+  function open(stream: EventStream, ResponseType: typeof Response): Response {
+    if (stream.isOpen) throw refuse(409, 'BAD_USER_INPUT', 'The stream is open already.');
+    stream.open();
+    // Yoga's own server takes a stream of Node's as a body; the types do not tell.
+    return new ResponseType(stream as unknown as ReadableStream, {
+      headers: {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-cache',
+        connection: 'keep-alive',
+        'content-encoding': 'none',
+        'x-accel-buffering': 'no',
+      },
+    });
+  }
+
+  async function start(stream: EventStream, request: Request): Promise<void> {
+    const params = await readParams(request);
+    const id = params.extensions?.operationId;
+    if (typeof id !== 'string' || id === '')
+      throw refuse(400, 'BAD_USER_INPUT', '`extensions.operationId` is missing.');
+    if (stream.has(id)) throw refuse(409, 'BAD_USER_INPUT', 'There is an operation of this id.');
+    if (stream.size >= maxSubscriptionsPerConnection)
+      throw refuse(
+        429,
+        'RATE_LIMITED',
+        `One connection may have ${maxSubscriptionsPerConnection} subscriptions at once.`,
+      );
+    stream.reserve(id);
+    try {
+      stream.start(id, await execute(request, params));
+    } catch (error) {
+      stream.stop(id);
+      throw error instanceof Refusal ? error : new Refusal(400, [maskError(error)]);
+    }
+  }
+
+  async function execute(
+    request: Request,
+    params: OperationParams,
+  ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
+    const enveloped = server.getEnveloped({ request, params });
+    const document = enveloped.parse(params.query ?? '');
+    const errors = enveloped.validate(enveloped.schema, document);
+    if (errors.length > 0) throw new Refusal(400, errors);
+    const operation = getOperationAST(document, params.operationName);
+    if (!operation) throw refuse(400, 'BAD_USER_INPUT', 'Which operation is meant is not clear.');
+    const args = {
+      schema: enveloped.schema,
+      document,
+      contextValue: await enveloped.contextFactory(),
+      variableValues: params.variables,
+      operationName: params.operationName,
+    };
+    const result = (await (operation.operation === OperationTypeNode.SUBSCRIPTION
+      ? enveloped.subscribe(args)
+      : enveloped.execute(args))) as ExecutionResult | AsyncIterable<ExecutionResult>;
+    // A subscription that could not begin is refused where it was posted.
+    if (!isAsyncIterable(result) && result.data === undefined)
+      throw new Refusal(400, result.errors ?? []);
+    return result;
+  }
+
+  function refuse(status: number, code: GatewayError['code'], message: string): Refusal {
+    return new Refusal(status, [maskError(new GatewayError(code, message))]);
+  }
+
+  async function readParams(request: Request): Promise<OperationParams> {
+    // Exactly that: what merely contains it a page of another origin may send without asking.
+    if (mediaTypeOf(request) !== 'application/json')
+      throw refuse(415, 'BAD_USER_INPUT', 'An operation is sent as application/json.');
+    let text = '';
+    for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+      text += Buffer.from(chunk).toString('latin1');
+      if (text.length > MAX_BODY_BYTES)
+        throw refuse(413, 'BAD_USER_INPUT', `An operation has at most ${MAX_BODY_BYTES} bytes.`);
+    }
+    try {
+      const params: unknown = JSON.parse(Buffer.from(text, 'latin1').toString());
+      if (typeof params === 'object' && params !== null) return params;
+    } catch {
+      // Said below.
+    }
+    throw refuse(400, 'BAD_USER_INPUT', 'An operation is a JSON object.');
+  }
+}
