@@ -40,8 +40,6 @@ export interface RedisConnectionOptions {
   url: string;
   clock: Clock;
   log: Log;
-  /** Milliseconds for which, when Redis is back, the share of instances that are not is left to them. */
-  awaitInstancesMs: number;
 }
 
 /** Every key is on one node of a cluster, and of this format: a gateway of another one has another fleet. */
@@ -53,11 +51,12 @@ const COMMAND_TIMEOUT_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 const RECONNECT_MS = 250;
 const HEARTBEAT_MS = 500;
-const GONE_AFTER_MS = 5_000;
+// Killed, or cut off and gone on alone: nobody can tell. Until then its share of a budget is left to it.
+const GONE_AFTER_MS = 30_000;
 
 /** Rejects where Redis cannot be reached. */
 export async function connectRedis(options: RedisConnectionOptions): Promise<RedisConnection> {
-  const { url, clock, log, awaitInstancesMs } = options;
+  const { url, clock, log } = options;
   // One that listens can do nothing else.
   const [commands, listener] = [openClient(url), openClient(url)];
   const instanceId = randomUUID();
@@ -125,12 +124,13 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       return () => void members.delete(member);
     },
     async close() {
-      if (isOpen && !isLost)
+      const isThere = isOpen && !isLost;
+      isOpen = false;
+      cancelHeartbeat();
+      if (isThere)
         await commands
           .zrem(INSTANCES_KEY, instanceId)
           .catch(() => log.warn('Redis did not say goodbye'));
-      isOpen = false;
-      cancelHeartbeat();
       disconnect();
     },
   };
@@ -149,7 +149,11 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   }
 
   async function heartbeat(): Promise<void> {
-    const count = await commands.eval(HEARTBEAT, 1, INSTANCES_KEY, instanceId, GONE_AFTER_MS);
+    const [count] = await Promise.all([
+      commands.eval(HEARTBEAT, 1, INSTANCES_KEY, instanceId, GONE_AFTER_MS),
+      // Its connection may be gone without the other's being so.
+      listener.ping(),
+    ]);
     instances = Math.max(1, Number(count));
   }
 
@@ -176,19 +180,29 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     if (!isLost || isRejoining || !isReady) return;
     isRejoining = true;
     try {
-      if (channels.size > 0) await listener.subscribe(...channels.keys());
-      await commands.eval(AWAIT_INSTANCES, 1, SETTLING_KEY, instances, awaitInstancesMs);
+      await listenToAll();
+      await commands.eval(AWAIT_INSTANCES, 1, SETTLING_KEY, instances, GONE_AFTER_MS);
       await Promise.all([...members].map(member => member.report()));
       await heartbeat();
+      await listenToAll();
       isLost = false;
       log.info('Redis is back; rejoined');
       for (const member of members) member.rejoined();
     } catch {
-      // Lost again: the next connection tries again.
+      // Lost again, and whatever was told meanwhile is to be told again by the next connection.
+      for (const member of members) member.lost();
       for (const client of [commands, listener])
         if (client.status === 'ready') client.disconnect(true);
     } finally {
       isRejoining = false;
+    }
+  }
+
+  /** Opened while it goes on, a channel is listened to by the next turn of it: none is left out at the end. */
+  async function listenToAll(): Promise<void> {
+    for (let heard = 0; heard < channels.size;) {
+      heard = channels.size;
+      await listener.subscribe(...channels.keys());
     }
   }
 

@@ -6,12 +6,12 @@ import {
   type Member,
   type RedisConnection,
 } from './redis-connection.ts';
-import { RELEASE, RENEW, WATCH, WATCHED } from './scripts.ts';
+import { FORGET, RELEASE, RENEW, WATCH, WATCHED } from './scripts.ts';
 
 // An instance that looks and is gone is replaced within the sum of these two.
 const LEASE_MS = 2_000;
 const RENEW_MS = 400;
-// Ids of an instance that is gone are looked at for as long as it is counted among the instances.
+// Ids of an instance that is gone are looked at for so long.
 const KEEP_IDS_MS = 10_000;
 // A script's arguments are copied to a stack of limited depth.
 const IDS_PER_SCRIPT = 5_000;
@@ -46,7 +46,6 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   #outbox: M[] = [];
   #isFlushing = false;
   #isRenewing = false;
-  #all: { version: string; ids: ReadonlySet<string> } = { version: '', ids: new Set() };
   #cancelRenewal = () => {};
 
   constructor(name: string, listener: GroupListener<M>, connection: RedisConnection, clock: Clock) {
@@ -75,16 +74,10 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
 
   async watchedIds(): Promise<ReadonlySet<string>> {
     if (this.#connection.isLost) return this.#own;
-    await this.#tell();
-    const { version: known } = this.#all;
     try {
-      const [version, ids] = (await this.#connection.run(
-        WATCHED,
-        [`${this.#key}:version`, INSTANCES_KEY],
-        [this.#idsKey(''), known],
-      )) as [string, string[] | undefined];
-      if (ids !== undefined) this.#all = { version, ids: new Set(ids) };
-      return this.#all.ids;
+      await this.#tell();
+      const ids = await this.#connection.run(WATCHED, [INSTANCES_KEY], [this.#idsKey('')]);
+      return new Set(ids as string[]);
     } catch {
       return this.#own;
     }
@@ -133,7 +126,9 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   }
 
   async report(): Promise<void> {
-    for (const id of this.#own) this.#unsaid.set(id, true);
+    // What it was told before it was lost may not have been all.
+    await this.#connection.run(FORGET, [this.#idsKey(this.#connection.instanceId)], []);
+    this.#unsaid = new Map([...this.#own].map(id => [id, true]));
     await this.#tellIds();
   }
 
@@ -176,7 +171,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     const unsaid = [...this.#unsaid];
     this.#unsaid = new Map();
     const { instanceId } = this.#connection;
-    const keys = [this.#idsKey(instanceId), `${this.#key}:version`];
+    const keys = [this.#idsKey(instanceId)];
     const scripts = [];
     for (let first = 0; first < unsaid.length; first += IDS_PER_SCRIPT) {
       const part = unsaid.slice(first, first + IDS_PER_SCRIPT);

@@ -15,7 +15,7 @@ import {
   type RedisConnection,
   SETTLING_KEY,
 } from './redis-connection.ts';
-import { CANCEL, PAUSE, SETTLE, SHARE, TAKE } from './scripts.ts';
+import { CANCEL, PAUSE, PAUSE_WORD, SETTLE, SHARE, TAKE } from './scripts.ts';
 import { SlotLog } from './slot-log.ts';
 
 export interface RedisWindowOptions {
@@ -28,6 +28,7 @@ export interface RedisWindowOptions {
 
 // Where Redis has just been found lost, the next attempt is the local window's.
 const RETRY_AT_ONCE_MS = 1;
+const REPORT_RETRY_MS = 20;
 // A connection that breaks for one instance only is back by then, and nothing was spent alone.
 const RECONNECT_GRACE_MS = 1_000;
 
@@ -45,8 +46,12 @@ export class RedisWindow implements BudgetWindow, Member {
   /** Whether the log has what was spent before it was begun. */
   #isInformed = false;
   #alone: LocalWindow;
+  /** Until when upstream said that nothing is to be sent, to whichever instance; on the monotonic clock. */
+  #pausedUntil = -Infinity;
+  /** Between alone and together: what was spent alone is being told, and nothing may be added to it. */
+  #isReporting = false;
   /** What Redis said last, and when: the forecast need not be fresh. */
-  #seen: { free: number; at: number; pausedUntil: number };
+  #seen: { free: number; at: number };
 
   constructor(name: string, options: RedisWindowOptions) {
     this.#options = options;
@@ -55,10 +60,11 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#keys = { slots: `${key}:slots`, pause: `${key}:pause`, last: `${key}:last` };
     this.#log = new SlotLog(clock);
     this.#alone = new LocalWindow(limits, clock);
-    this.#seen = { free: limits.limit, at: -Infinity, pausedUntil: 0 };
+    this.#seen = { free: limits.limit, at: -Infinity };
     const subscription = connection.subscribe(this.#keys.slots, message => {
-      const [id = '', freeInMs] = message.split(' ');
-      this.#log.put(id, Number(freeInMs));
+      const [id = '', ms] = message.split(' ');
+      if (id === PAUSE_WORD) this.#notePause(Number(ms));
+      else this.#log.put(id, Number(ms));
     });
     const leave = connection.join(this);
     this.#leave = () => {
@@ -74,6 +80,7 @@ export class RedisWindow implements BudgetWindow, Member {
     const { connection, limits, clock, maxRequestMs } = this.#options;
     const id = randomUUID();
     const unsettledMs = maxRequestMs + limits.windowMs;
+    if (this.#isReporting) return { retryInMs: REPORT_RETRY_MS };
     if (connection.isLost) {
       const taken = this.#alone.take();
       return 'slot' in taken ? { slot: this.#slot(id, unsettledMs, taken.slot) } : taken;
@@ -87,8 +94,8 @@ export class RedisWindow implements BudgetWindow, Member {
         [limits.limit, limits.windowMs, burst, id, unsettledMs, slots],
       );
       const [isTaken, retryInMs = 0, free = 0, pausedMs = 0] = answer as number[];
-      const at = clock.monotonic();
-      this.#seen = { free, at, pausedUntil: at + pausedMs };
+      this.#seen = { free, at: clock.monotonic() };
+      this.#notePause(pausedMs);
       return isTaken === 1 ? { slot: this.#slot(id, unsettledMs) } : { retryInMs };
     } catch {
       return { retryInMs: RETRY_AT_ONCE_MS };
@@ -96,20 +103,19 @@ export class RedisWindow implements BudgetWindow, Member {
   }
 
   pause(forMs: number): void {
-    const { connection, clock } = this.#options;
-    this.#alone.pause(forMs);
-    this.#seen.pausedUntil = Math.max(this.#seen.pausedUntil, clock.monotonic() + forMs);
-    if (!connection.isLost) this.#pauseAll(forMs).catch(() => {});
+    this.#notePause(forMs);
+    if (!this.#options.connection.isLost || this.#isReporting)
+      this.#pauseAll(forMs).catch(() => {});
   }
 
   outlook() {
     const { connection, clock, limits } = this.#options;
     if (connection.isLost) return this.#alone.outlook();
     const now = clock.monotonic();
-    const { free, at, pausedUntil } = this.#seen;
+    const { free, at } = this.#seen;
     return {
       free: now - at > limits.windowMs ? limits.limit : free,
-      pausedForMs: Math.max(0, pausedUntil - now),
+      pausedForMs: Math.max(0, this.#pausedUntil - now),
     };
   }
 
@@ -120,6 +126,7 @@ export class RedisWindow implements BudgetWindow, Member {
   /** Of what the log leaves, this instance's share is what it spends, until Redis is back. */
   lost(): void {
     const { connection, limits, clock } = this.#options;
+    this.#isReporting = false;
     const instances = Math.max(1, connection.instances);
     const limit = Math.max(1, Math.floor(limits.limit / instances));
     // Of as many slots as there are instances, the last to come free is charged to each.
@@ -127,17 +134,16 @@ export class RedisWindow implements BudgetWindow, Member {
       .taken()
       .filter((_, place) => place % instances === 0)
       .map(([, freeInMs]) => freeInMs);
-    const { pausedForMs } = this.#alone.outlook();
     this.#alone = new LocalWindow({ ...limits, limit }, clock, charged);
     // Without a log, what others have spent of the window that is running is known to nobody.
-    this.#alone.pause(
-      Math.max(pausedForMs, this.#isInformed ? RECONNECT_GRACE_MS : limits.windowMs),
-    );
+    this.#alone.pause(this.#isInformed ? RECONNECT_GRACE_MS : limits.windowMs);
+    this.#alone.pause(this.#pausedUntil - clock.monotonic());
   }
 
   async report(): Promise<void> {
-    const { connection, limits, maxRequestMs } = this.#options;
-    const { pausedForMs } = this.#alone.outlook();
+    const { connection, limits, clock, maxRequestMs } = this.#options;
+    this.#isReporting = connection.isLost;
+    const pausedForMs = this.#pausedUntil - clock.monotonic();
     if (pausedForMs > 0) await this.#pauseAll(pausedForMs);
     const known = this.#log.taken().flatMap(([id, freeInMs]) => [id, Math.ceil(freeInMs)]);
     const all = await connection.run(
@@ -151,10 +157,19 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#isInformed = true;
   }
 
-  rejoined(): void {}
+  rejoined(): void {
+    this.#isReporting = false;
+  }
 
   async #pauseAll(forMs: number): Promise<void> {
-    await this.#options.connection.run(PAUSE, [this.#keys.pause], [Math.ceil(forMs)]);
+    const { pause, slots } = this.#keys;
+    await this.#options.connection.run(PAUSE, [pause], [Math.ceil(forMs), slots]);
+  }
+
+  #notePause(forMs: number): void {
+    const { connection, clock } = this.#options;
+    this.#pausedUntil = Math.max(this.#pausedUntil, clock.monotonic() + forMs);
+    if (connection.isLost) this.#alone.pause(forMs);
   }
 
   /** `alone` is the same slot in the window of this instance, where Redis did not give it. */

@@ -20,8 +20,8 @@ export interface RedisFleetOptions {
  * While Redis is lost each instance goes on alone, inside its share of the budget, and rejoins by itself.
  */
 export async function createRedisFleet(options: RedisFleetOptions): Promise<Fleet> {
-  const { clock, limits } = options;
-  const connection = await connectRedis({ ...options, awaitInstancesMs: limits.windowMs });
+  const { clock } = options;
+  const connection = await connectRedis(options);
   return {
     openWindow: name => new RedisWindow(name, { ...options, connection }),
     openGroup: (name, listener) => new RedisGroup(name, listener, connection, clock),

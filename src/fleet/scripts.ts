@@ -7,29 +7,35 @@
  * instance knows what was spent when Redis is lost.
  */
 
+/** What stands for a slot's id in a message about a pause. */
+export const PAUSE_WORD = 'pause';
+
 const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
+/** An instance that is not heard of for so long may have gone on alone. */
+const SILENT_MS = 1_500;
+
 /**
  * KEYS slots, pause, last, settling, instances; ARGV limit, windowMs, burst (the slots that may go at
  * once), slot id, milliseconds after which a slot whose instance never settled it is free, channel.
  * Answers 1 or 0 for taken, milliseconds to wait, slots free, milliseconds of pause left.
+ *
+ * The share of instances that are known and silent is left to them.
  */
 export const TAKE = `${NOW}
 local limit, window, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local known, since = redis.call('ZCARD', KEYS[5]), now - ${SILENT_MS}
 local settling = redis.call('GET', KEYS[4])
 if settling then
-  local since, expected = string.match(settling, '(%d+) (%d+)')
-  local heard = redis.call('ZCOUNT', KEYS[5], since, '+inf')
-  if heard < tonumber(expected) then
-    limit = math.max(1, math.floor(limit * heard / tonumber(expected)))
-  else
-    redis.call('DEL', KEYS[4])
-  end
+  local backAt, expected = string.match(settling, '(%d+) (%d+)')
+  known, since = math.max(known, tonumber(expected)), math.max(since, tonumber(backAt))
 end
+local heard = math.max(1, redis.call('ZCOUNT', KEYS[5], since, '+inf'))
+if heard < known then limit = math.max(1, math.floor(limit * heard / known)) end
 local free = limit - redis.call('ZCARD', KEYS[1])
 local paused = redis.call('PTTL', KEYS[2])
 if paused > 0 then return {0, paused, free, paused} end
@@ -61,9 +67,10 @@ redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' 0')
 `;
 
-/** KEYS pause; ARGV milliseconds. A longer pause is not made shorter. */
+/** KEYS pause; ARGV milliseconds, channel. A longer pause is not made shorter. */
 export const PAUSE = `
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+redis.call('PUBLISH', ARGV[2], '${PAUSE_WORD} ' .. ARGV[1])
 `;
 
 /**
@@ -73,10 +80,11 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1
  */
 export const SHARE = `${NOW}
 for place = 2, #ARGV, 2 do
-  redis.call('ZADD', KEYS[1], 'LT', now + tonumber(ARGV[place + 1]) + 1, ARGV[place])
+  local freeAt, known = now + tonumber(ARGV[place + 1]) + 1, redis.call('ZSCORE', KEYS[1], ARGV[place])
+  if not known or freeAt < tonumber(known) then redis.call('ZADD', KEYS[1], freeAt, ARGV[place]) end
 end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-local slots = redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE', 'WITHSCORES')
+local slots = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES')
 for place = 2, #slots, 2 do slots[place] = tonumber(slots[place]) - now end
 return slots
 `;
@@ -97,27 +105,25 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
 return redis.call('ZCARD', KEYS[1])
 `;
 
-/** KEYS ids watched by an instance, version of all; ARGV milliseconds to keep them, how many of the ids that follow are added; the others are removed. */
+/** KEYS ids watched by an instance; ARGV milliseconds to keep them, how many of the ids that follow are added; the others are removed. */
 export const WATCH = `
 local added = tonumber(ARGV[2])
 for place = 3, #ARGV do
   redis.call(place - 2 <= added and 'SADD' or 'SREM', KEYS[1], ARGV[place])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-redis.call('INCR', KEYS[2])
 `;
 
-/**
- * KEYS version, instances; ARGV prefix of the ids of an instance, the version that is known. Answers the
- * version, and where that is another one every id that any instance watches.
- */
+/** KEYS ids watched by an instance: what was said of them is forgotten. */
+export const FORGET = `
+redis.call('DEL', KEYS[1])
+`;
+
+/** KEYS instances; ARGV prefix of the ids of an instance. Answers every id that any instance watches. */
 export const WATCHED = `
-local instances = redis.call('ZRANGE', KEYS[2], 0, -1)
-local version = (redis.call('GET', KEYS[1]) or '') .. ' ' .. table.concat(instances, ' ')
-if version == ARGV[2] then return {version} end
 local keys = {}
-for place, instance in ipairs(instances) do keys[place] = ARGV[1] .. instance end
-return {version, #keys > 0 and redis.call('SUNION', unpack(keys)) or {}}
+for place, instance in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do keys[place] = ARGV[1] .. instance end
+return #keys > 0 and redis.call('SUNION', unpack(keys)) or {}
 `;
 
 /**

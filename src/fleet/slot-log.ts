@@ -10,10 +10,21 @@ export class SlotLog {
     this.#clock = clock;
   }
 
+  /** How many are kept. */
+  get size(): number {
+    return this.#freeAt.size;
+  }
+
   /** `freeInMs` 0: it is free. */
   put(id: string, freeInMs: number): void {
-    if (freeInMs > 0) this.#freeAt.set(id, this.#clock.monotonic() + freeInMs);
-    else this.#freeAt.delete(id);
+    const now = this.#clock.monotonic();
+    // Last again: what is longest unheard of comes first, and is dropped once it is free.
+    this.#freeAt.delete(id);
+    if (freeInMs > 0) this.#freeAt.set(id, now + freeInMs);
+    for (const [oldest, freeAt] of this.#freeAt) {
+      if (freeAt > now) break;
+      this.#freeAt.delete(oldest);
+    }
   }
 
   /** Milliseconds until each slot that is taken is free, the last first. */

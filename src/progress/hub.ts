@@ -125,7 +125,7 @@ export function createHub(parts: HubParts): Hub {
       clock,
       youngForMs: LIVELY_INTERVALS * intervalMs,
       onWanted: () =>
-        establish(watch, () => {
+        void establish(watch, () => {
           if (!isWatched) interest.add(id);
           isWatched = true;
           group.publish({ kind: 'wanted', ids: [id] });
@@ -156,17 +156,16 @@ export function createHub(parts: HubParts): Hub {
       },
     });
     listWatches.set(key, watch);
-    establish(watch, looks.start);
+    void establish(watch, looks.start);
     return watch;
   }
 
-  function establish(watch: TaskWatch | ListWatch, then: () => void): void {
-    joined(() => watch.establish()).then(
-      () => {
-        if (watch.isFollowed) then();
-      },
-      (error: unknown) => watch.refuse(toGatewayError(error)),
+  async function establish(watch: TaskWatch | ListWatch, then: () => void): Promise<void> {
+    await joined(() => watch.establish()).catch((error: unknown) =>
+      watch.refuse(toGatewayError(error)),
     );
+    // Also where it failed: a look for others may have told those who waited, and they follow on.
+    if (watch.isFollowed) then();
   }
 
   /** Reads once the group is joined: what others tell from the moment of reading on must be heard. */
@@ -211,6 +210,9 @@ export function createHub(parts: HubParts): Hub {
   }
 
   function endure(list: string | null, { code, message, details }: Failure): void {
+    // Of a look that was under way when the last follower left, or at a list that others watch.
+    const isOurs = list === null ? taskWatches.size + listWatches.size > 0 : listWatches.has(list);
+    if (!isOurs) return;
     const now = clock.monotonic();
     const since = failingSince.get(list) ?? now;
     failingSince.set(list, since);

@@ -108,7 +108,7 @@ export class ListWatch {
     for (const task of readableOf(await source.unlisted(this.#lasting)))
       if (matchesCompletion(follower.filter, task)) this.#show(task, mailbox);
     let count = 0;
-    for (let offset = 0, isLast = false; !isLast;) {
+    for (let offset = 0, isLast = false; !isLast && this.#followers.has(mailbox);) {
       const page = await source.newest(follower.filter, offset);
       for (const task of readableOf(page.tasks)) this.#show(task, mailbox);
       count += page.tasks.length;

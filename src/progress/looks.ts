@@ -97,8 +97,18 @@ export function createLooks(parts: LooksParts): Looks {
 
     const missing = due.filter(([id]) => !rows.has(id)).slice(0, MAX_CONFIRMED);
     if (missing.length === 0) return;
-    const confirmed = await Promise.all(missing.map(([id]) => source.confirm(id)));
+    const confirmed = await Promise.all(missing.map(([id]) => confirm(id)));
     tell(missing.flatMap(([id, entry], place) => withRow(id, entry, confirmed[place])));
+  }
+
+  /** What one task alone comes to is no matter to the others; that the token is refused is. */
+  async function confirm(id: string): Promise<Found['row']> {
+    try {
+      return await source.confirm(id);
+    } catch (error) {
+      if (error instanceof GatewayError && error.code !== 'UNAUTHENTICATED') return error;
+      throw error;
+    }
   }
 
   /** Tells the group of what has changed since it was last told. */

@@ -7,8 +7,10 @@ import type { BudgetWindow } from '../../src/fleet/fleet.ts';
 import { createLocalFleet } from '../../src/fleet/local.ts';
 import { createRedisFleet } from '../../src/fleet/redis.ts';
 import { createLog } from '../../src/log.ts';
+import { SlotLog } from '../../src/fleet/slot-log.ts';
 import { openFleet } from '../support/fleet.ts';
 import { WITHOUT_OWN_REDIS, WITHOUT_REDIS, redisUrlFor, startRedis } from '../support/redis.ts';
+import { HandClock } from '../support/hand-clock.ts';
 import { until } from '../support/until.ts';
 
 const LIMITS = { limit: 20, windowMs: 400 };
@@ -143,6 +145,39 @@ test(
     assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);
   },
 );
+
+test(
+  'a pause that one instance was told of holds the others, too, when Redis is lost',
+  { skip: WITHOUT_OWN_REDIS },
+  async t => {
+    const redis = await startRedis(t);
+    const fleets = await Promise.all([1, 2].map(() => openFleet(t, redis.url, LIMITS)));
+    const [one, other] = fleets.map(fleet => fleet.openWindow('client'));
+    one!.pause(60_000);
+    // Told, without having asked for anything.
+    await until(() => other!.outlook().pausedForMs > 0);
+    await redis.kill();
+    const isAlone = async () => (await other!.take()) as { retryInMs: number };
+    // Redis found lost is asked anew at once; alone, the pause is what there is to wait for.
+    let taken = await isAlone();
+    while (taken.retryInMs < 1_000) taken = await isAlone();
+    assert.ok(taken.retryInMs > 50_000, `${taken.retryInMs} ms`);
+  },
+);
+
+test('what is known of slots is forgotten as they come free', () => {
+  const clock = new HandClock();
+  const log = new SlotLog(clock);
+  for (let slot = 0; slot < 10_000; slot++) {
+    log.put(String(slot), 2_000);
+    clock.advance(5);
+    log.put(String(slot), 1_000);
+    clock.advance(5);
+  }
+  assert.ok(log.size <= 102, `${log.size} slots`);
+  assert.equal(log.taken().length, 100);
+  assert.deepEqual(log.taken()[0], ['9999', 995]);
+});
 
 test('a Redis that cannot be reached stops the start, naming the variable', async () => {
   const options = {

@@ -186,6 +186,21 @@ test('failures of upstream that pass end no stream', async t => {
   assert.equal((await events.next()).value.data.taskProgress.state, 'COMPLETED');
 });
 
+test('what becomes of one task that is missing is no matter to the others', async t => {
+  const { sandbox, tenant, url, requests } = await startGateway(t);
+  const [gone = '', there = ''] = tenant.addTasks(2, LASTING);
+  const lost = subscribe(t, 'ws', url, PROGRESS, { id: gone });
+  const kept = subscribe(t, 'ws', url, PROGRESS, { id: there });
+  await Promise.all([lost.next(), kept.next()]);
+  sandbox.faults.order({ fault: { kind: 'status', status: 403 }, route: 'task', times: 3 });
+  tenant.remove(gone);
+  const asked = () => requests().filter(request => request.endsWith(gone)).length;
+  await until(() => asked() >= 4);
+  assert.equal((await lost.next()).value.errors[0].extensions.code, 'NOT_FOUND');
+  tenant.finish(there);
+  assert.equal((await kept.next()).value.data.taskProgress.state, 'COMPLETED');
+});
+
 for (const version of API_VERSIONS)
   test(`${version}: progress is told to the end`, async t => {
     const { tenant, url, requests } = await startGateway(t, {

@@ -7,6 +7,7 @@ import { createLocalGroup } from '../../src/fleet/local.ts';
 import { createLog } from '../../src/log.ts';
 import { createHub } from '../../src/progress/hub.ts';
 import type { TaskFilter } from '../../src/task/filter.ts';
+import { type Task, isCompleted } from '../../src/task/task.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { anyHistory, anyLuck, createUpstream } from '../support/histories.ts';
 
@@ -146,4 +147,48 @@ test('whatever happens between looks, each task that ends is told to have, once,
     ),
     { numRuns: 150 },
   );
+});
+
+test('who was told by a look for others while its own first read failed is told the end', async () => {
+  const clock = new HandClock();
+  const [history] = fc.sample(anyHistory('1'), { numRuns: 1, seed: 1 });
+  assert.ok(history);
+  const [first, second] = history.states;
+  assert.ok(first && second);
+  const states = [first, { ...second, from: 5_000 }, { ...history.states.at(-1)!, from: 60_000 }];
+  const upstream = createUpstream(clock, [{ id: '1', states }], ['well']);
+  let fail: (error: Error) => void = () => {};
+  const hub = createHub({
+    source: {
+      ...upstream,
+      load: () => new Promise((_, reject) => (fail = reject)),
+    },
+    openGroup: createLocalGroup,
+    clock,
+    log: createLog('silent'),
+    intervalMs: INTERVAL_MS,
+    maxFollowers: 100,
+  });
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 250) {
+      clock.advance(250);
+      await setImmediate();
+    }
+  };
+  const list = hub.followChanges({}, false);
+  await pass(2_000);
+  const stream = hub.followTask('1');
+  await pass(8_000);
+  fail(new GatewayError('UPSTREAM_UNAVAILABLE', 'too late'));
+  await pass(250);
+  await list.return();
+  const told: (Task | GatewayError)[] = [];
+  const reading = (async () => {
+    for await (const event of stream) told.push(event);
+  })();
+  await pass(120_000);
+  await reading;
+  const last = told.at(-1);
+  assert.ok(last && !(last instanceof GatewayError) && isCompleted(last));
+  assert.equal(hub.size, 0);
 });
