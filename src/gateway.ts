@@ -52,6 +52,7 @@ export async function startGateway(
     ...options,
     sessions,
     authenticate: createAuthenticate(),
+    isOpen: options.authMode === 'service' && options.jwt === null,
     routerTrust: createRouterTrust(options.router),
     maskError: createMaskError(log),
     clock,

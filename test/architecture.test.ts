@@ -30,7 +30,8 @@ const RANKS: Record<string, number> = {
 /** Where a library may be imported. */
 const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
-  '@pothos/plugin-complexity': ['graphql/builder.ts'],
+  '@apollo/usage-reporting-protobuf': ['http/plugins.ts'],
+  '@pothos/plugin-complexity': ['graphql/builder.ts', 'graphql/cost.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
   '@graphql-tools/utils': ['graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],

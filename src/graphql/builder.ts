@@ -3,11 +3,12 @@ import ComplexityPlugin from '@pothos/plugin-complexity';
 import DirectivesPlugin from '@pothos/plugin-directives';
 import { GraphQLScalarType } from 'graphql';
 import { GraphQLDateTime, GraphQLJSON } from 'graphql-scalars';
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { Mailbox } from '../progress/mailbox.ts';
 import type { ReadOptions } from '../session/loader.ts';
 import type { Session } from '../session/session.ts';
 import type { Instant } from '../task/task.ts';
+import { tooCostly } from './cost.ts';
 
 /** What resolvers are given of the request they serve. */
 export interface Context {
@@ -17,8 +18,8 @@ export interface Context {
     /** Ends a stream with UNAUTHENTICATED when the caller's credential does. */
     whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
   };
-  /** Whether the caller may be told the schema for composition. */
-  mayReadSchema: boolean;
+  /** The schema for composition, as SDL; null where the caller may not be told it. */
+  subgraphSdl: string | null;
   /** What an operation may cost, fields times the length of the lists they are in, and how deep it may be. */
   limits: { complexity: number; depth: number };
   /** The time, for what is derived from it. */
@@ -52,10 +53,7 @@ export const builder = new SchemaBuilder<SchemaTypes>({
   complexity: {
     limit: ({ limits }) => limits,
     complexityError: (_kind, { complexity, depth, maxComplexity, maxDepth }) =>
-      new GatewayError(
-        'BAD_USER_INPUT',
-        `The operation costs ${complexity} of at most ${maxComplexity}, and is ${depth} deep of at most ${maxDepth}: a field costs 1, and as often as its list may be long.`,
-      ),
+      tooCostly({ complexity, depth }, { complexity: maxComplexity ?? 0, depth: maxDepth ?? 0 }),
   },
   directives: { useGraphQLToolsUnorderedDirectives: true },
   defaultFieldNullability: false,

@@ -1,11 +1,12 @@
 import { GatewayError } from '../errors.ts';
 import { builder } from './builder.ts';
-import { printSubgraphSdl } from './sdl.ts';
 
 const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
   description: 'This subgraph, as composition wants to know it.',
   fields: t => ({
     sdl: t.exposeString('sdl', {
+      // As long as a thousand fields.
+      complexity: 1_000,
       description: 'The schema of the subgraph, with its directives.',
     }),
   }),
@@ -15,8 +16,8 @@ builder.queryField('_service', t =>
   t.field({
     type: Service,
     description: 'What this subgraph brings to a larger graph.',
-    resolve(_root, _args, { mayReadSchema }, { schema }) {
-      if (mayReadSchema) return { sdl: printSubgraphSdl(schema) };
+    resolve(_root, _args, { subgraphSdl }) {
+      if (subgraphSdl !== null) return { sdl: subgraphSdl };
       throw new GatewayError('FORBIDDEN', 'The schema is told to the router only.');
     },
   }),

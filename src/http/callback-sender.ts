@@ -1,5 +1,5 @@
-import { type LookupAddress, lookup } from 'node:dns';
-import { BlockList } from 'node:net';
+import { lookup } from 'node:dns';
+import { BlockList, isIPv6 } from 'node:net';
 import { ExponentialBackoff, handleAll, retry } from 'cockatiel';
 import { Agent } from 'undici';
 
@@ -27,6 +27,11 @@ NEAR.addSubnet('169.254.0.0', 16, 'ipv4');
 NEAR.addAddress('::1', 'ipv6');
 NEAR.addAddress('::', 'ipv6');
 NEAR.addSubnet('fe80::', 10, 'ipv6');
+// The same, as IPv6 writes IPv4, and where two clouds keep them at other addresses.
+NEAR.addSubnet('::', 96, 'ipv6');
+NEAR.addSubnet('64:ff9b::', 96, 'ipv6');
+NEAR.addAddress('fd00:ec2::254', 'ipv6');
+NEAR.addAddress('100.100.100.200', 'ipv4');
 
 /** `hosts`: names or addresses, with a port or for any. What one of them resolves to may be near only where that is listed too. */
 export function createCallbackSender(
@@ -34,12 +39,15 @@ export function createCallbackSender(
   resolve: typeof lookup = lookup,
 ): CallbackSender {
   const listed = new Set(hosts.map(host => host.toLowerCase()));
+  const isNear = createNearness(hosts);
   const agent = new Agent({
     connect: {
       timeout: TIMEOUT_MS,
       lookup(hostname, options, done) {
         resolve(hostname, { ...options, all: true }, (error, addresses) => {
-          const near = error ? undefined : addresses.find(address => isNear(hostname, address));
+          const near = error
+            ? undefined
+            : addresses.find(({ address }) => isNear(hostname, address));
           if (near) done(new Error(`${hostname} is ${near.address}, which is not listed.`), []);
           else done(error, addresses);
         });
@@ -85,9 +93,15 @@ export function createCallbackSender(
     if (statusCode >= 500) throw new Error(`The receiver failed with status ${statusCode}.`);
     return statusCode < 300 ? 'taken' : 'refused';
   }
+}
 
-  function isNear(hostname: string, { address, family }: LookupAddress): boolean {
-    const isListed = listed.has(address) || hostname === 'localhost';
-    return !isListed && NEAR.check(address, family === 6 ? 'ipv6' : 'ipv4');
-  }
+/** Whether the address that a name leads to is near and not listed, so that the name is not to be followed. */
+export function createNearness(
+  hosts: readonly string[],
+): (hostname: string, address: string) => boolean {
+  const listed = new Set(hosts);
+  return (hostname, address) =>
+    hostname !== 'localhost' &&
+    !listed.has(address) &&
+    NEAR.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }

@@ -1,5 +1,5 @@
 import { GraphQLError } from 'graphql';
-import { GatewayError } from '../errors.ts';
+import { ERROR_CODES, type ErrorCode, GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** Makes of any error the one that a caller may see, with a code; logs what is a bug. */
@@ -10,11 +10,14 @@ export function createMaskError(log: Log): MaskError {
     const origin = originOf(error);
     if (origin instanceof GatewayError)
       return toGraphQLError(error, origin.message, { ...origin.extensions });
-    // What graphql-js itself finds wrong: the document, a variable, the request.
+    // What graphql-js or a library over it finds wrong: the document, a variable, the request. Each
+    // has codes of its own, which clients of this gateway are not told of.
     if (origin instanceof GraphQLError)
       return toGraphQLError(error, origin.message, {
-        code: 'BAD_USER_INPUT',
         ...origin.extensions,
+        code:
+          ERROR_CODES.find(code => code === origin.extensions['code']) ??
+          ('BAD_USER_INPUT' satisfies ErrorCode),
       });
     log.error({ err: origin }, 'unexpected error');
     return toGraphQLError(error, 'Unexpected error.', { code: 'INTERNAL_SERVER_ERROR' });

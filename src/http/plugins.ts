@@ -1,7 +1,9 @@
 import { type ExecutionResult, GraphQLError, NoSchemaIntrospectionCustomRule } from 'graphql';
-import { useApolloInlineTrace } from '@graphql-yoga/plugin-apollo-inline-trace';
-import type { Plugin } from 'graphql-yoga';
+import { Trace } from '@apollo/usage-reporting-protobuf';
+import { useApolloInstrumentation } from '@graphql-yoga/plugin-apollo-inline-trace';
+import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import type { Context } from '../graphql/builder.ts';
+import { checkSubscription } from '../graphql/cost.ts';
 import type { MaskError } from './mask.ts';
 import type { RouterTrust } from './router-trust.ts';
 
@@ -44,12 +46,39 @@ export function useMaskedRefusals(maskError: MaskError): Plugin {
   };
 }
 
+/** Refuses a subscription that costs too much before it begins. */
+export function useBoundSubscriptions(maskError: MaskError): Plugin<Context> {
+  return {
+    onSubscribe({ args, setResultAndStopExecution }) {
+      try {
+        checkSubscription(args, args.contextValue.limits);
+      } catch (error) {
+        setResultAndStopExecution({ errors: [maskError(error)] });
+      }
+    },
+  };
+}
+
 /** Traces an operation into `extensions.ftv1`, for a router that asks for it and is trusted. */
 export function useFederatedTracing({ trusts }: RouterTrust): Plugin {
-  return useApolloInlineTrace({
+  const [instrumentation, requests] = useApolloInstrumentation({
     ignoreRequest: async request =>
       request.headers.get('apollo-federation-include-trace') !== 'ftv1' || !(await trusts(request)),
   });
+  return {
+    onPluginInit({ addPlugin }) {
+      addPlugin(instrumentation);
+      // The library's own way of writing it overflows the stack for a trace of some thousand fields.
+      addPlugin({
+        onExecutionResult({ request, result, context, setResult }) {
+          const traced = requests.get(request)?.traces.get(context);
+          if (!traced || !result || Array.isArray(result) || isAsyncIterable(result)) return;
+          const ftv1 = Buffer.from(Trace.encode(traced.trace).finish()).toString('base64');
+          setResult({ ...result, extensions: { ...result.extensions, ftv1 } });
+        },
+      });
+    },
+  };
 }
 
 /** Tells, beside the data, of rows that were left out of it. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { type CallersOptions, createCallers } from './callers.ts';
 import { createCallbackSender } from './callback-sender.ts';
 import { ROUTER_HEADER } from './router-trust.ts';
 import { createSubscriptionCallbacks } from './subscription-callback.ts';
@@ -8,7 +9,10 @@ import { type WebSocketOptions, serveWebSocket } from './websocket.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './yoga.ts';
 
 export interface HttpServerParts
-  extends Omit<GraphQLServerParts, 'path' | 'callbacks'>, WebSocketOptions {
+  extends
+    Omit<GraphQLServerParts, 'path' | 'callbacks'>,
+    Omit<WebSocketOptions, 'callers'>,
+    CallersOptions {
   host: string;
   port: number;
   /** Where events of subscriptions may be sent, on a caller's word. */
@@ -23,14 +27,8 @@ export interface HttpServer {
 }
 
 const GRAPHQL_PATH = '/graphql';
-const CLOSED = {
-  errors: [
-    {
-      message: 'This subgraph is asked through its router.',
-      extensions: { code: 'FORBIDDEN' },
-    },
-  ],
-};
+const CLOSED = forbidden('This subgraph is asked through its router.');
+const NOT_HERE = forbidden('The Host of the request is not one of this gateway.');
 
 /** Every route of the gateway, on one port. */
 export async function startHttpServer({
@@ -44,12 +42,13 @@ export async function startHttpServer({
     sender: createCallbackSender(callbackHosts),
     isTrusted: parts.routerTrust.trusts,
   });
+  const callers = createCallers(parts);
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, callbacks });
   const server = createServer((request, response) => void route(request, response));
   server.listen(port, host);
   await once(server, 'listening');
   // After that, or it would have something of its own to say of a port that is taken.
-  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, parts);
+  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, { ...parts, callers });
 
   const { port: boundPort } = server.address() as AddressInfo;
   return {
@@ -67,6 +66,7 @@ export async function startHttpServer({
     switch (request.url?.split('?', 1)[0]) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
+        if (!callers.isMeantFor(request.headers)) return sendJson(response, 403, NOT_HERE);
         return (await isLetIn(request)) ? yoga(request, response) : sendJson(response, 403, CLOSED);
       case '/health/live':
       case '/health/ready':
@@ -82,6 +82,10 @@ export async function startHttpServer({
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.recognises([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
+}
+
+function forbidden(message: string): object {
+  return { errors: [{ message, extensions: { code: 'FORBIDDEN' } }] };
 }
 
 function sendJson(response: ServerResponse, status: number, body: unknown): void {

@@ -47,6 +47,7 @@ export function createSubscriptionCallbacks(
   const { sender, maskError, clock, isTrusted } = parts;
   const targets = new WeakMap<Request, Target>();
   const running = new Set<(errors: object[]) => Promise<void>>();
+  let isClosing = false;
 
   return {
     plugin: {
@@ -55,6 +56,7 @@ export function createSubscriptionCallbacks(
         if (!wanted || !wantsCallback(request)) return;
         try {
           const target = readTarget(wanted);
+          if (isClosing) throw shuttingDown();
           if (!sender.allows(target.url) || !(await isTrusted(request)))
             throw new GatewayError('FORBIDDEN', 'No events are sent to this place.');
           targets.set(request, target);
@@ -72,9 +74,8 @@ export function createSubscriptionCallbacks(
       },
     },
     async close() {
-      const { message, extensions } = maskError(
-        new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'),
-      );
+      isClosing = true;
+      const { message, extensions } = maskError(shuttingDown());
       await Promise.all([...running].map(stop => stop([{ message, extensions }])));
       await sender.close();
     },
@@ -87,8 +88,9 @@ export function createSubscriptionCallbacks(
     { Response }: FetchAPI,
   ): Promise<Response> {
     const events = results[Symbol.asyncIterator]();
-    if ((await tell(target, 'check', { isRepeated: true })) === 'taken') {
-      void run(events, target);
+    const delivery = await tell(target, 'check', { isRepeated: true });
+    if (delivery === 'taken' && !isClosing) {
+      void run(events, target).catch((error: unknown) => maskError(error));
       return Response.json(
         { data: null },
         { headers: { 'subscription-protocol': 'callback/1.0' } },
@@ -116,7 +118,11 @@ export function createSubscriptionCallbacks(
       await tell(target, 'complete', { errors, isRepeated: false });
     };
     const beatOn = () => {
-      cancelHeartbeat = clock.after(target.heartbeatMs * HEARTBEAT_SHARE, () => void beat());
+      cancelHeartbeat = clock.after(
+        target.heartbeatMs * HEARTBEAT_SHARE,
+        // Nobody is left to be told, but the log.
+        () => void beat().catch((error: unknown) => maskError(error)),
+      );
     };
     const beat = async () => {
       const delivery = await tell(target, 'check', { isRepeated: false });
@@ -159,6 +165,10 @@ export function createSubscriptionCallbacks(
     });
     return { errors: [masked] };
   }
+}
+
+function shuttingDown(): GatewayError {
+  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
 }
 
 function wantsCallback(request: Request): boolean {

@@ -4,6 +4,7 @@ import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { useServer } from 'graphql-ws/use/ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../errors.ts';
+import type { Callers } from './callers.ts';
 import type { MaskError } from './mask.ts';
 import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
 import type { GraphQLServer } from './yoga.ts';
@@ -15,6 +16,7 @@ export interface WebSocketOptions {
   routerTrust: RouterTrust;
   /** Whether only the router of a larger graph may connect. */
   isRouterOnly: boolean;
+  callers: Callers;
 }
 
 /** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
@@ -22,7 +24,13 @@ export function serveWebSocket(
   server: Server,
   path: string,
   yoga: GraphQLServer,
-  { maskError, maxSubscriptionsPerConnection, routerTrust, isRouterOnly }: WebSocketOptions,
+  {
+    maskError,
+    maxSubscriptionsPerConnection,
+    routerTrust,
+    isRouterOnly,
+    callers,
+  }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({ server, path, maxPayload: MAX_MESSAGE_BYTES });
   const closings = new WeakMap<WebSocket, AbortSignal>();
@@ -31,9 +39,12 @@ export function serveWebSocket(
       execute: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.execute(args),
       subscribe: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.subscribe(args),
       // False closes with 4403: Forbidden.
-      onConnect: async ({ connectionParams, extra }) =>
-        !isRouterOnly ||
-        routerTrust.recognises(headerReader(connectionParams, extra.request)(ROUTER_HEADER)),
+      async onConnect({ connectionParams, extra: { request } }) {
+        if (!callers.isMeantFor(request.headers) || !callers.mayOpenSocket(request.headers))
+          return false;
+        const header = headerReader(connectionParams, request);
+        return !isRouterOnly || routerTrust.recognises(header(ROUTER_HEADER));
+      },
       async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
         if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
           return [maskError(tooMany(maxSubscriptionsPerConnection))];

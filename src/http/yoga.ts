@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Context } from '../graphql/builder.ts';
 import { schema } from '../graphql/schema.ts';
+import { printSubgraphSdl } from '../graphql/sdl.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { MaskError } from './mask.ts';
@@ -13,6 +14,7 @@ import { useResultStreams } from './result-streams.ts';
 import type { SubscriptionCallbacks } from './subscription-callback.ts';
 import { useSharedResults } from './shared-results.ts';
 import {
+  useBoundSubscriptions,
   useFederatedTracing,
   useMaskedRefusals,
   useNoForms,
@@ -48,6 +50,7 @@ export interface GraphQLServerParts {
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, sessions, authenticate, maskError, clock, corsOrigins, limits } = parts;
   const { graphiql, introspection, routerTrust, callbacks } = parts;
+  const sdl = printSubgraphSdl(schema);
   return createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
@@ -71,6 +74,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
+      useBoundSubscriptions(maskError),
       useOmittedRows(),
       useSharedResults(),
       useResultStreams(),
@@ -85,7 +89,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   }: TransportContext & { request?: Request }): Promise<Context> {
     return {
       caller: await createCaller(header('authorization')),
-      mayReadSchema: introspection || (await routerTrust.recognises(header(ROUTER_HEADER))),
+      subgraphSdl:
+        introspection || (await routerTrust.recognises(header(ROUTER_HEADER))) ? sdl : null,
       limits,
       now: () => clock.now(),
       read: {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type IncomingHttpHeaders, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { createCallbackSender } from '../../src/http/callback-sender.ts';
+import { createCallbackSender, createNearness } from '../../src/http/callback-sender.ts';
 import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { type StartOptions, startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
@@ -316,15 +316,32 @@ test('a listed name that leads to this machine is not followed, unless that is l
     assert.ok(sender.allows(url));
     return sender.send(url, { action: 'check' }, { isRepeated: false });
   };
-  for (const near of [
-    '127.0.0.1',
-    '::1',
-    '169.254.169.254',
-    'fe80::1',
-    '0.0.0.0',
-    '::ffff:127.0.0.1',
-  ])
-    assert.equal(await send(['router.example.com'], near), 'failed', near);
+  assert.equal(await send(['router.example.com'], '127.0.0.1'), 'failed');
   assert.deepEqual(receiver.messages, []);
   assert.equal(await send(['router.example.com', '127.0.0.1'], '127.0.0.1'), 'taken');
+});
+
+test('near is this machine and what is linked to it, however it is written', () => {
+  const isNear = createNearness(['router.example.com', '169.254.7.7']);
+  const near = [
+    '127.0.0.1',
+    '127.8.8.8',
+    '0.0.0.0',
+    '169.254.169.254',
+    '100.100.100.200',
+    '::1',
+    '::',
+    'fe80::1',
+    '::ffff:127.0.0.1',
+    '::ffff:169.254.169.254',
+    '::127.0.0.1',
+    '64:ff9b::a9fe:a9fe',
+    'fd00:ec2::254',
+  ];
+  const far = ['10.0.0.7', '192.168.1.1', '93.184.216.34', '2001:db8::1', '169.254.7.7'];
+  assert.deepEqual(
+    [...near, ...far].filter(address => isNear('router.example.com', address)),
+    near,
+  );
+  assert.equal(isNear('localhost', '127.0.0.1'), false);
 });

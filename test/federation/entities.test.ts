@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startGateway } from '../support/start.ts';
+import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
 
 const ENTITIES = `query ($representations: [_Any!]!) {
   _entities(representations: $representations) {
@@ -97,3 +98,25 @@ test('references count in what an operation may cost, and so do lists and depth'
   }
   assert.equal(requests().length, before, 'upstream was not asked');
 });
+
+for (const transport of TRANSPORTS)
+  test(`${transport}: a subscription that costs too much is refused before it begins`, async t => {
+    const { url, tenant, requests } = await startGateway(t, { env: { MAX_COST: '100' } });
+    tenant.addTask(ENDED);
+    const stream = subscribe(
+      t,
+      transport,
+      url,
+      `subscription Cheap { taskProgress(id: "x") { id } }
+       subscription Dear { taskStatusChanged { taskStatus { target { source { tasks(first: 250) { nodes { id } } } } } } }`,
+      {},
+      undefined,
+      'Dear',
+    );
+    if (transport !== 'single-connection sse') {
+      const [refused, ...others] = await collect(stream);
+      assert.equal(refused.errors[0].extensions.code, 'BAD_USER_INPUT');
+      assert.deepEqual(others, []);
+    } else await assert.rejects(collect(stream));
+    assert.equal(requests().length, 0);
+  });

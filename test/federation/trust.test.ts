@@ -182,6 +182,17 @@ test('an operation is traced for a router that asks for it, where that is allowe
 
   const open = await startGateway(t, { env: { FEDERATED_TRACING: 'true' } });
   assert.ok(await traceOf(open.url, ask));
+  const many = await postGraphQL(
+    open.url,
+    `query ($of: [_Any!]!) { _entities(representations: $of) { ... on TaskStatus {
+      id type uniqueName description launcher created modified launched completed state progress
+      percentComplete effectivePercentComplete elapsedSeconds target { id type name } messages { key }
+    } } }`,
+    { of: open.tenant.addTasks(250, ENDED).map(key => ({ __typename: 'TaskStatus', id: key })) },
+    ask,
+  );
+  assert.equal(many.errors, undefined);
+  assert.equal(many.data._entities.length, 250);
   for (const transport of ['sse', 'ws'] as const) {
     const task = open.tenant.addTask(ENDED);
     const [event] = await collect(subscribe(t, transport, open.url, PROGRESS, { id: task }));

@@ -40,6 +40,9 @@ test('a fault of the document, of a variable or of an argument is BAD_USER_INPUT
     (await query(...operation)).errors?.map(({ extensions }) => extensions.code);
   assert.deepEqual(await codes('{ taskStatus'), ['BAD_USER_INPUT']);
   assert.deepEqual(await codes('{ nothing }'), ['BAD_USER_INPUT']);
+  assert.deepEqual(await codes('query A { __typename } query B { __typename }'), [
+    'BAD_USER_INPUT',
+  ]);
   assert.deepEqual(await codes('query ($id: ID!) { taskStatus(id: $id) { id } }'), [
     'BAD_USER_INPUT',
   ]);

@@ -15,6 +15,7 @@ export function subscribe(
   query: string,
   variables: Record<string, unknown> = {},
   authorization?: string,
+  operationName?: string,
 ): AsyncIterableIterator<any> {
   const client =
     transport !== 'ws'
@@ -33,7 +34,7 @@ export function subscribe(
           ...(authorization ? { connectionParams: { authorization } } : {}),
         });
   t.after(() => client.dispose());
-  return client.iterate({ query, variables });
+  return client.iterate({ query, variables, ...(operationName && { operationName }) });
 }
 
 /** Every result there is, until the stream completes. */
