@@ -7,6 +7,7 @@ import { startTenant } from './tenant.ts';
 const TASKS = 200;
 const QUERY = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
 const AT_ONCE = 50;
+const PER_STREAM = 5;
 
 const { sandbox, ids } = await startTenant(TASKS, { rateLimit: Infinity });
 const gateway = await forkGateway(sandbox, { UPSTREAM_RATE_LIMIT: '1000000' });
@@ -26,13 +27,19 @@ console.table(rows);
 await gateway.close();
 await sandbox.close();
 
-/** So many cycles: half unsubscribe, a quarter hangs up, and an eighth each kills its socket and goes early. */
+/**
+ * So many cycles: three eighths unsubscribe, and an eighth each hangs up on SSE, on multipart and on a
+ * stream of many operations, kills its socket, and goes early.
+ */
 async function all(count: number): Promise<void> {
+  const eighth = count / 8;
   await Promise.all([
-    repeat(count / 2 / AT_ONCE, unsubscribeRepeatedly),
-    repeat(count / 4, hangUp),
-    repeat(count / 8, () => killSocket(true)),
-    repeat(count / 8, () => killSocket(false)),
+    repeat((3 * eighth) / AT_ONCE, unsubscribeRepeatedly),
+    repeat(eighth, () => hangUp('text/event-stream')),
+    repeat(eighth, () => hangUp('multipart/mixed;subscriptionSpec=1.0')),
+    repeat(eighth / PER_STREAM, abandonStream),
+    repeat(eighth, () => killSocket(true)),
+    repeat(eighth, () => killSocket(false)),
   ]);
 }
 
@@ -91,11 +98,11 @@ async function killSocket(hasHeard: boolean): Promise<void> {
   socket.terminate();
 }
 
-async function hangUp(): Promise<void> {
+async function hangUp(accept: string): Promise<void> {
   const stream = request(gateway.url, {
     method: 'POST',
     agent: false,
-    headers: { accept: 'text/event-stream', 'content-type': 'application/json' },
+    headers: { accept, 'content-type': 'application/json' },
   });
   stream.on('error', () => {});
   stream.end(next());
@@ -104,4 +111,22 @@ async function hangUp(): Promise<void> {
   );
   await new Promise(resolve => response.once('data', resolve));
   stream.destroy();
+}
+
+/** Single connection mode of SSE: some operations in one stream, and nobody to read it any more. */
+async function abandonStream(): Promise<void> {
+  const at = `${gateway.url}/stream`;
+  const token = await (await fetch(at, { method: 'PUT' })).text();
+  const controller = new AbortController();
+  const stream = await fetch(`${at}?token=${token}`, { signal: controller.signal });
+  for (let id = 0; id < PER_STREAM; id++) {
+    const operation = { ...JSON.parse(next()), extensions: { operationId: String(id) } };
+    await fetch(at, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-graphql-event-stream-token': token },
+      body: JSON.stringify(operation),
+    });
+  }
+  await stream.body?.getReader().read();
+  controller.abort();
 }

@@ -28,8 +28,10 @@ export interface Subscription {
 
 /** A part that shares something over the connection. */
 export interface Member {
-  /** The connection is lost: alone from here on. */
+  /** The connection is lost, once more perhaps before it was shared again: alone from here on. */
   lost(): void;
+  /** Redis refuses connections, so that nobody has it: all are alone. */
+  vanished(): void;
   /** It is back: says what the others have to know before anybody goes on. */
   report(): Promise<void>;
   /** Everything is shared again. */
@@ -79,7 +81,10 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   });
   for (const client of [commands, listener]) {
     // Said by what follows it, too; unheard, it would be thrown.
-    client.on('error', () => lose());
+    client.on('error', (error: NodeJS.ErrnoException) => {
+      lose();
+      if (isOpen && error.code === 'ECONNREFUSED') for (const member of members) member.vanished();
+    });
     client.on('close', () => lose());
     client.on('ready', () => void rejoin());
   }
@@ -198,11 +203,14 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     }
   }
 
-  /** Opened while it goes on, a channel is listened to by the next turn of it: none is left out at the end. */
+  /** A channel that is opened while it goes on is listened to by its next turn: none is left out at the end. */
   async function listenToAll(): Promise<void> {
-    for (let heard = 0; heard < channels.size;) {
-      heard = channels.size;
-      await listener.subscribe(...channels.keys());
+    const heard = new Set<string>();
+    for (;;) {
+      const missing = [...channels.keys()].filter(channel => !heard.has(channel));
+      if (missing.length === 0) return;
+      await listener.subscribe(...missing);
+      for (const channel of missing) heard.add(channel);
     }
   }
 

@@ -125,6 +125,8 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     for (const lease of this.#leases.values()) hold(lease, Infinity);
   }
 
+  vanished(): void {}
+
   async report(): Promise<void> {
     // What it was told before it was lost may not have been all.
     await this.#connection.run(FORGET, [this.#idsKey(this.#connection.instanceId)], []);

@@ -29,8 +29,12 @@ export interface RedisWindowOptions {
 // Where Redis has just been found lost, the next attempt is the local window's.
 const RETRY_AT_ONCE_MS = 1;
 const REPORT_RETRY_MS = 20;
-// A connection that breaks for one instance only is back by then, and nothing was spent alone.
+// A connection that breaks for a moment is back by then, and nothing was spent alone.
 const RECONNECT_GRACE_MS = 1_000;
+// An instance that is cut off is known to be by then, and the others leave its share to it.
+const NOTICED_AFTER_MS = 2_500;
+// How often one that waits to go on alone asks whether it may.
+const ALONE_RETRY_MS = 100;
 
 /**
  * The window that all instances spend from, counted by Redis.
@@ -46,6 +50,9 @@ export class RedisWindow implements BudgetWindow, Member {
   /** Whether the log has what was spent before it was begun. */
   #isInformed = false;
   #alone: LocalWindow;
+  /** Since when it is lost, and from when on something may be spent alone; on the monotonic clock. */
+  #lostAt: number | null = null;
+  #aloneFrom = -Infinity;
   /** Until when upstream said that nothing is to be sent, to whichever instance; on the monotonic clock. */
   #pausedUntil = -Infinity;
   /** Between alone and together: what was spent alone is being told, and nothing may be added to it. */
@@ -72,8 +79,8 @@ export class RedisWindow implements BudgetWindow, Member {
       leave();
     };
     if (connection.isLost) this.lost();
-    // Where it fails Redis is lost, and found again by the connection.
-    else this.report().catch(() => {});
+    // After it is joined: what is spent from then on is heard. Where it fails Redis is lost, and found again.
+    else subscription.joined.then(() => this.report()).catch(() => {});
   }
 
   async take(): Promise<Take> {
@@ -82,6 +89,8 @@ export class RedisWindow implements BudgetWindow, Member {
     const unsettledMs = maxRequestMs + limits.windowMs;
     if (this.#isReporting) return { retryInMs: REPORT_RETRY_MS };
     if (connection.isLost) {
+      const untilAloneMs = this.#aloneFrom - clock.monotonic();
+      if (untilAloneMs > 0) return { retryInMs: Math.min(untilAloneMs, ALONE_RETRY_MS) };
       const taken = this.#alone.take();
       return 'slot' in taken ? { slot: this.#slot(id, unsettledMs, taken.slot) } : taken;
     }
@@ -110,8 +119,11 @@ export class RedisWindow implements BudgetWindow, Member {
 
   outlook() {
     const { connection, clock, limits } = this.#options;
-    if (connection.isLost) return this.#alone.outlook();
     const now = clock.monotonic();
+    if (connection.isLost) {
+      const { free, pausedForMs } = this.#alone.outlook();
+      return { free, pausedForMs: Math.max(pausedForMs, this.#aloneFrom - now) };
+    }
     const { free, at } = this.#seen;
     return {
       free: now - at > limits.windowMs ? limits.limit : free,
@@ -123,10 +135,15 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#leave();
   }
 
-  /** Of what the log leaves, this instance's share is what it spends, until Redis is back. */
+  /**
+   * Of what the log leaves, this instance's share is what it spends, until Redis is back. If it alone is cut
+   * off, the others go on with the whole limit until they notice, and that is free again a window later.
+   */
   lost(): void {
-    const { connection, limits, clock } = this.#options;
     this.#isReporting = false;
+    // Found and lost again before anything was shared: what was begun alone goes on.
+    if (this.#lostAt !== null) return;
+    const { connection, limits, clock } = this.#options;
     const instances = Math.max(1, connection.instances);
     const limit = Math.max(1, Math.floor(limits.limit / instances));
     // Of as many slots as there are instances, the last to come free is charged to each.
@@ -134,10 +151,17 @@ export class RedisWindow implements BudgetWindow, Member {
       .taken()
       .filter((_, place) => place % instances === 0)
       .map(([, freeInMs]) => freeInMs);
+    this.#lostAt = clock.monotonic();
+    this.#aloneFrom = this.#lostAt + limits.windowMs + NOTICED_AFTER_MS;
     this.#alone = new LocalWindow({ ...limits, limit }, clock, charged);
-    // Without a log, what others have spent of the window that is running is known to nobody.
-    this.#alone.pause(this.#isInformed ? RECONNECT_GRACE_MS : limits.windowMs);
     this.#alone.pause(this.#pausedUntil - clock.monotonic());
+  }
+
+  /** Nobody spends but alone. Without a log, what was spent before that is known to nobody. */
+  vanished(): void {
+    if (this.#lostAt === null) return;
+    const graceMs = this.#isInformed ? RECONNECT_GRACE_MS : this.#options.limits.windowMs;
+    this.#aloneFrom = Math.min(this.#aloneFrom, this.#lostAt + graceMs);
   }
 
   async report(): Promise<void> {
@@ -148,10 +172,11 @@ export class RedisWindow implements BudgetWindow, Member {
     const known = this.#log.taken().flatMap(([id, freeInMs]) => [id, Math.ceil(freeInMs)]);
     const all = await connection.run(
       SHARE,
-      [this.#keys.slots],
-      [maxRequestMs + 2 * limits.windowMs, ...known],
+      [this.#keys.slots, this.#keys.pause],
+      [maxRequestMs + 2 * limits.windowMs, this.#keys.slots, ...known],
     );
-    const slots = all as (string | number)[];
+    const [pausedMs = 0, ...slots] = all as (string | number)[];
+    this.#notePause(Number(pausedMs));
     for (let place = 0; place < slots.length; place += 2)
       this.#log.put(String(slots[place]), Number(slots[place + 1]));
     this.#isInformed = true;
@@ -159,6 +184,7 @@ export class RedisWindow implements BudgetWindow, Member {
 
   rejoined(): void {
     this.#isReporting = false;
+    this.#lostAt = null;
   }
 
   async #pauseAll(forMs: number): Promise<void> {

@@ -74,19 +74,22 @@ redis.call('PUBLISH', ARGV[2], '${PAUSE_WORD} ' .. ARGV[1])
 `;
 
 /**
- * KEYS slots; ARGV milliseconds to keep them for at the least, then id and milliseconds until free of
- * each slot that an instance knows of. Where both know of a slot, the earlier end is the later news.
- * Answers all slots the same way.
+ * KEYS slots, pause; ARGV milliseconds to keep slots for at the least, channel, then id and milliseconds
+ * until free of each slot that an instance knows of. Where both know of a slot, the earlier end is the
+ * later news; what is news is told to the others. Answers milliseconds of pause left, then all slots as
+ * they were given.
  */
 export const SHARE = `${NOW}
-for place = 2, #ARGV, 2 do
+for place = 3, #ARGV, 2 do
   local freeAt, known = now + tonumber(ARGV[place + 1]) + 1, redis.call('ZSCORE', KEYS[1], ARGV[place])
   if not known or freeAt < tonumber(known) then redis.call('ZADD', KEYS[1], freeAt, ARGV[place]) end
+  if not known then redis.call('PUBLISH', ARGV[2], ARGV[place] .. ' ' .. ARGV[place + 1]) end
 end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-local slots = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES')
-for place = 2, #slots, 2 do slots[place] = tonumber(slots[place]) - now end
-return slots
+local answer = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES')
+for place = 2, #answer, 2 do answer[place] = tonumber(answer[place]) - now end
+table.insert(answer, 1, redis.call('PTTL', KEYS[2]))
+return answer
 `;
 
 /**

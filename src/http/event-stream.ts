@@ -4,6 +4,13 @@ import { isAsyncIterable } from 'graphql-yoga';
 
 const HEARTBEAT_MS = 12_000;
 
+/** An operation of a stream, from when its id is taken. */
+export interface StreamOperation {
+  readonly id: string;
+  /** Null while it is being started. */
+  results: AsyncIterator<ExecutionResult> | null;
+}
+
 export interface EventStreamParts {
   onOpen(): void;
   /** Once nobody reads it any more, or it was never read. */
@@ -17,8 +24,7 @@ export interface EventStreamParts {
 export class EventStream extends Readable {
   readonly #onOpen: () => void;
   readonly #onClose: (wasOpened: boolean) => void;
-  /** Null while an operation is being started. */
-  readonly #operations = new Map<string, AsyncIterator<ExecutionResult> | null>();
+  readonly #operations = new Map<string, StreamOperation>();
   /** At most one of each operation. */
   #ready: { id: string; text: string; taken: () => void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
@@ -51,41 +57,53 @@ export class EventStream extends Readable {
     this.#onOpen();
   }
 
-  reserve(id: string): void {
-    this.#operations.set(id, null);
+  /** A place for an operation of this id, which no other has. */
+  reserve(id: string): StreamOperation {
+    const operation = { id, results: null };
+    this.#operations.set(id, operation);
+    return operation;
   }
 
   /** Begins to tell the results of an operation, unless it was stopped since it was reserved. */
-  start(id: string, result: ExecutionResult | AsyncIterable<ExecutionResult>): void {
+  start(
+    operation: StreamOperation,
+    result: ExecutionResult | AsyncIterable<ExecutionResult>,
+  ): void {
     const results = isAsyncIterable(result) ? result[Symbol.asyncIterator]() : only(result);
-    if (!this.#operations.has(id)) {
-      void leave(results);
-      return;
-    }
-    this.#operations.set(id, results);
-    void this.#run(id, results);
+    operation.results = results;
+    if (this.#isUnderWay(operation)) void this.#run(operation, results);
+    else void leave(results);
+  }
+
+  /** Gives a place back whose operation did not begin. */
+  release(operation: StreamOperation): void {
+    if (this.#isUnderWay(operation)) this.#operations.delete(operation.id);
   }
 
   stop(id: string): void {
-    const results = this.#operations.get(id);
+    const operation = this.#operations.get(id);
     this.#operations.delete(id);
-    if (results) void leave(results);
+    if (operation?.results) void leave(operation.results);
     const dropped = this.#ready.filter(frame => frame.id === id);
     this.#ready = this.#ready.filter(frame => frame.id !== id);
     for (const { taken } of dropped) taken();
   }
 
-  async #run(id: string, results: AsyncIterator<ExecutionResult>): Promise<void> {
-    const isOurs = () => this.#operations.get(id) === results;
+  #isUnderWay(operation: StreamOperation): boolean {
+    return this.#operations.get(operation.id) === operation;
+  }
+
+  async #run(operation: StreamOperation, results: AsyncIterator<ExecutionResult>): Promise<void> {
+    const { id } = operation;
     try {
       for (let next = await results.next(); !next.done; next = await results.next()) {
-        if (!isOurs()) return;
+        if (!this.#isUnderWay(operation)) return;
         await this.#offer(id, 'next', { id, payload: next.value });
       }
     } catch {
       // Only an abort comes here, for a caller that has gone.
     }
-    if (!isOurs()) return;
+    if (!this.#isUnderWay(operation)) return;
     this.#operations.delete(id);
     await this.#offer(id, 'complete', { id });
   }

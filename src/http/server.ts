@@ -67,7 +67,9 @@ export async function startHttpServer({
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
         if (!callers.isMeantFor(request.headers)) return sendJson(response, 403, NOT_HERE);
-        return (await isLetIn(request)) ? yoga(request, response) : sendJson(response, 403, CLOSED);
+        if (!(await isLetIn(request))) return sendJson(response, 403, CLOSED);
+        // Who has hung up meanwhile is not seen to by what comes now.
+        return response.destroyed ? undefined : yoga(request, response);
       case '/health/live':
       case '/health/ready':
         return sendJson(response, 200, { status: 'ok' });

@@ -127,6 +127,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
 
   async function start(stream: EventStream, request: Request): Promise<void> {
     const params = await readParams(request);
+    // Its reader has gone while the operation was read.
+    if (stream.destroyed) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
     const id = params.extensions?.operationId;
     if (typeof id !== 'string' || id === '')
       throw refuse(400, 'BAD_USER_INPUT', '`extensions.operationId` is missing.');
@@ -137,11 +139,11 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         'RATE_LIMITED',
         `One connection may have ${maxSubscriptionsPerConnection} subscriptions at once.`,
       );
-    stream.reserve(id);
+    const operation = stream.reserve(id);
     try {
-      stream.start(id, await execute(request, params));
+      stream.start(operation, await execute(request, params));
     } catch (error) {
-      stream.stop(id);
+      stream.release(operation);
       throw error instanceof Refusal ? error : new Refusal(400, [maskError(error)]);
     }
   }

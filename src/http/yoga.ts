@@ -63,7 +63,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     multipart: false,
     cors:
       corsOrigins.length > 0
-        ? { origin: [...corsOrigins], methods: ['POST', 'GET', 'OPTIONS'] }
+        ? { origin: [...corsOrigins], methods: ['POST', 'GET', 'PUT', 'DELETE', 'OPTIONS'] }
         : false,
     context: createContext,
     plugins: [

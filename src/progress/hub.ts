@@ -8,7 +8,7 @@ import type { Task } from '../task/task.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { createInterest } from './interest.ts';
 import { ListWatch } from './list-watch.ts';
-import { createLooks } from './looks.ts';
+import { MAX_SILENCE_MS, createLooks } from './looks.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { Failure, News } from './news.ts';
 import type { TaskSource } from './source.ts';
@@ -35,9 +35,6 @@ export interface HubParts {
   /** How many may follow at once. */
   maxFollowers: number;
 }
-
-// Shorter failures than this nobody is told of; a stream that stays dumb for longer is ended.
-const MAX_SILENCE_MS = 60_000;
 
 /**
  * What is watched here is told to the group, and one instance of the group looks at it for all. News of
@@ -182,6 +179,7 @@ export function createHub(parts: HubParts): Hub {
       case 'looked':
         failingSince.delete(null);
         for (const task of news.tasks) see(task);
+        for (const { id, error } of news.failures) taskWatches.get(id)?.fail(toError(error));
         for (const id of news.goneIds) {
           taskWatches.get(id)?.gone();
           for (const watch of listWatches.values()) watch.gone(id);
@@ -209,19 +207,23 @@ export function createHub(parts: HubParts): Hub {
     for (const watch of listWatches.values()) watch.see(task);
   }
 
-  function endure(list: string | null, { code, message, details }: Failure): void {
+  function endure(list: string | null, failure: Failure): void {
     // Of a look that was under way when the last follower left, or at a list that others watch.
     const isOurs = list === null ? taskWatches.size + listWatches.size > 0 : listWatches.has(list);
     if (!isOurs) return;
+    const isFinal = failure.code === 'UNAUTHENTICATED' || failure.code === 'FORBIDDEN';
     const now = clock.monotonic();
     const since = failingSince.get(list) ?? now;
     failingSince.set(list, since);
-    const isFinal = code === 'UNAUTHENTICATED' || code === 'FORBIDDEN';
     if (!isFinal && now - since < MAX_SILENCE_MS) return;
     failingSince.delete(list);
-    const error = new GatewayError(code, message, details);
+    const error = toError(failure);
     if (list === null) failAll(error);
     else listWatches.get(list)?.fail(error);
+  }
+
+  function toError({ code, message, details }: Failure): GatewayError {
+    return new GatewayError(code, message, details);
   }
 
   function failAll(error: GatewayError): void {

@@ -6,7 +6,7 @@ import { changeOf } from '../task/change.ts';
 import type { Task } from '../task/task.ts';
 import { Cadence } from './cadence.ts';
 import type { ListWatch } from './list-watch.ts';
-import type { News } from './news.ts';
+import type { Failure, News } from './news.ts';
 import { createPoller } from './poller.ts';
 import type { TaskSource } from './source.ts';
 
@@ -36,6 +36,8 @@ export interface LooksParts {
 interface Looked {
   cadence: Cadence;
   told: Task | null;
+  /** Since when it, while others can be, cannot be read; null where it can. */
+  failingSince: number | null;
 }
 
 /** What a look found of a task: null where upstream no longer has it, an error where it cannot be read. */
@@ -44,6 +46,9 @@ interface Found {
   entry: Looked;
   row: Task | GatewayError | null;
 }
+
+/** Shorter failures than this, in milliseconds, nobody is told of; a stream that stays dumb for longer is ended. */
+export const MAX_SILENCE_MS = 60_000;
 
 // Each costs a request; where a source is deleted, its tasks all go missing at once. The others stay due.
 const MAX_CONFIRMED = 5;
@@ -56,7 +61,7 @@ export function createLooks(parts: LooksParts): Looks {
   return {
     want(ids) {
       if (!taskLease()?.isHeld) return;
-      for (const id of ids) looked.set(id, { cadence: createCadence(), told: null });
+      for (const id of ids) begin(id, createCadence());
       poller.start();
     },
     start: poller.start,
@@ -116,19 +121,28 @@ export function createLooks(parts: LooksParts): Looks {
     if (!taskLease()?.isHeld) return;
     const tasks: Task[] = [];
     const goneIds: string[] = [];
+    const failures: { id: string; error: Failure }[] = [];
+    const now = clock.monotonic();
     for (const { id, entry, row } of found) {
       // Wanted anew since, or looked at by another instance for a while: a later state may be known than this.
       if (looked.get(id) !== entry) continue;
       if (row === null) goneIds.push(id);
+      // What cannot be read now may be readable at the next look.
+      entry.failingSince = row instanceof GatewayError ? (entry.failingSince ?? now) : null;
+      if (row instanceof GatewayError && now - (entry.failingSince ?? now) >= MAX_SILENCE_MS)
+        failures.push({ id, error: toFailure(row) });
       const isNews =
         row !== null && !(row instanceof GatewayError) && changeOf(entry.told, row) !== null;
-      // A row that cannot be read now may be readable at the next look.
       entry.cadence.looked(isNews);
       if (!isNews) continue;
       entry.told = row;
       tasks.push(row);
     }
-    group.publish({ kind: 'looked', tasks, goneIds });
+    group.publish({ kind: 'looked', tasks, goneIds, failures });
+  }
+
+  function begin(id: string, cadence: Cadence): void {
+    looked.set(id, { cadence, told: null, failingSince: null });
   }
 
   /** What is watched anywhere in the group is looked at, and nothing else. */
@@ -139,8 +153,7 @@ export function createLooks(parts: LooksParts): Looks {
     }
     const watched = await group.watchedIds();
     for (const id of looked.keys()) if (!watched.has(id)) looked.delete(id);
-    for (const id of watched)
-      if (!looked.has(id)) looked.set(id, { cadence: createCadence(0), told: null });
+    for (const id of watched) if (!looked.has(id)) begin(id, createCadence(0));
   }
 
   async function lookAtList(watch: ListWatch): Promise<void> {
@@ -154,10 +167,9 @@ export function createLooks(parts: LooksParts): Looks {
     try {
       await run();
     } catch (error) {
-      const { code, message, extensions } = toGatewayError(error);
-      const { code: _, ...details } = extensions;
-      log.warn({ code, list }, 'a look failed');
-      group.publish({ kind: 'failed', list, error: { code, message, details } });
+      const failure = toFailure(toGatewayError(error));
+      log.warn({ code: failure.code, list }, 'a look failed');
+      group.publish({ kind: 'failed', list, error: failure });
     }
   }
 
@@ -170,6 +182,11 @@ export function createLooks(parts: LooksParts): Looks {
     log.error({ err: error }, 'a look failed');
     return new GatewayError('INTERNAL_SERVER_ERROR', 'Unexpected error.', { cause: error });
   }
+}
+
+function toFailure({ code, message, extensions }: GatewayError): Failure {
+  const { code: _, ...details } = extensions;
+  return { code, message, details };
 }
 
 function withRow(id: string, entry: Looked, row: Found['row'] | undefined): Found[] {

@@ -5,8 +5,13 @@ import type { Task } from '../task/task.ts';
 export type News =
   /** Somebody begins to watch these: what was told of them before is to be told again. */
   | { kind: 'wanted'; ids: readonly string[] }
-  /** A look at tasks was had: those that changed since they were last told of, and those that are gone. */
-  | { kind: 'looked'; tasks: readonly Task[]; goneIds: readonly string[] }
+  /** A look at tasks was had: those that changed since they were last told of, those that are gone, and those that cannot be read for too long. */
+  | {
+      kind: 'looked';
+      tasks: readonly Task[];
+      goneIds: readonly string[];
+      failures: readonly { id: string; error: Failure }[];
+    }
   /** A look at a list was had: the tasks that are new on it. */
   | { kind: 'listed'; list: string; tasks: readonly Task[] }
   /** A look at a list failed, or at tasks where `list` is null. */

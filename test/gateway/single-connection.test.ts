@@ -83,8 +83,7 @@ test('a slow reader of one stream is told the newest of each operation, and alwa
   stream.open();
   const mailboxes = ['a', 'b'].map(id => {
     const mailbox = new Mailbox<object>(() => {});
-    stream.reserve(id);
-    stream.start(id, mailbox as AsyncIterableIterator<object>);
+    stream.start(stream.reserve(id), mailbox as AsyncIterableIterator<object>);
     return mailbox;
   });
   for (let value = 1; value <= 1_000; value++) {
@@ -107,4 +106,26 @@ test('a slow reader of one stream is told the newest of each operation, and alwa
     assert.ok(values.length <= 4, `${values.length} values`);
     assert.equal(values.at(-1), 1_000);
   }
+});
+
+test('an operation that was stopped while it was being started is left, and so is all of a stream that is gone', async () => {
+  const closed: string[] = [];
+  const stream = new EventStream({ onOpen: () => {}, onClose: () => {} });
+  stream.open();
+  const begin = (name: string) => new Mailbox<object>(() => closed.push(name));
+  const first = stream.reserve('x');
+  stream.stop('x');
+  const second = stream.reserve('x');
+  stream.start(first, begin('first') as AsyncIterableIterator<object>);
+  stream.start(second, begin('second') as AsyncIterableIterator<object>);
+  await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual(closed, ['first']);
+  stream.release(first);
+  assert.ok(stream.has('x'), 'the place is that of the second');
+  const late = stream.reserve('late');
+  stream.destroy();
+  stream.start(late, begin('late') as AsyncIterableIterator<object>);
+  await new Promise(resolve => setImmediate(resolve));
+  assert.deepEqual(closed.toSorted(), ['first', 'late', 'second']);
+  assert.equal(stream.size, 0);
 });

@@ -297,3 +297,25 @@ test('every way of leaving frees everything', async t => {
   clock.advance(600_000);
   assert.deepEqual([requests().length, clock.waiting], [quiet, 0]);
 });
+
+test('one task that cannot be read for too long ends its own stream, with its code', async t => {
+  const clock = new HandClock();
+  const gateway = await startGateway(t, {
+    clock,
+    env: { PROGRESS_INTERVAL_MS: String(INTERVAL_MS) },
+  });
+  const { sandbox, tenant, url } = gateway;
+  const ids = tenant.addTasks(2, LASTING);
+  const [missing = '', there = ''] = ids;
+  const { told, ended, events } = followAll(t, url, ids);
+  await until(() => events() === 2 && isBetweenLooks(clock));
+  tenant.remove(missing);
+  sandbox.faults.order({ fault: { kind: 'status', status: 403 }, route: 'task' });
+  for (let seconds = 0; seconds < 55; seconds++) await pass(clock, gateway);
+  assert.equal(ended(), 0, 'what passes ends no stream');
+  while (ended() === 0) await pass(clock, gateway);
+  assert.equal(told.get(missing)?.at(-1).errors[0].extensions.code, 'FORBIDDEN');
+  tenant.finish(there);
+  while (ended() === 1) await pass(clock, gateway);
+  assert.equal(told.get(there)?.at(-1).data.taskProgress.state, 'COMPLETED');
+});
