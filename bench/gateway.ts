@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Sandbox } from '../src/sandbox/sandbox.ts';
+import { environmentOver } from '../test/support/start.ts';
 
 /** What a gateway's process takes of the machine. */
 export interface Usage {
@@ -28,11 +29,7 @@ export async function forkGateway(
     execArgv: ['--expose-gc', '--import', 'tsx'],
     env: {
       PATH: process.env['PATH'],
-      SAIL_BASE_URL: sandbox.url,
-      SAIL_CLIENT_ID: sandbox.client.id,
-      SAIL_CLIENT_SECRET: sandbox.client.secret,
-      AUTH_MODE: 'service',
-      PORT: '0',
+      ...environmentOver(sandbox),
       LOG_LEVEL: 'error',
       ...env,
     },

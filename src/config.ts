@@ -16,31 +16,26 @@ export class ConfigError extends Error {
 const LOOPBACK_HOSTS = new Set(['127.0.0.1', '::1', '[::1]', 'localhost']);
 
 const Flag = z.enum(['true', 'false'], 'must be true or false').transform(text => text === 'true');
-const HttpUrl = z
+const SafeUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-  .transform(text => new URL(text));
+  .transform(text => new URL(text))
+  .refine(isSafe, 'must be https, unless the host is this machine');
 const CommaList = z.string().transform(list => list.split(',').map(item => item.trim()));
 
 const Environment = z
   .object({
-    SAIL_BASE_URL: HttpUrl.refine(
-      isSafe,
-      'must be https, unless the host is this machine',
-    ).optional(),
+    SAIL_BASE_URL: SafeUrl.optional(),
     SAIL_CLIENT_ID: z.string().optional(),
     SAIL_CLIENT_SECRET: z.string().optional(),
     UPSTREAM_API_VERSION: z
       .enum(API_VERSIONS, `must be one of ${API_VERSIONS.join(', ')}`)
       .default('v1'),
     AUTH_MODE: z.enum(['passthrough', 'service'], 'must be passthrough or service').optional(),
-    JWKS_URL: HttpUrl.refine(isSafe, 'must be https, unless the host is this machine').optional(),
+    JWKS_URL: SafeUrl.optional(),
     JWT_ISSUER: z.string().optional(),
     JWT_AUDIENCE: z.string().optional(),
     ROUTER_SECRET: z.string().min(16, 'must have 16 characters at the least').optional(),
-    ROUTER_JWKS_URL: HttpUrl.refine(
-      isSafe,
-      'must be https, unless the host is this machine',
-    ).optional(),
+    ROUTER_JWKS_URL: SafeUrl.optional(),
     ROUTER_JWT_ISSUER: z.string().optional(),
     ROUTER_JWT_AUDIENCE: z.string().optional(),
     DIRECT_TRAFFIC: z.enum(['allow', 'refuse'], 'must be allow or refuse').default('allow'),

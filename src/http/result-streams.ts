@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { type MediaRange, mediaRangesOf } from './accept.ts';
+import { streamResponse } from './stream-response.ts';
 
 /** How results that follow each other are written into one response. */
 interface Framing {
@@ -54,9 +55,11 @@ export function useResultStreams(): Plugin {
       if (isAsyncIterable(result)) {
         setResultProcessor(
           (results, { Response }) =>
-            new Response(streamOf(results as AsyncIterable<ExecutionResult>, framing, frameOf), {
-              headers: headersOf(framing),
-            }),
+            streamResponse(
+              new ResultStream(results as AsyncIterable<ExecutionResult>, framing, frameOf),
+              framing.contentType,
+              Response,
+            ),
           framing.contentType,
         );
       } else if (framing === MULTIPART && !ranges.some(acceptsJson)) {
@@ -64,7 +67,7 @@ export function useResultStreams(): Plugin {
         setResultProcessor(
           (refusal, { Response }) =>
             new Response(`${BOUNDARY}${PART}${JSON.stringify(refusal)}${BOUNDARY}--\r\n`, {
-              headers: headersOf(framing),
+              headers: { 'content-type': framing.contentType },
             }),
           framing.contentType,
         );
@@ -93,26 +96,6 @@ function framingFor(ranges: readonly MediaRange[]): Framing | null {
 
 function acceptsJson({ type }: MediaRange): boolean {
   return /^(\*|application)\/(\*|(graphql-response\+)?json)$/.test(type);
-}
-
-function headersOf({ contentType }: Framing): Record<string, string> {
-  return {
-    'content-type': contentType,
-    'cache-control': 'no-cache',
-    connection: 'keep-alive',
-    // Nothing on the way is to gather or compress it.
-    'content-encoding': 'none',
-    'x-accel-buffering': 'no',
-  };
-}
-
-/** Yoga's own server takes a stream of Node's as a body, and sends it with one layer less; the types do not tell. */
-function streamOf(
-  results: AsyncIterable<ExecutionResult>,
-  framing: Framing,
-  frameOf: FrameOf,
-): ReadableStream {
-  return new ResultStream(results, framing, frameOf) as unknown as ReadableStream;
 }
 
 type FrameOf = (result: ExecutionResult, framing: Framing) => Buffer;

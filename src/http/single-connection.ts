@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { mediaTypeOf } from './accept.ts';
 import { EventStream } from './event-stream.ts';
 import type { MaskError } from './mask.ts';
+import { streamResponse } from './stream-response.ts';
 
 export interface SingleConnectionOptions {
   /** The path of the endpoint. */
@@ -113,16 +114,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   function open(stream: EventStream, ResponseType: typeof Response): Response {
     if (stream.isOpen) throw refuse(409, 'BAD_USER_INPUT', 'The stream is open already.');
     stream.open();
-    // Yoga's own server takes a stream of Node's as a body; the types do not tell.
-    return new ResponseType(stream as unknown as ReadableStream, {
-      headers: {
-        'content-type': 'text/event-stream',
-        'cache-control': 'no-cache',
-        connection: 'keep-alive',
-        'content-encoding': 'none',
-        'x-accel-buffering': 'no',
-      },
-    });
+    return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
   async function start(stream: EventStream, request: Request): Promise<void> {

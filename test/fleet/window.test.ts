@@ -9,6 +9,7 @@ import { createRedisFleet } from '../../src/fleet/redis.ts';
 import { createLog } from '../../src/log.ts';
 import { SlotLog } from '../../src/fleet/slot-log.ts';
 import { openFleet } from '../support/fleet.ts';
+import { startWire } from '../support/wire.ts';
 import { WITHOUT_OWN_REDIS, WITHOUT_REDIS, redisUrlFor, startRedis } from '../support/redis.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { until } from '../support/until.ts';
@@ -140,6 +141,46 @@ test(
     await spendMore(40);
     await redis.start();
     await spendMore(60);
+    isOver = true;
+    await Promise.all(spenders);
+    assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);
+  },
+);
+
+test(
+  'one instance cut off by itself and back: its share is left to it, and never is too much spent',
+  { skip: WITHOUT_OWN_REDIS },
+  async t => {
+    const redis = await startRedis(t);
+    const wire = await startWire(t, redis.url);
+    const fleets = [await openFleet(t, wire.url, LIMITS), await openFleet(t, redis.url, LIMITS)];
+    const windows = fleets.map(fleet => fleet.openWindow('client'));
+    // Each has heard of the other.
+    await wait(1_200);
+    const countedAt: number[] = [];
+    const own = windows.map(() => [] as number[]);
+    let isOver = false;
+    const spenders = windows.flatMap((window, place) =>
+      [1, 2].map(async () => {
+        while (!isOver) {
+          const slot = await take(window);
+          countedAt.push(performance.now());
+          own[place]?.push(performance.now());
+          await wait(Math.random() * 10);
+          slot.settle();
+        }
+      }),
+    );
+    const more = async (place: number, count: number) => {
+      const before = own[place]?.length ?? 0;
+      await until(() => (own[place]?.length ?? 0) >= before + count);
+    };
+    await more(0, 20);
+    wire.cut();
+    await more(0, 20);
+    await more(1, 20);
+    wire.heal();
+    await more(0, 40);
     isOver = true;
     await Promise.all(spenders);
     assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);

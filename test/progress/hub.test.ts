@@ -9,7 +9,7 @@ import { createHub } from '../../src/progress/hub.ts';
 import type { TaskFilter } from '../../src/task/filter.ts';
 import { type Task, isCompleted } from '../../src/task/task.ts';
 import { HandClock } from '../support/hand-clock.ts';
-import { anyHistory, anyLuck, createUpstream } from '../support/histories.ts';
+import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/histories.ts';
 
 const INTERVAL_MS = 1_000;
 
@@ -191,4 +191,89 @@ test('who was told by a look for others while its own first read failed is told 
   const last = told.at(-1);
   assert.ok(last && !(last instanceof GatewayError) && isCompleted(last));
   assert.equal(hub.size, 0);
+});
+
+/** A hub over two tasks, 1 running and then ended at 3,500 ms, 2 from 2,100 ms on, whose lists can be held up. */
+function startLists() {
+  const clock = new HandClock();
+  const [running, added] = [lastingHistory('1'), lastingHistory('3')];
+  const [ended] = fc.sample(anyHistory('1'), { numRuns: 1, seed: 1 });
+  const end = ended?.states.at(-1);
+  assert.ok(end);
+  const upstream = createUpstream(
+    clock,
+    [{ id: '1', states: [...running.states, { ...end, from: 3_500 }] }, added],
+    ['well'],
+  );
+  let held: Promise<void> | null = null;
+  const hub = createHub({
+    source: {
+      ...upstream,
+      async newest(filter, offset) {
+        const answer = await upstream.newest(filter, offset);
+        const wait = held;
+        held = null;
+        await wait;
+        return answer;
+      },
+    },
+    openGroup: createLocalGroup,
+    clock,
+    log: createLog('silent'),
+    intervalMs: INTERVAL_MS,
+    maxFollowers: 100,
+  });
+  return {
+    hub,
+    async pass(ms: number) {
+      for (let passed = 0; passed < ms; passed += 100) {
+        clock.advance(100);
+        await setImmediate();
+      }
+    },
+    /** The next list is answered with what is there now, once the function that it returns is called. */
+    holdNextList() {
+      let release = () => {};
+      held = new Promise(resolve => (release = resolve));
+      return () => release();
+    },
+    follow(snapshot: boolean) {
+      const told: string[] = [];
+      const stream = hub.followChanges({}, snapshot);
+      void (async () => {
+        for await (const change of stream) {
+          assert.ok(!(change instanceof GatewayError));
+          told.push(`${change.kind} ${change.task.id}`);
+        }
+      })();
+      return { told, leave: () => stream.return() };
+    },
+  };
+}
+
+test('what a snapshot has shown is not told again as new', async () => {
+  const { pass, follow } = startLists();
+  const first = follow(false);
+  await pass(2_050);
+  // Between the look at two seconds and the one at three.
+  await pass(200);
+  const second = follow(true);
+  await pass(1_000);
+  assert.deepEqual(first.told, ['ADDED 1', 'ADDED 3']);
+  assert.deepEqual(second.told.toSorted(), ['SNAPSHOT 1', 'SNAPSHOT 3']);
+  await Promise.all([first.leave(), second.leave()]);
+});
+
+test('a snapshot that comes late takes nothing back that was told since it was asked for', async () => {
+  const { pass, follow, holdNextList } = startLists();
+  const first = follow(false);
+  await pass(3_200);
+  const release = holdNextList();
+  const second = follow(true);
+  await pass(1_500);
+  assert.deepEqual(second.told, ['COMPLETED 1']);
+  release();
+  await pass(100);
+  assert.deepEqual(second.told, ['COMPLETED 1', 'SNAPSHOT 3']);
+  await Promise.all([first.leave(), second.leave()]);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { firstLine, kill, spawnMain } from './process.ts';
+import { environmentOver } from './start.ts';
 
 /** A gateway in a process of its own. */
 export interface GatewayProcess {
@@ -16,12 +17,7 @@ export async function startGatewayProcess(
   env: Record<string, string>,
 ): Promise<GatewayProcess> {
   const child = spawnMain(t, ['serve'], {
-    SAIL_BASE_URL: sandbox.url,
-    SAIL_CLIENT_ID: sandbox.client.id,
-    SAIL_CLIENT_SECRET: sandbox.client.secret,
-    AUTH_MODE: 'service',
-    PORT: '0',
-    LOG_LEVEL: 'silent',
+    ...environmentOver(sandbox),
     ...env,
   });
   const line = await firstLine(child);

@@ -35,6 +35,18 @@ export async function startSandbox(t: TestContext, options: SandboxOptions = {})
   return sandbox;
 }
 
+/** What points a gateway at a sandbox, with the sandbox's own client. */
+export function environmentOver({ url, client }: Sandbox): Record<string, string> {
+  return {
+    SAIL_BASE_URL: url,
+    SAIL_CLIENT_ID: client.id,
+    SAIL_CLIENT_SECRET: client.secret,
+    AUTH_MODE: 'service',
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+  };
+}
+
 /** A gateway over such a sandbox. */
 export async function startGateway(
   t: TestContext,
@@ -48,12 +60,7 @@ export async function startGateway(
       ...(clock ? { clock } : {}),
     }));
   const config = readConfig({
-    SAIL_BASE_URL: sandbox.url,
-    SAIL_CLIENT_ID: sandbox.client.id,
-    SAIL_CLIENT_SECRET: sandbox.client.secret,
-    AUTH_MODE: 'service',
-    PORT: '0',
-    LOG_LEVEL: 'silent',
+    ...environmentOver(sandbox),
     PROGRESS_INTERVAL_MS: '20',
     // Tests look more often than anybody should; those of the budget set the real limit.
     UPSTREAM_RATE_LIMIT: '100000',
