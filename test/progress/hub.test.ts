@@ -193,10 +193,10 @@ test('who was told by a look for others while its own first read failed is told 
   assert.equal(hub.size, 0);
 });
 
-/** A hub over two tasks, 1 running and then ended at 3,500 ms, 2 from 2,100 ms on, whose lists can be held up. */
+/** A hub over two tasks, 1 running and then ended at 3,500 ms, 4 from 2,800 ms on, whose lists can be held up. */
 function startLists() {
   const clock = new HandClock();
-  const [running, added] = [lastingHistory('1'), lastingHistory('3')];
+  const [running, added] = [lastingHistory('1'), lastingHistory('4')];
   const [ended] = fc.sample(anyHistory('1'), { numRuns: 1, seed: 1 });
   const end = ended?.states.at(-1);
   assert.ok(end);
@@ -254,13 +254,13 @@ function startLists() {
 test('what a snapshot has shown is not told again as new', async () => {
   const { pass, follow } = startLists();
   const first = follow(false);
-  await pass(2_050);
-  // Between the look at two seconds and the one at three.
-  await pass(200);
+  // Between two looks: the first follower is told at the next, which is after the snapshot.
+  await pass(2_900);
+  assert.deepEqual(first.told, ['ADDED 1']);
   const second = follow(true);
   await pass(1_000);
-  assert.deepEqual(first.told, ['ADDED 1', 'ADDED 3']);
-  assert.deepEqual(second.told.toSorted(), ['SNAPSHOT 1', 'SNAPSHOT 3']);
+  assert.deepEqual(first.told, ['ADDED 1', 'ADDED 4']);
+  assert.deepEqual(second.told.toSorted(), ['SNAPSHOT 1', 'SNAPSHOT 4']);
   await Promise.all([first.leave(), second.leave()]);
 });
 
@@ -274,6 +274,6 @@ test('a snapshot that comes late takes nothing back that was told since it was a
   assert.deepEqual(second.told, ['COMPLETED 1']);
   release();
   await pass(100);
-  assert.deepEqual(second.told, ['COMPLETED 1', 'SNAPSHOT 3']);
+  assert.deepEqual(second.told, ['COMPLETED 1', 'SNAPSHOT 4']);
   await Promise.all([first.leave(), second.leave()]);
 });
