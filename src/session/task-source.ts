@@ -20,7 +20,7 @@ export interface TaskSourceParts {
 
 /** What watches read, over the REST API: the first state as every reader does, looks behind readers. */
 export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts): TaskSource {
-  const options = { lane: 'look' } as const;
+  const options = { lane: 'task-poll' } as const;
   const planner = createLookPlanner(api);
   return {
     load: id => tasks.load(id),

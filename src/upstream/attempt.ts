@@ -18,6 +18,8 @@ export interface Answer {
   status: number;
   /** The first value of a header, by its lower-case name. */
   header(name: string): string | null;
+  /** The decoded body, as it was received. */
+  body: Buffer;
   /** The body, read as JSON; undefined where it is none. */
   json: unknown;
 }
@@ -51,11 +53,15 @@ export function createSendAttempt(pool: Dispatcher, timeoutMs: number): SendAtte
       });
       hasAnswered = true;
       onSettled?.();
-      const text = await answer.body.text();
+      const bytes = Buffer.from(await answer.body.arrayBuffer());
       return {
         status: answer.statusCode,
         header: name => [answer.headers[name] ?? null].flat()[0] ?? null,
-        json: readJson(text),
+        body: bytes,
+        // Parsed only where it is asked for: most rows of a poll have been read before.
+        get json() {
+          return readJson(bytes);
+        },
       };
     } catch (cause) {
       onSettled?.();
@@ -70,9 +76,9 @@ export function createSendAttempt(pool: Dispatcher, timeoutMs: number): SendAtte
   };
 }
 
-function readJson(text: string): unknown {
+function readJson(body: Buffer): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(body.toString());
   } catch {
     return undefined;
   }

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { BudgetLimits, BudgetWindow, Slot } from '../fleet/fleet.ts';
 
-/** Who waits: somebody for an answer, or a watch for its next look. */
-export type Lane = 'interactive' | 'look';
+/** Who waits: a caller for an answer, or a watch for its next poll, of tasks by id or of the head of a list. */
+export type Lane = 'interactive' | 'task-poll' | 'list-poll';
 
 /** A wish to send one request. */
 export interface SlotWish {
@@ -41,7 +41,11 @@ export function createBudget(
   { limit, windowMs }: BudgetLimits,
   clock: Clock,
 ): Budget {
-  const lanes: Record<Lane, Set<Waiter>> = { interactive: new Set(), look: new Set() };
+  const lanes: Record<Lane, Set<Waiter>> = {
+    interactive: new Set(),
+    'task-poll': new Set(),
+    'list-poll': new Set(),
+  };
   let turns = 0;
   let isAsking = false;
   let cancelTimer: (() => void) | null = null;
@@ -58,12 +62,13 @@ export function createBudget(
     },
     isIdle() {
       const { free, pausedForMs } = window.outlook();
-      return lanes.interactive.size + lanes.look.size === 0 && free === limit && pausedForMs === 0;
+      return waiting() === 0 && free === limit && pausedForMs === 0;
     },
     close() {
       cancelTimer?.();
       const closed = new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
-      for (const waiter of [...lanes.interactive, ...lanes.look]) waiter.refuse(closed);
+      for (const waiters of Object.values(lanes))
+        for (const waiter of waiters) waiter.refuse(closed);
       window.close();
     },
   };
@@ -103,7 +108,7 @@ export function createBudget(
   async function serve(): Promise<void> {
     if (isAsking || cancelTimer !== null) return;
     isAsking = true;
-    while (lanes.interactive.size + lanes.look.size > 0) {
+    while (waiting() > 0) {
       const take = await window.take();
       if ('retryInMs' in take) {
         cancelTimer = clock.after(Math.max(1, Math.ceil(take.retryInMs)), () => {
@@ -120,9 +125,13 @@ export function createBudget(
     isAsking = false;
   }
 
+  function waiting(): number {
+    return Object.values(lanes).reduce((count, { size }) => count + size, 0);
+  }
+
   function nextWaiter(): Waiter | undefined {
     const [interactive] = lanes.interactive;
-    const [look] = lanes.look;
+    const [look] = [...lanes['task-poll'], ...lanes['list-poll']];
     if (!interactive || !look) return interactive ?? look;
     turns = (turns + 1) % LOOK_TURN;
     return turns === 0 ? look : interactive;
@@ -131,7 +140,7 @@ export function createBudget(
   /** Milliseconds until a wish that joins now would be served, at the rate upstream allows. */
   function forecastMs(lane: Lane): number {
     const { free, pausedForMs } = window.outlook();
-    const ahead = lanes.interactive.size + (lane === 'look' ? lanes.look.size : 0);
+    const ahead = lane === 'interactive' ? lanes.interactive.size : waiting();
     return pausedForMs + Math.max(0, ahead + 1 - free) * (windowMs / limit);
   }
 }

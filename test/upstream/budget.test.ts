@@ -89,12 +89,12 @@ test('who waits for an answer goes before a look, and looks go on all the same',
   for (let count = 0; count < LIMITS.limit; count++) wish('interactive');
   while (served.length < LIMITS.limit) await pass(clock, 10);
   served.length = 0;
-  for (let count = 0; count < 5; count++) wish('look');
+  for (let count = 0; count < 5; count++) wish('task-poll');
   for (let count = 0; count < 40; count++) wish('interactive');
   await pass(clock, 10_000, 10);
 
   assert.equal(served.length, 45);
-  const looks = served.flatMap((lane, place) => (lane === 'look' ? [place] : []));
+  const looks = served.flatMap((lane, place) => (lane === 'task-poll' ? [place] : []));
   assert.ok((looks[0] ?? 0) >= 5, 'the first look waited for readers');
   assert.ok((looks[0] ?? 99) < 20, 'the first look did not wait for all of them');
 });
