@@ -110,14 +110,14 @@ export async function resolveConnection(
     hasNextPage: selects(info, 'pageInfo', 'hasNextPage'),
     totalCount: selects(info, 'totalCount'),
   };
-  const wish = {
+  const request = {
     filter,
     order: toTaskOrder(orderBy),
     first: first ?? PAGE_LIMIT,
     after: after ?? null,
     wants,
   };
-  const slice = await caller.session.list(wish, read);
+  const slice = await caller.session.list(request, read);
   for (const error of slice.faults) omitted.push({ path: responsePathAsArray(info.path), error });
   return slice;
 }

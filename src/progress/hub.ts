@@ -6,21 +6,23 @@ import type { TaskChange } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
-import { createInterest } from './interest.ts';
+import { MAX_SILENCE_MS, fromFailure, toGatewayError } from './failure.ts';
+import type { Failure, GroupMessage } from './group-message.ts';
+import { createListPoller } from './list-poller.ts';
 import { ListWatch } from './list-watch.ts';
-import { MAX_SILENCE_MS, createLooks } from './looks.ts';
 import type { Mailbox } from './mailbox.ts';
-import type { Failure, News } from './news.ts';
 import type { TaskSource } from './source.ts';
+import { createTaskPoller } from './task-poller.ts';
 import { TaskWatch } from './task-watch.ts';
+import { createWatchedIds } from './watched-ids.ts';
 
-/** Watches, each shared by all who follow the same. */
+/** Watches, each shared by all its subscribers. */
 export interface Hub {
-  /** The state now, then each change; ends with the event in which the task is COMPLETED. */
+  /** The current state, then each change; ends with the event in which the task is COMPLETED. */
   followTask(id: string): Mailbox<Task>;
   /** What is added, changes or completes; with `snapshot`, first what matches now. */
   followChanges(filter: TaskFilter, snapshot: boolean): Mailbox<TaskChange>;
-  /** Watches that somebody follows. */
+  /** Watches that have subscribers. */
   readonly size: number;
   close(): void;
 }
@@ -28,44 +30,40 @@ export interface Hub {
 export interface HubParts {
   source: TaskSource;
   /** Joins the instances that watch with the same credential. */
-  openGroup(listener: GroupListener<News>): WatchGroup<News>;
+  openGroup(listener: GroupListener<GroupMessage>): WatchGroup<GroupMessage>;
   clock: Clock;
   log: Log;
   intervalMs: number;
-  /** How many may follow at once. */
+  /** Subscriptions at once. */
   maxFollowers: number;
 }
 
 /**
- * What is watched here is told to the group, and one instance of the group looks at it for all. News of
- * what it saw comes back the same way to each instance, the one that looked included.
+ * The group is told what is watched here, and one of its instances polls it for all. What that instance
+ * finds comes back as messages to each instance, itself included.
  */
 export function createHub(parts: HubParts): Hub {
   const { source, clock, log, intervalMs, maxFollowers } = parts;
   const taskWatches = new Map<string, TaskWatch>();
   const listWatches = new Map<string, ListWatch>();
-  /** Since when looks fail: at a list, or at tasks (null). */
+  /** Since when polls fail: of a list, or of tasks (null). */
   const failingSince = new Map<string | null, number>();
   let taskLease: Lease | null = null;
-  let followers = 0;
+  let subscribers = 0;
 
   const group = parts.openGroup({ receive, rejoined });
-  const looks = createLooks({
-    ...parts,
-    group,
-    taskLease: () => taskLease,
-    lists: () => listWatches.values(),
-  });
-  const interest = createInterest({
-    begin(id) {
+  const taskPoller = createTaskPoller({ ...parts, group, lease: () => taskLease });
+  const listPoller = createListPoller({ ...parts, group, lists: () => listWatches.values() });
+  const watchedIds = createWatchedIds({
+    onFirst(id) {
       group.watch(id);
-      taskLease ??= group.openLease('tasks', () => looks.restart());
+      taskLease ??= group.openLease('tasks', taskPoller.takeOver);
     },
-    end: id => group.unwatch(id),
-    endAll() {
+    onLast: id => group.unwatch(id),
+    onEmpty() {
       taskLease?.close();
       taskLease = null;
-      failingSince.clear();
+      failingSince.delete(null);
     },
   });
 
@@ -73,11 +71,11 @@ export function createHub(parts: HubParts): Hub {
     get size() {
       return taskWatches.size + listWatches.size;
     },
-    // Joined before it returns, so that nothing told meanwhile is missed.
+    // Subscribed before it returns, so that nothing published meanwhile is missed.
     followTask(id) {
       checkRoom();
       const watch = taskWatches.get(id) ?? openTaskWatch(id);
-      return counted(watch.follow());
+      return counted(watch.subscribe());
     },
     followChanges(filter, snapshot) {
       checkRoom();
@@ -88,22 +86,23 @@ export function createHub(parts: HubParts): Hub {
         );
       const key = JSON.stringify(lastingPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
-      const mailbox = counted(watch.follow(filter));
+      const mailbox = counted(watch.subscribe(filter));
       if (snapshot)
-        joined(() => watch.establish())
-          .then(() => watch.snapshot(mailbox))
-          .catch((error: unknown) => mailbox.end(toGatewayError(error)));
+        joined(() => watch.initialise())
+          .then(() => watch.sendSnapshot(mailbox))
+          .catch((error: unknown) => mailbox.end(toGatewayError(error, log)));
       return mailbox;
     },
     close() {
-      looks.close();
+      taskPoller.close();
+      listPoller.close();
       failAll(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
       group.close();
     },
   };
 
   function checkRoom(): void {
-    if (followers >= maxFollowers)
+    if (subscribers >= maxFollowers)
       throw new GatewayError(
         'RATE_LIMITED',
         `One credential may have ${maxFollowers} subscriptions at once.`,
@@ -111,8 +110,8 @@ export function createHub(parts: HubParts): Hub {
   }
 
   function counted<T>(mailbox: Mailbox<T>): Mailbox<T> {
-    followers++;
-    return mailbox.whenClosed(() => followers--);
+    subscribers++;
+    return mailbox.whenClosed(() => subscribers--);
   }
 
   function openTaskWatch(id: string): TaskWatch {
@@ -121,19 +120,25 @@ export function createHub(parts: HubParts): Hub {
       source,
       clock,
       youngForMs: LIVELY_INTERVALS * intervalMs,
-      onWanted: () =>
-        void establish(watch, () => {
-          if (!isWatched) interest.add(id);
-          isWatched = true;
-          group.publish({ kind: 'wanted', ids: [id] });
-        }),
+      onStateNeeded: () => void initialise(),
       onEmpty() {
         taskWatches.delete(id);
-        if (isWatched) interest.remove(id);
+        if (isWatched) watchedIds.remove(id);
       },
     });
     taskWatches.set(id, watch);
     return watch;
+
+    async function initialise(): Promise<void> {
+      await joined(() => watch.initialise()).catch((error: unknown) =>
+        watch.refuse(toGatewayError(error, log)),
+      );
+      // Even where it failed: a poll for others may have sent those who waited a state, and they stay.
+      if (!watch.hasSubscribers) return;
+      if (!isWatched) watchedIds.add(id);
+      isWatched = true;
+      group.publish({ kind: 'subscribed', tasks: [{ id, etag: watch.etag }] });
+    }
   }
 
   function openListWatch(key: string, filter: TaskFilter): ListWatch {
@@ -141,74 +146,79 @@ export function createHub(parts: HubParts): Hub {
       key,
       source,
       cadence: new Cadence({ clock, intervalMs, pressure: () => source.pressure() }),
-      openLease: () => group.openLease(`list ${key}`, () => looks.start(true)),
-      watch(id) {
-        interest.add(id);
-        group.publish({ kind: 'wanted', ids: [id] });
+      openLease: () => group.openLease(`list ${key}`, () => listPoller.startIn(0)),
+      watch(tasks) {
+        for (const { id } of tasks) watchedIds.add(id);
+        if (tasks.length > 0) group.publish({ kind: 'subscribed', tasks: tasks.map(toKnown) });
       },
-      unwatch: interest.remove,
-      onEmpty: () => {
+      unwatch: watchedIds.remove,
+      onEmpty() {
         listWatches.delete(key);
         failingSince.delete(key);
       },
     });
     listWatches.set(key, watch);
-    void establish(watch, looks.start);
+    joined(() => watch.initialise()).then(
+      () => listPoller.startIn(intervalMs),
+      // Without knowing what is there, nothing can be told to be new.
+      (error: unknown) => watch.fail(toGatewayError(error, log)),
+    );
     return watch;
   }
 
-  async function establish(watch: TaskWatch | ListWatch, then: () => void): Promise<void> {
-    await joined(() => watch.establish()).catch((error: unknown) =>
-      watch.refuse(toGatewayError(error)),
-    );
-    // Also where it failed: a look for others may have told those who waited, and they follow on.
-    if (watch.isFollowed) then();
-  }
-
-  /** Reads once the group is joined: what others tell from the moment of reading on must be heard. */
+  /** Reads once the group is joined: what others publish from the moment of reading on must be received. */
   async function joined(read: () => Promise<void>): Promise<void> {
     await group.joined;
     return read();
   }
 
-  function receive(news: News): void {
-    switch (news.kind) {
-      case 'wanted':
-        looks.want(news.ids);
+  function receive(message: GroupMessage): void {
+    taskPoller.onMessage(message);
+    switch (message.kind) {
+      case 'subscribed':
         break;
-      case 'looked':
+      case 'polled':
         failingSince.delete(null);
-        for (const task of news.tasks) see(task);
-        for (const { id, error } of news.failures) taskWatches.get(id)?.fail(toError(error));
-        for (const id of news.goneIds) {
-          taskWatches.get(id)?.gone();
-          for (const watch of listWatches.values()) watch.gone(id);
+        for (const task of message.tasks) {
+          taskWatches.get(task.id)?.onTask(task);
+          for (const watch of listWatches.values()) watch.onTask(task);
+        }
+        for (const { id, error } of message.failures) onUnreadable(id, fromFailure(error));
+        for (const id of message.deletedIds) {
+          taskWatches.get(id)?.onDeleted();
+          for (const watch of listWatches.values()) watch.onDeleted(id);
         }
         break;
       case 'listed':
-        failingSince.delete(news.list);
-        listWatches.get(news.list)?.list(news.tasks);
+        failingSince.delete(message.list);
+        listWatches.get(message.list)?.onListed(message.tasks, message.asOf);
         break;
       case 'failed':
-        endure(news.list, news.error);
+        onPollFailure(message.list, message.error);
     }
   }
 
-  /** What was told meanwhile is asked for again, by those who watch it here. */
+  /** Messages were lost meanwhile: the group is told what is known here, and publishes what is newer. */
   function rejoined(): void {
-    const ids = [...interest.ids()];
-    if (ids.length > 0) group.publish({ kind: 'wanted', ids });
-    for (const watch of listWatches.values()) watch.fallBehind();
-    if (listWatches.size > 0) looks.start(true);
+    const etags = new Map<string, string | null>();
+    for (const [id, { etag }] of taskWatches) etags.set(id, etag);
+    for (const watch of listWatches.values()) {
+      for (const { id, etag } of watch.runningTasks)
+        etags.set(id, etags.has(id) && etags.get(id) !== etag ? null : etag);
+      watch.fallBehind();
+    }
+    const tasks = [...watchedIds.all()].map(id => ({ id, etag: etags.get(id) ?? null }));
+    if (tasks.length > 0) group.publish({ kind: 'subscribed', tasks });
+    if (listWatches.size > 0) listPoller.startIn(0);
   }
 
-  function see(task: Task): void {
-    taskWatches.get(task.id)?.tell(task);
-    for (const watch of listWatches.values()) watch.see(task);
+  function onUnreadable(id: string, error: GatewayError): void {
+    taskWatches.get(id)?.fail(error);
+    for (const watch of listWatches.values()) watch.onUnreadable(id, error);
   }
 
-  function endure(list: string | null, failure: Failure): void {
-    // Of a look that was under way when the last follower left, or at a list that others watch.
+  function onPollFailure(list: string | null, failure: Failure): void {
+    // Of a poll that was under way when the last subscriber left, or of a list that others watch.
     const isOurs = list === null ? taskWatches.size + listWatches.size > 0 : listWatches.has(list);
     if (!isOurs) return;
     const isFinal = failure.code === 'UNAUTHENTICATED' || failure.code === 'FORBIDDEN';
@@ -217,22 +227,17 @@ export function createHub(parts: HubParts): Hub {
     failingSince.set(list, since);
     if (!isFinal && now - since < MAX_SILENCE_MS) return;
     failingSince.delete(list);
-    const error = toError(failure);
+    const error = fromFailure(failure);
     if (list === null) failAll(error);
     else listWatches.get(list)?.fail(error);
-  }
-
-  function toError({ code, message, details }: Failure): GatewayError {
-    return new GatewayError(code, message, details);
   }
 
   function failAll(error: GatewayError): void {
     for (const watch of [...taskWatches.values(), ...listWatches.values()]) watch.fail(error);
   }
+}
 
-  function toGatewayError(error: unknown): GatewayError {
-    if (error instanceof GatewayError) return error;
-    log.error({ err: error }, 'a watch failed');
-    return new GatewayError('INTERNAL_SERVER_ERROR', 'Unexpected error.', { cause: error });
-  }
+/** What a subscriber knows of a task. */
+function toKnown({ id, etag }: Task): { id: string; etag: string } {
+  return { id, etag };
 }

@@ -1,41 +1,45 @@
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 
 /**
- * What a follower has yet to read: of each key, the newest value. A slow reader skips what was
- * overtaken, never the last. An error, if one ends the stream, is the last value read.
+ * What a subscriber has yet to read: the newest value of each key. A slow subscriber skips values that
+ * newer ones replaced, never the last. A value may be an error; one that ends the stream is read last.
  *
  * No async generator: one that is dropped before its first next() never runs its finally.
  */
 export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   readonly #join: (earlier: T, later: T) => T;
   readonly #onClose: (() => void)[];
-  readonly #pending = new Map<string, T>();
+  readonly #pending = new Map<string, T | GatewayError>();
   readonly #readers: ((result: IteratorResult<T | GatewayError>) => void)[] = [];
   #error: GatewayError | null = null;
   #isEnded = false;
   #isClosed = false;
 
-  /** `join` makes one value of two of a key, neither read; `onClose` is called once, when nobody will read on. */
+  /** `join` makes one value of two unread ones of a key; `onClose` is called once, when the stream has ended. */
   constructor(onClose: () => void, join: (earlier: T, later: T) => T = (_, later) => later) {
     this.#onClose = [onClose];
     this.#join = join;
   }
 
-  /** Calls `run` once nobody will read on; at once, where that is so already. */
+  /** Calls `run` once the stream has ended; at once if it has. */
   whenClosed(run: () => void): this {
     if (this.#isClosed) run();
     else this.#onClose.push(run);
     return this;
   }
 
-  put(key: string, value: T): void {
+  put(key: string, value: T | GatewayError): void {
     if (this.#isEnded) return;
     const earlier = this.#pending.get(key);
-    this.#pending.set(key, earlier === undefined ? value : this.#join(earlier, value));
+    const canJoin =
+      earlier !== undefined &&
+      !(earlier instanceof GatewayError) &&
+      !(value instanceof GatewayError);
+    this.#pending.set(key, canJoin ? this.#join(earlier, value) : value);
     this.#serve();
   }
 
-  /** Nothing more will come: the stream ends once what is there has been read. */
+  /** Nothing more will come: the stream ends once everything in it has been read. */
   end(error: GatewayError | null = null): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
@@ -51,7 +55,7 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
     });
   }
 
-  /** The follower leaves. */
+  /** The subscriber leaves. */
   async return(): Promise<IteratorResult<T | GatewayError>> {
     this.#pending.clear();
     this.#isEnded = true;

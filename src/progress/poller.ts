@@ -1,31 +1,28 @@
 import type { Clock } from '../clock.ts';
 
-/** Looks again and again, for as long as there is something to look at. */
+/** Polls again and again, while there is something to poll. */
 export interface Poller {
-  /** Something is to be looked at: within one interval from now, or at once. */
-  start(isUrgent?: boolean): void;
+  /** Polls within `delayMs` milliseconds from now. */
+  startIn(delayMs: number): void;
   close(): void;
 }
 
 export interface PollerParts {
   clock: Clock;
-  /** Milliseconds from `start` to the next look at the most. */
-  intervalMs: number;
-  /** One look. The milliseconds until the next is due; null when there is nothing to look at. */
-  look(): Promise<number | null>;
+  /** One poll. Returns the milliseconds until the next is due; null when there is nothing to poll. Never rejects. */
+  poll(): Promise<number | null>;
 }
 
-export function createPoller({ clock, intervalMs, look }: PollerParts): Poller {
+export function createPoller({ clock, poll }: PollerParts): Poller {
   let isClosed = false;
-  let isLooking = false;
-  // Asked to start while a look is under way, which cannot know of what is new.
-  let wantedInMs: number | null = null;
+  let isPolling = false;
+  // Asked to start during a poll, which cannot know of what is new.
+  let startInMs: number | null = null;
   let planned: { at: number; cancel: () => void } | null = null;
 
   return {
-    start(isUrgent = false) {
-      const delayMs = isUrgent ? 0 : intervalMs;
-      if (isLooking) wantedInMs = Math.min(wantedInMs ?? delayMs, delayMs);
+    startIn(delayMs) {
+      if (isPolling) startInMs = Math.min(startInMs ?? delayMs, delayMs);
       else plan(delayMs);
     },
     close() {
@@ -38,16 +35,16 @@ export function createPoller({ clock, intervalMs, look }: PollerParts): Poller {
     const at = clock.monotonic() + delayMs;
     if (isClosed || (planned !== null && planned.at <= at)) return;
     planned?.cancel();
-    planned = { at, cancel: clock.after(delayMs, () => void lookAndPlan()) };
+    planned = { at, cancel: clock.after(delayMs, () => void pollAndPlan()) };
   }
 
-  async function lookAndPlan(): Promise<void> {
+  async function pollAndPlan(): Promise<void> {
     planned = null;
-    isLooking = true;
-    const delayMs = await look();
-    isLooking = false;
+    isPolling = true;
+    const delayMs = await poll();
+    isPolling = false;
     if (delayMs !== null) plan(delayMs);
-    if (wantedInMs !== null) plan(wantedInMs);
-    wantedInMs = null;
+    if (startInMs !== null) plan(startInMs);
+    startInMs = null;
   }
 }

@@ -1,24 +1,39 @@
 import type { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
-import type { Task } from '../task/task.ts';
+import type { Instant, Task } from '../task/task.ts';
 
-/** Where watches get tasks from. A row that cannot be read is an error in its place. */
+/** A row of upstream's: a task, or the reason why it cannot be read. */
+export type TaskRow = Task | GatewayError;
+
+/** Where watches read tasks. Reads for a caller who waits go before polls. */
 export interface TaskSource {
-  /** A task somebody waits for; null where there is none. */
+  /** A task that a caller waits for; null where there is none. */
   load(id: string): Promise<Task | null>;
-  /** The tasks of these ids, as far as a look finds them. */
-  read(ids: readonly string[]): Promise<Map<string, Task | GatewayError>>;
-  /** The task, asked for by itself: what a list left out may be there all the same. */
-  confirm(id: string): Promise<Task | GatewayError | null>;
-  /** Every running task that the lasting part of a filter leaves. */
-  running(filter: TaskFilter): Promise<(Task | GatewayError)[]>;
-  /** Those of them that lists do not hold: none, but for versions of the API that list only what has ended. */
-  unlisted(filter: TaskFilter): Promise<(Task | GatewayError)[]>;
-  /** A page of a list, newest first. */
-  newest(
-    filter: TaskFilter,
-    offset: number,
-  ): Promise<{ tasks: (Task | GatewayError)[]; isLast: boolean }>;
+  /** Polls the tasks of these ids. An id that is missing from the answer may be there all the same: `confirm` it. */
+  poll(ids: readonly string[]): Promise<Map<string, TaskRow>>;
+  /** Polls one task by itself. */
+  confirm(id: string): Promise<TaskRow | null>;
+  /** Polls the heads of lists, together where that saves requests. Each list has a result of its own. */
+  pollHeads(requests: readonly HeadRequest[]): Promise<ListHead>[];
+  /** The head of one list, for a caller who waits. */
+  readHead(request: HeadRequest): Promise<ListHead>;
+  /** Every running task of a list, for a caller who waits. */
+  running(filter: TaskFilter): Promise<TaskRow[]>;
+  /** Everything that matches, newest first, for a caller who waits; running tasks first on versions that do not list them. */
+  snapshot(filter: TaskFilter): AsyncIterable<TaskRow[]>;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
+}
+
+/** The newest tasks of a list. */
+export interface HeadRequest {
+  filter: TaskFilter;
+  /** How far back: tasks created before this are not read. Null: a minute before the newest. */
+  since: Instant | null;
+}
+
+export interface ListHead {
+  rows: TaskRow[];
+  /** When upstream was read, by the slower of its clock and ours. */
+  asOf: Instant;
 }

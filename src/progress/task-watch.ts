@@ -8,84 +8,89 @@ import type { TaskSource } from './source.ts';
 export interface TaskWatchParts {
   source: Pick<TaskSource, 'load'>;
   clock: Clock;
-  /** Milliseconds for which what was told last is told to whoever joins; while it is so young, looks are frequent. */
+  /** Milliseconds for which the last published state is given to new subscribers; while it is that young, polls are frequent. */
   youngForMs: number;
-  /** Somebody waits for the state now: `establish` is to be called. */
-  onWanted(): void;
+  /** A subscriber waits for the current state: `initialise` is to be called. */
+  onStateNeeded(): void;
   onEmpty(): void;
 }
 
-/** One task, and all who follow it. */
+/** One task, and all its subscribers. */
 export class TaskWatch {
   readonly id: string;
   readonly #parts: TaskWatchParts;
-  readonly #followers = new Set<Mailbox<Task>>();
-  /** Followers that wait for the state now. */
+  readonly #subscribers = new Set<Mailbox<Task>>();
+  /** Subscribers that wait for their first event. */
   readonly #waiting = new Set<Mailbox<Task>>();
-  #seen: Task | null = null;
+  #lastPublished: Task | null = null;
   #youngUntil = -Infinity;
-  #toldCount = 0;
+  #publishCount = 0;
 
   constructor(id: string, parts: TaskWatchParts) {
     this.id = id;
     this.#parts = parts;
   }
 
-  /** Whether somebody still waits for what comes. */
-  get isFollowed(): boolean {
-    return this.#followers.size > 0;
+  get hasSubscribers(): boolean {
+    return this.#subscribers.size > 0;
   }
 
-  follow(): Mailbox<Task> {
-    const { clock, onWanted, onEmpty } = this.#parts;
+  /** Of the state that subscribers know; null where they know none. */
+  get etag(): string | null {
+    return this.#lastPublished?.etag ?? null;
+  }
+
+  subscribe(): Mailbox<Task> {
+    const { clock, onStateNeeded, onEmpty } = this.#parts;
     const mailbox = new Mailbox<Task>(() => {
       this.#waiting.delete(mailbox);
-      if (this.#followers.delete(mailbox) && this.#followers.size === 0) onEmpty();
+      if (this.#subscribers.delete(mailbox) && this.#subscribers.size === 0) onEmpty();
     });
-    this.#followers.add(mailbox);
-    if (this.#seen !== null && clock.monotonic() < this.#youngUntil) {
-      mailbox.put(this.id, this.#seen);
+    this.#subscribers.add(mailbox);
+    if (this.#lastPublished !== null && clock.monotonic() < this.#youngUntil) {
+      mailbox.put(this.id, this.#lastPublished);
       return mailbox;
     }
     this.#waiting.add(mailbox);
-    if (this.#waiting.size === 1) onWanted();
+    if (this.#waiting.size === 1) onStateNeeded();
     return mailbox;
   }
 
-  /** Reads the state now, for those who wait for it. */
-  async establish(): Promise<void> {
-    const toldBefore = this.#toldCount;
+  /** Reads the current state for the subscribers that wait for it. */
+  async initialise(): Promise<void> {
+    const countBefore = this.#publishCount;
     const task = await this.#parts.source.load(this.id);
-    // Told of meanwhile by a look, which may be younger.
-    if (this.#toldCount !== toldBefore) return;
-    if (task) this.tell(task);
+    // A poll published a state meanwhile, which may be younger than this one.
+    if (this.#publishCount !== countBefore) return;
+    if (task) this.onTask(task);
     else this.fail(new GatewayError('NOT_FOUND', 'Upstream has no such task.'));
   }
 
-  tell(task: Task): void {
-    this.#toldCount++;
+  /** The task was read: publishes it where it changed, and to subscribers that wait. */
+  onTask(task: Task): void {
+    this.#publishCount++;
     this.#youngUntil = this.#parts.clock.monotonic() + this.#parts.youngForMs;
-    const hasChanged = changeOf(this.#seen, task) !== null;
-    // The same object for all who are told the same: what is made of it is made once.
-    const seen = hasChanged || this.#seen === null ? task : this.#seen;
-    this.#seen = seen;
-    for (const follower of hasChanged ? this.#followers : this.#waiting) {
-      follower.put(this.id, seen);
-      if (isCompleted(seen)) follower.end();
+    const hasChanged = changeOf(this.#lastPublished, task) !== null;
+    // The same object for all: what transports make of it is made once.
+    const published = hasChanged || this.#lastPublished === null ? task : this.#lastPublished;
+    this.#lastPublished = published;
+    for (const mailbox of hasChanged ? this.#subscribers : this.#waiting) {
+      mailbox.put(this.id, published);
+      if (isCompleted(published)) mailbox.end();
     }
     this.#waiting.clear();
   }
 
-  /** The state now could not be read. */
+  /** The current state could not be read: ends the subscribers that wait for it. */
   refuse(error: GatewayError): void {
-    for (const follower of this.#waiting) follower.end(error);
+    for (const mailbox of this.#waiting) mailbox.end(error);
   }
 
-  gone(): void {
+  onDeleted(): void {
     this.fail(new GatewayError('NOT_FOUND', 'The task is gone: upstream no longer has it.'));
   }
 
   fail(error: GatewayError): void {
-    for (const follower of this.#followers) follower.end(error);
+    for (const mailbox of this.#subscribers) mailbox.end(error);
   }
 }

@@ -5,13 +5,13 @@ import { type TaskQuery, toQueryString } from '../upstream/query.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
 import type { ReadOptions } from './loader.ts';
 import type { Memory } from './memory.ts';
-import { SharedWork } from './shared-work.ts';
+import { SharedRequest } from './shared-request.ts';
 
-/** Pages of upstream's list, each fetched once for all who want it at the same time. */
+/** Pages of upstream's list, each fetched once for all callers who want it at the same time. */
 export interface Lists {
   page(query: TaskQuery, options?: ReadOptions): Promise<TaskPage>;
   fits(query: TaskQuery): boolean;
-  /** Something was written: nobody is given what is on its way. */
+  /** A task was written to: later calls of `page` get no answer to a request sent before. */
   forget(): void;
 }
 
@@ -22,23 +22,24 @@ export interface ListsParts {
 }
 
 export function createLists({ api, memory, clock }: ListsParts): Lists {
-  const work = new Map<string, SharedWork<TaskPage>>();
+  const pending = new Map<string, SharedRequest<TaskPage>>();
 
   return {
     async page(query, { signal, isFresh = false } = {}) {
+      signal?.throwIfAborted();
       const key = toQueryString(query);
       const kept = isFresh ? undefined : memory.page(key);
       if (kept !== undefined) return kept;
-      const known = isFresh ? undefined : work.get(key);
-      const joined = known && !known.isAbandoned ? known : start(key, query);
-      return joined.join(signal);
+      const known = isFresh ? undefined : pending.get(key);
+      const request = known && !known.isAbandoned ? known : start(key, query);
+      return request.join(signal);
     },
     fits: query => api.fits(query),
-    forget: () => work.clear(),
+    forget: () => pending.clear(),
   };
 
-  function start(key: string, query: TaskQuery): SharedWork<TaskPage> {
-    const started = new SharedWork(async signal => {
+  function start(key: string, query: TaskQuery): SharedRequest<TaskPage> {
+    const started = new SharedRequest(async signal => {
       const askedAt = clock.monotonic();
       try {
         const page = await api.list(query, { signal });
@@ -47,10 +48,10 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
           if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);
         return page;
       } finally {
-        if (work.get(key) === started) work.delete(key);
+        if (pending.get(key) === started) pending.delete(key);
       }
     });
-    work.set(key, started);
+    pending.set(key, started);
     return started;
   }
 }

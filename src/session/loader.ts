@@ -6,13 +6,13 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
-import { SharedWork, whenAllAbort } from './shared-work.ts';
+import { SharedRequest, whenAllAbort } from './shared-request.ts';
 
 /** How a caller wants to be answered. */
 export interface ReadOptions {
-  /** Aborted when the caller has gone. */
+  /** Aborts when the caller has left. */
   signal?: AbortSignal | undefined;
-  /** Not from memory. */
+  /** Not from memory, and not by a request that was sent before. */
   isFresh?: boolean;
 }
 
@@ -20,7 +20,7 @@ export interface ReadOptions {
 export interface TaskLoader {
   /** Null where upstream has no such task. Rejects for a task that cannot be read, and only for that. */
   load(id: string, options?: ReadOptions): Promise<Task | null>;
-  /** A task was written to: nobody is given what is on its way. */
+  /** A task was written to: later calls of `load` get no answer to a request sent before. */
   forget(id: string): void;
 }
 
@@ -30,58 +30,74 @@ export interface TaskLoaderParts {
   clock: Clock;
 }
 
-/** How long wishes gather where the budget has room, in milliseconds; where it has none, as long as that lasts. */
+/** One id, for all callers who wait for it. */
+interface PendingLoad {
+  id: string;
+  request: SharedRequest<Task | null>;
+}
+
+/** What DataLoader batches: an id, and the signal that aborts once all who wait for it have left. */
+interface BatchKey {
+  id: string;
+  signal: AbortSignal;
+  /** Called when the batch is closed: nobody joins the load from here on who wants a fresh answer. */
+  onSent(): void;
+}
+
+/** How long loads gather while the budget has room, in milliseconds; while it has none, until a slot is free. */
 const GATHER_MS = 10;
 
 /**
- * Joins the wishes for a task by id, from whichever operation, into pages of upstream.
+ * Batches loads of tasks by id, from any operation, into `id in (…)` requests.
  *
- * A batch takes its place in the budget before it is closed. So while the budget is scarce, wishes
- * gather for as long as they have to wait anyway: the scarcer it is, the fuller the batches.
+ * A batch takes its slot in the budget before it is closed. While the budget is scarce, loads gather
+ * for as long as they have to wait anyway: the scarcer it is, the fuller the batches.
  */
 export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskLoader {
-  // What the batch that is about to be closed was given: a place, or the reason why there is none.
+  // What the batch that is being closed was given: a slot, or the reason why there is none.
   let turn: { slot: Slot } | { error: unknown } | null = null;
-  const work = new Map<string, SharedWork<Task | null>>();
-  const interest = new Map<string, AbortSignal>();
-  const inFlight = new Set<string>();
+  /** Loads that gather. Every caller may join them: upstream is asked after this. */
+  const gathering = new Map<string, PendingLoad>();
+  /** Loads that were sent. Callers may join them unless they want a fresh answer. */
+  const sent = new Map<string, PendingLoad>();
 
-  const loader = new DataLoader<string, Task | null>(readBatch, {
+  const loader = new DataLoader<BatchKey, Task | null>(readBatch, {
+    // Equal ids are joined above, as one load each.
+    cache: false,
     maxBatchSize: api.idsPerRequest,
     batchScheduleFn: dispatch => void gather(dispatch),
   });
 
   return {
     async load(id, { signal, isFresh = false } = {}) {
-      // Here and not in the batch, where it would cost everybody else's tasks too.
+      signal?.throwIfAborted();
+      // Here and not in the batch, where it would fail the other loads too.
       checkValue(id);
-      if (isFresh) forget(id);
       const kept = isFresh ? undefined : memory.task(id);
       if (kept !== undefined) return kept;
-      return join(id).join(signal);
+      return pendingLoad(id, isFresh).request.join(signal);
     },
-    forget,
+    forget: id => void sent.delete(id),
   };
 
-  function join(id: string): SharedWork<Task | null> {
-    const known = work.get(id);
-    if (known && !known.isAbandoned) return known;
-    loader.clear(id);
-    const started = new SharedWork(signal => {
-      interest.set(id, signal);
-      return loader.load(id).finally(() => {
-        if (work.get(id) === started) work.delete(id);
-      });
-    });
-    work.set(id, started);
-    return started;
+  function pendingLoad(id: string, isFresh: boolean): PendingLoad {
+    const known = gathering.get(id) ?? (isFresh ? undefined : sent.get(id));
+    if (known && !known.request.isAbandoned) return known;
+    const request = new SharedRequest(signal =>
+      loader.load({ id, signal, onSent: () => move(load) }).finally(() => {
+        // Another load may have taken the place of this one.
+        if (gathering.get(id) === load) gathering.delete(id);
+        if (sent.get(id) === load) sent.delete(id);
+      }),
+    );
+    const load: PendingLoad = { id, request };
+    gathering.set(id, load);
+    return load;
   }
 
-  /** What has been sent is not joined any more; what still gathers is asked after this, and is. */
-  function forget(id: string): void {
-    if (!inFlight.has(id)) return;
-    work.delete(id);
-    loader.clear(id);
+  function move(load: PendingLoad): void {
+    if (gathering.get(load.id) === load) gathering.delete(load.id);
+    sent.set(load.id, load);
   }
 
   async function gather(dispatch: () => void): Promise<void> {
@@ -95,40 +111,38 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
     turn = null;
   }
 
-  async function readBatch(ids: readonly string[]): Promise<(Task | Error | null)[]> {
+  async function readBatch(keys: readonly BatchKey[]): Promise<(Task | Error | null)[]> {
     const given = turn;
-    const wanted = new Map<string, AbortSignal>();
-    for (const id of ids) {
-      // The memo joins equal wishes while a batch gathers; `work` does, from here on.
-      loader.clear(id);
-      const signal = interest.get(id);
-      interest.delete(id);
-      if (signal && !signal.aborted) wanted.set(id, signal);
-    }
     if (given === null || 'error' in given) throw given?.error;
     const { slot } = given;
-    if (wanted.size === 0) {
-      slot.cancel();
-      return ids.map(() => null);
-    }
-
-    const askedAt = clock.monotonic();
-    for (const id of wanted.keys()) inFlight.add(id);
-    const everybody = whenAllAbort([...wanted.values()]);
+    // All callers of an aborted load have left, and those who asked again have another load.
+    const wanted = keys.filter(({ signal }) => !signal.aborted);
+    const callers = whenAllAbort(wanted.map(({ signal }) => signal));
     try {
-      const rows = await api.byIds([...wanted.keys()], { slot, signal: everybody.signal });
-      // Upstream sorts as it likes and leaves out what it does not know: match by id, never by place.
-      return ids.map(id => (wanted.has(id) ? settle(id, rows.get(id) ?? null, askedAt) : null));
+      const rows = wanted.length === 0 ? new Map<string, Row>() : await read(wanted);
+      // Upstream sorts as it likes and omits what it does not know: match by id, never by place.
+      return keys.map(({ id, signal }) =>
+        signal.aborted ? signal.reason : toResult(rows.get(id) ?? null),
+      );
     } finally {
-      everybody.close();
+      callers.close();
       slot.cancel();
-      for (const id of wanted.keys()) inFlight.delete(id);
+    }
+
+    async function read(loads: readonly BatchKey[]): Promise<Map<string, Row>> {
+      for (const { onSent } of loads) onSent();
+      const askedAt = clock.monotonic();
+      const ids = loads.map(({ id }) => id);
+      const rows = await api.byIds(ids, { slot, signal: callers.signal });
+      for (const id of ids) {
+        const row = rows.get(id) ?? null;
+        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, askedAt);
+      }
+      return rows;
     }
   }
+}
 
-  function settle(id: string, row: Row | null, askedAt: number): Task | Error | null {
-    if (row instanceof UnreadableTask) return row.error;
-    memory.keepTask(id, row, askedAt);
-    return row;
-  }
+function toResult(row: Row | null): Task | Error | null {
+  return row instanceof UnreadableTask ? row.error : row;
 }

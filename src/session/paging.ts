@@ -1,15 +1,16 @@
 import { GatewayError } from '../errors.ts';
-import { type Cursor, isBehind, readCursor, toCursor } from '../task/cursor.ts';
+import { type Cursor, readCursor, tagOf, toCursor } from '../task/cursor.ts';
 import { type TaskFilter, type TaskOrder, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
+import { UnfinishedWalk, walkList } from '../upstream/list-walk.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Lists } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
 
-/** A page of a list, and how much of it the caller will look at: the rest is not fetched. */
-export interface SliceWish {
+/** A page of a list, and which parts of it the caller selects: the rest is not fetched. */
+export interface SliceRequest {
   filter: TaskFilter;
   order: TaskOrder;
   /** 0–250. */
@@ -28,18 +29,24 @@ export interface TaskSlice {
   faults: GatewayError[];
 }
 
-type FetchPage = (offset: number, limit: number) => Promise<{ rows: Row[]; total: number | null }>;
-type Placed = { offset: number; row: Row };
+interface PlacedTask {
+  task: Task;
+  offset: number;
+}
 
-// Between two requests for one slice the list may shift; how often it is followed is bounded.
-const MAX_PAGES = 4;
+// A list that has shifted since the cursor was given is searched; each request halves what is left of it.
+const MAX_REQUESTS = 40;
 // More than this many ids in one filter are more than a screen shows.
 const MAX_IDS = 1_000;
 
-/** Reads part of a list. Throws BAD_USER_INPUT for arguments out of range. */
+/**
+ * Reads part of a list. A row that cannot be read is left out, and the page is filled with the rows after it.
+ * Throws BAD_USER_INPUT for arguments out of range, and UPSTREAM_UNAVAILABLE where the list changes faster
+ * than it can be read.
+ */
 export async function readSlice(
   lists: Pick<Lists, 'page' | 'fits'>,
-  { filter, order, first, after, wants }: SliceWish,
+  { filter, order, first, after, wants }: SliceRequest,
   options: ReadOptions,
 ): Promise<TaskSlice> {
   if (first < 0 || first > PAGE_LIMIT)
@@ -53,27 +60,38 @@ export async function readSlice(
 
   let totalCount: number | null = null;
   const readPage = pageReader(lists, filter, order, options);
-  const fetchPage: FetchPage = async (offset, limit) => {
+  const fetchPage = async (offset: number, limit: number) => {
     const isCounted = wants.totalCount && totalCount === null;
     const page = await readPage(offset, limit, isCounted);
     totalCount ??= page.total;
-    return page;
+    return page.rows;
   };
 
-  // One row more than is shown tells whether there is a next page, and costs no count.
+  // One task more than is returned tells whether there is a next page, and costs no count.
   const wanted = wants.tasks || wants.hasNextPage ? first + (wants.hasNextPage ? 1 : 0) : 0;
-  const placed = wanted > 0 ? await readPlaced(fetchPage, cursor, wanted) : [];
+  const tasks: PlacedTask[] = [];
+  const faults: GatewayError[] = [];
+  let isUnfinished = false;
+  try {
+    const walk = { after: cursor, wanted, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
+    if (wanted > 0)
+      for await (const rows of walkList({ order, fetchPage }, walk))
+        for (const { row, offset } of rows)
+          if (!(row instanceof UnreadableTask)) tasks.push({ task: row, offset });
+          else if (tasks.length < first) faults.push(row.error);
+  } catch (error) {
+    // What was read is a page all the same, where it can say that more follows.
+    isUnfinished = error instanceof UnfinishedWalk && tasks.length > 0 && wants.hasNextPage;
+    if (!isUnfinished) throw error;
+  }
   if (wants.totalCount && totalCount === null) await fetchPage(0, 0);
 
-  const shown = placed.slice(0, first);
   return {
     ...slice,
-    entries: shown.flatMap(({ offset, row }) =>
-      row instanceof UnreadableTask ? [] : [{ cursor: toCursor(order, offset, row), task: row }],
-    ),
-    hasNextPage: wants.hasNextPage ? placed.length > first : null,
+    entries: toEntries(tasks.slice(0, first), order, cursor),
+    hasNextPage: wants.hasNextPage ? isUnfinished || tasks.length > first : null,
     totalCount,
-    faults: shown.flatMap(({ row }) => (row instanceof UnreadableTask ? [row.error] : [])),
+    faults,
   };
 }
 
@@ -89,40 +107,21 @@ export async function readLatest(
   return row;
 }
 
-/**
- * The first `wanted` rows after the cursor. The cursor's own row is asked for too, as an anchor:
- * while callers page, tasks are added and end, and the rows behind an offset become others.
- */
-async function readPlaced(
-  fetchPage: FetchPage,
-  cursor: Cursor | null,
-  wanted: number,
-): Promise<Placed[]> {
-  const placed: Placed[] = [];
-  const known = new Set<string>();
-  let offset = cursor?.offset ?? 0;
-  let limit = Math.min(PAGE_LIMIT, wanted + (cursor === null ? 0 : 1));
-
-  for (let pages = 0; pages < MAX_PAGES && placed.length < wanted; pages++) {
-    const { rows } = await fetchPage(offset, limit);
-    if (cursor !== null && pages === 0 && offset > 0 && hasShifted(rows, cursor)) {
-      // Rows before the cursor are gone, and some after it moved up past the offset.
-      offset = Math.max(0, offset - PAGE_LIMIT);
-      limit = PAGE_LIMIT;
-      continue;
-    }
-    const fresh = cursor === null || placed.length > 0 ? 0 : firstAfter(rows, cursor);
-    for (const [place, row] of rows.entries()) {
-      // Upstream may repeat a row, and a list that grows at its head repeats the rows it pushes down.
-      if (place < fresh || (row.id !== null && known.has(row.id))) continue;
-      if (row.id !== null) known.add(row.id);
-      placed.push({ offset: offset + place, row });
-    }
-    if (rows.length < limit) break;
-    offset += rows.length;
-    limit = Math.min(PAGE_LIMIT, Math.max(1, wanted - placed.length));
-  }
-  return placed.slice(0, wanted);
+/** Tasks and their cursors. A cursor names the tasks of the same millisecond before it. */
+function toEntries(
+  tasks: readonly PlacedTask[],
+  order: TaskOrder,
+  after: Cursor | null,
+): TaskSlice['entries'] {
+  let created = after?.created;
+  let ties = after === null ? [] : [...after.ties, tagOf(after.id)];
+  return tasks.map(({ task, offset }) => {
+    if (task.created !== created) ties = [];
+    created = task.created;
+    const cursor = toCursor(order, offset, task, ties);
+    ties.push(tagOf(task.id));
+    return { cursor, task };
+  });
 }
 
 /** The filter does not fit a request, and cannot be cut into parts that do. */
@@ -131,18 +130,6 @@ export function tooLong(): GatewayError {
     'BAD_USER_INPUT',
     'The filter is longer than a request upstream may be; ask for less at once.',
   );
-}
-
-function hasShifted([first]: readonly Row[], cursor: Cursor): boolean {
-  return first === undefined || (!(first instanceof UnreadableTask) && !isBehind(cursor, first));
-}
-
-/** The place of the first row after the cursor. */
-function firstAfter(rows: readonly Row[], cursor: Cursor): number {
-  const own = rows.findIndex(row => row.id === cursor.id);
-  if (own !== -1) return own + 1;
-  const after = rows.findIndex(row => !(row instanceof UnreadableTask) && !isBehind(cursor, row));
-  return after === -1 ? rows.length : after;
 }
 
 type ReadPage = (offset: number, limit: number, count: boolean) => Promise<TaskPage>;
@@ -160,7 +147,7 @@ function pageReader(
 
   const { ids, ...others } = filter;
   const withIds = (some: readonly string[]) => ({ ...query, filter: { ...others, ids: some } });
-  if (ids === undefined || ids.length > MAX_IDS || !lists.fits(withIds(ids.slice(0, 1))))
+  if (ids === undefined || ids.length > MAX_IDS || !ids.every(id => lists.fits(withIds([id]))))
     throw tooLong();
 
   let all: Promise<Row[]> | null = null;

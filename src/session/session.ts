@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { GroupListener, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import { type Hub, createHub } from '../progress/hub.ts';
-import type { News } from '../progress/news.ts';
+import type { GroupMessage } from '../progress/group-message.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
@@ -12,12 +12,12 @@ import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts
 import { createSourcePages } from './source-pages.ts';
 import { createTaskSource } from './task-source.ts';
 import type { Memory } from './memory.ts';
-import { type SliceWish, type TaskSlice, readLatest, readSlice } from './paging.ts';
+import { type SliceRequest, type TaskSlice, readLatest, readSlice } from './paging.ts';
 
 /** Everything that is kept for one credential, and nothing that is not. */
 export interface Session {
   tasks: TaskLoader;
-  list(wish: SliceWish, options: ReadOptions): Promise<TaskSlice>;
+  list(request: SliceRequest, options: ReadOptions): Promise<TaskSlice>;
   /** The newest task that matches; null where none does. */
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
   update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
@@ -31,8 +31,8 @@ export interface SessionParts {
   clock: Clock;
   log: Log;
   /** Joins the instances that watch with this credential. */
-  openGroup(listener: GroupListener<News>): WatchGroup<News>;
-  /** Milliseconds between two looks at what is watched. */
+  openGroup(listener: GroupListener<GroupMessage>): WatchGroup<GroupMessage>;
+  /** Milliseconds between two polls of what is watched. */
   intervalMs: number;
   /** Subscriptions at once. */
   maxFollowers: number;
@@ -47,18 +47,21 @@ export function createSession(parts: SessionParts): Session {
   return {
     tasks,
     progress,
-    list: (wish, options) => readSlice(lists, wish, options),
+    list: (request, options) => readSlice(lists, request, options),
     latest: (filter, options) => readLatest(lists, filter, options),
     async update(id, update, { signal }) {
       try {
         return await api.update(id, update, { signal });
       } finally {
-        // Even where it failed: nobody knows whether upstream has done it.
+        // Even where it failed: upstream may have done it all the same.
         memory.forget(id);
         tasks.forget(id);
         lists.forget();
       }
     },
-    close: progress.close,
+    close() {
+      progress.close();
+      memory.close();
+    },
   };
 }

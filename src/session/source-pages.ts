@@ -5,30 +5,30 @@ import { PAGE_LIMIT, type TaskQuery, checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Lists } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
-import { whenAllAbort } from './shared-work.ts';
+import { abortable, whenAllAbort } from './shared-request.ts';
 
 /** The first page of the list of one source, and how its caller wants to be answered. */
-interface Wish {
+interface PageRequest {
   sourceId: string;
   query: TaskQuery;
   options: ReadOptions;
 }
 
-type Outcomes = Map<Wish, TaskPage | Error>;
+type Outcomes = Map<PageRequest, TaskPage | Error>;
 
-/** How long wishes gather, in milliseconds. */
+/** How long requests gather, in milliseconds. */
 const GATHER_MS = 10;
 
 /**
- * Joins first pages of the lists of single sources, wanted at the same moment, into `sourceId in (…)`.
+ * Joins requests for first pages of single sources' lists, made at the same moment, into `sourceId in (…)`.
  *
- * A joined page is a prefix of all their tasks in one order: so what it has of a source is a prefix of
- * that source's list, and the whole of it where the page is not full. Each task says by its target whose
- * it is. Where one does not, nothing can be told apart, and each source is asked for by itself. So are
- * those of which a full page has too little, after one more try without those that filled it.
+ * A joined page is a prefix of all their tasks in one order. So its tasks of one source are a prefix of
+ * that source's list, and the whole list where the page is not full. A task's target names its source.
+ * Where a task has no target, rows cannot be told apart, and each source is read by itself. So is each
+ * source of which a full page holds too few rows, after one more try without the sources that filled it.
  */
 export function createSourcePages(lists: Lists): Lists {
-  const loader = new DataLoader<Wish, TaskPage>(readBatch, {
+  const loader = new DataLoader<PageRequest, TaskPage>(readBatch, {
     // How old an answer may be is the business of `lists`.
     cache: false,
     batchScheduleFn: dispatch => void setTimeout(dispatch, GATHER_MS),
@@ -42,24 +42,29 @@ export function createSourcePages(lists: Lists): Lists {
         return lists.page(query, options);
       // Here and not in the batch, where it would cost everybody else's pages too.
       checkValue(sourceId);
-      return loader.load({ sourceId, query, options });
+      options.signal?.throwIfAborted();
+      return abortable(loader.load({ sourceId, query, options }), options.signal);
     },
   };
 
-  async function readBatch(wishes: readonly Wish[]): Promise<(TaskPage | Error)[]> {
+  async function readBatch(requests: readonly PageRequest[]): Promise<(TaskPage | Error)[]> {
     const outcomes: Outcomes = new Map();
-    await Promise.all(groupBy(wishes, joinKeyOf).map(group => read(group, outcomes, true)));
-    return wishes.map(wish => outcomes.get(wish) ?? new Error('A page was forgotten.'));
+    // Callers who left while requests gathered cost upstream nothing.
+    const wanted = requests.filter(({ options }) => !options.signal?.aborted);
+    await Promise.all(groupBy(wanted, joinKeyOf).map(group => read(group, outcomes, true)));
+    return requests.map(
+      request => outcomes.get(request) ?? new Error('The page was not read: its caller has left.'),
+    );
   }
 
-  /** Reads for wishes that differ in nothing but the source and the length of the page. */
+  /** Reads for requests that differ in nothing but the source and the length of the page. */
   async function read(
-    wishes: readonly Wish[],
+    requests: readonly PageRequest[],
     outcomes: Outcomes,
     mayTryAgain: boolean,
   ): Promise<void> {
     await Promise.all(
-      cut(wishes).map(async part => {
+      cut(requests).map(async part => {
         const left = bySource(await readPart(part, outcomes));
         // Without those that filled the page, it may have enough of the others.
         if (mayTryAgain && left.length < bySource(part).length)
@@ -69,39 +74,45 @@ export function createSourcePages(lists: Lists): Lists {
     );
   }
 
-  /** Reads one page for all of these wishes, and gives those back that it does not fulfil: never one source by itself. */
-  async function readPart(wishes: readonly Wish[], outcomes: Outcomes): Promise<readonly Wish[]> {
-    const query = joinedQuery(wishes);
+  /** Reads one page for all of these requests. Returns those it does not answer; none where it is of one source. */
+  async function readPart(
+    requests: readonly PageRequest[],
+    outcomes: Outcomes,
+  ): Promise<readonly PageRequest[]> {
+    const query = joinedQuery(requests);
     const sourceIds = new Set(query.filter?.sourceIds);
-    const page = await readPage(wishes, query);
+    const page = await readPage(requests, query);
     if (page instanceof Error) {
-      // What upstream takes no offence at in each by itself it may refuse in all of them together.
+      // Upstream may refuse a joined request though it accepts each part of it.
       const mayBeJoint = page instanceof GatewayError && page.code === 'BAD_USER_INPUT';
-      if (mayBeJoint && sourceIds.size > 1) return wishes;
-      for (const wish of wishes) outcomes.set(wish, page);
+      if (mayBeJoint && sourceIds.size > 1) return requests;
+      for (const request of requests) outcomes.set(request, page);
       return [];
     }
     if (sourceIds.size === 1) {
-      for (const wish of wishes)
-        outcomes.set(wish, { ...page, rows: page.rows.slice(0, wish.query.limit) });
+      for (const request of requests)
+        outcomes.set(request, { ...page, rows: page.rows.slice(0, request.query.limit) });
       return [];
     }
-    const rows = tellApart(page.rows, sourceIds);
-    if (rows === null) return wishes;
+    const rows = rowsBySource(page.rows, sourceIds);
+    if (rows === null) return requests;
     const isWhole = page.rows.length < PAGE_LIMIT;
-    return wishes.filter(wish => {
-      const own = rows.get(wish.sourceId) ?? [];
-      const { limit = PAGE_LIMIT, count = false } = wish.query;
+    return requests.filter(request => {
+      const own = rows.get(request.sourceId) ?? [];
+      const { limit = PAGE_LIMIT, count = false } = request.query;
       if (!isWhole && (count || own.length < limit)) return true;
-      outcomes.set(wish, { rows: own.slice(0, limit), total: count ? own.length : null });
+      outcomes.set(request, { rows: own.slice(0, limit), total: count ? own.length : null });
       return false;
     });
   }
 
-  async function readPage(wishes: readonly Wish[], query: TaskQuery): Promise<TaskPage | Error> {
-    const everybody = whenAllAbort(wishes.map(({ options }) => options.signal));
+  async function readPage(
+    requests: readonly PageRequest[],
+    query: TaskQuery,
+  ): Promise<TaskPage | Error> {
+    const everybody = whenAllAbort(requests.map(({ options }) => options.signal));
     try {
-      return await lists.page(query, { ...wishes[0]?.options, signal: everybody.signal });
+      return await lists.page(query, { ...requests[0]?.options, signal: everybody.signal });
     } catch (error) {
       return error instanceof Error ? error : new Error('A page failed.', { cause: error });
     } finally {
@@ -109,35 +120,38 @@ export function createSourcePages(lists: Lists): Lists {
     }
   }
 
-  /** Parts of which a page may hold enough, if tasks are spread evenly, and that fit a request. */
-  function cut(wishes: readonly Wish[]): (readonly Wish[])[] {
-    const groups = bySource(wishes);
+  /** Parts that fit a request, and of which one page holds enough if tasks are spread evenly. */
+  function cut(requests: readonly PageRequest[]): (readonly PageRequest[])[] {
+    const groups = bySource(requests);
     if (groups.length < 2) return groups;
-    const longest = Math.max(1, ...wishes.map(({ query }) => query.limit ?? PAGE_LIMIT));
-    if (groups.length * longest <= PAGE_LIMIT && lists.fits(joinedQuery(wishes))) return [wishes];
+    const longest = Math.max(1, ...requests.map(({ query }) => query.limit ?? PAGE_LIMIT));
+    if (groups.length * longest <= PAGE_LIMIT && lists.fits(joinedQuery(requests)))
+      return [requests];
     const half = groups.length >> 1;
     return [...cut(groups.slice(0, half).flat()), ...cut(groups.slice(half).flat())];
   }
 }
 
-/** The rows of each source, in order; null where one of them does not say whose it is. */
-function tellApart(
+/** The rows of each source, in order; null where a row does not name its source. */
+function rowsBySource(
   rows: readonly Row[],
   sourceIds: ReadonlySet<string>,
 ): Map<string, Row[]> | null {
-  const isTold = (row: Row) => sourceIds.has(ownerOf(row) ?? '');
-  if (!rows.every(isTold)) return null;
-  return new Map(groupBy(rows, row => ownerOf(row) ?? '').map(own => [ownerOf(own[0]) ?? '', own]));
+  const isOfOne = (row: Row) => sourceIds.has(sourceIdOf(row) ?? '');
+  if (!rows.every(isOfOne)) return null;
+  return new Map(
+    groupBy(rows, row => sourceIdOf(row) ?? '').map(own => [sourceIdOf(own[0]) ?? '', own]),
+  );
 }
 
-function ownerOf(row: Row | undefined): string | null {
+function sourceIdOf(row: Row | undefined): string | null {
   return row === undefined || row instanceof UnreadableTask ? null : (row.target?.id ?? null);
 }
 
-/** One request for all of them: a whole page where there are several sources, else no more than is wanted. */
-function joinedQuery(wishes: readonly Wish[]): TaskQuery {
-  const sourceIds = [...new Set(wishes.map(({ sourceId }) => sourceId))];
-  const queries = wishes.map(({ query }) => query);
+/** One query for all of them: a full page for several sources, no more than is wanted for one. */
+function joinedQuery(requests: readonly PageRequest[]): TaskQuery {
+  const sourceIds = [...new Set(requests.map(({ sourceId }) => sourceId))];
+  const queries = requests.map(({ query }) => query);
   const { filter, order } = queries[0] ?? {};
   const isOne = sourceIds.length === 1;
   return {
@@ -148,12 +162,12 @@ function joinedQuery(wishes: readonly Wish[]): TaskQuery {
   };
 }
 
-function joinKeyOf({ query: { filter, order }, options: { isFresh } }: Wish): string {
+function joinKeyOf({ query: { filter, order }, options: { isFresh } }: PageRequest): string {
   return JSON.stringify([{ ...filter, sourceIds: [] }, order, isFresh]);
 }
 
-function bySource(wishes: readonly Wish[]): Wish[][] {
-  return groupBy(wishes, ({ sourceId }) => sourceId);
+function bySource(requests: readonly PageRequest[]): PageRequest[][] {
+  return groupBy(requests, ({ sourceId }) => sourceId);
 }
 
 function groupBy<T>(values: readonly T[], keyOf: (value: T) => string): T[][] {

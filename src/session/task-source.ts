@@ -1,15 +1,13 @@
 import type { Clock } from '../clock.ts';
-import type { GatewayError } from '../errors.ts';
-import type { TaskSource } from '../progress/source.ts';
-import type { TaskFilter } from '../task/filter.ts';
-import type { Task } from '../task/task.ts';
+import type { TaskRow, TaskSource } from '../progress/source.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
-import { PAGE_LIMIT } from '../upstream/query.ts';
+import { walkList } from '../upstream/list-walk.ts';
 import { UnreadableTask, type Row } from '../upstream/wire.ts';
-import { createLookPlanner } from './look-planner.ts';
+import { createListHeads } from './list-heads.ts';
 import type { TaskLoader } from './loader.ts';
 import type { Memory } from './memory.ts';
 import { tooLong } from './paging.ts';
+import { createPollPlanner } from './poll-planner.ts';
 
 export interface TaskSourceParts {
   api: TaskStatusApi;
@@ -18,41 +16,45 @@ export interface TaskSourceParts {
   clock: Clock;
 }
 
-/** What watches read, over the REST API: the first state as every reader does, looks behind readers. */
+// A caller waits for these; polls have lanes of their own.
+const WAITED_FOR = { lane: 'interactive' } as const;
+const TASK_POLL = { lane: 'task-poll' } as const;
+const LIST_POLL = { lane: 'list-poll' } as const;
+
+/** What watches read, over the REST API. */
 export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts): TaskSource {
-  const options = { lane: 'task-poll' } as const;
-  const planner = createLookPlanner(api);
+  const planner = createPollPlanner(api);
+  const heads = createListHeads(api, clock);
   return {
     load: id => tasks.load(id),
     pressure: () => api.pressure(),
-    async read(ids) {
+    async poll(ids) {
       const askedAt = clock.monotonic();
-      const rows = await planner.read(ids, options);
-      // What a watch saw answers readers too.
+      const rows = await planner.read(ids, TASK_POLL);
+      // What a poll read answers readers too.
       for (const row of rows.values())
         if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);
-      return new Map([...rows].map(([id, row]) => [id, toResult(row)]));
+      return new Map([...rows].map(([id, row]) => [id, toTaskRow(row)]));
     },
     async confirm(id) {
-      const row = await api.byId(id, options);
-      return row === null ? null : toResult(row);
+      const row = await api.byId(id, TASK_POLL);
+      return row === null ? null : toTaskRow(row);
     },
-    running,
-    unlisted: async filter => (api.listsRunning ? [] : running(filter)),
-    async newest(filter, offset) {
-      const query = { filter, order: 'CREATED_DESC', offset, limit: PAGE_LIMIT } as const;
-      if (!api.fits(query)) throw tooLong();
-      const { rows } = await api.list(query, options);
-      return { tasks: rows.map(toResult), isLast: rows.length < PAGE_LIMIT };
+    pollHeads: requests => heads.read(requests, LIST_POLL),
+    readHead: request => heads.read([request], WAITED_FOR)[0]!,
+    running: async filter => (await api.running(filter, WAITED_FOR)).map(toTaskRow),
+    async *snapshot(filter) {
+      const order = 'CREATED_DESC';
+      if (!api.fits({ filter, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
+      yield (await api.unlisted(filter, WAITED_FOR)).map(toTaskRow);
+      const fetchPage = async (offset: number, limit: number) =>
+        (await api.list({ filter, order, offset, limit }, WAITED_FOR)).rows;
+      for await (const page of walkList({ order, fetchPage }))
+        yield page.map(({ row }) => toTaskRow(row));
     },
   };
-
-  async function running(filter: TaskFilter): Promise<(Task | GatewayError)[]> {
-    const rows = await api.running(filter, options);
-    return rows.map(toResult);
-  }
 }
 
-function toResult(row: Row): Task | GatewayError {
+function toTaskRow(row: Row): TaskRow {
   return row instanceof UnreadableTask ? row.error : row;
 }

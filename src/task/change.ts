@@ -9,11 +9,17 @@ export interface TaskChange {
   task: Task;
 }
 
-/** What a caller would see changed between two looks at a task; null when it would see nothing. */
+/** What changed for a caller between two reads of a task; null where nothing did. */
 export function changeOf(before: Task | null, now: Task): TaskChangeKind | null {
-  if (before !== null && isDeepStrictEqual(before, now)) return null;
+  if (before !== null && saysTheSame(before, now)) return null;
   if (isCompleted(now) && (before === null || !isCompleted(before))) return 'COMPLETED';
   return before === null ? 'ADDED' : 'UPDATED';
+}
+
+function saysTheSame(before: Task, now: Task): boolean {
+  if (before === now || (before.etag !== '' && before.etag === now.etag)) return true;
+  const bare = { etag: '', wireBytes: 0 };
+  return isDeepStrictEqual({ ...before, ...bare }, { ...now, ...bare });
 }
 
 /** Two changes of a task, neither read yet, as the one that tells a reader as much. */

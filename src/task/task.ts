@@ -43,6 +43,10 @@ export interface Task {
   progress: string | null;
   percentComplete: number;
   taskDefinitionSummary: TaskDefinition | null;
+  /** Equal for rows of equal bytes, which say the same; empty where the bytes are not known. */
+  etag: string;
+  /** How many bytes the row had; 0 where that is not known. */
+  wireBytes: number;
 }
 
 /** What the task runs against: a source, or an identity. */

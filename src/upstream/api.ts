@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
-import type { TaskFilter } from '../task/filter.ts';
+import { type TaskFilter, type TaskOrder, lastingPartOf } from '../task/filter.ts';
 import type { Lane } from './budget.ts';
 import {
   type CallOptions,
@@ -9,6 +9,7 @@ import {
   type TaskPage,
   createEndpoints,
 } from './endpoints.ts';
+import { type WalkedList, walkList } from './list-walk.ts';
 import { PAGE_LIMIT, type TaskQuery, cutByUrl } from './query.ts';
 import { VERSION_RULES, checkExpressible } from './versions.ts';
 import { type Row, UnreadableTask } from './wire.ts';
@@ -19,7 +20,11 @@ export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update
   byIds(ids: readonly string[], options?: CallOptions): Promise<Map<string, Row>>;
   /** Every task without a completion status, of those that the lasting part of a filter leaves. */
   running(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
-  /** A page of all running tasks, from this offset, in an order that keeps new ones to the end. */
+  /** Running tasks that lists do not hold: none on versions whose lists hold them. The filter's status is not regarded. */
+  unlisted(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
+  /** The order of `runningPage`, which keeps new tasks to the end; null where upstream promises none. */
+  readonly runningOrder: TaskOrder | null;
+  /** A page of all running tasks, from this offset. */
   runningPage(offset: number, count: boolean, options?: CallOptions): Promise<TaskPage>;
   /** Those of these ids that are on the list: on versions that list only what has ended, no others. */
   listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
@@ -39,9 +44,6 @@ export interface ApiParts extends EndpointsParts {
   maxUrlBytes: number;
 }
 
-// Between two pages tasks end and rows move up: each page begins with some of the last one's rows.
-const PAGE_OVERLAP = 25;
-const MAX_PAGES = 400;
 // Whatever refuses less than this refuses everything.
 const MIN_URL_BYTES = 500;
 // An id of upstream's as it stands in a URL, its quotes and comma included.
@@ -61,6 +63,8 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     list,
     byIds,
     running,
+    unlisted: async (filter, options) => (listsRunning ? [] : running(filter, options)),
+    runningOrder: listsRunning ? 'CREATED_ASC' : null,
     runningPage,
     listed: (ids, options = {}) => listByIds(ids, slotOnce(options)),
     byId,
@@ -118,13 +122,14 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     return (await Promise.all(pages)).flat();
   }
 
-  /** By id, each its own request; what one comes to is no matter to the others. */
+  /** By id, a request each. A task that cannot be read does not fail the others. */
   async function oneByOne(ids: readonly string[], next: NextOptions): Promise<Map<string, Row>> {
     const rows = await Promise.all(
       ids.map(id =>
         byId(id, next()).catch((error: unknown) => {
-          if (error instanceof GatewayError) return new UnreadableTask(id, error);
-          throw error;
+          // A refused token concerns every task.
+          if (!(error instanceof GatewayError) || error.code === 'UNAUTHENTICATED') throw error;
+          return new UnreadableTask(id, error);
         }),
       ),
     );
@@ -136,16 +141,18 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
       const query = {
         filter: { ...filter, completionStatusIsNull: true },
         order: 'CREATED_ASC',
-        limit: PAGE_LIMIT,
       } as const;
-      return everyPage(offset => list({ ...query, offset }, options));
+      return allRows({
+        order: query.order,
+        fetchPage: async (offset, limit) => (await list({ ...query, offset, limit }, options)).rows,
+      });
     }
     if (filter.definitionTypes !== undefined)
       throw new GatewayError(
         'BAD_USER_INPUT',
         `Version ${version} of the Task Status API cannot tell the running tasks of a definitionType.`,
       );
-    checkExpressible(filter, version);
+    checkExpressible(lastingPartOf(filter), version);
     // `pending-tasks` takes no filter. A task's target is the source that `sourceId` means.
     const { ids, sourceIds } = filter;
     return (await pendingTasks(slotOnce(options))).filter(
@@ -169,29 +176,18 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   }
 
   async function pendingTasks(next: NextOptions): Promise<Row[]> {
-    const rows = await everyPage(offset => pending({ limit: PAGE_LIMIT, offset }, next()));
+    const rows = await allRows({
+      order: null,
+      fetchPage: async (offset, limit) => (await pending({ limit, offset }, next())).rows,
+    });
     pendingPages = Math.max(1, Math.ceil(rows.length / PAGE_LIMIT));
     return rows;
   }
 
   /** All rows of a list, none twice. */
-  async function everyPage(fetchPage: (offset: number) => Promise<TaskPage>): Promise<Row[]> {
+  async function allRows(list: WalkedList): Promise<Row[]> {
     const rows: Row[] = [];
-    const known = new Set<string>();
-    let offset = 0;
-    for (let pages = 0; pages < MAX_PAGES; pages++) {
-      const next = await fetchPage(offset);
-      const isGap = offset > 0 && !next.rows.some(({ id }) => id !== null && known.has(id));
-      for (const row of next.rows) {
-        if (row.id !== null && known.has(row.id)) continue;
-        if (row.id !== null) known.add(row.id);
-        rows.push(row);
-      }
-      // More rows have moved up than the overlap is wide: what moved past is further up.
-      if (isGap && pages > 0 && offset >= PAGE_LIMIT) offset -= PAGE_LIMIT - PAGE_OVERLAP;
-      else if (next.rows.length < PAGE_LIMIT) break;
-      else offset += PAGE_LIMIT - PAGE_OVERLAP;
-    }
+    for await (const page of walkList(list)) rows.push(...page.map(({ row }) => row));
     return rows;
   }
 

@@ -5,7 +5,8 @@ import type { Lane } from './budget.ts';
 import { type TaskQuery, toQueryString } from './query.ts';
 import type { Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
-import { type Row, UnreadableTask, readRow, readRows } from './wire.ts';
+import { createRowReader } from './row-reader.ts';
+import { type Row, UnreadableTask } from './wire.ts';
 
 export interface CallOptions {
   lane?: Lane;
@@ -19,6 +20,8 @@ export interface TaskPage {
   rows: Row[];
   /** Null unless the query asked to count. */
   total: number | null;
+  /** When upstream answered, by its own clock in whole seconds; null where it did not say. */
+  date?: Instant | null;
 }
 
 /** A correction of a task's record. */
@@ -53,6 +56,7 @@ const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
 export function createEndpoints({ requests, version, basePath }: EndpointsParts): Endpoints {
   const path = `${basePath}${VERSION_RULES[version].path}`;
+  const reader = createRowReader();
 
   return {
     async list(query, options = {}) {
@@ -71,8 +75,8 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
     { lane = 'interactive', signal, slot }: CallOptions = {},
   ): Promise<Row | null> {
     try {
-      const { json } = await requests.send({ method: 'GET', path: pathOf(id), lane, signal, slot });
-      return readRow(json);
+      const { body } = await requests.send({ method: 'GET', path: pathOf(id), lane, signal, slot });
+      return reader.row(body);
     } catch (error) {
       if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
       throw error;
@@ -90,14 +94,14 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
       { op: 'replace', path: '/completionStatus', value: completionStatus },
       { op: 'replace', path: '/completed', value: new Date(completed).toISOString() },
     ];
-    const { json } = await requests.send({
+    const { body } = await requests.send({
       method: 'PATCH',
       path: pathOf(id),
       lane: 'interactive',
       patch,
       signal,
     });
-    const row = readRow(json);
+    const row = reader.row(body);
     if (row instanceof UnreadableTask) throw row.error;
     return row;
   }
@@ -110,8 +114,9 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
     const answer = await requests.send({ method: 'GET', path: target, lane, signal, slot });
     // `pending-tasks` answers so where there are none.
     if (answer.status === 204) return { rows: [], total: isCounted ? 0 : null };
-    const rows = readRows(answer.json);
-    return { rows, total: isCounted ? readTotal(answer.header('x-total-count')) : null };
+    const rows = reader.rows(answer.body);
+    const total = isCounted ? readTotal(answer.header('x-total-count')) : null;
+    return { rows, total, date: readDate(answer.header('date')) };
   }
 
   function pathOf(id: string): string {
@@ -119,6 +124,11 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
       throw new GatewayError('NOT_FOUND', 'Upstream has no such task.');
     return `${path}/${encodeURIComponent(id)}`;
   }
+}
+
+function readDate(header: string | null): Instant | null {
+  const instant = Date.parse(header ?? '');
+  return Number.isNaN(instant) ? null : instant;
 }
 
 function readTotal(header: string | null): number {

@@ -95,6 +95,8 @@ const TaskJson = z
     completionStatus:
       completionStatus === null ? null : openEnum(COMPLETION_STATUSES, completionStatus),
     rawCompletionStatus: completionStatus,
+    etag: '',
+    wireBytes: 0,
   }));
 
 /** What upstream may send for a task, as far as the gateway reads it. */
@@ -109,16 +111,6 @@ export function readRow(json: unknown): Row {
   const reasons = error.issues.map(({ path, code }) => `${path.join('.') || 'the row'} (${code})`);
   const message = `Upstream sent a task that cannot be read: ${reasons.slice(0, 5).join(', ')}.`;
   return new UnreadableTask(id, new GatewayError('UPSTREAM_INVALID_RESPONSE', message));
-}
-
-/** The rows of a list. A body that is no list at all is UPSTREAM_INVALID_RESPONSE. */
-export function readRows(body: unknown): Row[] {
-  if (!Array.isArray(body))
-    throw new GatewayError(
-      'UPSTREAM_INVALID_RESPONSE',
-      'Upstream answered a list with something else.',
-    );
-  return body.map(readRow);
 }
 
 /** The token endpoint's answer, as far as it is used. */

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { GatewayError } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
 import { createHub } from '../../src/progress/hub.ts';
-import type { News } from '../../src/progress/news.ts';
+import type { GroupMessage } from '../../src/progress/group-message.ts';
 import type { Task } from '../../src/task/task.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/histories.ts';
@@ -46,7 +46,7 @@ test('whichever instances are killed or cut off, every subscriber sees its task 
       anyLuck,
       async (histories, subscribers, blows, latencyMs, outcomes) => {
         const clock = new HandClock();
-        const fleet = new SimulatedFleet<News>(clock);
+        const fleet = new SimulatedFleet<GroupMessage>(clock);
         const members = Array.from({ length: INSTANCES }, () => fleet.open());
         const hubs = members.map(({ openGroup }, place) =>
           createHub({
@@ -137,7 +137,7 @@ test('whichever instances are cut off, each tells its list of every task that en
       anyLuck,
       async (histories, blows, latencyMs, outcomes) => {
         const clock = new HandClock();
-        const fleet = new SimulatedFleet<News>(clock);
+        const fleet = new SimulatedFleet<GroupMessage>(clock);
         const members = Array.from({ length: INSTANCES }, () => fleet.open());
         const hubs = members.map(({ openGroup }) =>
           createHub({

@@ -209,12 +209,13 @@ function startLists() {
   const hub = createHub({
     source: {
       ...upstream,
-      async newest(filter, offset) {
-        const answer = await upstream.newest(filter, offset);
-        const wait = held;
-        held = null;
-        await wait;
-        return answer;
+      async *snapshot(filter) {
+        for await (const rows of upstream.snapshot(filter)) {
+          const wait = held;
+          held = null;
+          await wait;
+          yield rows;
+        }
       },
     },
     openGroup: createLocalGroup,
@@ -231,8 +232,8 @@ function startLists() {
         await setImmediate();
       }
     },
-    /** The next list is answered with what is there now, once the function that it returns is called. */
-    holdNextList() {
+    /** The next snapshot is answered with what is there now, once the function that it returns is called. */
+    holdNextSnapshot() {
       let release = () => {};
       held = new Promise(resolve => (release = resolve));
       return () => release();
@@ -265,10 +266,10 @@ test('what a snapshot has shown is not told again as new', async () => {
 });
 
 test('a snapshot that comes late takes nothing back that was told since it was asked for', async () => {
-  const { pass, follow, holdNextList } = startLists();
+  const { pass, follow, holdNextSnapshot } = startLists();
   const first = follow(false);
   await pass(3_200);
-  const release = holdNextList();
+  const release = holdNextSnapshot();
   const second = follow(true);
   await pass(1_500);
   assert.deepEqual(second.told, ['COMPLETED 1']);

@@ -11,7 +11,7 @@ export interface History {
   states: { from: number; task: Task }[];
 }
 
-/** What a look may come to, one after another and over again. */
+/** What a poll may come to, one after another and over again. */
 export type Luck = 'well' | 'omits' | 'fails' | 'malformed';
 
 export const anyHistory = (id: string): fc.Arbitrary<History> =>
@@ -31,7 +31,7 @@ export function lastingHistory(id: string): History {
 }
 
 function stateOf(id: string, step: number, isEnd: boolean): Task {
-  return readRow({
+  const task = readRow({
     id,
     type: 'QUARTZ',
     uniqueName: 'n',
@@ -42,6 +42,7 @@ function stateOf(id: string, step: number, isEnd: boolean): Task {
     percentComplete: Math.min(99, step),
     attributes: { step },
   }) as Task;
+  return { ...task, etag: `${id} ${step}` };
 }
 
 /** Upstream, as the histories have it; unlucky as told. It is never unlucky for whoever waits for a first state. */
@@ -51,7 +52,7 @@ export function createUpstream(
   luck: readonly Luck[],
   latencyMs = 0,
 ): TaskSource {
-  let looks = 0;
+  let polls = 0;
   const nowOf = ({ states }: History) =>
     states.findLast(({ from }) => from <= clock.monotonic())?.task ?? null;
   const find = (id: string) => histories.find(history => history.id === id);
@@ -68,10 +69,12 @@ export function createUpstream(
     latencyMs === 0
       ? Promise.resolve(answer)
       : new Promise<T>(resolve => clock.after(latencyMs, () => resolve(answer)));
+  const newestFirst = () => there().toSorted((a, b) => b.created - a.created);
+  const readHead = () => late({ rows: newestFirst(), asOf: clock.now() });
   return {
     load: id => late(read(id)),
-    async read(ids) {
-      const outcome = luck[scattered(++looks) % luck.length] ?? 'well';
+    async poll(ids) {
+      const outcome = luck[scattered(++polls) % luck.length] ?? 'well';
       if (outcome === 'fails') throw new GatewayError('UPSTREAM_UNAVAILABLE', 'out of luck');
       const rows = new Map<string, Task | GatewayError>();
       for (const [place, id] of ids.entries()) {
@@ -88,8 +91,11 @@ export function createUpstream(
     },
     confirm: id => late(read(id)),
     running: () => late(there().filter(task => !isCompleted(task))),
-    unlisted: async () => [],
-    newest: () => late({ tasks: there().toSorted((a, b) => b.created - a.created), isLast: true }),
+    readHead,
+    pollHeads: requests => requests.map(readHead),
+    async *snapshot() {
+      yield await late(newestFirst());
+    },
     pressure: () => 0,
   };
 }

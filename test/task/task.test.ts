@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { changeOf, joinChanges } from '../../src/task/change.ts';
-import { isBehind, readCursor, toCursor } from '../../src/task/cursor.ts';
+import { readCursor, tagOf, toCursor } from '../../src/task/cursor.ts';
 import {
   type Task,
   effectivePercentCompleteOf,
@@ -32,6 +32,8 @@ const TASK: Task = {
   progress: null,
   percentComplete: 0,
   taskDefinitionSummary: null,
+  etag: '',
+  wireBytes: 0,
 };
 const RUNNING: Task = { ...TASK, launched: 2_000, percentComplete: 25 };
 const DATED: Task = { ...RUNNING, completed: 6_000 };
@@ -97,11 +99,11 @@ test('a cursor is read as it was written, for any id', () => {
       fc.nat(),
       fc.integer(),
       fc.constantFrom('CREATED_ASC' as const, 'CREATED_DESC' as const),
-      (id, offset, created, order) => {
+      fc.array(fc.string().map(tagOf), { maxLength: 20 }),
+      (id, offset, created, order, ties) => {
         const task = { ...TASK, id, created };
-        const cursor = readCursor(toCursor(order, offset, task), order);
-        assert.deepEqual(cursor, { order, offset, created, id });
-        assert.ok(isBehind(cursor, task));
+        const cursor = readCursor(toCursor(order, offset, task, ties), order);
+        assert.deepEqual(cursor, { order, offset, created, id, ties });
       },
     ),
   );

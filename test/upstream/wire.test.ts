@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { UnreadableTask, readRow, readRows } from '../../src/upstream/wire.ts';
+import { createRowReader } from '../../src/upstream/row-reader.ts';
+import { UnreadableTask, readRow } from '../../src/upstream/wire.ts';
+
+const readRows = (body: unknown) => createRowReader().rows(Buffer.from(JSON.stringify(body) ?? ''));
 
 const TASK = {
   id: 'a',

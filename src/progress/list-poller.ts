@@ -1,0 +1,77 @@
+import type { Clock } from '../clock.ts';
+import type { WatchGroup } from '../fleet/fleet.ts';
+import type { Log } from '../log.ts';
+import { toFailure, toGatewayError } from './failure.ts';
+import type { GroupMessage } from './group-message.ts';
+import type { ListWatch } from './list-watch.ts';
+import { createPoller } from './poller.ts';
+import type { ListHead, TaskSource } from './source.ts';
+
+/** Polls the heads of watched lists, of each while this instance has the lease for it. */
+export interface ListPoller {
+  /** A list is to be polled within `delayMs` milliseconds, or when it is due if that is later. */
+  startIn(delayMs: number): void;
+  close(): void;
+}
+
+export interface ListPollerParts {
+  source: Pick<TaskSource, 'pollHeads'>;
+  group: Pick<WatchGroup<GroupMessage>, 'publish'>;
+  lists(): Iterable<ListWatch>;
+  clock: Clock;
+  log: Log;
+  intervalMs: number;
+}
+
+export function createListPoller(parts: ListPollerParts): ListPoller {
+  const { source, group, lists, clock, log, intervalMs } = parts;
+  /** Lists that are being read. One that hangs holds up neither tasks nor other lists. */
+  const inFlight = new Set<ListWatch>();
+  const poller = createPoller({ clock, poll: async () => pollDue() });
+  return { startIn: poller.startIn, close: poller.close };
+
+  function pollDue(): number | null {
+    const now = clock.monotonic();
+    const due = idle().filter(({ cadence }) => cadence.dueAt <= now + intervalMs / 2);
+    for (const watch of due) inFlight.add(watch);
+    const heads = source.pollHeads(due.map(({ headRequest }) => headRequest));
+    for (const [place, watch] of due.entries()) void settle(watch, heads[place]!);
+    return nextInMs(now + intervalMs);
+  }
+
+  async function settle(watch: ListWatch, head: Promise<ListHead>): Promise<void> {
+    const startedAt = clock.monotonic();
+    try {
+      publish(watch, await head);
+    } catch (error) {
+      const failure = toFailure(toGatewayError(error, log));
+      log.warn({ code: failure.code, list: watch.key }, 'a poll of a list failed');
+      group.publish({ kind: 'failed', list: watch.key, error: failure });
+    } finally {
+      inFlight.delete(watch);
+      const delayMs = nextInMs(startedAt + intervalMs);
+      if (delayMs !== null) poller.startIn(delayMs);
+    }
+  }
+
+  function publish(watch: ListWatch, head: ListHead): void {
+    // Another instance polls it by now, and has published what is later than this.
+    if (!watch.isOurs) return;
+    const tasks = watch.newTasksOf(head);
+    group.publish({ kind: 'listed', list: watch.key, tasks, asOf: head.asOf });
+    watch.onPolled();
+  }
+
+  function nextInMs(earliestAt: number): number | null {
+    const dueAt = idle().map(({ cadence }) => cadence.dueAt);
+    if (dueAt.length === 0) return null;
+    const nextAt = dueAt.reduce((earliest, at) => Math.min(earliest, at));
+    return Math.max(0, Math.max(earliestAt, nextAt) - clock.monotonic());
+  }
+
+  function idle(): ListWatch[] {
+    return [...lists()].filter(
+      watch => watch.isInitialised && watch.isOurs && !inFlight.has(watch),
+    );
+  }
+}
