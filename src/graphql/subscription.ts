@@ -51,7 +51,7 @@ builder.subscriptionType({
   }),
 });
 
-/** An error among the events is the last of them, and answered as an error of this field. */
+/** An error among the events is answered as an error of this field; the stream ends or goes on after it. */
 function valueOf<T>(event: T | GatewayError): T {
   if (event instanceof GatewayError) throw event;
   return event;

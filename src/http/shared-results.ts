@@ -6,18 +6,28 @@ import {
   execute,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import type { Clock } from '../clock.ts';
 import type { Context } from '../graphql/builder.ts';
+
+interface SharedResult {
+  result: ExecutionResult;
+  /** On the monotonic clock. */
+  executedAt: number;
+}
+
+// Fields such as `elapsedSeconds` are as of the delivery. A subscriber that joins or reads later than this
+// gets a result of its own.
+const SHARED_FOR_MS = 100;
 
 /**
  * Executes an event once for all subscribers that select the same of it, and gives them one result.
  *
- * Followers of one watch are given the very same event object, and their operations, parsed once,
- * have the very same document. Followers of one watch have one credential, too: a watch belongs to a
- * session. Results that resolvers have to wait for are not shared, lest one caller's hanging up abort
- * another's.
+ * Subscribers of one watch are given the same event object, and their operations, parsed once, have the
+ * same document. They also have one credential: a watch belongs to a session. Results that resolvers have
+ * to wait for are not shared, so that a subscriber who leaves does not abort the others' result.
  */
-export function useSharedResults(): Plugin<Context> {
-  const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, ExecutionResult>>>();
+export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Context> {
+  const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, SharedResult>>>();
 
   return {
     onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),
@@ -37,14 +47,15 @@ export function useSharedResults(): Plugin<Context> {
     const byDocument = getOrAdd(
       results,
       event,
-      () => new WeakMap<DocumentNode, Map<string, ExecutionResult>>(),
+      () => new WeakMap<DocumentNode, Map<string, SharedResult>>(),
     );
-    const byKey = getOrAdd(byDocument, args.document, () => new Map<string, ExecutionResult>());
+    const byKey = getOrAdd(byDocument, args.document, () => new Map<string, SharedResult>());
     const known = byKey.get(key);
-    if (known) return known;
+    const now = clock.monotonic();
+    if (known && now - known.executedAt < SHARED_FOR_MS) return known.result;
     const result = execute(args);
     if (result instanceof Promise || result.errors) return result;
-    byKey.set(key, result);
+    byKey.set(key, { result, executedAt: now });
     return result;
   }
 }

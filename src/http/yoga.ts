@@ -76,7 +76,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
       useBoundSubscriptions(maskError),
       useOmittedRows(),
-      useSharedResults(),
+      useSharedResults(clock),
       useResultStreams(),
       callbacks.plugin,
     ],

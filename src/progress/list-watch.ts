@@ -65,7 +65,8 @@ export class ListWatch {
   #bufferedUntilReady: { tasks: readonly Task[]; asOf: Instant }[] | null = [];
   #initialised: Promise<void> | null = null;
   #lease: Lease | null = null;
-  #isBehind = false;
+  /** Messages were lost: from when on the list is to be read again; null: it was empty. Undefined: none were lost. */
+  #behindSince: Instant | null | undefined = undefined;
   #hasChanged = false;
 
   constructor(filter: TaskFilter, parts: ListWatchParts) {
@@ -81,7 +82,9 @@ export class ListWatch {
 
   /** Whether this instance is to poll the head of the list. */
   get isOurs(): boolean {
-    return this.hasSubscribers && (this.#isBehind || (this.#lease?.isHeld ?? false));
+    return (
+      this.hasSubscribers && (this.#behindSince !== undefined || (this.#lease?.isHeld ?? false))
+    );
   }
 
   get hasSubscribers(): boolean {
@@ -94,8 +97,13 @@ export class ListWatch {
 
   /** What to read of the list next. */
   get headRequest(): HeadRequest {
-    const since = this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
-    return { filter: this.#lasting, since };
+    return { filter: this.#lasting, since: this.#since };
+  }
+
+  /** Tasks created before this are not compared with the list any more. */
+  get #since(): Instant | null {
+    if (this.#behindSince !== undefined) return this.#behindSince;
+    return this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
   }
 
   subscribe(filter: TaskFilter): Mailbox<TaskChange> {
@@ -133,19 +141,19 @@ export class ListWatch {
 
   /** The tasks of the head that are new to this instance. */
   newTasksOf({ rows }: ListHead): Task[] {
-    return readableOf(rows).filter(({ id }) => !this.#recent.has(id) && !this.#running.has(id));
+    return readableOf(rows).filter(task => this.#isNew(task));
   }
 
   /** The head was polled, and what was new on it was published. */
   onPolled(): void {
     this.cadence.polled(this.#hasChanged);
     this.#hasChanged = false;
-    this.#isBehind = false;
+    this.#behindSince = undefined;
   }
 
   /** Messages about the list were lost: this instance polls its head once itself. */
   fallBehind(): void {
-    this.#isBehind = true;
+    if (this.#behindSince === undefined) this.#behindSince = this.#since;
   }
 
   /** These tasks are new on the list. */
@@ -154,11 +162,10 @@ export class ListWatch {
       this.#bufferedUntilReady.push({ tasks, asOf });
       return;
     }
-    for (const task of tasks) {
-      if (!this.#recent.has(task.id) && !this.#running.has(task.id)) this.#publish(null, task);
-      this.#remember(task, asOf);
-    }
-    const oldest = (this.#newestCreated ?? -Infinity) - LATE_BY_MS;
+    // All of them before any is remembered, which moves the bound of what is new.
+    for (const task of tasks.filter(one => this.#isNew(one))) this.#publish(null, task);
+    for (const task of tasks) this.#remember(task, asOf);
+    const oldest = this.#since ?? -Infinity;
     for (const [id, created] of this.#recent) if (created < oldest) this.#recent.delete(id);
   }
 
@@ -207,8 +214,14 @@ export class ListWatch {
     if (subscriber === undefined || subscriber.supersededIds?.has(task.id)) return;
     mailbox.put(task.id, { kind: 'SNAPSHOT', task });
     const isKnown = this.#recent.has(task.id) || this.#running.has(task.id);
-    if (!isKnown && task.created >= (this.headRequest.since ?? -Infinity))
+    if (!isKnown && task.created >= (this.#since ?? -Infinity))
       subscriber.snapshotTasks.set(task.id, task);
+  }
+
+  #isNew({ id, created }: Task): boolean {
+    if (this.#recent.has(id) || this.#running.has(id)) return false;
+    // Older ones were known and have been forgotten.
+    return created >= (this.#since ?? -Infinity);
   }
 
   #close(): void {

@@ -166,7 +166,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
       entry.isFailurePublished = false;
       if (row === null) deletedIds.push(id);
       else if (row.etag === '' || states.etagOf(id) !== row.etag) tasks.push(row);
-      entry.cadence.polled(row !== null && row.etag !== entry.etag && entry.etag !== null);
+      entry.cadence.polled(row !== null && row.etag !== entry.etag);
       entry.etag = row?.etag ?? null;
     }
     group.publish({ kind: 'polled', tasks, deletedIds, failures });

@@ -71,8 +71,8 @@ export async function* walkList(
 
   for (let requests = 0; requests < maxRequests; requests++) {
     const rows = await list.fetchPage(offset, limit);
-    const { joint, fresh } = trail.follow(rows, offset);
-    if (joint === null && overlap > 0) {
+    const { joint, fresh } = trail.follow(rows, offset, overlap === 0);
+    if (joint === null) {
       ({ offset, limit } = search.before(offset));
       continue;
     }
@@ -81,7 +81,7 @@ export async function* walkList(
     if (missing <= 0 || rows.length < limit) return;
     const end = offset + rows.length;
     if (fresh.length === 0) {
-      ({ offset, limit } = search.after(overlap === 0 ? end : (joint ?? end)));
+      ({ offset, limit } = search.after(overlap === 0 ? end : joint));
       continue;
     }
     search.reset();
@@ -126,15 +126,19 @@ class Trail {
 
   /**
    * Takes in a page. `joint` is the offset of its last row that proves that no row is missing between
-   * what was read and `fresh`; null where there is no proof.
+   * what was read and `fresh`; null where there is no proof, unless rows may be missing.
    */
-  follow(rows: readonly Row[], offset: number): { joint: number | null; fresh: PlacedRow[] } {
+  follow(
+    rows: readonly Row[],
+    offset: number,
+    mayMiss: boolean,
+  ): { joint: number | null; fresh: PlacedRow[] } {
     const isPassed = (row: Row) => this.#isKnown(row) || this.#isBefore(row, this.#position);
     // A known row of the position's own millisecond may have others before it that were not read.
     const isJoint = this.#keepsTies ? isPassed : (row: Row) => this.#isBefore(row, this.#position);
     const lastPassed = rows.findLastIndex(isPassed);
     const lastJoint = rows.findLastIndex(isJoint);
-    if (lastJoint === -1 && offset > 0) return { joint: null, fresh: [] };
+    if (lastJoint === -1 && offset > 0 && !mayMiss) return { joint: null, fresh: [] };
     const own = rows.findIndex(({ id }) => id === this.#after?.id);
     const start = this.#inOrder ? this.#position : this.#after;
     let skipped = 0;

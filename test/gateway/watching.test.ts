@@ -41,28 +41,28 @@ function followAll(t: TestContext, url: string, ids: readonly string[]) {
   };
 }
 
-/** Whether the one thing that waits for the clock is the next look: a request's deadline is further off. */
-function isBetweenLooks(clock: HandClock): boolean {
-  return clock.waiting === 1 && clock.nextInMs <= MAX_QUIET_MS;
+/** Whether only next polls wait for the clock: a request's deadline is further off. */
+function isBetweenPolls(clock: HandClock): boolean {
+  return clock.waiting > 0 && clock.lastInMs <= MAX_QUIET_MS;
 }
 
-/** Moves the clock by one interval, and waits until a look that fell due is over; tells what it asked. */
+/** Moves the clock by one interval, and waits until a poll that fell due is over. Returns its requests. */
 async function pass(clock: HandClock, { requests }: Awaited<ReturnType<typeof startGateway>>) {
   const before = requests().length;
   clock.advance(INTERVAL_MS);
-  await until(() => isBetweenLooks(clock));
+  await until(() => isBetweenPolls(clock));
   return requests().slice(before);
 }
 
 for (const version of API_VERSIONS)
-  test(`${version}: a look at a thousand running tasks costs four requests, and five when some have ended`, async t => {
+  test(`${version}: a poll of a thousand running tasks costs four requests, and five when some have ended`, async t => {
     const clock = new HandClock();
     const env = { UPSTREAM_API_VERSION: version, PROGRESS_INTERVAL_MS: String(INTERVAL_MS) };
     const gateway = await startGateway(t, { clock, env });
     const { tenant, url } = gateway;
     const ids = tenant.addTasks(1_000, LASTING);
     const { told, events, ended } = followAll(t, url, ids);
-    await until(() => events() === 1_000 && isBetweenLooks(clock));
+    await until(() => events() === 1_000 && isBetweenPolls(clock));
 
     const quiet = await pass(clock, gateway);
     assert.equal(quiet.length, 4, quiet.join('\n'));
@@ -96,7 +96,7 @@ for (const version of API_VERSIONS)
         told.push(`${kind} ${taskStatus.id} ${taskStatus.state}`);
       }
     })().catch(() => {});
-    await until(() => told.length === 2 && isBetweenLooks(clock));
+    await until(() => told.length === 2 && isBetweenPolls(clock));
     assert.deepEqual(
       told.splice(0).toSorted(),
       [`SNAPSHOT ${ended} COMPLETED`, `SNAPSHOT ${there} RUNNING`].toSorted(),
@@ -129,7 +129,7 @@ test('a few watched among very many that run are asked for by id', async t => {
   });
   const all = gateway.tenant.addTasks(5_000, LASTING);
   const { events } = followAll(t, gateway.url, all.slice(0, 180));
-  await until(() => events() === 180 && isBetweenLooks(clock));
+  await until(() => events() === 180 && isBetweenPolls(clock));
   await pass(clock, gateway);
   const later = await pass(clock, gateway);
   assert.equal(later.length, 2, later.join('\n'));
@@ -145,7 +145,7 @@ test('a quiet task is looked at less, to a stated maximum; one that changes, at 
   const { tenant, url, requests } = gateway;
   const id = tenant.addTask(LASTING);
   const { events } = followAll(t, url, [id]);
-  await until(() => events() === 1 && isBetweenLooks(clock));
+  await until(() => events() === 1 && isBetweenPolls(clock));
   const looksIn = async (seconds: number) => {
     const before = requests().length;
     for (let second = 0; second < seconds; second++) await pass(clock, gateway);
@@ -308,7 +308,7 @@ test('one task that cannot be read for too long ends its own stream, with its co
   const ids = tenant.addTasks(2, LASTING);
   const [missing = '', there = ''] = ids;
   const { told, ended, events } = followAll(t, url, ids);
-  await until(() => events() === 2 && isBetweenLooks(clock));
+  await until(() => events() === 2 && isBetweenPolls(clock));
   tenant.remove(missing);
   sandbox.faults.order({ fault: { kind: 'status', status: 403 }, route: 'task' });
   for (let seconds = 0; seconds < 55; seconds++) await pass(clock, gateway);

@@ -36,6 +36,11 @@ export class HandClock implements Clock {
     return Math.min(...[...this.#timers].map(({ at }) => at - this.#now));
   }
 
+  /** Milliseconds until the last of them is due; -Infinity where nobody waits. */
+  get lastInMs(): number {
+    return Math.max(...[...this.#timers].map(({ at }) => at - this.#now));
+  }
+
   /** Moves on, running what falls due at the moment it falls due. */
   advance(byMs: number): void {
     const end = this.#now + byMs;
