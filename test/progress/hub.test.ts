@@ -8,6 +8,8 @@ import { createLog } from '../../src/log.ts';
 import { createHub } from '../../src/progress/hub.ts';
 import type { TaskFilter } from '../../src/task/filter.ts';
 import { type Task, isCompleted } from '../../src/task/task.ts';
+import type { TaskSource } from '../../src/progress/source.ts';
+import { readRow } from '../../src/upstream/wire.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/histories.ts';
 
@@ -277,4 +279,147 @@ test('a snapshot that comes late takes nothing back that was told since it was a
   await pass(100);
   assert.deepEqual(second.told, ['COMPLETED 1', 'SNAPSHOT 4']);
   await Promise.all([first.leave(), second.leave()]);
+});
+
+/** A hub whose tasks and lists a test makes up. */
+function startHub(all: Task[], overrides: Partial<TaskSource> = {}) {
+  const clock = new HandClock();
+  const readHead = async () => ({
+    rows: all.toSorted((a, b) => b.created - a.created),
+    asOf: clock.now(),
+  });
+  const source: TaskSource = {
+    load: async id => all.find(task => task.id === id) ?? null,
+    poll: async ids =>
+      new Map(all.filter(({ id }) => ids.includes(id)).map(task => [task.id, task])),
+    confirm: async () => null,
+    running: async () => all.filter(task => !isCompleted(task)),
+    readHead,
+    pollHeads: requests => requests.map(readHead),
+    async *snapshot() {
+      yield all;
+    },
+    pressure: () => 0,
+    ...overrides,
+  };
+  const hub = createHub({
+    source,
+    openGroup: createLocalGroup,
+    clock,
+    log: createLog('silent'),
+    intervalMs: INTERVAL_MS,
+    maxFollowers: 1_000,
+  });
+  return {
+    hub,
+    clock,
+    /** Changes the task, or adds it. */
+    put(id: string, created: number, fields: object = {}) {
+      const row = readRow({
+        id,
+        type: 'QUARTZ',
+        uniqueName: 'n',
+        created,
+        launched: created,
+        percentComplete: 0,
+        ...fields,
+      });
+      const task = { ...(row as Task), etag: JSON.stringify([id, fields]) };
+      all.splice(0, all.length, ...all.filter(other => other.id !== id), task);
+    },
+    async pass(ms: number) {
+      for (let passed = 0; passed < ms; passed += 250) {
+        clock.advance(250);
+        for (let turn = 0; turn < 4; turn++) await setImmediate();
+      }
+    },
+  };
+}
+
+/** What a stream sends, as text. */
+function record<T>(
+  stream: AsyncIterable<T | GatewayError>,
+  toText: (event: T) => string,
+): string[] {
+  const events: string[] = [];
+  void (async () => {
+    for await (const event of stream)
+      events.push(event instanceof GatewayError ? event.code : toText(event));
+  })();
+  return events;
+}
+
+test('a task dated in the future hides none that follow it', async () => {
+  const all: Task[] = [];
+  const { hub, clock, put, pass } = startHub(all);
+  put('old', clock.now() - 1_000);
+  const events = record(hub.followChanges({}, false), ({ kind, task }) => `${kind} ${task.id}`);
+  await pass(3_000);
+  put('ahead', clock.now() + 3_600_000);
+  await pass(20_000);
+  for (const id of ['a', 'b', 'c']) {
+    put(id, clock.now());
+    await pass(90_000);
+  }
+  assert.deepEqual(events, ['ADDED ahead', 'ADDED a', 'ADDED b', 'ADDED c']);
+  hub.close();
+});
+
+test('a list that hangs holds up neither tasks nor other lists', async () => {
+  const all: Task[] = [];
+  const { hub, clock, put, pass } = startHub(all, {
+    pollHeads: requests =>
+      requests.map(({ filter }) =>
+        filter.sourceIds?.[0] === 'hangs'
+          ? new Promise(() => {})
+          : Promise.resolve({ rows: [...all], asOf: clock.now() }),
+      ),
+  });
+  put('x', clock.now());
+  const steps = record(hub.followTask('x'), ({ attributes }) => String(attributes['step']));
+  record(hub.followChanges({ sourceIds: ['hangs'] }, false), () => '');
+  const added = record(hub.followChanges({ sourceIds: ['well'] }, false), ({ task }) => task.id);
+  await pass(3_000);
+  for (let step = 1; step <= 20; step++) {
+    put('x', clock.now(), { attributes: { step } });
+    await pass(2 * INTERVAL_MS);
+    assert.equal(steps.at(-1), String(step));
+  }
+  put('y', clock.now());
+  await pass(5 * INTERVAL_MS);
+  assert.ok(added.includes('y'));
+  hub.close();
+});
+
+test('a task that cannot be read any more is an error to all who follow it; a list goes on', async () => {
+  const all: Task[] = [];
+  let isReadable = true;
+  const { hub, clock, put, pass } = startHub(all, {
+    poll: async ids =>
+      new Map(
+        all
+          .filter(({ id }) => ids.includes(id))
+          .map(task => [
+            task.id,
+            isReadable || task.id !== 'x'
+              ? task
+              : new GatewayError('UPSTREAM_INVALID_RESPONSE', 'odd'),
+          ]),
+      ),
+  });
+  put('x', clock.now());
+  put('y', clock.now());
+  const task = record(hub.followTask('x'), () => 'event');
+  const list = record(hub.followChanges({}, false), ({ kind, task: { id } }) => `${kind} ${id}`);
+  await pass(3_000);
+  isReadable = false;
+  await pass(120_000);
+  assert.deepEqual(task, ['event', 'UPSTREAM_INVALID_RESPONSE']);
+  assert.deepEqual(list, ['UPSTREAM_INVALID_RESPONSE'], 'once');
+  put('y', clock.now(), { completed: clock.now(), completionStatus: 'SUCCESS' });
+  isReadable = true;
+  put('x', clock.now(), { completed: clock.now(), completionStatus: 'SUCCESS' });
+  await pass(10_000);
+  assert.deepEqual(list.slice(1).toSorted(), ['COMPLETED x', 'COMPLETED y']);
+  hub.close();
 });
