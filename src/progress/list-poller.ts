@@ -35,7 +35,10 @@ export function createListPoller(parts: ListPollerParts): ListPoller {
     const due = idle().filter(({ cadence }) => cadence.dueAt <= now + intervalMs / 2);
     for (const watch of due) inFlight.add(watch);
     const heads = source.pollHeads(due.map(({ headRequest }) => headRequest));
-    for (const [place, watch] of due.entries()) void settle(watch, heads[place]!);
+    for (const [place, head] of heads.entries()) {
+      const watch = due[place];
+      if (watch) void settle(watch, head);
+    }
     return nextInMs(now + intervalMs);
   }
 

@@ -9,15 +9,16 @@ import { walkList } from '../upstream/list-walk.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import { tooLong } from './paging.ts';
 
-/** Reads the newest tasks of lists. */
-export interface ListHeads {
-  /** Each list has a result of its own. Lists that differ only in their sources are read together. */
-  read(requests: readonly HeadRequest[], options: CallOptions): Promise<ListHead>[];
-}
-
 interface RowHead {
   rows: Row[];
   asOf: number;
+}
+
+/** Reads the newest tasks of lists. */
+export interface ListHeads {
+  read(request: HeadRequest, options: CallOptions): Promise<ListHead>;
+  /** Each list has a result of its own. Lists that differ only in their sources are read together. */
+  readAll(requests: readonly HeadRequest[], options: CallOptions): Promise<ListHead>[];
 }
 
 // A minute of a list is seldom more; where it is, full pages follow.
@@ -28,18 +29,16 @@ export function createListHeads(
   clock: Clock,
 ): ListHeads {
   return {
-    read(requests, options) {
-      const results = new Map<HeadRequest, Promise<RowHead>>();
-      for (const group of groupsOf(requests)) {
-        const joined = group.length > 1 ? readJoined(group, options) : null;
-        for (const request of group) {
-          const own = joined?.then(heads => heads?.get(request) ?? readOne(request, options));
-          results.set(request, own ?? readOne(request, options));
-        }
+    read: async (request, options) => toListHead(await readOne(request, options)),
+    readAll(requests, options) {
+      const joined = new Map<HeadRequest, Promise<Map<HeadRequest, RowHead> | null>>();
+      for (const group of groupsOf(requests).filter(({ length }) => length > 1)) {
+        const heads = readJoined(group, options);
+        for (const request of group) joined.set(request, heads);
       }
       return requests.map(async request => {
-        const { rows, asOf } = await results.get(request)!;
-        return { rows: rows.map(row => (row instanceof UnreadableTask ? row.error : row)), asOf };
+        const heads = await joined.get(request);
+        return toListHead(heads?.get(request) ?? (await readOne(request, options)));
       });
     },
   };
@@ -112,6 +111,10 @@ export function createListHeads(
     }
     return { rows: head, asOf };
   }
+}
+
+function toListHead({ rows, asOf }: RowHead): ListHead {
+  return { rows: rows.map(row => (row instanceof UnreadableTask ? row.error : row)), asOf };
 }
 
 function oldestOf(rows: readonly Row[], asOf: number): number | null {

@@ -40,8 +40,8 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
       const row = await api.byId(id, TASK_POLL);
       return row === null ? null : toTaskRow(row);
     },
-    pollHeads: requests => heads.read(requests, LIST_POLL),
-    readHead: request => heads.read([request], WAITED_FOR)[0]!,
+    pollHeads: requests => heads.readAll(requests, LIST_POLL),
+    readHead: request => heads.read(request, WAITED_FOR),
     running: async filter => (await api.running(filter, WAITED_FOR)).map(toTaskRow),
     async *snapshot(filter) {
       const order = 'CREATED_DESC';

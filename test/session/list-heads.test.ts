@@ -14,11 +14,10 @@ interface Spec {
   created: number;
 }
 
+const NEVER: (sources: number) => boolean = () => false;
+
 /** Upstream's list of these tasks; `refuses` tells which joined requests it does not take. */
-function setUp(
-  specs: readonly Spec[],
-  { maxSources = 80, refuses = (_: number): boolean => false } = {},
-) {
+function setUp(specs: readonly Spec[], { maxSources = 80, refuses = NEVER } = {}) {
   const requests: TaskQuery[] = [];
   const tasks = specs
     .map(
@@ -83,11 +82,11 @@ test('heads that are read together are those that are read one by one', async ()
           maxSources: Math.max(3, maxSources),
           refuses: (count: number) => refusedFrom > 0 && count > Math.max(3, refusedFrom),
         };
-        const together = setUp(specs, options).heads.read(requests, {});
+        const together = setUp(specs, options).heads.readAll(requests, {});
         const { heads } = setUp(specs, options);
         for (const [place, head] of together.entries()) {
           const { since } = requests[place]!;
-          const one = await idsOf(heads.read([requests[place]!], {})[0]!);
+          const one = await idsOf(heads.read(requests[place]!, {}));
           const all = await idsOf(head);
           // Together, a list may be read further back than it asks for, never less far.
           const recent = new Set(one);
@@ -113,7 +112,7 @@ test('the heads of two hundred sources cost three requests', async () => {
     filter: { sourceIds: [`s${source}`] },
     since: 390,
   }));
-  await Promise.all(heads.read(wanted, {}));
+  await Promise.all(heads.readAll(wanted, {}));
   assert.equal(requests.length, 3);
 });
 
@@ -125,7 +124,7 @@ test('a joined request that fails fails each of its lists, and no other', async 
     },
   });
   const results = await Promise.allSettled(
-    heads.read(
+    heads.readAll(
       [
         { filter: { sourceIds: ['s1'] }, since: 0 },
         { filter: { sourceIds: ['s2'] }, since: 0 },

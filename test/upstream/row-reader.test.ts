@@ -32,7 +32,7 @@ test('bytes that are no array of objects give no elements, however they are brok
       fc.array(fc.dictionary(fc.string(), fc.jsonValue()), { maxLength: 4 }),
       fc.nat(),
       fc.constantFrom('cut', 'insert', 'drop'),
-      fc.constantFrom(...'[]{}",:\\ x1'),
+      fc.constantFrom('[', ']', '{', '}', '"', ',', ':', '\\', ' ', 'x', '1'),
       (elements, at, kind, character) => {
         const text = JSON.stringify(elements);
         const place = at % (text.length + 1);
