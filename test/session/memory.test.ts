@@ -2,19 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createMemories } from '../../src/session/memory.ts';
-import { readRow } from '../../src/upstream/wire.ts';
+import { createRowReader } from '../../src/upstream/row-reader.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import type { Task } from '../../src/task/task.ts';
 
+const reader = createRowReader();
+
 function task(id: string, attributes = {}): Task {
-  return readRow({
-    id,
-    type: 'QUARTZ',
-    uniqueName: 'n',
-    created: 0,
-    percentComplete: 0,
-    attributes,
-  }) as Task;
+  const json = { id, type: 'QUARTZ', uniqueName: 'n', created: 0, percentComplete: 0, attributes };
+  return reader.row(Buffer.from(JSON.stringify(json))) as Task;
 }
 
 test('it is bounded, in entries and in bytes, over all credentials together', () => {
@@ -31,6 +27,42 @@ test('it is bounded, in entries and in bytes, over all credentials together', ()
     assert.ok(memories.size.entries <= 100 && memories.size.bytes <= 100_000);
   }
   assert.ok(memories.size.entries > 5);
+});
+
+test('what one credential reads does not evict what the others did', () => {
+  const memories = createMemories({
+    maxStalenessMs: 1_000,
+    clock: new HandClock(),
+    maxEntries: 1_000,
+    maxBytes: 1_000_000,
+  });
+  const others = Array.from({ length: 10 }, (_, place) => memories.of(`caller ${place}`));
+  for (const memory of others)
+    for (let count = 0; count < 10; count++) memory.keepTask(`t${count}`, task(`t${count}`), 0);
+  const greedy = memories.of('greedy');
+  for (let count = 0; count < 5_000; count++) {
+    greedy.keepTask(`g${count}`, task(`g${count}`, { text: 'x'.repeat(2_000) }), 0);
+    greedy.keepPage(`p${count}`, { rows: [task(`g${count}`)], total: null }, 0);
+  }
+  for (const memory of others)
+    for (let count = 0; count < 10; count++) assert.ok(memory.task(`t${count}`));
+  assert.equal(greedy.task('g4999')?.id, 'g4999');
+  greedy.close();
+  assert.equal(greedy.task('g4999'), undefined);
+  assert.equal(memories.size.entries, 100);
+});
+
+test('an answer that is larger than the whole memory is not kept, and evicts nothing', () => {
+  const memories = createMemories({
+    maxStalenessMs: 1_000,
+    clock: new HandClock(),
+    maxBytes: 10_000,
+  });
+  const memory = memories.of('a');
+  memory.keepTask('small', task('small'), 0);
+  memory.keepTask('large', task('large', { text: 'x'.repeat(20_000) }), 0);
+  assert.equal(memory.task('large'), undefined);
+  assert.equal(memory.task('small')?.id, 'small');
 });
 
 test('no credential, whatever it is called, is given what another was answered', () => {
