@@ -73,7 +73,7 @@ export class Faults {
       if (kind === 'repeat-row') spoilt.splice(at, 0, spoilt[at]);
       if (kind === 'reorder-rows') spoilt.reverse();
       if (kind === 'no-target-row') spoilt[at] = { ...(spoilt[at] as object), target: null };
-      if (kind === 'malformed-row') spoilt[at] = { ...(spoilt[at] as object), uniqueName: 42 };
+      if (kind === 'malformed-row') spoilt[at] = { ...(spoilt[at] as object), created: 'never' };
       if (spoilt.length === 0) break;
     }
     return spoilt;

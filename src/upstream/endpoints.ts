@@ -2,6 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './budget.ts';
+import type { OnFallback } from './json-fields.ts';
 import { type TaskQuery, toQueryString } from './query.ts';
 import type { Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
@@ -46,12 +47,19 @@ export interface EndpointsParts {
   version: ApiVersion;
   /** The path of the tenant's base URL; empty where it has none. */
   basePath: string;
+  /** Told of each field of a row that was read by a fallback. */
+  onFallback?: OnFallback | undefined;
 }
 
 // As the last segment of a path these mean something else; no task has such an id.
 const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
-export function createEndpoints({ requests, version, basePath }: EndpointsParts): Endpoints {
+export function createEndpoints({
+  requests,
+  version,
+  basePath,
+  onFallback,
+}: EndpointsParts): Endpoints {
   const path = `${basePath}${VERSION_RULES[version].path}`;
 
   return {
@@ -72,7 +80,7 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
   ): Promise<Row | null> {
     try {
       const { json } = await requests.send({ method: 'GET', path: pathOf(id), lane, signal, slot });
-      return readRow(json);
+      return readRow(json, onFallback);
     } catch (error) {
       if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
       throw error;
@@ -97,7 +105,7 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
       patch,
       signal,
     });
-    const row = readRow(json);
+    const row = readRow(json, onFallback);
     if (row instanceof UnreadableTask) throw row.error;
     return row;
   }
@@ -110,7 +118,7 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
     const answer = await requests.send({ method: 'GET', path: target, lane, signal, slot });
     // `pending-tasks` answers so where there are none.
     if (answer.status === 204) return { rows: [], total: isCounted ? 0 : null };
-    const rows = readRows(answer.json);
+    const rows = readRows(answer.json, onFallback);
     return { rows, total: isCounted ? readTotal(answer.header('x-total-count')) : null };
   }
 
