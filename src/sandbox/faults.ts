@@ -5,6 +5,8 @@ export type Fault =
   | { kind: 'latency'; ms: number }
   | { kind: 'status'; status: number; retryAfter?: string }
   | { kind: 'drop' | 'truncate' | 'malformed' }
+  /** The total: left out, or replaced by this text. */
+  | { kind: 'no-count'; text?: string }
   | { kind: 'omit-row' | 'repeat-row' | 'reorder-rows' | 'malformed-row' | 'no-target-row' };
 
 export const FAULT_KINDS = [
@@ -13,6 +15,7 @@ export const FAULT_KINDS = [
   'drop',
   'truncate',
   'malformed',
+  'no-count',
   'omit-row',
   'repeat-row',
   'reorder-rows',

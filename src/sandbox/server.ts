@@ -133,9 +133,10 @@ export function createSandboxServer(parts: ServerParts): Server {
   }
 
   function spoil(answered: Answer, struck: readonly Fault[]): Answer {
+    const headers = spoilCount(answered.headers, struck);
     return Array.isArray(answered.body)
-      ? { ...answered, body: faults.spoil(answered.body, struck) }
-      : answered;
+      ? { ...answered, headers, body: faults.spoil(answered.body, struck) }
+      : { ...answered, headers };
   }
 
   /** POST orders a fault, DELETE takes all back: for a person at a running sandbox. */
@@ -195,6 +196,15 @@ async function strike(
     if (response.destroyed || response.writableEnded) return true;
   }
   return false;
+}
+
+function spoilCount(
+  { 'X-Total-Count': total, ...others }: Record<string, string>,
+  struck: readonly Fault[],
+): Record<string, string> {
+  const fault = struck.find(({ kind }) => kind === 'no-count');
+  const text = fault?.kind === 'no-count' ? fault.text : total;
+  return text === undefined ? others : { ...others, 'X-Total-Count': text };
 }
 
 function send(

@@ -23,6 +23,7 @@ export interface TaskSlice {
   entries: { cursor: string; task: Task }[];
   hasNextPage: boolean | null;
   hasPreviousPage: boolean;
+  /** Null also where upstream does not count, and the page does not tell. */
   totalCount: number | null;
   /** One for each row that could not be read, and is left out. */
   faults: GatewayError[];
@@ -63,7 +64,9 @@ export async function readSlice(
   // One row more than is shown tells whether there is a next page, and costs no count.
   const wanted = wants.tasks || wants.hasNextPage ? first + (wants.hasNextPage ? 1 : 0) : 0;
   const placed = wanted > 0 ? await readPlaced(fetchPage, cursor, wanted) : [];
-  if (wants.totalCount && totalCount === null) await fetchPage(0, 0);
+  // An upstream that does not count still shows how many there are by a page that is not full.
+  for (const limit of wanted > 0 ? [] : [0, PAGE_LIMIT])
+    if (wants.totalCount && totalCount === null) await fetchPage(0, limit);
 
   const shown = placed.slice(0, first);
   return {

@@ -3,7 +3,7 @@ import type { Slot } from '../fleet/fleet.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './budget.ts';
 import type { OnFallback } from './json-fields.ts';
-import { type TaskQuery, toQueryString } from './query.ts';
+import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
 import type { Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
 import { type Row, UnreadableTask, readRow, readRows } from './wire.ts';
@@ -18,7 +18,7 @@ export interface CallOptions {
 /** A page of upstream's, row by row as it came. */
 export interface TaskPage {
   rows: Row[];
-  /** Null unless the query asked to count. */
+  /** How many rows the whole list has. Null unless the query asked to count, and where upstream does not say. */
   total: number | null;
 }
 
@@ -54,6 +54,9 @@ export interface EndpointsParts {
 // As the last segment of a path these mean something else; no task has such an id.
 const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
+// What an Int of GraphQL holds.
+const MAX_TOTAL = 2 ** 31 - 1;
+
 export function createEndpoints({
   requests,
   version,
@@ -65,10 +68,9 @@ export function createEndpoints({
   return {
     async list(query, options = {}) {
       checkExpressible(query.filter ?? {}, version);
-      return page(`${path}?${toQueryString(query)}`, query.count ?? false, options);
+      return page(path, query, options);
     },
-    pending: (query, options = {}) =>
-      page(`${path}/pending-tasks?${toQueryString(query)}`, query.count ?? false, options),
+    pending: (query, options = {}) => page(`${path}/pending-tasks`, query, options),
     byId,
     update,
     targetBytes: query => Buffer.byteLength(`${path}?${toQueryString(query)}`),
@@ -111,15 +113,19 @@ export function createEndpoints({
   }
 
   async function page(
-    target: string,
-    isCounted: boolean,
+    collection: string,
+    query: TaskQuery,
     { lane = 'interactive', signal, slot }: CallOptions,
   ): Promise<TaskPage> {
+    const target = `${collection}?${toQueryString(query)}`;
     const answer = await requests.send({ method: 'GET', path: target, lane, signal, slot });
     // `pending-tasks` answers so where there are none.
-    if (answer.status === 204) return { rows: [], total: isCounted ? 0 : null };
-    const rows = readRows(answer.json, onFallback);
-    return { rows, total: isCounted ? readTotal(answer.header('x-total-count')) : null };
+    const rows = answer.status === 204 ? [] : readRows(answer.json, onFallback);
+    if (!query.count) return { rows, total: null };
+    return {
+      rows,
+      total: readTotal(answer.header('x-total-count')) ?? totalOf(query, rows.length),
+    };
   }
 
   function pathOf(id: string): string {
@@ -129,11 +135,13 @@ export function createEndpoints({
   }
 }
 
-function readTotal(header: string | null): number {
-  if (header === null || !/^\d+$/.test(header))
-    throw new GatewayError(
-      'UPSTREAM_INVALID_RESPONSE',
-      'Upstream did not count what it was asked to count.',
-    );
-  return Number(header);
+function readTotal(header: string | null): number | null {
+  const total = header !== null && /^\d+$/.test(header) ? Number(header) : null;
+  return total !== null && total <= MAX_TOTAL ? total : null;
+}
+
+/** The total of a list whose page says where it ends: one that is not full, and not past the end. */
+function totalOf({ offset = 0, limit = PAGE_LIMIT }: TaskQuery, rowCount: number): number | null {
+  const isLast = rowCount < limit && (rowCount > 0 || offset === 0);
+  return isLast ? offset + rowCount : null;
 }
