@@ -2,11 +2,16 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
+  GraphQLError,
   createSourceEventStream,
   execute,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { GatewayError } from '../errors.ts';
 import type { Context } from '../graphql/builder.ts';
+
+const NOT_SUBSCRIBABLE =
+  'There is nothing to subscribe to: the operation selects no field, or its variables are not an object.';
 
 /**
  * Executes an event once for all subscribers that select the same of it, and gives them one result.
@@ -24,7 +29,7 @@ export function useSharedResults(): Plugin<Context> {
   };
 
   async function subscribe(args: ExecutionArgs) {
-    const events = await createSourceEventStream(args);
+    const events = await subscribeTo(args);
     if (!(Symbol.asyncIterator in events)) return events;
     const key = JSON.stringify([args.operationName, args.variableValues]);
     return mapEvents(events[Symbol.asyncIterator](), event =>
@@ -46,6 +51,17 @@ export function useSharedResults(): Plugin<Context> {
     if (result instanceof Promise || result.errors) return result;
     byKey.set(key, result);
     return result;
+  }
+}
+
+/** As graphql-js does it, but that everything that cannot be subscribed to is an answer. */
+async function subscribeTo(args: ExecutionArgs) {
+  try {
+    return await createSourceEventStream(args);
+  } catch (cause) {
+    // It throws a TypeError where @skip or @include leave no field, and an Error for variables that are no object.
+    const originalError = new GatewayError('BAD_USER_INPUT', NOT_SUBSCRIBABLE, { cause });
+    return { errors: [new GraphQLError(NOT_SUBSCRIBABLE, { originalError })] };
   }
 }
 
