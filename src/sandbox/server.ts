@@ -1,14 +1,8 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import { readForm, readJson, readPatch } from './body.ts';
 import type { Clients } from './clients.ts';
-import {
-  type Fault,
-  type FaultOrder,
-  FAULT_KINDS,
-  type Faults,
-  ROUTES,
-  type Route,
-} from './faults.ts';
+import { readFaultOrder } from './fault-order.ts';
+import type { Fault, Faults, Route } from './faults.ts';
 import type { Journal, RequestRecord } from './journal.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { Random } from './random.ts';
@@ -134,9 +128,11 @@ export function createSandboxServer(parts: ServerParts): Server {
 
   function spoil(answered: Answer, struck: readonly Fault[]): Answer {
     const headers = spoilCount(answered.headers, struck);
-    return Array.isArray(answered.body)
-      ? { ...answered, headers, body: faults.spoil(answered.body, struck) }
-      : { ...answered, headers };
+    if (Array.isArray(answered.body))
+      return { ...answered, headers, body: faults.spoil(answered.body, struck) };
+    // A task by itself is a list of one, but that it cannot be left out or repeated.
+    const mutations = struck.filter(({ kind }) => kind === 'row');
+    return { ...answered, headers, body: faults.spoil([answered.body], mutations)[0] };
   }
 
   /** POST orders a fault, DELETE takes all back: for a person at a running sandbox. */
@@ -241,24 +237,4 @@ function oauthInfo(request: IncomingMessage): Answer {
     tokenEndpoint: `${base}/oauth/token`,
   };
   return { status: 200, body, headers: {} };
-}
-
-function readFaultOrder(body: unknown): FaultOrder {
-  const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;
-  const known =
-    [rate, times].every(value => value === undefined || typeof value === 'number') &&
-    FAULT_KINDS.some(kind => kind === fault?.kind) &&
-    (route === undefined || ROUTES.includes(route));
-  if (!known)
-    throw new Refusal(
-      400,
-      '400.1 Bad request content',
-      `A fault is one of ${FAULT_KINDS.join(', ')}.`,
-    );
-  return {
-    fault: fault as Fault,
-    ...(route === undefined ? {} : { route }),
-    ...(rate === undefined ? {} : { rate }),
-    ...(times === undefined ? {} : { times }),
-  };
 }
