@@ -175,7 +175,7 @@ TaskStatus.implement({
     }),
     effectivePercentComplete: t.int({
       description:
-        'The percentage to show, 0–100: 100 as soon as `completed` or `completionStatus` is set, `percentComplete` until then.',
+        'The percentage to show, 0–100: 100 as soon as `completed` or `completionStatus` is set, `percentComplete` until then. Within a subscription it never falls.',
       resolve: effectivePercentCompleteOf,
     }),
     elapsedSeconds: t.float({
@@ -188,7 +188,7 @@ TaskStatus.implement({
       type: 'DateTime',
       nullable: true,
       description:
-        'When it would end if the rest goes as fast as what is done. Null unless the task runs and `percentComplete` is from 1 to 99.',
+        'When it would end if the rest goes as fast as what is done. Null unless the task runs and `effectivePercentComplete` is from 1 to 99.',
       resolve: (task: Task, _args, { now }) => estimatedCompletionOf(task, now()),
     }),
   }),

@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filter.ts';
-import { type Instant, type Task, isCompleted } from '../task/task.ts';
+import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
 import type { Lease } from '../fleet/fleet.ts';
 import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
@@ -235,7 +235,8 @@ export class ListWatch {
     if (this.#running.delete(id)) this.#parts.unwatch(id);
   }
 
-  #tell(before: Task | null, now: Task): void {
+  #tell(before: Task | null, read: Task): void {
+    const now = keepProgress(before, read);
     if (isCompleted(now)) this.#stopRunning(now.id);
     else this.#run(now);
     if (changeOf(before, now) === null) return;

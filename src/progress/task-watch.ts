@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { changeOf } from '../task/change.ts';
-import { type Task, isCompleted } from '../task/task.ts';
+import { type Task, isCompleted, keepProgress } from '../task/task.ts';
 import { Mailbox } from './mailbox.ts';
 import type { TaskSource } from './source.ts';
 
@@ -62,7 +62,8 @@ export class TaskWatch {
     else this.fail(new GatewayError('NOT_FOUND', 'Upstream has no such task.'));
   }
 
-  tell(task: Task): void {
+  tell(read: Task): void {
+    const task = keepProgress(this.#seen, read);
     this.#toldCount++;
     this.#youngUntil = this.#parts.clock.monotonic() + this.#parts.youngForMs;
     const hasChanged = changeOf(this.#seen, task) !== null;

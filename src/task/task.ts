@@ -43,6 +43,8 @@ export interface Task {
   attributes: Record<string, unknown>;
   progress: string | null;
   percentComplete: number;
+  /** The greatest percentage that the stream has shown before; 0 where there was none. Set by `keepProgress`. */
+  percentFloor: number;
   taskDefinitionSummary: TaskDefinition | null;
 }
 
@@ -108,7 +110,13 @@ function hasEnded({ completed, completionStatus }: Task): boolean {
  * of many tasks to 0 at their end, and the status follows only after that.
  */
 export function effectivePercentCompleteOf(task: Task): number {
-  return hasEnded(task) ? 100 : task.percentComplete;
+  return hasEnded(task) ? 100 : Math.max(task.percentComplete, task.percentFloor);
+}
+
+/** The task as a stream shows it after `before`: upstream may report less than it did, a stream does not. */
+export function keepProgress(before: Task | null, now: Task): Task {
+  const percentFloor = before === null ? 0 : effectivePercentCompleteOf(before);
+  return percentFloor > effectivePercentCompleteOf(now) ? { ...now, percentFloor } : now;
 }
 
 /** Seconds from launch to the end, or to `now` while it runs; null before launch, and where the end is not known. */
@@ -122,10 +130,10 @@ export function elapsedSecondsOf(task: Task, now: Instant): number | null {
   return Math.max(0, end - launched) / 1000;
 }
 
-/** The end, if the rest goes as fast as what is done; null unless the task runs and 0 < `percentComplete` < 100. */
+/** The end, if the rest goes as fast as what is done; null unless the task runs and its percentage is from 1 to 99. */
 export function estimatedCompletionOf(task: Task, now: Instant): Instant | null {
-  const { launched, percentComplete } = task;
-  if (launched === null || hasEnded(task)) return null;
-  if (percentComplete <= 0 || percentComplete >= 100) return null;
-  return Math.round(launched + (Math.max(0, now - launched) * 100) / percentComplete);
+  const { launched } = task;
+  const percent = effectivePercentCompleteOf(task);
+  if (launched === null || percent <= 0 || percent >= 100) return null;
+  return Math.round(launched + (Math.max(0, now - launched) * 100) / percent);
 }

@@ -76,6 +76,7 @@ export function readRow(json: unknown, onFallback: OnFallback = () => {}): Row {
     attributes: readObject(json['attributes'], 'attributes', onFallback),
     progress: text('progress'),
     percentComplete: readPercent(json['percentComplete'], 'percentComplete', onFallback),
+    percentFloor: 0,
     taskDefinitionSummary: definition,
   };
 }

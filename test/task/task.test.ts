@@ -9,6 +9,7 @@ import {
   elapsedSecondsOf,
   estimatedCompletionOf,
   isCompleted,
+  keepProgress,
   stateOf,
 } from '../../src/task/task.ts';
 
@@ -32,6 +33,7 @@ const TASK: Task = {
   attributes: {},
   progress: null,
   percentComplete: 0,
+  percentFloor: 0,
   taskDefinitionSummary: null,
 };
 const RUNNING: Task = { ...TASK, launched: 2_000, percentComplete: 25 };
@@ -54,6 +56,32 @@ test('the percentage is 100 from the moment either the date or the status is the
       effectivePercentCompleteOf,
     ),
     [25, 100, 100, 100, 100],
+  );
+});
+
+test('a stream shows no less than it has shown, and upstream is believed where it reports more', () => {
+  const shown = (percents: (number | 'ended')[]) => {
+    let before: Task | null = null;
+    return percents.map(percent => {
+      const read: Task = percent === 'ended' ? DATED : { ...RUNNING, percentComplete: percent };
+      before = keepProgress(before, read);
+      return effectivePercentCompleteOf(before);
+    });
+  };
+  assert.deepEqual(shown([10, 94, 0, 0, 95, 'ended']), [10, 94, 94, 94, 95, 100]);
+  assert.deepEqual(shown([50, 'ended', 50]), [50, 100, 100]);
+  const same = { ...RUNNING, percentComplete: 30 };
+  assert.equal(keepProgress(RUNNING, same), same, 'no copy is made of what reports no less');
+  assert.equal(
+    estimatedCompletionOf(keepProgress({ ...RUNNING, percentComplete: 50 }, TASK), 4_000),
+    null,
+  );
+  assert.equal(
+    estimatedCompletionOf(
+      keepProgress({ ...RUNNING, percentComplete: 50 }, { ...RUNNING, percentComplete: 0 }),
+      4_000,
+    ),
+    6_000,
   );
 });
 

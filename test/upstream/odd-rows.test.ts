@@ -163,6 +163,7 @@ test('a row as specified is read with nothing counted', () => {
     ...SPECIFIED_ROW,
     rawType: 'QUARTZ',
     rawCompletionStatus: 'WARNING',
+    percentFloor: 0,
     target: { ...SPECIFIED_ROW.target, rawType: 'APPLICATION' },
     created: SIX + 412,
     launched: SIX + 425,
