@@ -209,6 +209,17 @@ test('what clients do wrong leaves no stack on stderr and no error in the log', 
       assert.ok([400, 404].includes(response.status), body);
       assert.doesNotMatch(await response.text(), /INTERNAL_SERVER_ERROR|node_modules/);
     }
+  for (const type of [
+    'text/plain',
+    'application/graphql',
+    'multipart/form-data; boundary=x',
+    'x',
+  ]) {
+    const headers = { 'content-type': type };
+    const response = await fetch(url, { method: 'POST', headers, body: '{"query":5}' });
+    assert.ok(response.status < 500, `${type}: ${response.status}`);
+    assert.doesNotMatch(await response.text(), /INTERNAL_SERVER_ERROR/);
+  }
   const UPGRADE = 'Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n';
   for (const raw of [
     'nonsense\r\n\r\n',
@@ -216,6 +227,10 @@ test('what clients do wrong leaves no stack on stderr and no error in the log', 
     `GET /graphql HTTP/1.1\r\n${UPGRADE}\r\n`,
     `GET /nope HTTP/1.1\r\n${UPGRADE}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bad\r\n\r\n`,
     'GET /graphql?query=%zz HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'GET /graphql?query=%7B__typename%7D&variables=%7B HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'GET /graphql?query=%7B__typename%7D&extensions=5 HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'PUT /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n',
+    'GET /graphql/stream?token=x HTTP/1.1\r\nHost: localhost\r\n\r\n',
   ]) {
     const socket = connect(Number(port), hostname);
     socket.on('error', () => {});
@@ -223,6 +238,20 @@ test('what clients do wrong leaves no stack on stderr and no error in the log', 
     await once(socket, 'data');
     socket.resetAndDestroy();
   }
+  // Hangs up before the first answer, and after the first event.
+  for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0'])
+    for (const isOpen of [false, true]) {
+      const controller = new AbortController();
+      const answer = fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept },
+        body: JSON.stringify({ query: 'subscription { taskStatusChanged { kind } }' }),
+        signal: controller.signal,
+      });
+      if (isOpen) await (await answer).body?.getReader().read();
+      controller.abort();
+      await answer.catch(() => {});
+    }
   // Breaks off in the middle of a body.
   const broken = connect(Number(port), hostname);
   await new Promise<void>(resolve => {
