@@ -62,6 +62,7 @@ const Environment = z
     SANDBOX_PORT: integer(0, 65_535).default(4_001),
     SANDBOX_SEED: integer(0, 2 ** 32 - 1).default(1),
     SANDBOX_TASKS: integer(0, 20_000).default(80),
+    SANDBOX_ODDITIES: Flag.default(true),
     SANDBOX_SPEED: z.coerce
       .number('must be a number')
       .min(0.01, 'must be from 0.01 to 1000')
@@ -159,6 +160,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       seed: data.SANDBOX_SEED,
       tasks: data.SANDBOX_TASKS,
       speed: data.SANDBOX_SPEED,
+      oddities: data.SANDBOX_ODDITIES,
     },
   };
 }

@@ -1,6 +1,7 @@
 import { Pool } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
+import { createDrift } from './drift.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
@@ -45,6 +46,7 @@ export async function startGateway(
   const send = createSendAttempt(pool, options.upstreamTimeoutMs);
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
   const retries = new Retries();
+  const drift = createDrift(log);
   const breaker = createBreaker();
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const sessions = createSessions({ open: openSession, clock });
@@ -113,6 +115,7 @@ export async function startGateway(
       version: options.apiVersion,
       basePath,
       maxUrlBytes: options.maxUrlBytes,
+      onFallback: drift.record,
     });
     return createSession({
       api,

@@ -14,6 +14,7 @@ const RANKS: Record<string, number> = {
   'errors.ts': -1,
   'clock.ts': -1,
   'log.ts': -1,
+  'drift.ts': 0,
   task: 0,
   fleet: 1,
   sandbox: 1,

@@ -32,6 +32,14 @@ test('a blank variable is an absent one', () => {
   assert.deepEqual(readConfig({ PORT: '', SAIL_BASE_URL: ' ' }), readConfig({}));
 });
 
+test('the sandbox is as odd as live tenants are, unless told otherwise', () => {
+  assert.equal(readConfig({}).sandbox.oddities, true);
+  assert.equal(readConfig({ SANDBOX_ODDITIES: 'false' }).sandbox.oddities, false);
+  assert.deepEqual(faultsOf({ SANDBOX_ODDITIES: 'no' }), [
+    'SANDBOX_ODDITIES: must be true or false',
+  ]);
+});
+
 test('every fault is told at once, one line each, naming the variable', () => {
   const faults = faultsOf({
     PORT: '70000',

@@ -66,7 +66,13 @@ builder.addScalarType(
     'An instant as RFC 3339 writes it, in UTC with milliseconds: `2026-08-20T06:00:00.412Z`.',
   ),
 );
-builder.addScalarType('JSON', describe(GraphQLJSON, 'Any JSON value, as upstream sent it.'));
+builder.addScalarType(
+  'JSON',
+  describe(
+    GraphQLJSON,
+    'Any JSON value, as upstream sent it. Integers beyond 2^53 lose digits, as they would in a browser.',
+  ),
+);
 
 function describe<I, O>(
   scalar: GraphQLScalarType<I, O>,

@@ -1,5 +1,6 @@
 import type { InputShapeFromFields } from '@pothos/core';
 import { type GraphQLResolveInfo, responsePathAsArray } from 'graphql';
+import { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { TaskSlice } from '../session/paging.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
@@ -66,12 +67,21 @@ export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConn
       resolve: slice => slice,
     }),
     totalCount: t.int({
+      nullable: true,
       description:
-        'How many tasks match in all. Upstream is asked to count only when this is selected.',
-      resolve: ({ totalCount }) => totalCount ?? 0,
+        'How many tasks match in all. Upstream is asked to count only when this is selected. Null, with an error at this field, where upstream does not count them.',
+      resolve: countOf,
     }),
   }),
 });
+
+function countOf({ totalCount }: TaskSlice): number {
+  if (totalCount !== null) return totalCount;
+  throw new GatewayError(
+    'UPSTREAM_INVALID_RESPONSE',
+    'Upstream did not count the tasks that match.',
+  );
+}
 
 /** The arguments of a field that is a list of tasks, `first` of them where a caller says nothing. */
 export function listArguments(first: number) {

@@ -28,13 +28,13 @@ export const TaskCompletionStatus = builder.enumType('TaskCompletionStatus', {
 });
 
 export const TaskState = builder.enumType('TaskState', {
-  description: 'Where a task is in its life, derived from its dates and its completion status.',
+  description: "A task's current state, derived from its dates and its completion status.",
   values: {
-    PENDING: { description: 'Created, and not launched.' },
-    RUNNING: { description: 'Launched, and not both dated and stated as ended.' },
+    PENDING: { description: 'Created, but not yet launched.' },
+    RUNNING: { description: 'Launched, without a completion status yet.' },
     COMPLETED: {
       description:
-        'Both `completed` and `completionStatus` are set; upstream writes one a moment before the other.',
+        '`completionStatus` is set. A task whose `completed` date is set and whose status is not is still RUNNING: upstream writes the status a moment later.',
     },
   },
 });

@@ -1,4 +1,5 @@
 import {
+  type LocalizedText,
   type Task,
   type TaskDefinition,
   type TaskMessage,
@@ -13,22 +14,27 @@ import { TaskCompletionStatus, TaskMessageType, TaskState, TaskType } from './en
 import { Target } from './target.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
-const LocalizedMessage = builder
-  .objectRef<NonNullable<TaskMessage['localizedText']>>('LocalizedMessage')
-  .implement({
-    description: 'A text in one language.',
-    fields: t => ({
-      locale: t.exposeString('locale', { description: 'The language, as a BCP 47 tag.' }),
-      message: t.exposeString('message', { description: 'The text.' }),
+const LocalizedMessage = builder.objectRef<LocalizedText>('LocalizedMessage').implement({
+  description: 'A text in one language.',
+  fields: t => ({
+    locale: t.exposeString('locale', {
+      nullable: true,
+      description: 'The language, as a BCP 47 tag; null where upstream does not say.',
     }),
-  });
+    message: t.exposeString('message', { description: 'The text.' }),
+  }),
+});
 
 const TaskStatusMessage = builder.objectRef<TaskMessage>('TaskStatusMessage').implement({
-  description: 'Something a task has to say.',
+  description: 'A message that the task has written.',
   fields: t => ({
-    type: t.expose('type', { type: TaskMessageType, description: 'How grave it is.' }),
+    type: t.expose('type', {
+      type: TaskMessageType,
+      description: 'The severity; UNKNOWN where upstream does not say.',
+    }),
     key: t.exposeString('key', {
-      description: 'The key of the text; in practice often the text itself.',
+      description:
+        'The key of the text; in practice often the text itself. Where upstream sends no key it is the text of `localizedText`, else empty.',
     }),
     localizedText: t.expose('localizedText', {
       type: LocalizedMessage,
@@ -46,7 +52,9 @@ const TaskStatusMessage = builder.objectRef<TaskMessage>('TaskStatusMessage').im
 const TaskReturnDetails = builder.objectRef<TaskReturn>('TaskReturnDetails').implement({
   description: 'A result that a task of this kind gives.',
   fields: t => ({
-    name: t.exposeString('name', { description: 'The label of the result.' }),
+    name: t.exposeString('name', {
+      description: 'The label of the result; equal to `attributeName` where it has none.',
+    }),
     attributeName: t.exposeString('attributeName', {
       description: 'Its key in `attributes` of the task.',
     }),
@@ -85,7 +93,10 @@ TaskStatus.implement({
   fields: t => ({
     id: t.exposeID('id', { description: 'The id upstream gave it, unencoded.' }),
     type: t.expose('type', { type: TaskType, description: 'How upstream runs it.' }),
-    uniqueName: t.exposeString('uniqueName', { description: 'The name of the task.' }),
+    uniqueName: t.exposeString('uniqueName', {
+      description:
+        "The name of the task. Where upstream sends none: its definition's name, else its description, else empty.",
+    }),
     description: t.exposeString('description', {
       nullable: true,
       description: 'What the task does.',
@@ -117,12 +128,13 @@ TaskStatus.implement({
     completed: t.expose('completed', {
       type: 'DateTime',
       nullable: true,
-      description: 'When it ended.',
+      description:
+        'When it ended. Upstream usually sets it a moment before `completionStatus`; for a few tasks it stays null.',
     }),
     completionStatus: t.expose('completionStatus', {
       type: TaskCompletionStatus,
       nullable: true,
-      description: 'How it ended; null until then.',
+      description: 'How it ended. The task is COMPLETED as soon as this is set.',
     }),
     messages: t.expose('messages', {
       type: [TaskStatusMessage],
@@ -141,34 +153,42 @@ TaskStatus.implement({
       description: 'What it is doing, as upstream words it.',
     }),
     percentComplete: t.exposeInt('percentComplete', {
-      description: 'How much is done, 0–100, as upstream says. Many finished tasks stay at 0.',
+      description:
+        'The percentage that upstream reports, 0–100; 0 where it reports none. Many finished tasks are at 0: use `effectivePercentComplete` for a progress bar.',
     }),
     taskDefinitionSummary: t.expose('taskDefinitionSummary', {
       type: TaskDefinitionSummary,
       nullable: true,
       description: 'The definition it was made from, where upstream tells.',
     }),
-    rawType: t.exposeString('rawType', { description: 'The type in the word upstream sent.' }),
+    rawType: t.exposeString('rawType', {
+      description: 'The type in the word upstream sent; empty where it sent none.',
+    }),
     rawCompletionStatus: t.exposeString('rawCompletionStatus', {
       nullable: true,
       description: 'The completion status in the word upstream sent.',
     }),
-    state: t.field({ type: TaskState, description: 'Where it is in its life.', resolve: stateOf }),
+    state: t.field({
+      type: TaskState,
+      description: "The task's current state, derived from its dates and its completion status.",
+      resolve: stateOf,
+    }),
     effectivePercentComplete: t.int({
-      description: 'How much is done, 0–100: 100 once the task is COMPLETED.',
+      description:
+        'The percentage to show, 0–100: 100 as soon as `completed` or `completionStatus` is set, `percentComplete` until then. Within a subscription it never falls.',
       resolve: effectivePercentCompleteOf,
     }),
     elapsedSeconds: t.float({
       nullable: true,
       description:
-        'Seconds from launch to the end, or until now while it runs; null before launch.',
+        'Seconds from `launched` to `completed`, or until now while it runs. Null before launch. For a task that has ended without a date, the seconds to `modified`, null if there is none.',
       resolve: (task: Task, _args, { now }) => elapsedSecondsOf(task, now()),
     }),
     estimatedCompletion: t.field({
       type: 'DateTime',
       nullable: true,
       description:
-        'When it would end if the rest goes as fast as what is done; null unless it runs and says a percentage.',
+        'When it would end if the rest goes as fast as what is done. Null unless the task runs and `effectivePercentComplete` is from 1 to 99.',
       resolve: (task: Task, _args, { now }) => estimatedCompletionOf(task, now()),
     }),
   }),

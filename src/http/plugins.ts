@@ -23,6 +23,21 @@ export function useNoForms(): Plugin {
   };
 }
 
+/** Refuses `variables` and `extensions` of a GET that are not JSON; Yoga would take the SyntaxError for a bug. */
+export function useJsonParameters(): Plugin {
+  return {
+    onRequestParse({ url }) {
+      for (const name of ['variables', 'extensions']) {
+        const text = url.searchParams.get(name);
+        if (text === null || text === '' || isJson(text)) continue;
+        throw new GraphQLError(`\`${name}\` is not JSON.`, {
+          extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } },
+        });
+      }
+    },
+  };
+}
+
 /** Refuses introspection, over whichever transport it is asked. */
 export function useNoIntrospection(): Plugin {
   return {
@@ -109,4 +124,13 @@ function withOmitted(result: ExecutionResult, { omitted }: Context): ExecutionRe
         new GraphQLError(error.message, { path, extensions: { ...error.extensions } }),
     );
   return { ...result, errors: [...(result.errors ?? []), ...errors] };
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -2,11 +2,13 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
+  GraphQLError,
   createSourceEventStream,
   execute,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
 import type { Context } from '../graphql/builder.ts';
 
 interface SharedResult {
@@ -14,6 +16,9 @@ interface SharedResult {
   /** On the monotonic clock. */
   executedAt: number;
 }
+
+const NOT_SUBSCRIBABLE =
+  'There is nothing to subscribe to: the operation selects no field, or its variables are not an object.';
 
 // Fields such as `elapsedSeconds` are as of the delivery. A subscriber that joins or reads later than this
 // gets a result of its own.
@@ -34,7 +39,7 @@ export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Contex
   };
 
   async function subscribe(args: ExecutionArgs) {
-    const events = await createSourceEventStream(args);
+    const events = await subscribeTo(args);
     if (!(Symbol.asyncIterator in events)) return events;
     const key = JSON.stringify([args.operationName, args.variableValues]);
     return mapEvents(events[Symbol.asyncIterator](), event =>
@@ -57,6 +62,17 @@ export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Contex
     if (result instanceof Promise || result.errors) return result;
     byKey.set(key, { result, executedAt: now });
     return result;
+  }
+}
+
+/** As graphql-js does it, but that everything that cannot be subscribed to is an answer. */
+async function subscribeTo(args: ExecutionArgs) {
+  try {
+    return await createSourceEventStream(args);
+  } catch (cause) {
+    // It throws a TypeError where @skip or @include leave no field, and an Error for variables that are no object.
+    const originalError = new GatewayError('BAD_USER_INPUT', NOT_SUBSCRIBABLE, { cause });
+    return { errors: [new GraphQLError(NOT_SUBSCRIBABLE, { originalError })] };
   }
 }
 

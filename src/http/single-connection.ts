@@ -16,10 +16,10 @@ export interface SingleConnectionOptions {
 }
 
 interface OperationParams {
-  query?: string;
-  variables?: Record<string, unknown>;
-  operationName?: string;
-  extensions?: { operationId?: unknown };
+  query?: string | null;
+  variables?: Record<string, unknown> | null;
+  operationName?: string | null;
+  extensions?: { operationId?: unknown } | null;
 }
 
 /** An answer that is no success: its status, and why. */
@@ -180,12 +180,34 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       if (text.length > MAX_BODY_BYTES)
         throw refuse(413, 'BAD_USER_INPUT', `An operation has at most ${MAX_BODY_BYTES} bytes.`);
     }
-    try {
-      const params: unknown = JSON.parse(Buffer.from(text, 'latin1').toString());
-      if (typeof params === 'object' && params !== null) return params;
-    } catch {
-      // Said below.
-    }
-    throw refuse(400, 'BAD_USER_INPUT', 'An operation is a JSON object.');
+    const params = readJson(Buffer.from(text, 'latin1').toString());
+    if (isOperation(params)) return params;
+    throw refuse(
+      400,
+      'BAD_USER_INPUT',
+      'An operation is a JSON object: `query` and `operationName` are strings, `variables` and `extensions` objects.',
+    );
+  }
+}
+
+function isOperation(params: unknown): params is OperationParams {
+  if (!isObject(params)) return false;
+  const { query, operationName, variables, extensions } = params;
+  const isAbsent = (value: unknown) => value === undefined || value === null;
+  return (
+    [query, operationName].every(text => isAbsent(text) || typeof text === 'string') &&
+    [variables, extensions].every(map => isAbsent(map) || isObject(map))
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

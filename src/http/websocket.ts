@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import { type ExecutionArgs, GraphQLError } from 'graphql';
-import { useServer } from 'graphql-ws/use/ws';
+import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../errors.ts';
 import type { Callers } from './callers.ts';
 import type { MaskError } from './mask.ts';
 import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
+import { type SocketExtra, serveSocket } from './websocket-connection.ts';
 import type { GraphQLServer } from './yoga.ts';
 
 export interface WebSocketOptions {
@@ -32,50 +33,72 @@ export function serveWebSocket(
     callers,
   }: WebSocketOptions,
 ): { close(): Promise<void> } {
-  const sockets = new WebSocketServer({ server, path, maxPayload: MAX_MESSAGE_BYTES });
+  const sockets = new WebSocketServer({
+    server,
+    path,
+    maxPayload: MAX_MESSAGE_BYTES,
+    handleProtocols,
+  });
   const closings = new WeakMap<WebSocket, AbortSignal>();
-  const disposable = useServer(
-    {
-      execute: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.execute(args),
-      subscribe: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.subscribe(args),
-      // False closes with 4403: Forbidden.
-      async onConnect({ connectionParams, extra: { request } }) {
-        if (!callers.isMeantFor(request.headers) || !callers.mayOpenSocket(request.headers))
-          return false;
-        const header = headerReader(connectionParams, request);
-        return !isRouterOnly || routerTrust.recognises(header(ROUTER_HEADER));
-      },
-      async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
-        if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
-          return [maskError(tooMany(maxSubscriptionsPerConnection))];
-        const { parse, validate, contextFactory, schema, execute, subscribe } = yoga.getEnveloped({
-          params,
-          header: headerReader(connectionParams, extra.request),
-          signal: closingOf(extra.socket),
-        });
-        try {
-          const document = parse(params.query);
-          const errors = validate(schema, document);
-          if (errors.length > 0) return errors;
-          return {
-            schema,
-            document,
-            operationName: params.operationName,
-            variableValues: params.variables,
-            contextValue: await contextFactory(),
-            rootValue: { execute, subscribe },
-          };
-        } catch (error) {
-          return [
-            error instanceof GraphQLError && 'code' in error.extensions ? error : maskError(error),
-          ];
-        }
-      },
+  const protocol = makeServer<Record<string, unknown>, SocketExtra>({
+    execute: guarded(args => args.rootValue.execute(args)),
+    subscribe: guarded(args => args.rootValue.subscribe(args)),
+    // What graphql-ws refuses by itself has no code yet.
+    onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
+    // False closes with 4403: Forbidden.
+    async onConnect({ connectionParams, extra: { request } }) {
+      if (!callers.isMeantFor(request.headers) || !callers.mayOpenSocket(request.headers))
+        return false;
+      const header = headerReader(connectionParams, request);
+      return !isRouterOnly || routerTrust.recognises(header(ROUTER_HEADER));
     },
-    sockets,
-    KEEP_ALIVE_MS,
-  );
-  return { close: async () => disposable.dispose() };
+    async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
+      if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
+        return [maskError(tooMany(maxSubscriptionsPerConnection))];
+      const { parse, validate, contextFactory, schema, execute, subscribe } = yoga.getEnveloped({
+        params,
+        header: headerReader(connectionParams, extra.request),
+        signal: closingOf(extra.socket),
+      });
+      try {
+        const document = parse(params.query);
+        const errors = validate(schema, document);
+        if (errors.length > 0) return errors;
+        return {
+          schema,
+          document,
+          operationName: params.operationName,
+          variableValues: params.variables,
+          contextValue: await contextFactory(),
+          rootValue: { execute, subscribe },
+        };
+      } catch (error) {
+        return [
+          error instanceof GraphQLError && 'code' in error.extensions ? error : maskError(error),
+        ];
+      }
+    },
+  });
+  sockets.on('connection', (socket, request) => {
+    serveSocket(socket, protocol.opened, { socket, request }, maskError);
+  });
+  return {
+    async close() {
+      for (const socket of sockets.clients) socket.close(GOING_AWAY, 'Going away');
+      await new Promise(resolve => sockets.close(resolve));
+    },
+  };
+
+  /** Whatever is thrown is the answer to that operation: graphql-ws would close the socket, and end the others. */
+  function guarded<T>(run: (args: EnvelopedArgs) => T) {
+    return async (args: ExecutionArgs) => {
+      try {
+        return await run(args as EnvelopedArgs);
+      } catch (error) {
+        return { errors: [maskError(error)] };
+      }
+    };
+  }
 
   /** Aborts when the socket closes: one signal for all its operations, which may be very many. */
   function closingOf(socket: WebSocket): AbortSignal {
@@ -94,7 +117,7 @@ type EnvelopedArgs = ExecutionArgs & {
   rootValue: Pick<ReturnType<GraphQLServer['getEnveloped']>, 'execute' | 'subscribe'>;
 };
 
-const KEEP_ALIVE_MS = 12_000;
+const GOING_AWAY = 1001;
 const MAX_MESSAGE_BYTES = 1_048_576;
 
 function tooMany(most: number): GatewayError {

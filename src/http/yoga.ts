@@ -16,6 +16,7 @@ import { useSharedResults } from './shared-results.ts';
 import {
   useBoundSubscriptions,
   useFederatedTracing,
+  useJsonParameters,
   useMaskedRefusals,
   useNoForms,
   useNoIntrospection,
@@ -70,6 +71,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
       useSingleConnection({ ...parts, path: `${path}/stream` }),
       useNoForms(),
+      useJsonParameters(),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),

@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
 import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filter.ts';
-import { type Instant, type Task, isCompleted } from '../task/task.ts';
+import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
 import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
 import type { HeadRequest, ListHead, TaskRow, TaskSource } from './source.ts';
@@ -246,7 +246,8 @@ export class ListWatch {
     if (this.#running.delete(id)) this.#parts.unwatch(id);
   }
 
-  #publish(before: Task | null, now: Task): void {
+  #publish(before: Task | null, read: Task): void {
+    const now = keepProgress(before, read);
     if (isCompleted(now)) this.#stopRunning(now.id);
     else this.#run(now);
     if (changeOf(before, now) === null) return;

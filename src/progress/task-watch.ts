@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { changeOf } from '../task/change.ts';
-import { type Task, isCompleted } from '../task/task.ts';
+import { type Task, isCompleted, keepProgress } from '../task/task.ts';
 import { Mailbox } from './mailbox.ts';
 import type { TaskSource } from './source.ts';
 
@@ -67,7 +67,8 @@ export class TaskWatch {
   }
 
   /** The task was read: publishes it where it changed, and to subscribers that wait. */
-  onTask(task: Task): void {
+  onTask(read: Task): void {
+    const task = keepProgress(this.#lastPublished, read);
     this.#publishCount++;
     this.#youngUntil = this.#parts.clock.monotonic() + this.#parts.youngForMs;
     const hasChanged = changeOf(this.#lastPublished, task) !== null;

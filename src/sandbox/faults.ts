@@ -1,10 +1,15 @@
 import type { Random } from './random.ts';
+import { ROW_MUTATIONS, type RowMutation } from './row-mutations.ts';
 
 /** A way to go wrong. The kinds that end in `-row` or `-rows` spoil lists of tasks only. */
 export type Fault =
   | { kind: 'latency'; ms: number }
   | { kind: 'status'; status: number; retryAfter?: string }
   | { kind: 'drop' | 'truncate' | 'malformed' }
+  /** The total: left out, or replaced by this text. */
+  | { kind: 'no-count'; text?: string }
+  /** Rows that are not as specified: those of these ids, or all, or by default one at random. */
+  | { kind: 'row'; mutation: RowMutation; ids?: readonly string[]; all?: boolean }
   | { kind: 'omit-row' | 'repeat-row' | 'reorder-rows' | 'malformed-row' | 'no-target-row' };
 
 export const FAULT_KINDS = [
@@ -13,6 +18,8 @@ export const FAULT_KINDS = [
   'drop',
   'truncate',
   'malformed',
+  'no-count',
+  'row',
   'omit-row',
   'repeat-row',
   'reorder-rows',
@@ -66,17 +73,29 @@ export class Faults {
   /** The rows of a list, spoilt as the faults say. */
   spoil(rows: unknown[], faults: readonly Fault[]): unknown[] {
     const spoilt = [...rows];
-    if (spoilt.length === 0) return spoilt;
-    for (const { kind } of faults) {
+    for (const fault of faults) {
+      if (spoilt.length === 0) break;
+      const { kind } = fault;
       const at = this.#random.between(0, spoilt.length - 1);
+      if (fault.kind === 'row') mutateRows(spoilt, fault, at);
       if (kind === 'omit-row') spoilt.splice(at, 1);
       if (kind === 'repeat-row') spoilt.splice(at, 0, spoilt[at]);
       if (kind === 'reorder-rows') spoilt.reverse();
       if (kind === 'no-target-row') spoilt[at] = { ...(spoilt[at] as object), target: null };
-      if (kind === 'malformed-row') spoilt[at] = { ...(spoilt[at] as object), uniqueName: 42 };
-      if (spoilt.length === 0) break;
+      if (kind === 'malformed-row') spoilt[at] = { ...(spoilt[at] as object), created: 'never' };
     }
     return spoilt;
+  }
+}
+
+function mutateRows(
+  rows: unknown[],
+  { mutation, ids, all }: Extract<Fault, { kind: 'row' }>,
+  chosen: number,
+): void {
+  for (const [place, row] of (rows as Record<string, unknown>[]).entries()) {
+    const isMeant = ids === undefined ? all || place === chosen : ids.includes(String(row['id']));
+    if (isMeant) rows[place] = ROW_MUTATIONS[mutation](row);
   }
 }
 

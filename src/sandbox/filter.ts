@@ -1,4 +1,4 @@
-import { Refusal } from './refusal.ts';
+import { Refusal, internalFault } from './refusal.ts';
 import type { VersionRules } from './versions.ts';
 
 /** A filter expression, read. */
@@ -13,6 +13,8 @@ export type FieldReader = (field: string) => string | null;
 
 const COMPLETION_STATUSES = ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'];
 const KEYWORDS = new Set(['and', 'or', 'not']);
+// The specification of v2026 and v1 has it.
+const LIVE_UNSUPPORTED_TYPES = new Set(['CLOUD_ENTITLEMENT_IMPORT']);
 const MAX_DEPTH = 50;
 // In this order: a quoted string with its escapes; a word; a parenthesis or comma.
 const TOKEN = /\s*(?:"((?:[^"\\]|\\["\\])*)"|([A-Za-z][\w.]*)|([(),]))/y;
@@ -22,8 +24,11 @@ interface Token {
   text: string;
 }
 
-/** Reads the filter language of the standard collection parameters; what it refuses is a 400. */
-export function parseFilter(text: string, rules: VersionRules): Expression {
+/**
+ * Reads the filter language of the standard collection parameters; what it refuses is a 400. With `isLive`
+ * it refuses as live tenants were seen to, beyond the specification.
+ */
+export function parseFilter(text: string, rules: VersionRules, isLive = false): Expression {
   const tokens = tokenize(text);
   let at = 0;
   let depth = 0;
@@ -66,12 +71,17 @@ export function parseFilter(text: string, rules: VersionRules): Expression {
     const operator = expect('word');
     if (KEYWORDS.has(field)) throw syntax(`${field} is not a property`);
     const allowed = rules.operators[field];
+    if (!allowed && isLive) throw internalFault();
     if (!allowed) throw illegal(`Filter property ${field} is not supported`);
     if (!allowed.some(known => known === operator))
       throw illegal(`Filter operator ${operator} is not supported for property ${field}`);
     if (operator === 'isnull') return { kind: 'null', field };
     const values = operator === 'eq' ? [expect('string')] : list();
-    for (const value of values) checkEnumeration(field, value, rules);
+    for (const value of values) {
+      checkEnumeration(field, value, rules);
+      if (isLive && field === 'type' && LIVE_UNSUPPORTED_TYPES.has(value.toUpperCase()))
+        throw illegal('Unsupported Task Definition type');
+    }
     return { kind: 'any', field, values: values.map(fold) };
   }
 

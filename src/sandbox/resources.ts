@@ -23,7 +23,10 @@ export function listTasks(
 ): Answer {
   const filters = query.get('filters');
   const selected = tenant.select({
-    filter: filters === null || filters.trim() === '' ? null : parseFilter(filters, rules),
+    filter:
+      filters === null || filters.trim() === ''
+        ? null
+        : parseFilter(filters, rules, tenant.oddities),
     completed: rules.listsRunning ? null : true,
     ascending: readSorters(query.get('sorters')),
     client,
@@ -86,7 +89,8 @@ function toPage(
   const limit = readInteger(query, 'limit', MAX_LIMIT, MAX_LIMIT);
   const offset = readInteger(query, 'offset', 0, 2 ** 31 - 1);
   const body = selected.page(offset, limit);
-  if (query.get('count') !== 'true') return { status: 200, body, headers };
+  // The vendor's PowerShell client writes `True`.
+  if (query.get('count')?.toLowerCase() !== 'true') return { status: 200, body, headers };
   return { status: 200, body, headers: { ...headers, 'X-Total-Count': String(selected.count) } };
 }
 

@@ -21,7 +21,7 @@ export interface SandboxOptions {
   newTaskEveryMs?: number | null;
   /** How many times faster than life tasks run. */
   speed?: number;
-  /** Dates in odd forms and unknown enum values, now and then. */
+  /** Whether it is as odd as live tenants are; false: it keeps to the letter of the vendor's specification. */
   oddities?: boolean;
   /** Requests per client, version and window; Infinity: no limit. */
   rateLimit?: number;
@@ -50,7 +50,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   // One generator each: what one of them draws must not change what the others come to.
   const clients = new Clients(new Random(seed + 1), clock, tokenLifetimeSeconds);
   const client = clients.add();
-  const tenant = new Tenant(new Random(seed), clock, { tasks, newTaskEveryMs, speed, oddities });
+  const tenant = new Tenant(new Random(seed), new Random(seed + 4), clock, {
+    tasks,
+    newTaskEveryMs,
+    speed,
+    oddities,
+  });
   const faults = new Faults(new Random(seed + 2));
   const journal = new Journal(clock);
   const server = createSandboxServer({

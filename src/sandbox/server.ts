@@ -1,14 +1,8 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import { readForm, readJson, readPatch } from './body.ts';
 import type { Clients } from './clients.ts';
-import {
-  type Fault,
-  type FaultOrder,
-  FAULT_KINDS,
-  type Faults,
-  ROUTES,
-  type Route,
-} from './faults.ts';
+import { readFaultOrder } from './fault-order.ts';
+import type { Fault, Faults, Route } from './faults.ts';
 import type { Journal, RequestRecord } from './journal.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { Random } from './random.ts';
@@ -133,9 +127,12 @@ export function createSandboxServer(parts: ServerParts): Server {
   }
 
   function spoil(answered: Answer, struck: readonly Fault[]): Answer {
-    return Array.isArray(answered.body)
-      ? { ...answered, body: faults.spoil(answered.body, struck) }
-      : answered;
+    const headers = spoilCount(answered.headers, struck);
+    if (Array.isArray(answered.body))
+      return { ...answered, headers, body: faults.spoil(answered.body, struck) };
+    // A task by itself is a list of one, but that it cannot be left out or repeated.
+    const mutations = struck.filter(({ kind }) => kind === 'row');
+    return { ...answered, headers, body: faults.spoil([answered.body], mutations)[0] };
   }
 
   /** POST orders a fault, DELETE takes all back: for a person at a running sandbox. */
@@ -197,6 +194,15 @@ async function strike(
   return false;
 }
 
+function spoilCount(
+  { 'X-Total-Count': total, ...others }: Record<string, string>,
+  struck: readonly Fault[],
+): Record<string, string> {
+  const fault = struck.find(({ kind }) => kind === 'no-count');
+  const text = fault?.kind === 'no-count' ? fault.text : total;
+  return text === undefined ? others : { ...others, 'X-Total-Count': text };
+}
+
 function send(
   response: ServerResponse,
   { status, body, headers }: Answer,
@@ -231,24 +237,4 @@ function oauthInfo(request: IncomingMessage): Answer {
     tokenEndpoint: `${base}/oauth/token`,
   };
   return { status: 200, body, headers: {} };
-}
-
-function readFaultOrder(body: unknown): FaultOrder {
-  const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;
-  const known =
-    [rate, times].every(value => value === undefined || typeof value === 'number') &&
-    FAULT_KINDS.some(kind => kind === fault?.kind) &&
-    (route === undefined || ROUTES.includes(route));
-  if (!known)
-    throw new Refusal(
-      400,
-      '400.1 Bad request content',
-      `A fault is one of ${FAULT_KINDS.join(', ')}.`,
-    );
-  return {
-    fault: fault as Fault,
-    ...(route === undefined ? {} : { route }),
-    ...(rate === undefined ? {} : { rate }),
-    ...(times === undefined ? {} : { times }),
-  };
 }

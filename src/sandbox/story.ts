@@ -1,7 +1,8 @@
+import { NO_ODDITY, type Oddity } from './oddity.ts';
 import type { Random } from './random.ts';
 
 /** The whole life of a task, told in advance: what it is at a moment follows from the moment alone. */
-export interface Story {
+export interface Story extends Oddity {
   id: string;
   kind: TaskKind;
   type: string;
@@ -11,7 +12,7 @@ export interface Story {
   /** Infinity while nobody knows: a task that only an order ends. */
   launchedAt: number;
   completedAt: number;
-  /** The status follows `completedAt` by a moment, as upstream was seen to write it. */
+  /** A moment after `completedAt`, as upstream was seen to write it, or before. */
   statusAt: number;
   status: string;
   /** How often it reports while it runs. */
@@ -158,7 +159,7 @@ export function tellStory(
     launcher: random.pick(LAUNCHERS),
     steps: random.between(4, 20),
     reportsPercent: random.chance(0.7),
-    keepsZeroPercent: random.chance(0.4),
+    keepsZeroPercent: random.chance(0.4) && oddities,
     hasDefinition: random.chance(0.6),
   };
 
@@ -166,19 +167,22 @@ export function tellStory(
     definitionType,
     queueMs: queue = queueMs,
     runMs: run = runMs,
-    statusLagMs: lag = statusLagMs,
+    statusLagMs: lag = oddities ? statusLagMs : 0,
     ...given
   } = options;
   const kind = TASK_KINDS.find(known => known.definitionType === definitionType) ?? drawnKind;
   const status = isUnknown && unknownPlace === 'status' ? 'PARTIAL_SUCCESS' : drawnStatus;
   const message = MESSAGES[given.status ?? status] ?? null;
+  const endsAt = createdAt + queue + run;
+  const { ending = NO_ODDITY.ending } = given;
   return {
+    ...NO_ODDITY,
     ...drawn,
     kind,
     createdAt,
     launchedAt: createdAt + queue,
-    completedAt: createdAt + queue + run,
-    statusAt: createdAt + queue + run + lag,
+    completedAt: { 'date-first': endsAt, 'status-first': endsAt + lag, undated: Infinity }[ending],
+    statusAt: ending === 'date-first' ? endsAt + lag : endsAt,
     type: isUnknown && unknownPlace === 'type' ? 'WORKFLOW' : 'QUARTZ',
     target: hasTarget
       ? { ...source, type: isUnknown && unknownPlace === 'target' ? 'MACHINE' : source.type }

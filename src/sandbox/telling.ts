@@ -24,15 +24,16 @@ export function standingOf(
   correction: Correction | undefined,
 ): Standing {
   const { launchedAt, completedAt, statusAt, steps } = story;
-  const runMs = completedAt - launchedAt;
+  const endsAt = Math.min(completedAt, statusAt);
+  const runMs = endsAt - launchedAt;
   const share = Number.isFinite(runMs) && runMs > 0 ? (now - launchedAt) / runMs : 0;
-  const done = now >= completedAt ? 1 : Math.max(0, Math.floor(share * steps) / steps);
+  const done = now >= endsAt ? 1 : Math.max(0, Math.floor(share * steps) / steps);
   const reportedAt = done > 0 && done < 1 ? launchedAt + done * runMs : null;
-  const ended = [statusAt, completedAt].find(at => now >= at) ?? null;
+  const ended = latest(...[completedAt, statusAt].filter(at => now >= at));
   return {
     launchedAt: now >= launchedAt ? launchedAt : null,
     completedAt: correction?.completedAt ?? (now >= completedAt ? completedAt : null),
-    status: correction?.completionStatus ?? (now >= statusAt ? story.status : null),
+    status: correction?.completionStatus ?? (now >= statusAt ? statusOf(story) : null),
     modifiedAt: latest(ended ?? reportedAt, correction?.modifiedAt),
     done,
   };
@@ -42,12 +43,13 @@ export function standingOf(
 export function tell(story: Story, standing: Standing): Record<string, unknown> {
   const { kind, totals, dateStyle } = story;
   const { done, status } = standing;
-  const ended = standing.completedAt !== null;
-  const date = (at: number | null) => (at === null ? null : formatDate(at, dateStyle));
+  const ended = standing.completedAt !== null || done === 1;
+  const style = isLoadAccounts(story) ? 'epoch' : dateStyle;
+  const date = (at: number | null) => (at === null ? null : formatDate(at, style));
   return {
     id: story.id,
     type: story.type,
-    uniqueName: kind.uniqueName,
+    [isLoadAccounts(story) ? 'name' : 'uniqueName']: kind.uniqueName,
     description: kind.description,
     parentName: null,
     launcher: story.launcher,
@@ -56,15 +58,15 @@ export function tell(story: Story, standing: Standing): Record<string, unknown> 
     modified: date(standing.modifiedAt),
     launched: date(standing.launchedAt),
     completed: date(standing.completedAt),
-    completionStatus: status,
+    completionStatus: status ?? (ended && story.blankStatus ? '' : null),
     messages: messagesOf(story, done),
     returns: kind.counters.map(name => ({
-      name: `TASK_OUT_${name.toUpperCase()}`,
+      [isLoadAccounts(story) ? 'displayLabel' : 'name']: `TASK_OUT_${name.toUpperCase()}`,
       attributeName: name,
     })),
     attributes: { ...startAttributesOf(story), ...countersOf(totals, done) },
     progress: ended ? null : progressOf(story, standing),
-    percentComplete: percentOf(story, standing),
+    percentComplete: percentFormOf(story, percentOf(story, standing)),
     ...(story.hasDefinition ? { taskDefinitionSummary: definitionOf(story) } : {}),
   };
 }
@@ -85,8 +87,13 @@ function countersOf(totals: Record<string, number>, done: number): Record<string
   );
 }
 
-function messagesOf({ message }: Story, done: number): unknown[] {
+function messagesOf(story: Story, done: number): unknown[] {
+  const { message } = story;
   if (message === null || done < 0.5) return [];
+  if (isLoadAccounts(story)) {
+    const { type, key } = message;
+    return [{ key, localizedText: key, error: type === 'ERROR', warning: type === 'WARN' }];
+  }
   const localizedText = message.localized ? { locale: 'en-US', message: message.key } : null;
   return [{ type: message.type, key: message.key, localizedText, parameters: [] }];
 }
@@ -99,8 +106,26 @@ function progressOf({ kind }: Story, { launchedAt, done }: Standing): string | n
 }
 
 function percentOf(story: Story, { done, completedAt }: Standing): number {
-  if (completedAt !== null) return story.keepsZeroPercent ? 0 : 100;
+  if (completedAt !== null || done === 1) return story.keepsZeroPercent ? 0 : 100;
   return story.reportsPercent ? Math.min(99, Math.floor(done * 100)) : 0;
+}
+
+function percentFormOf({ percentForm }: Story, percent: number): number | string | null {
+  if (percentForm === 'null') return null;
+  return percentForm === 'text' ? String(percent) : percent;
+}
+
+function isLoadAccounts({ wording }: Story): boolean {
+  return wording === 'load-accounts';
+}
+
+function statusOf(story: Story): string {
+  const { status, statusCase } = story;
+  if (isLoadAccounts(story) && status === 'TEMPERROR') return 'TEMP_ERROR';
+  if (statusCase === 'upper') return status;
+  return status === 'TEMPERROR'
+    ? 'TempError'
+    : `${status.charAt(0)}${status.slice(1).toLowerCase()}`;
 }
 
 function definitionOf({ kind }: Story): Record<string, unknown> {

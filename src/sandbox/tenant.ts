@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Client } from './clients.ts';
 import { type Expression, matches } from './filter.ts';
+import { NO_ODDITY, drawOddity } from './oddity.ts';
 import type { Random } from './random.ts';
 import { type Sources, type Story, type StoryOptions, tellStory } from './story.ts';
 import { type Correction, standingOf, tell } from './telling.ts';
@@ -12,7 +13,7 @@ export interface TenantOptions {
   newTaskEveryMs: number | null;
   /** How many times faster than life tasks run. */
   speed: number;
-  /** Whether dates in odd forms and unknown enum values occur. */
+  /** Whether it is as odd as live tenants are, or keeps to the letter of the specification. */
   oddities: boolean;
 }
 
@@ -49,13 +50,15 @@ export class Tenant {
   readonly sources: Sources;
   readonly #options: TenantOptions;
   readonly #random: Random;
+  readonly #oddRandom: Random;
   readonly #clock: Clock;
   // Ids are made of lower-case digits: as filters fold them, so they are looked up.
   readonly #entries = new Map<string, Entry>();
   #nextBirthAt: number;
 
-  constructor(random: Random, clock: Clock, options: TenantOptions) {
+  constructor(random: Random, oddRandom: Random, clock: Clock, options: TenantOptions) {
     this.#random = random;
+    this.#oddRandom = oddRandom;
     this.#clock = clock;
     this.#options = options;
     const [first = '', second = '', ...others] = SOURCE_NAMES;
@@ -90,6 +93,10 @@ export class Tenant {
   /** Takes a task away, as upstream does with tasks of a deleted source. */
   remove(id: string): void {
     this.#entries.delete(id);
+  }
+
+  get oddities(): boolean {
+    return this.#options.oddities;
   }
 
   get size(): number {
@@ -181,13 +188,12 @@ export class Tenant {
   }
 
   #make(createdAt: number, options: StoryOptions): Story {
-    return tellStory(
-      this.#random,
-      this.sources,
-      Math.floor(createdAt),
-      this.#options.oddities,
-      options,
-    );
+    const { oddities } = this.#options;
+    const oddity = oddities ? drawOddity(this.#oddRandom) : NO_ODDITY;
+    return tellStory(this.#random, this.sources, Math.floor(createdAt), oddities, {
+      ...oddity,
+      ...options,
+    });
   }
 }
 
@@ -206,7 +212,8 @@ function fieldOf(
     case 'launcher':
       return launcher;
     default:
-      return status;
+      // Which of its two spellings a task has is no matter to a filter.
+      return status?.replaceAll('_', '') ?? null;
   }
 }
 

@@ -25,6 +25,7 @@ export type TaskState = 'PENDING' | 'RUNNING' | 'COMPLETED';
 export interface Task {
   id: string;
   type: TaskType;
+  /** The type in upstream's word; empty where there is none. */
   rawType: string;
   uniqueName: string;
   description: string | null;
@@ -42,6 +43,8 @@ export interface Task {
   attributes: Record<string, unknown>;
   progress: string | null;
   percentComplete: number;
+  /** The greatest percentage that the stream has shown before; 0 where there was none. Set by `keepProgress`. */
+  percentFloor: number;
   taskDefinitionSummary: TaskDefinition | null;
   /** Equal for rows of equal bytes, which say the same; empty where the bytes are not known. */
   etag: string;
@@ -61,8 +64,14 @@ export interface Target {
 export interface TaskMessage {
   type: MessageType;
   key: string;
-  localizedText: { locale: string; message: string } | null;
+  localizedText: LocalizedText | null;
   parameters: unknown;
+}
+
+/** A text, and its language where upstream says it. */
+export interface LocalizedText {
+  locale: string | null;
+  message: string;
 }
 
 /** The label of a result, and the key it has in the task's attributes. */
@@ -81,33 +90,54 @@ export interface TaskDefinition {
   arguments: Record<string, unknown>;
 }
 
-/** COMPLETED only when both are set: upstream writes `completed` a moment before the status. */
+/**
+ * COMPLETED once `completionStatus` is set. Upstream writes `completed` a moment before the status, and
+ * for some tasks never: neither ends a task too early, nor keeps it from ending.
+ */
 export function stateOf(task: Task): TaskState {
-  if (task.completed !== null && task.completionStatus !== null) return 'COMPLETED';
-  return task.launched === null ? 'PENDING' : 'RUNNING';
+  if (task.completionStatus !== null) return 'COMPLETED';
+  return task.launched === null && task.completed === null ? 'PENDING' : 'RUNNING';
 }
 
+/** Whether the task is COMPLETED. */
 export function isCompleted(task: Task): boolean {
-  return stateOf(task) === 'COMPLETED';
+  return task.completionStatus !== null;
 }
 
-/** Upstream leaves many finished tasks at 0 %; a finished task is at 100 here. */
+/** Whether the task has stopped, as far as either its date or its status says. */
+function hasEnded({ completed, completionStatus }: Task): boolean {
+  return completed !== null || completionStatus !== null;
+}
+
+/**
+ * 0–100, and 100 as soon as either `completed` or the status is set: upstream resets `percentComplete`
+ * of many tasks to 0 at their end, and the status follows only after that.
+ */
 export function effectivePercentCompleteOf(task: Task): number {
-  return isCompleted(task) ? 100 : task.percentComplete;
+  return hasEnded(task) ? 100 : Math.max(task.percentComplete, task.percentFloor);
 }
 
-/** Seconds from launch to the end, or to `now` while there is none; null before launch. */
+/** The task as a stream shows it after `before`: upstream may report less than it did, a stream does not. */
+export function keepProgress(before: Task | null, now: Task): Task {
+  const percentFloor = before === null ? 0 : effectivePercentCompleteOf(before);
+  return percentFloor > effectivePercentCompleteOf(now) ? { ...now, percentFloor } : now;
+}
+
+/** Seconds from launch to the end, or to `now` while it runs; null before launch, and where the end is not known. */
 export function elapsedSecondsOf(task: Task, now: Instant): number | null {
-  if (task.launched === null) return null;
-  const end = isCompleted(task) && task.completed !== null ? task.completed : now;
+  const { launched, completed, modified } = task;
+  if (launched === null) return null;
+  // A task may have a status and no date of its end. Its record was last written at the end, or later.
+  const end = completed ?? (hasEnded(task) ? modified : now);
+  if (end === null) return null;
   // The tenant's clock may be ahead of ours: a task cannot have run for less than no time.
-  return Math.max(0, end - task.launched) / 1000;
+  return Math.max(0, end - launched) / 1000;
 }
 
-/** The end, if the rest goes as fast as what is done; null where the percentage says nothing. */
+/** The end, if the rest goes as fast as what is done; null unless the task runs and its percentage is from 1 to 99. */
 export function estimatedCompletionOf(task: Task, now: Instant): Instant | null {
-  const { launched, percentComplete } = task;
-  if (launched === null || stateOf(task) !== 'RUNNING') return null;
-  if (percentComplete <= 0 || percentComplete >= 100) return null;
-  return Math.round(launched + (Math.max(0, now - launched) * 100) / percentComplete);
+  const { launched } = task;
+  const percent = effectivePercentCompleteOf(task);
+  if (launched === null || percent <= 0 || percent >= 100) return null;
+  return Math.round(launched + (Math.max(0, now - launched) * 100) / percent);
 }

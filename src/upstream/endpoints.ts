@@ -2,7 +2,8 @@ import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './budget.ts';
-import { type TaskQuery, toQueryString } from './query.ts';
+import type { OnFallback } from './json-fields.ts';
+import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
 import type { Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
 import { createRowReader } from './row-reader.ts';
@@ -18,7 +19,7 @@ export interface CallOptions {
 /** A page of upstream's, row by row as it came. */
 export interface TaskPage {
   rows: Row[];
-  /** Null unless the query asked to count. */
+  /** How many rows the whole list has. Null unless the query asked to count, and where upstream does not say. */
   total: number | null;
   /** When upstream answered, by its own clock in whole seconds; null where it did not say. */
   date?: Instant | null;
@@ -49,22 +50,31 @@ export interface EndpointsParts {
   version: ApiVersion;
   /** The path of the tenant's base URL; empty where it has none. */
   basePath: string;
+  /** Told of each field of a row that was read by a fallback. */
+  onFallback?: OnFallback | undefined;
 }
 
 // As the last segment of a path these mean something else; no task has such an id.
 const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
-export function createEndpoints({ requests, version, basePath }: EndpointsParts): Endpoints {
+// What an Int of GraphQL holds.
+const MAX_TOTAL = 2 ** 31 - 1;
+
+export function createEndpoints({
+  requests,
+  version,
+  basePath,
+  onFallback,
+}: EndpointsParts): Endpoints {
   const path = `${basePath}${VERSION_RULES[version].path}`;
-  const reader = createRowReader();
+  const reader = createRowReader(onFallback);
 
   return {
     async list(query, options = {}) {
       checkExpressible(query.filter ?? {}, version);
-      return page(`${path}?${toQueryString(query)}`, query.count ?? false, options);
+      return page(path, query, options);
     },
-    pending: (query, options = {}) =>
-      page(`${path}/pending-tasks?${toQueryString(query)}`, query.count ?? false, options),
+    pending: (query, options = {}) => page(`${path}/pending-tasks`, query, options),
     byId,
     update,
     targetBytes: query => Buffer.byteLength(`${path}?${toQueryString(query)}`),
@@ -107,16 +117,18 @@ export function createEndpoints({ requests, version, basePath }: EndpointsParts)
   }
 
   async function page(
-    target: string,
-    isCounted: boolean,
+    collection: string,
+    query: TaskQuery,
     { lane = 'interactive', signal, slot }: CallOptions,
   ): Promise<TaskPage> {
+    const target = `${collection}?${toQueryString(query)}`;
     const answer = await requests.send({ method: 'GET', path: target, lane, signal, slot });
     // `pending-tasks` answers so where there are none.
-    if (answer.status === 204) return { rows: [], total: isCounted ? 0 : null };
-    const rows = reader.rows(answer.body);
-    const total = isCounted ? readTotal(answer.header('x-total-count')) : null;
-    return { rows, total, date: readDate(answer.header('date')) };
+    const rows = answer.status === 204 ? [] : reader.rows(answer.body);
+    const date = readDate(answer.header('date'));
+    if (!query.count) return { rows, total: null, date };
+    const total = readTotal(answer.header('x-total-count')) ?? totalOf(query, rows.length);
+    return { rows, total, date };
   }
 
   function pathOf(id: string): string {
@@ -131,11 +143,13 @@ function readDate(header: string | null): Instant | null {
   return Number.isNaN(instant) ? null : instant;
 }
 
-function readTotal(header: string | null): number {
-  if (header === null || !/^\d+$/.test(header))
-    throw new GatewayError(
-      'UPSTREAM_INVALID_RESPONSE',
-      'Upstream did not count what it was asked to count.',
-    );
-  return Number(header);
+function readTotal(header: string | null): number | null {
+  const total = header !== null && /^\d+$/.test(header) ? Number(header) : null;
+  return total !== null && total <= MAX_TOTAL ? total : null;
+}
+
+/** The total of a list whose page says where it ends: one that is not full, and not past the end. */
+function totalOf({ offset = 0, limit = PAGE_LIMIT }: TaskQuery, rowCount: number): number | null {
+  const isLast = rowCount < limit && (rowCount > 0 || offset === 0);
+  return isLast ? offset + rowCount : null;
 }

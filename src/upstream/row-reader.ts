@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import { type Row, UnreadableTask, readRow } from './wire.ts';
+import type { OnFallback } from './json-fields.ts';
 import { limitDepth, sliceArray } from './json-slices.ts';
 
 /** Reads tasks from bodies, each distinct row once. */
@@ -19,7 +20,7 @@ const MAX_DEPTH = 64;
  * is parsed, and a row whose bytes were read before is the task that was made of them, as long as a watch
  * or the memory still holds that task. Callers compare tasks by identity or `etag` first.
  */
-export function createRowReader(): RowReader {
+export function createRowReader(onFallback?: OnFallback): RowReader {
   // Weak: it keeps nothing alive, and so is never larger than what is in use anyway.
   const tasks = new Map<string, WeakRef<Row & object>>();
   const collected = new FinalizationRegistry<string>(etag => {
@@ -33,7 +34,7 @@ export function createRowReader(): RowReader {
         return slices.map(({ start, end, depth }) => read(body.subarray(start, end), depth));
       const rows = parse(body);
       if (!Array.isArray(rows)) throw invalid('Upstream answered a list with something else.');
-      return rows.map(row => readRow(limitDepth(row, MAX_DEPTH)));
+      return rows.map(row => readRow(limitDepth(row, MAX_DEPTH), onFallback));
     },
     row: body => read(body, Infinity),
   };
@@ -43,7 +44,7 @@ export function createRowReader(): RowReader {
     const known = tasks.get(etag)?.deref();
     if (known !== undefined) return known;
     const json = parse(bytes);
-    const row = readRow(depth > MAX_DEPTH ? limitDepth(json, MAX_DEPTH) : json);
+    const row = readRow(depth > MAX_DEPTH ? limitDepth(json, MAX_DEPTH) : json, onFallback);
     if (row instanceof UnreadableTask) return row;
     const task = Object.assign(row, { etag, wireBytes: bytes.length });
     tasks.set(etag, new WeakRef(task));

@@ -1,14 +1,19 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
+import { COMPLETION_STATUSES, type Instant, TASK_TYPES, type Task } from '../task/task.ts';
+import { readInstant } from './instant.ts';
 import {
-  COMPLETION_STATUSES,
-  type Instant,
-  MESSAGE_TYPES,
-  type Open,
-  TARGET_TYPES,
-  TASK_TYPES,
-  type Task,
-} from '../task/task.ts';
+  type OnFallback,
+  isObject,
+  kindOf,
+  readEnum,
+  readList,
+  readObject,
+  readPercent,
+  readText,
+  readWord,
+} from './json-fields.ts';
+import { readDefinition, readMessage, readName, readReturn, readTarget } from './row-parts.ts';
 
 /** A task that cannot be read; it costs itself, and nothing else on its page. */
 export class UnreadableTask {
@@ -24,93 +29,93 @@ export class UnreadableTask {
 
 export type Row = Task | UnreadableTask;
 
-// `YYYY-MM-DD`, T or a space, `hh:mm:ss` with any fraction, and no, a `Z`, `±hh:mm` or `±hhmm` offset.
-const DATE =
-  /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d+))?\s*(?:(Z)|([+-]\d{2}):?(\d{2}))?$/i;
+/**
+ * A task as upstream sends it. Only an `id` or a `created` that cannot be read costs the task: every other
+ * field has a fallback, of which `onFallback` is told.
+ */
+export function readRow(json: unknown, onFallback: OnFallback = () => {}): Row {
+  if (!isObject(json)) return unreadable(null, [['the row', kindOf(json)]], onFallback);
+  const id = readId(json['id']);
+  const created = readInstant(json['created']);
+  if (id === null || created === null) {
+    const faults: Fault[] = [];
+    if (id === null) faults.push(['id', foundIn(json['id'])]);
+    if (created === null) faults.push(['created', foundIn(json['created'])]);
+    return unreadable(id, faults, onFallback);
+  }
 
-// Dates come in whichever form the service behind upstream's gateway chose.
-const DateJson = z.union([z.number(), z.string()]).transform((value, context): Instant => {
-  const instant = typeof value === 'number' ? value : readDate(value);
-  if (Number.isFinite(instant) && Math.abs(instant) <= 8.64e15) return instant;
-  context.addIssue('is not a date');
-  return z.NEVER;
-});
-const NullableDateJson = DateJson.nullish().transform(orNull);
-const NullableText = z.string().nullish().transform(orNull);
-const ObjectJson = z.looseObject({});
-const FreeObjectJson = ObjectJson.nullish().transform(value => value ?? {});
-const PercentJson = z.number().transform(value => Math.min(100, Math.max(0, Math.round(value))));
-
-const TargetJson = z
-  .object({ id: NullableText, type: NullableText, name: NullableText })
-  .transform(({ id, type, name }) => ({
+  const text = (name: string) => readText(json[name], name, onFallback);
+  const type = readWord(json['type'], 'type', onFallback);
+  const status = json['completionStatus'];
+  const rawStatus = status === null ? null : readWord(status, 'completionStatus', onFallback);
+  const description = text('description');
+  const definition = readDefinition(json['taskDefinitionSummary'], onFallback);
+  return {
     id,
-    type: type === null ? null : openEnum(TARGET_TYPES, type),
-    rawType: type,
-    name,
-  }));
-
-const MessageJson = z.object({
-  type: z.string().transform(type => openEnum(MESSAGE_TYPES, type)),
-  key: z.string(),
-  localizedText: z.object({ locale: z.string(), message: z.string() }).nullish().transform(orNull),
-  parameters: z.unknown().transform(value => value ?? null),
-});
-
-const TaskDefinitionJson = z.object({
-  id: z.string(),
-  uniqueName: z.string(),
-  description: NullableText,
-  parentName: NullableText,
-  executor: NullableText,
-  arguments: FreeObjectJson,
-});
-
-/** A task as upstream words it. A new enum value is UNKNOWN; any other fault costs this task. */
-const TaskJson = z
-  .object({
-    id: z.string().min(1),
-    type: z.string(),
-    uniqueName: z.string(),
-    description: NullableText,
-    parentName: NullableText,
-    launcher: NullableText,
-    target: TargetJson.nullish().transform(orNull),
-    created: DateJson,
-    modified: NullableDateJson,
-    launched: NullableDateJson,
-    completed: NullableDateJson,
-    completionStatus: NullableText,
-    messages: listOf(MessageJson),
-    returns: listOf(z.object({ name: z.string(), attributeName: z.string() })),
-    attributes: FreeObjectJson,
-    progress: NullableText,
-    percentComplete: PercentJson,
-    taskDefinitionSummary: TaskDefinitionJson.nullish().transform(orNull),
-  })
-  .transform(({ type, completionStatus, ...rest }): Task => ({
-    ...rest,
-    type: openEnum(TASK_TYPES, type),
-    rawType: type,
+    type: type === null ? 'UNKNOWN' : readEnum(TASK_TYPES, type, 'type', onFallback),
+    rawType: type ?? '',
+    uniqueName:
+      readName(json, 'uniqueName', onFallback) ?? definition?.uniqueName ?? description ?? '',
+    description,
+    parentName: text('parentName'),
+    launcher: text('launcher'),
+    target: readTarget(json['target'], onFallback),
+    created,
+    modified: readDate(json['modified'], 'modified', onFallback),
+    launched: readDate(json['launched'], 'launched', onFallback),
+    completed: readDate(json['completed'], 'completed', onFallback),
     completionStatus:
-      completionStatus === null ? null : openEnum(COMPLETION_STATUSES, completionStatus),
-    rawCompletionStatus: completionStatus,
+      rawStatus === null
+        ? null
+        : readEnum(COMPLETION_STATUSES, rawStatus, 'completionStatus', onFallback),
+    rawCompletionStatus: rawStatus,
+    messages: readList(json['messages'], 'messages', onFallback, item =>
+      readMessage(item, onFallback),
+    ),
+    returns: readList(json['returns'], 'returns', onFallback, item => readReturn(item, onFallback)),
+    attributes: readObject(json['attributes'], 'attributes', onFallback),
+    progress: text('progress'),
+    percentComplete: readPercent(json['percentComplete'], 'percentComplete', onFallback),
+    percentFloor: 0,
+    taskDefinitionSummary: definition,
     etag: '',
     wireBytes: 0,
-  }));
+  };
+}
 
-/** What upstream may send for a task, as far as the gateway reads it. */
-export type TaskWire = z.input<typeof TaskJson>;
+type Fault = readonly [field: string, found: string];
 
-/** The task in a body, or what became of it. */
-export function readRow(json: unknown): Row {
-  const { data, error } = TaskJson.safeParse(json);
-  if (data) return data;
-  const id = z.object({ id: z.string().min(1) }).safeParse(json).data?.id ?? null;
-  // Paths and kinds of fault only: a value may be somebody's data.
-  const reasons = error.issues.map(({ path, code }) => `${path.join('.') || 'the row'} (${code})`);
-  const message = `Upstream sent a task that cannot be read: ${reasons.slice(0, 5).join(', ')}.`;
+function unreadable(
+  id: string | null,
+  faults: readonly Fault[],
+  onFallback: OnFallback,
+): UnreadableTask {
+  for (const [field, found] of faults) onFallback(field, found);
+  // Fields and kinds of fault only: a value may be somebody's data.
+  const reasons = faults.map(([field, found]) => `${field} (${found})`).join(', ');
+  const message = `Upstream sent a task that cannot be read: ${reasons}.`;
   return new UnreadableTask(id, new GatewayError('UPSTREAM_INVALID_RESPONSE', message));
+}
+
+/** What stands where a text or a number was wanted. */
+function foundIn(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? 'unreadable' : kindOf(value);
+}
+
+function readId(value: unknown): string | null {
+  if (typeof value === 'string' && value.trim() !== '') return value;
+  // A larger number has lost digits: it is another id.
+  return Number.isSafeInteger(value) ? String(value) : null;
+}
+
+/** A date that may be absent. */
+function readDate(value: unknown, field: string, onFallback: OnFallback): Instant | null {
+  if (value === null) return null;
+  const instant = readInstant(value);
+  // Some services write 0, or the year 1, for no date.
+  if (instant !== null && instant > 0) return instant;
+  onFallback(field, foundIn(value));
+  return null;
 }
 
 /** The token endpoint's answer, as far as it is used. */
@@ -127,34 +132,3 @@ export const FailureJson = z.object({
   causes: z.array(z.object({ text: z.string().nullish() })).nullish(),
   detailMessage: z.string().nullish(),
 });
-
-function listOf<T extends z.ZodType>(row: T) {
-  return z
-    .array(row)
-    .nullish()
-    .transform(rows => rows ?? []);
-}
-
-function orNull<T>(value: T | null | undefined): T | null {
-  return value ?? null;
-}
-
-// Older answers write `Success`, `TEMP_ERROR` and `Warning` where newer ones write in upper case.
-function openEnum<const T extends readonly string[]>(known: T, text: string): Open<T> {
-  return known.find(name => fold(name) === fold(text)) ?? 'UNKNOWN';
-}
-
-function fold(name: string): string {
-  const folded = name.toUpperCase().replaceAll('_', '');
-  return folded === 'WARNING' ? 'WARN' : folded;
-}
-
-function readDate(text: string): number {
-  const [, day, time = '', fraction = '', zulu, hours = '+00', minutes = '00'] =
-    DATE.exec(text.trim()) ?? [];
-  if (day === undefined) return NaN;
-  const seconds = time.length === 5 ? `${time}:00` : time;
-  // ECMAScript dates have milliseconds; what is finer is dropped.
-  const milliseconds = `${fraction}000`.slice(0, 3);
-  return Date.parse(`${day}T${seconds}.${milliseconds}${zulu ? 'Z' : `${hours}:${minutes}`}`);
-}

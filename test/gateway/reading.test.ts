@@ -148,6 +148,62 @@ test('a count is asked of upstream only when it is selected, and then with the p
   assert.deepEqual((await ask('__typename')).asked, []);
 });
 
+for (const text of [undefined, '', 'many', '-1', '1e3', '99999999999'])
+  test(`an upstream that counts ${JSON.stringify(text) ?? 'not at all'} costs no rows, and no count where the page tells it`, async t => {
+    const { sandbox, tenant, query, requests } = await startGateway(t);
+    tenant.addTasks(7, ENDED);
+    sandbox.faults.order({ fault: { kind: 'no-count', ...(text !== undefined && { text }) } });
+    const ask = (first: number, selection: string, filter = {}) =>
+      query(
+        `query ($first: Int, $filter: TaskStatusFilter) {
+          taskStatuses(first: $first, filter: $filter) { ${selection} }
+        }`,
+        { first, filter },
+      );
+    const codes = ({ errors }: Awaited<ReturnType<typeof ask>>) =>
+      errors?.map(({ path, extensions }) => [path?.join('.'), extensions.code]);
+
+    const whole = await ask(50, 'totalCount nodes { id }');
+    assert.deepEqual([whole.errors, whole.data.taskStatuses.totalCount], [undefined, 7]);
+
+    const part = await ask(3, 'all: totalCount nodes { id } pageInfo { hasNextPage }');
+    assert.equal(part.data.taskStatuses.nodes.length, 3);
+    assert.equal(part.data.taskStatuses.pageInfo.hasNextPage, true);
+    assert.equal(part.data.taskStatuses.all, null);
+    assert.deepEqual(codes(part), [['taskStatuses.all', 'UPSTREAM_INVALID_RESPONSE']]);
+
+    const before = requests().length;
+    const alone = await ask(3, 'totalCount');
+    assert.deepEqual([alone.errors, alone.data.taskStatuses.totalCount], [undefined, 7]);
+    assert.equal(requests().length - before, 2, 'the count, and one page');
+
+    const none = await ask(3, 'totalCount', { id: { eq: 'unknown' } });
+    assert.deepEqual([none.errors, none.data.taskStatuses.totalCount], [undefined, 0]);
+    const impossible = await ask(3, 'totalCount', { id: { in: [] } });
+    assert.deepEqual([impossible.errors, impossible.data.taskStatuses.totalCount], [undefined, 0]);
+
+    tenant.addTasks(250, ENDED);
+    const many = await ask(3, 'totalCount pageInfo { hasPreviousPage }');
+    assert.deepEqual(many.data.taskStatuses, {
+      totalCount: null,
+      pageInfo: { hasPreviousPage: false },
+    });
+    assert.deepEqual(codes(many), [['taskStatuses.totalCount', 'UPSTREAM_INVALID_RESPONSE']]);
+  });
+
+test('the last page of a list tells the total, too, where upstream does not count', async t => {
+  const { sandbox, tenant, query } = await startGateway(t);
+  tenant.addTasks(7, ENDED);
+  sandbox.faults.order({ fault: { kind: 'no-count' } });
+  const first = await query(PAGE, { first: 5 });
+  const { data, errors } = await query(
+    'query ($after: String) { taskStatuses(first: 5, after: $after) { totalCount nodes { id } } }',
+    { after: first.data.taskStatuses.pageInfo.endCursor },
+  );
+  assert.equal(errors, undefined);
+  assert.deepEqual([data.taskStatuses.totalCount, data.taskStatuses.nodes.length], [7, 2]);
+});
+
 test('a list of more ids than one URL holds is read in parts, counted and paged as one', async t => {
   const { tenant, query, requests } = await startGateway(t);
   const ids = tenant.addTasks(240, ENDED);

@@ -154,7 +154,7 @@ test('a quiet task is looked at less, to a stated maximum; one that changes, at 
   assert.equal(await looksIn(10), 10, 'while it is new');
   await looksIn(20);
   assert.equal(await looksIn(50), 10, 'while it is quiet, every fifth');
-  tenant.correct(id, { completionStatus: 'ERROR' });
+  tenant.correct(id, { completedAt: clock.now() });
   await looksIn(5);
   assert.equal(events(), 2);
   assert.equal(await looksIn(5), 5, 'once it has changed');

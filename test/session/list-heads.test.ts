@@ -8,6 +8,7 @@ import { createListHeads } from '../../src/session/list-heads.ts';
 import type { Task } from '../../src/task/task.ts';
 import type { TaskQuery } from '../../src/upstream/query.ts';
 import { readRow } from '../../src/upstream/wire.ts';
+import { EPOCH } from '../support/hand-clock.ts';
 
 interface Spec {
   source: number | null;
@@ -26,7 +27,7 @@ function setUp(specs: readonly Spec[], { maxSources = 80, refuses = NEVER } = {}
           id: `t${place}`,
           type: 'QUARTZ',
           uniqueName: 'n',
-          created,
+          created: EPOCH + created,
           percentComplete: 0,
           // Upstream knows the source of a task without a target, and only upstream does.
           target: source === null ? null : { id: `s${source}`, type: 'APPLICATION', name: 'n' },
@@ -110,7 +111,7 @@ test('the heads of two hundred sources cost three requests', async () => {
   const { heads, requests } = setUp(specs);
   const wanted = Array.from({ length: 200 }, (_, source) => ({
     filter: { sourceIds: [`s${source}`] },
-    since: 390,
+    since: EPOCH + 390,
   }));
   await Promise.all(heads.readAll(wanted, {}));
   assert.equal(requests.length, 3);
@@ -126,9 +127,9 @@ test('a joined request that fails fails each of its lists, and no other', async 
   const results = await Promise.allSettled(
     heads.readAll(
       [
-        { filter: { sourceIds: ['s1'] }, since: 0 },
-        { filter: { sourceIds: ['s2'] }, since: 0 },
-        { filter: { launchers: ['ada'] }, since: 0 },
+        { filter: { sourceIds: ['s1'] }, since: EPOCH },
+        { filter: { sourceIds: ['s2'] }, since: EPOCH },
+        { filter: { launchers: ['ada'] }, since: EPOCH },
       ],
       {},
     ),

@@ -1,13 +1,16 @@
 import type { Clock } from '../../src/clock.ts';
 import { until } from './until.ts';
 
+/** When a clock held by hand starts. */
+export const EPOCH = Date.UTC(2026, 7, 20, 6);
+
 /** A clock that stands still until a test moves it. */
 export class HandClock implements Clock {
   #now: number;
   readonly #startedAt: number;
   readonly #timers = new Set<{ at: number; run: () => void }>();
 
-  constructor(startAt = Date.UTC(2026, 7, 20, 6)) {
+  constructor(startAt = EPOCH) {
     this.#now = startAt;
     this.#startedAt = startAt;
   }

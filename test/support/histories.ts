@@ -3,7 +3,7 @@ import { GatewayError } from '../../src/errors.ts';
 import type { TaskSource } from '../../src/progress/source.ts';
 import { type Task, isCompleted } from '../../src/task/task.ts';
 import { readRow } from '../../src/upstream/wire.ts';
-import type { HandClock } from './hand-clock.ts';
+import { EPOCH, type HandClock } from './hand-clock.ts';
 
 /** What a task was from when on. The last state is its end. */
 export interface History {
@@ -35,7 +35,7 @@ function stateOf(id: string, step: number, isEnd: boolean): Task {
     id,
     type: 'QUARTZ',
     uniqueName: 'n',
-    created: Number(id) * 700,
+    created: EPOCH + Number(id) * 700,
     launched: 1,
     completed: isEnd ? 2 : null,
     completionStatus: isEnd ? 'SUCCESS' : null,
@@ -61,9 +61,7 @@ export function createUpstream(
     return history ? nowOf(history) : null;
   };
   const there = () =>
-    histories
-      .map(nowOf)
-      .filter(task => task !== null && task.created <= clock.monotonic()) as Task[];
+    histories.map(nowOf).filter(task => task !== null && task.created <= clock.now()) as Task[];
   // What is answered is the state when it was asked for, however long the answer takes.
   const late = <T>(answer: T) =>
     latencyMs === 0

@@ -8,6 +8,8 @@ import {
   effectivePercentCompleteOf,
   elapsedSecondsOf,
   estimatedCompletionOf,
+  isCompleted,
+  keepProgress,
   stateOf,
 } from '../../src/task/task.ts';
 
@@ -31,6 +33,7 @@ const TASK: Task = {
   attributes: {},
   progress: null,
   percentComplete: 0,
+  percentFloor: 0,
   taskDefinitionSummary: null,
   etag: '',
   wireBytes: 0,
@@ -39,33 +42,76 @@ const RUNNING: Task = { ...TASK, launched: 2_000, percentComplete: 25 };
 const DATED: Task = { ...RUNNING, completed: 6_000 };
 const DONE: Task = { ...DATED, completionStatus: 'SUCCESS', percentComplete: 0 };
 
-test('a task is COMPLETED only when both the date and the status are there', () => {
+const STATED: Task = { ...RUNNING, completionStatus: 'ERROR', modified: 7_000 };
+
+test('a task is COMPLETED as soon as its status is set, dated or not, and no sooner', () => {
   assert.deepEqual(
-    [TASK, RUNNING, DATED, { ...RUNNING, completionStatus: 'ERROR' as const }, DONE].map(stateOf),
-    ['PENDING', 'RUNNING', 'RUNNING', 'RUNNING', 'COMPLETED'],
+    [TASK, { ...TASK, completed: 6_000 }, RUNNING, DATED, STATED, DONE].map(stateOf),
+    ['PENDING', 'RUNNING', 'RUNNING', 'RUNNING', 'COMPLETED', 'COMPLETED'],
+  );
+  assert.deepEqual([DATED, STATED, DONE].map(isCompleted), [false, true, true]);
+});
+
+test('the percentage is 100 from the moment either the date or the status is there, whatever upstream leaves there', () => {
+  assert.deepEqual(
+    [RUNNING, DATED, { ...DATED, percentComplete: 0 }, STATED, DONE].map(
+      effectivePercentCompleteOf,
+    ),
+    [25, 100, 100, 100, 100],
   );
 });
 
-test('a finished task is at 100 %, whatever upstream left there', () => {
-  assert.deepEqual([RUNNING, DATED, DONE].map(effectivePercentCompleteOf), [25, 25, 100]);
+test('a stream shows no less than it has shown, and upstream is believed where it reports more', () => {
+  const shown = (percents: (number | 'ended')[]) => {
+    let before: Task | null = null;
+    return percents.map(percent => {
+      const read: Task = percent === 'ended' ? DATED : { ...RUNNING, percentComplete: percent };
+      before = keepProgress(before, read);
+      return effectivePercentCompleteOf(before);
+    });
+  };
+  assert.deepEqual(shown([10, 94, 0, 0, 95, 'ended']), [10, 94, 94, 94, 95, 100]);
+  assert.deepEqual(shown([50, 'ended', 50]), [50, 100, 100]);
+  const same = { ...RUNNING, percentComplete: 30 };
+  assert.equal(keepProgress(RUNNING, same), same, 'no copy is made of what reports no less');
+  assert.equal(
+    estimatedCompletionOf(keepProgress({ ...RUNNING, percentComplete: 50 }, TASK), 4_000),
+    null,
+  );
+  assert.equal(
+    estimatedCompletionOf(
+      keepProgress({ ...RUNNING, percentComplete: 50 }, { ...RUNNING, percentComplete: 0 }),
+      4_000,
+    ),
+    6_000,
+  );
 });
 
-test('time runs from launch to the end, and never backwards', () => {
+test('time runs from launch to the end, never backwards, and not after the end', () => {
   assert.deepEqual(
     [
       elapsedSecondsOf(TASK, 9_000),
       elapsedSecondsOf(RUNNING, 9_000),
+      elapsedSecondsOf(DATED, 9_000),
       elapsedSecondsOf(DONE, 9_000),
       elapsedSecondsOf(RUNNING, 0),
     ],
-    [null, 7, 4, 0],
+    [null, 7, 4, 4, 0],
   );
+  assert.equal(
+    elapsedSecondsOf(STATED, 9_000),
+    5,
+    'no date of the end: the record was last written then',
+  );
+  assert.equal(elapsedSecondsOf({ ...STATED, modified: null }, 9_000), null);
 });
 
 test('an end is estimated only where the percentage says something', () => {
   assert.equal(estimatedCompletionOf(RUNNING, 4_000), 10_000);
   for (const task of [
     TASK,
+    DATED,
+    STATED,
     DONE,
     { ...RUNNING, percentComplete: 0 },
     { ...RUNNING, percentComplete: 100 },
@@ -79,6 +125,8 @@ test('a change is a difference that a caller can see', () => {
   assert.equal(changeOf(RUNNING, { ...RUNNING, attributes: { total: '1' } }), 'UPDATED');
   assert.equal(changeOf(DATED, DONE), 'COMPLETED');
   assert.equal(changeOf(null, DONE), 'COMPLETED');
+  assert.equal(changeOf(RUNNING, STATED), 'COMPLETED');
+  assert.equal(changeOf(STATED, { ...STATED, completed: 6_000 }), 'UPDATED');
   assert.equal(changeOf(DONE, { ...DONE, modified: 7_000 }), 'UPDATED');
 });
 

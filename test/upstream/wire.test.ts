@@ -53,7 +53,7 @@ test('dates are read in every form upstream was seen to write', () => {
   assert.equal(read({ created: '2026-08-20T06:00Z' }).created, instant - 412);
 });
 
-test('what is no date costs the task', () => {
+test('a created that is no date costs the task', () => {
   for (const created of ['yesterday', '2026-13-45T00:00:00Z', '', null, undefined, 9e15, {}])
     assert.ok(readRow({ ...TASK, created }) instanceof UnreadableTask, JSON.stringify(created));
 });
@@ -101,7 +101,7 @@ test('attributes pass through as they came', () => {
 test('one malformed row costs itself, keeps its place, and names no value', () => {
   const rows = readRows([
     TASK,
-    { ...TASK, id: 'b', uniqueName: 42, attributes: { password: 'hunter2' } },
+    { ...TASK, id: 'b', created: 'hunter2', attributes: { password: 'hunter2' } },
     'nonsense',
     { ...TASK, id: 'c' },
   ]);
@@ -112,8 +112,8 @@ test('one malformed row costs itself, keeps its place, and names no value', () =
   const [, malformed] = rows;
   assert.ok(malformed instanceof UnreadableTask);
   assert.equal(malformed.error.code, 'UPSTREAM_INVALID_RESPONSE');
-  assert.match(malformed.error.message, /uniqueName/);
-  assert.doesNotMatch(malformed.error.message, /42|hunter2/);
+  assert.match(malformed.error.message, /created/);
+  assert.doesNotMatch(malformed.error.message, /hunter2/);
 });
 
 test('no JSON whatever makes the reader throw anything but its own error', () => {

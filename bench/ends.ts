@@ -1,0 +1,48 @@
+import { performance } from 'node:perf_hooks';
+import { ROW_MUTATIONS, type RowMutation } from '../src/sandbox/row-mutations.ts';
+import { startSandbox } from '../src/sandbox/sandbox.ts';
+import { followToEnds } from '../test/support/ends.ts';
+import { forkGateway } from './gateway.ts';
+
+// Two thousand tasks with every oddity there is, followed to their ends over each transport, at the real
+// limit of upstream; then once more with odd rows on top.
+const TASKS = 2_000;
+const SPREAD_MS = 40_000;
+// These make a row unreadable, or keep a task from ever having a status.
+const NO_END = new Set(['id-missing', 'created-unreadable', 'status-blank', 'dates-day']);
+
+const rows = [];
+for (const transport of ['sse', 'ws'] as const)
+  for (const hasOddRows of [false, true]) rows.push(await measure(transport, hasOddRows));
+console.table(rows);
+
+async function measure(transport: 'sse' | 'ws', hasOddRows: boolean) {
+  const sandbox = await startSandbox({ tasks: 0, newTaskEveryMs: null, oddities: true });
+  // The followers connect before the first tasks end.
+  const ids = Array.from({ length: TASKS }, (_, place) =>
+    sandbox.tenant.addTask({ runMs: 15_000 + (place * SPREAD_MS) / TASKS }),
+  );
+  if (hasOddRows)
+    for (const mutation of Object.keys(ROW_MUTATIONS) as RowMutation[])
+      if (!NO_END.has(mutation))
+        sandbox.faults.order({ fault: { kind: 'row', mutation }, rate: 0.2 });
+  const gateway = await forkGateway(sandbox, { MAX_SUBSCRIPTIONS_PER_CONNECTION: '2000' });
+  const startedAt = performance.now();
+  const told = await followToEnds(transport, gateway.url, ids);
+  const row = {
+    transport,
+    'odd rows': hasOddRows ? 'many' : 'none',
+    tasks: TASKS,
+    events: told.events,
+    'ended before the status': told.endedEarly,
+    'left open or failed': TASKS - told.ended,
+    'percentages that fell': told.fell,
+    'ended without a date': told.undated,
+    'upstream requests': sandbox.journal.requests.length,
+    'most in any 10 s': sandbox.journal.worstWindow(10_000),
+    seconds: Math.round((performance.now() - startedAt) / 1_000),
+  };
+  await gateway.close();
+  await sandbox.close();
+  return row;
+}

@@ -1,0 +1,48 @@
+import type { Log } from './log.ts';
+
+/** How often a field was not as specified in this way. */
+export interface DriftCount {
+  /** The path of the field, without indices, such as `messages.type`. */
+  field: string;
+  /** What was found there: a kind of JSON, or `blank`, `unreadable`, `out of range`, `unknown value`. */
+  found: string;
+  count: number;
+}
+
+/** Counts where upstream's rows differ from its specification, so that a change there is noticed. */
+export interface Drift {
+  /** Counts one field of one row. Logged as a warning the first time, and for each new enum value. */
+  record(field: string, found: string, value?: string): void;
+  /** What was counted since the start. Fields and kinds are few, so that they can label a metric. */
+  counts(): readonly Readonly<DriftCount>[];
+}
+
+// An upstream that makes up a new value for each row must not fill the memory or the log.
+const MAX_LOGGED_VALUES = 100;
+// An enum value is a word. Anything else may be somebody's data, which the log must not have.
+const ENUM_VALUE = /^[\w .-]{1,40}$/;
+
+export function createDrift(log: Pick<Log, 'warn'>): Drift {
+  const counts = new Map<string, DriftCount>();
+  const loggedValues = new Set<string>();
+
+  return {
+    record(field, found, value) {
+      const key = `${field}\n${found}`;
+      const known = counts.get(key);
+      if (known) known.count++;
+      else counts.set(key, { field, found, count: 1 });
+      if (value !== undefined) logValue(field, found, value);
+      else if (!known) log.warn({ field, found }, "a field of upstream's rows is not as specified");
+    },
+    counts: () => [...counts.values()],
+  };
+
+  function logValue(field: string, found: string, value: string): void {
+    const shown = ENUM_VALUE.test(value) ? value : '(not a word)';
+    const key = `${field}\n${shown}`;
+    if (loggedValues.has(key) || loggedValues.size >= MAX_LOGGED_VALUES) return;
+    loggedValues.add(key);
+    log.warn({ field, found, value: shown }, 'upstream sent an enum value that is new');
+  }
+}

@@ -1,0 +1,25 @@
+import { type Fault, type FaultOrder, FAULT_KINDS, ROUTES } from './faults.ts';
+import { Refusal } from './refusal.ts';
+import { ROW_MUTATIONS } from './row-mutations.ts';
+
+/** The order of a fault in a request's body, or a 400 that names the faults there are. */
+export function readFaultOrder(body: unknown): FaultOrder {
+  const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;
+  const known =
+    [rate, times].every(value => value === undefined || typeof value === 'number') &&
+    FAULT_KINDS.some(kind => kind === fault?.kind) &&
+    (fault?.kind !== 'row' || Object.hasOwn(ROW_MUTATIONS, fault.mutation)) &&
+    (route === undefined || ROUTES.includes(route));
+  if (!known)
+    throw new Refusal(
+      400,
+      '400.1 Bad request content',
+      `A fault is one of ${FAULT_KINDS.join(', ')}; a mutation of a row one of ${Object.keys(ROW_MUTATIONS).join(', ')}.`,
+    );
+  return {
+    fault: fault as Fault,
+    ...(route === undefined ? {} : { route }),
+    ...(rate === undefined ? {} : { rate }),
+    ...(times === undefined ? {} : { times }),
+  };
+}

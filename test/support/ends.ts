@@ -1,0 +1,57 @@
+import { createClient as createSseClient } from 'graphql-sse';
+import { createClient as createWsClient } from 'graphql-ws';
+import { WebSocket } from 'ws';
+
+const PROGRESS =
+  'subscription ($id: ID!) { taskProgress(id: $id) { state completed completionStatus effectivePercentComplete } }';
+
+/** What became of the streams of many tasks. */
+export interface Ends {
+  events: number;
+  /** Streams that completed with the status in their last event. */
+  ended: number;
+  /** Streams that completed, and whose last event has no status. */
+  endedEarly: number;
+  /** Events with a lower percentage than the one before. */
+  fell: number;
+  /** Tasks that ended without a date. */
+  undated: number;
+}
+
+/** Follows each task until its stream completes. */
+export async function followToEnds(
+  transport: 'sse' | 'ws',
+  url: string,
+  ids: readonly string[],
+): Promise<Ends> {
+  const ends: Ends = { events: 0, ended: 0, endedEarly: 0, fell: 0, undated: 0 };
+  const client =
+    transport === 'sse'
+      ? createSseClient({ url, retryAttempts: 0 })
+      : createWsClient({
+          url: url.replace('http', 'ws'),
+          webSocketImpl: WebSocket,
+          retryAttempts: 0,
+        });
+  await Promise.all(ids.map(follow));
+  await client.dispose();
+  return ends;
+
+  async function follow(id: string): Promise<void> {
+    let percent = 0;
+    let last: any = null;
+    const events: AsyncIterable<any> = client.iterate({ query: PROGRESS, variables: { id } });
+    for await (const { data } of events) {
+      // An error ends the stream: it counts as one that did not end well.
+      if (!data) return;
+      last = data.taskProgress;
+      ends.events++;
+      if (last.effectivePercentComplete < percent) ends.fell++;
+      percent = last.effectivePercentComplete;
+    }
+    const isWell = last?.completionStatus && last.state === 'COMPLETED' && percent === 100;
+    if (!isWell) ends.endedEarly++;
+    else ends.ended++;
+    if (isWell && last.completed === null) ends.undated++;
+  }
+}
