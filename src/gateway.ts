@@ -1,6 +1,7 @@
 import { Pool } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
+import { GatewayError } from './errors.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
@@ -12,12 +13,13 @@ import { type Log, createLog } from './log.ts';
 import { createMemories } from './session/memory.ts';
 import { createSession } from './session/session.ts';
 import { createSessions } from './session/sessions.ts';
+import { createBreaker } from './upstream/admission/breaker.ts';
+import { createBudgets } from './upstream/admission/budgets.ts';
+import { createRetries } from './upstream/admission/retry.ts';
 import { createApi } from './upstream/api.ts';
 import { createSendAttempt } from './upstream/attempt.ts';
-import { createBudgets } from './upstream/budgets.ts';
 import { type Credential, createServiceCredential } from './upstream/credentials.ts';
-import { createRequests } from './upstream/request.ts';
-import { Retries, createBreaker } from './upstream/retry.ts';
+import { type Requests, createRequests } from './upstream/request.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
 
@@ -42,10 +44,17 @@ export async function startGateway(
   const basePath = baseUrl.pathname.replace(/\/+$/, '');
   const fleet = await openFleet();
   const pool = new Pool(baseUrl.origin, { connections: MAX_CONNECTIONS });
-  const send = createSendAttempt(pool, options.upstreamTimeoutMs);
+  const send = createSendAttempt({
+    dispatcher: pool,
+    origin: baseUrl.origin,
+    timeoutMs: options.upstreamTimeoutMs,
+    maxBodyBytes: MAX_BODY_BYTES,
+    userAgent: 'task-status-gateway',
+  });
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
-  const retries = new Retries();
-  const breaker = createBreaker();
+  // Whether a connection can be made is the same for everybody; what else fails may be due to who asks.
+  const network = createBreaker({ clock, trips: ['unreachable'] });
+  const closing = new AbortController();
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const sessions = createSessions({ open: openSession, clock });
   const http = await startHttpServer({
@@ -73,6 +82,7 @@ export async function startGateway(
   }
 
   async function closeParts(): Promise<void> {
+    closing.abort(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
     sessions.close();
     budgets.close();
     await fleet.close();
@@ -88,28 +98,33 @@ export async function startGateway(
   function createAuthenticate() {
     if (options.authMode === 'passthrough') return createPassthroughAuthenticate();
     if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
-    const budget = budgets.of(options.client.id);
     const credential = createServiceCredential(options.client, {
-      send,
+      requests: openRequests(options.client.id, null),
       tokenPath: `${basePath}/oauth/token`,
-      budget,
       clock,
+      log,
     });
     return createServiceAuthenticate(credential, options.jwt);
   }
 
-  function openSession(credential: Credential) {
-    const requests = createRequests({
+  /** Retries and the breaker are each credential's own: what one of them meets is no news of the others. */
+  function openRequests(clientId: string, credential: Credential | null): Requests {
+    return createRequests({
       send,
-      budget: budgets.of(credential.clientId),
+      budget: budgets.of(clientId),
       credential,
       clock,
-      retries,
-      breaker,
+      log,
+      retries: createRetries(),
+      breaker: createBreaker({ clock, trips: ['failing'], within: network }),
       timeoutMs: options.operationTimeoutMs,
+      closing: closing.signal,
     });
+  }
+
+  function openSession(credential: Credential) {
     const api = createApi({
-      requests,
+      requests: openRequests(credential.clientId, credential),
       version: options.apiVersion,
       basePath,
       maxUrlBytes: options.maxUrlBytes,
@@ -130,5 +145,7 @@ export async function startGateway(
   }
 }
 
+// Decoded: 250 rows are some 300 kB.
+const MAX_BODY_BYTES = 32 * 1_048_576;
 // As many as the budget lets go at once by default; more would only wait for it.
 const MAX_CONNECTIONS = 100;

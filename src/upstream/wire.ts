@@ -127,15 +127,6 @@ export const TokenJson = z.object({
   expires_in: z.number().positive(),
 });
 
-/** Upstream's error bodies: each service and each gateway before it words them in its own way. */
-export const FailureJson = z.object({
-  detailCode: z.string().nullish(),
-  trackingId: z.string().nullish(),
-  messages: z.array(z.object({ text: z.string().nullish() })).nullish(),
-  causes: z.array(z.object({ text: z.string().nullish() })).nullish(),
-  detailMessage: z.string().nullish(),
-});
-
 function listOf<T extends z.ZodType>(row: T) {
   return z
     .array(row)

@@ -4,7 +4,8 @@ import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Slot } from '../../src/fleet/fleet.ts';
 import { LocalWindow } from '../../src/fleet/local.ts';
-import { type Lane, createBudget } from '../../src/upstream/budget.ts';
+import { createBudget } from '../../src/upstream/admission/budget.ts';
+import type { Lane } from '../../src/upstream/admission/lanes.ts';
 import { HandClock } from '../support/hand-clock.ts';
 
 const LIMITS = { limit: 10, windowMs: 1_000 };
