@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Pool } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
@@ -55,6 +56,8 @@ export async function startGateway(
   // Whether a connection can be made is the same for everybody; what else fails may be due to who asks.
   const network = createBreaker({ clock, trips: ['unreachable'] });
   const closing = new AbortController();
+  // Each request under way listens; there is no leak to warn of.
+  setMaxListeners(0, closing.signal);
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const sessions = createSessions({ open: openSession, clock });
   const http = await startHttpServer({

@@ -191,13 +191,16 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
   function forecastMs(lane: Lane, ahead = lanes.size(lane)): number {
     const now = clock.monotonic();
     const { free, pausedForMs } = window.outlook();
-    const turns = Math.ceil((ahead + 1) / shareOf(lane, now)) - 1;
-    if (nextSlot !== null) return Math.max(pausedForMs, nextSlot.at - now) + turns * pace.slotMs;
-    // Above this many free slots, the window spreads none.
-    const atOnce = Math.ceil(free - limit * (1 - BURST_SHARE));
+    /** Slots given until it has its own, that one included. */
+    const turns = (ahead + 1) / shareOf(lane, now);
+    if (nextSlot !== null && pausedForMs === 0)
+      return Math.max(0, nextSlot.at - now) + (turns - 1) * pace.slotMs;
     // The first to ask is let in where anything is free: only the window knows when that may go.
-    const isLetIn = turns === 0 && free > 0;
-    return pausedForMs + (isLetIn ? 0 : Math.max(0, turns + 1 - Math.max(0, atOnce)) * pace.slotMs);
+    if (pausedForMs === 0 && ahead === 0 && free > 0) return 0;
+    const freeThen = pausedForMs >= windowMs ? limit : free;
+    // Of so many free slots the window spreads none.
+    const atOnce = Math.max(0, Math.ceil(freeThen - limit * (1 - BURST_SHARE)));
+    return pausedForMs + Math.max(0, turns - atOnce) * pace.slotMs;
   }
 
   /** The part of the slots that a lane gets beside those that wait, or had to lately. */
