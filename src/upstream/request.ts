@@ -134,6 +134,7 @@ export function createRequests(parts: RequestParts): Requests {
   }
 
   async function tokenFor(deadline: Deadline): Promise<string | null> {
+    deadline.signal.throwIfAborted();
     return credential && deadline.race(credential.token());
   }
 

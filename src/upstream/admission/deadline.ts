@@ -69,10 +69,11 @@ export function openDeadline(options: DeadlineOptions): Deadline {
 
   function race<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
       const onEnd = () => reject(signal.reason);
       signal.addEventListener('abort', onEnd);
-      work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onEnd));
+      // Listened to in any case: a failure that comes after the end is nobody's.
+      void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onEnd));
+      if (signal.aborted) onEnd();
     });
   }
 }
