@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import { Pool } from 'undici';
+import { readFileSync } from 'node:fs';
+import { EnvHttpProxyAgent, fetch as fetchThrough } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { GatewayError } from './errors.ts';
@@ -10,7 +11,9 @@ import { createPassthroughAuthenticate, createServiceAuthenticate } from './http
 import { createMaskError } from './http/mask.ts';
 import { createRouterTrust } from './http/router-trust.ts';
 import { startHttpServer } from './http/server.ts';
+import { type JwtOptions, createTokenVerifier } from './http/token-verifier.ts';
 import { type Log, createLog } from './log.ts';
+import { toProxyOptions } from './proxy.ts';
 import { createMemories } from './session/memory.ts';
 import { createSession } from './session/session.ts';
 import { createSessions } from './session/sessions.ts';
@@ -44,13 +47,17 @@ export async function startGateway(
   const { baseUrl, rate } = options;
   const basePath = baseUrl.pathname.replace(/\/+$/, '');
   const fleet = await openFleet();
-  const pool = new Pool(baseUrl.origin, { connections: MAX_CONNECTIONS });
+  const userAgent = `task-status-gateway/${readVersion()}`;
+  const dispatcher = new EnvHttpProxyAgent({
+    ...toProxyOptions(options.proxy),
+    connections: MAX_CONNECTIONS,
+  });
   const send = createSendAttempt({
-    dispatcher: pool,
+    dispatcher,
     origin: baseUrl.origin,
     timeoutMs: options.upstreamTimeoutMs,
     maxBodyBytes: MAX_BODY_BYTES,
-    userAgent: 'task-status-gateway',
+    userAgent,
   });
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
   // Whether a connection can be made is the same for everybody; what else fails may be due to who asks.
@@ -65,7 +72,12 @@ export async function startGateway(
     sessions,
     authenticate: createAuthenticate(),
     isOpen: options.authMode === 'service' && options.jwt === null,
-    routerTrust: createRouterTrust(options.router),
+    routerTrust: createRouterTrust({
+      secret: options.router.secret,
+      verify: openVerifier('ROUTER_JWKS_URL', options.router.jwt),
+    }),
+    userAgent,
+    log,
     maskError: createMaskError(log),
     clock,
   }).catch(async (error: unknown) => {
@@ -89,7 +101,7 @@ export async function startGateway(
     sessions.close();
     budgets.close();
     await fleet.close();
-    await pool.destroy();
+    await dispatcher.destroy();
   }
 
   function openFleet(): Fleet | Promise<Fleet> {
@@ -107,7 +119,29 @@ export async function startGateway(
       clock,
       log,
     });
-    return createServiceAuthenticate(credential, options.jwt);
+    const verify = openVerifier('JWKS_URL', options.jwt);
+    return createServiceAuthenticate(credential, verify, options.jwtClockToleranceSeconds);
+  }
+
+  function openVerifier(variable: string, jwt: JwtOptions | null) {
+    if (jwt === null) return null;
+    return createTokenVerifier(variable, jwt, {
+      fetch: fetchKeys,
+      clock,
+      log,
+      clockToleranceSeconds: options.jwtClockToleranceSeconds,
+    });
+  }
+
+  async function fetchKeys(...[url, init]: Parameters<typeof fetch>): Promise<Response> {
+    const headers = { ...Object.fromEntries(new Headers(init?.headers)), 'user-agent': userAgent };
+    // Node's own fetch knows no proxy.
+    const response = await fetchThrough(url as string, {
+      ...(init as object),
+      headers,
+      dispatcher,
+    });
+    return response as unknown as Response;
   }
 
   /** Retries and the breaker are each credential's own: what one of them meets is no news of the others. */
@@ -152,3 +186,8 @@ export async function startGateway(
 const MAX_BODY_BYTES = 32 * 1_048_576;
 // As many as the budget lets go at once by default; more would only wait for it.
 const MAX_CONNECTIONS = 100;
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -14,6 +14,7 @@ const RANKS: Record<string, number> = {
   'errors.ts': -1,
   'clock.ts': -1,
   'log.ts': -1,
+  'proxy.ts': -1,
   task: 0,
   fleet: 1,
   sandbox: 1,
@@ -48,12 +49,7 @@ const HOMES: Record<string, string[]> = {
   cockatiel: ['http/callback-sender.ts'],
   ioredis: ['fleet/redis-connection.ts'],
   'lru-cache': ['session/memory.ts'],
-  jose: [
-    'upstream/credentials.ts',
-    'http/authenticate.ts',
-    'http/router-trust.ts',
-    'sandbox/clients.ts',
-  ],
+  jose: ['upstream/credentials.ts', 'http/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };
 

@@ -39,11 +39,18 @@ export function serveWebSocket(
       execute: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.execute(args),
       subscribe: (args: ExecutionArgs) => (args as EnvelopedArgs).rootValue.subscribe(args),
       // False closes with 4403: Forbidden.
-      async onConnect({ connectionParams, extra: { request } }) {
+      async onConnect({ connectionParams, extra: { request, socket } }) {
         if (!callers.isMeantFor(request.headers) || !callers.mayOpenSocket(request.headers))
           return false;
         const header = headerReader(connectionParams, request);
-        return !isRouterOnly || routerTrust.recognises(header(ROUTER_HEADER));
+        if (!isRouterOnly) return true;
+        try {
+          return await routerTrust.recognises(header(ROUTER_HEADER));
+        } catch (error) {
+          // Not forbidden: whether it is the router cannot be found out at the moment.
+          socket.close(TRY_AGAIN_LATER, maskError(error).message);
+          return false;
+        }
       },
       async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
         if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
@@ -95,6 +102,8 @@ type EnvelopedArgs = ExecutionArgs & {
 };
 
 const KEEP_ALIVE_MS = 12_000;
+/** A close code of RFC 6455's registry. */
+const TRY_AGAIN_LATER = 1013;
 const MAX_MESSAGE_BYTES = 1_048_576;
 
 function tooMany(most: number): GatewayError {

@@ -5,6 +5,7 @@ import { type IncomingHttpHeaders, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createCallbackSender, createNearness } from '../../src/http/callback-sender.ts';
+import { createCapturedLog } from '../support/captured-log.ts';
 import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { type StartOptions, startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
@@ -311,7 +312,13 @@ test('a listed name that leads to this machine is not followed, unless that is l
     ((_host: string, _options: object, done: (error: null, all: object[]) => void) =>
       done(null, [{ address, family: address.includes(':') ? 6 : 4 }])) as typeof lookup;
   const send = async (hosts: string[], address: string) => {
-    const sender = createCallbackSender(hosts, leadsTo(address));
+    const sender = createCallbackSender({
+      hosts,
+      proxy: { httpProxy: null, httpsProxy: null, noProxy: '' },
+      userAgent: 'test',
+      log: createCapturedLog(),
+      resolve: leadsTo(address),
+    });
     t.after(() => sender.close());
     assert.ok(sender.allows(url));
     return sender.send(url, { action: 'check' }, { isRepeated: false });

@@ -88,13 +88,13 @@ test('an open breaker lets one attempt at a time find out after five seconds, by
   clock.advance(5_000);
 
   // One whose caller leaves has found nothing out; the next may try.
-  let leave = (_: unknown) => {};
+  let leave: (reason: unknown) => void = () => {};
   const left = breaker.run(() => new Promise((_, reject) => (leave = reject)));
   assert.equal(await attempt(breaker), 'refused');
   leave(new Error('left'));
   await assert.rejects(left, /left/);
 
-  let fail = (_: unknown) => {};
+  let fail: (reason: unknown) => void = () => {};
   const failing = breaker.run(() => new Promise((_, reject) => (fail = reject)));
   assert.equal(await attempt(breaker), 'refused');
   fail(failureOf('failing'));
