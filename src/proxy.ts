@@ -9,13 +9,16 @@ export interface ProxySettings {
 // The sandbox, and whatever else runs on this machine, is never on the other side of a proxy.
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
-/** The settings as undici's EnvHttpProxyAgent takes them; what is set here keeps it from reading the environment. */
+/** The settings as undici's EnvHttpProxyAgent takes them, so that it does not read the environment. */
 export function toProxyOptions({ httpProxy, httpsProxy, noProxy }: ProxySettings): {
   httpProxy: string;
   httpsProxy: string;
   noProxy: string;
+  proxyTunnel: boolean;
 } {
   return {
+    // Many proxies open tunnels to port 443 only: what is plain HTTP is handed to them as such.
+    proxyTunnel: false,
     httpProxy: httpProxy ?? '',
     httpsProxy: httpsProxy ?? '',
     noProxy: noProxy.trim() === '*' ? '*' : [noProxy, ...LOOPBACK].join(','),

@@ -1,6 +1,6 @@
 /** Why no answer came, for the log and for who decides whether to try again. */
 export interface ConnectionError {
-  /** In plain words, without addresses, URLs or headers. */
+  /** In plain words, without URLs or headers. */
   explanation: string;
   /** Whether upstream may have seen the request. */
   isSent: boolean;
@@ -70,11 +70,19 @@ export function explainConnectionError(error: unknown): ConnectionError {
     if (status !== undefined)
       return { ...UNSENT, explanation: `the proxy refused to connect (${status})` };
     const known = BY_CODE[code];
-    if (known) return known;
-    if (code.startsWith('HPE_')) return { ...SENT, explanation: 'the answer is not HTTP' };
+    if (known) return { ...known, explanation: known.explanation + placeOf(each) };
+    if (code.startsWith('HPE_') || (each as Error).name === 'HTTPParserError')
+      return { ...SENT, explanation: 'the answer is not HTTP' };
     if (/^(ERR_(SSL|TLS)|CERT|UNABLE)_/.test(code))
       return { ...LASTING, explanation: `TLS failed (${code})` };
   }
   const { code = 'no code' } = (error ?? {}) as { code?: string };
   return { ...SENT, explanation: `the connection failed (${code})` };
+}
+
+/** Whom a connection was meant for: with a proxy, that is the proxy and not upstream. */
+function placeOf(error: unknown): string {
+  const { hostname, address, port } = error as Record<string, string | number | undefined>;
+  if (hostname !== undefined) return ` (${hostname})`;
+  return address === undefined ? '' : ` (${address}:${port})`;
 }

@@ -11,6 +11,9 @@ export interface Wording {
 const MAX_TEXT = 300;
 const MAX_CODE = 100;
 const REMOVED = '[removed]';
+// With the value, quoted or up to the end of the line.
+const PRIVATE_HEADER =
+  /\b(authorization|proxy-authorization|cookie|set-cookie|x-api-key|user-agent|host)["']?\s*[:=]\s*("[^"]*"|'[^']*'|[^\r\n]*)/gi;
 
 /**
  * Reads an error body. Each service, and each gateway before them, has its own: all the places where
@@ -48,17 +51,18 @@ function toPlainText(
   maxLength: number,
 ): string | null {
   // No more than could be shown is looked at, so that a huge body costs nothing.
-  let plain = text.slice(0, 10 * maxLength).replace(/[\p{C}\s]+/gu, ' ');
+  let plain = text.slice(0, 10 * maxLength).replace(PRIVATE_HEADER, REMOVED);
   for (const [name, value] of Object.entries(sent)) {
-    // The whole of `name: value`, however it is quoted, and a credential wherever it stands.
     plain = plain.replace(
       new RegExp(`\\b${escape(name)}["']?\\s*[:=]\\s*["']?${escape(value)}["']?`, 'gi'),
       REMOVED,
     );
-    const secret = name === 'authorization' ? value.replace(/^\S+ /, '') : '';
-    if (secret !== '') plain = plain.replaceAll(secret, REMOVED);
+    // A token by itself, whatever it looks like.
+    const token = name === 'authorization' ? value.replace(/^\S+ /, '') : '';
+    if (token !== '') plain = plain.replaceAll(token, REMOVED);
   }
   plain = plain
+    .replace(/[\p{C}\s]+/gu, ' ')
     .replace(/<[^<>]*>/g, ' ')
     .replace(/\b(bearer|basic)\s+[\w.~+/=-]+/gi, REMOVED)
     .replace(/\beyJ[\w.=-]+/g, REMOVED)
