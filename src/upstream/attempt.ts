@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici';
 import { AttemptFailure, MAX_RETRIES } from './admission/attempt-failure.ts';
 import { explainConnectionError } from './connection-error.ts';
 import { BodyLimitError, decode, readBody } from './decoding.ts';
+import { isNestedAtMost } from './nesting.ts';
 
 /** One HTTP request to the tenant. */
 export interface Attempt {
@@ -22,9 +23,11 @@ export interface Answer {
   header(name: string): string | null;
   /** The body, without its content encodings. */
   body: Buffer;
-  /** The body, read as JSON; undefined where it is none. */
+  /** The body, read as JSON; undefined where it is none, or nests deeper than 100. */
   readonly json: unknown;
 }
+
+const MAX_JSON_DEPTH = 100;
 
 export type SendAttempt = (attempt: Attempt) => Promise<Answer>;
 
@@ -99,6 +102,7 @@ function toAnswer(status: number, header: Answer['header'], body: Buffer): Answe
 }
 
 function readJson(body: Buffer): unknown {
+  if (!isNestedAtMost(body, MAX_JSON_DEPTH)) return undefined;
   try {
     return JSON.parse(body.toString());
   } catch {

@@ -328,6 +328,44 @@ test('a listed name that leads to this machine is not followed, unless that is l
   assert.equal(await send(['router.example.com', '127.0.0.1'], '127.0.0.1'), 'taken');
 });
 
+test('callbacks go through the proxy of the environment, and one that fails is in the log with its cause', async t => {
+  const asked: string[] = [];
+  const proxy = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url} ${request.headers['user-agent']}`);
+    response.writeHead(204).end();
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.after(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  const log = createCapturedLog();
+  const sender = createCallbackSender({
+    hosts: ['router.example.test', '127.0.0.1'],
+    proxy: {
+      httpProxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+      httpsProxy: null,
+      noProxy: '',
+    },
+    userAgent: 'gateway/1',
+    log,
+  });
+  t.after(() => sender.close());
+  const send = (url: string) => sender.send(new URL(url), {}, { isRepeated: false });
+  assert.equal(await send('http://router.example.test/callback/1?x=secret'), 'taken');
+  assert.deepEqual(asked, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
+  assert.deepEqual(log.lines, []);
+
+  assert.equal(await send('http://127.0.0.1:1/callback/1?x=secret'), 'failed');
+  const [{ cause, host }] = log.lines as [Record<string, unknown>];
+  assert.deepEqual(
+    [cause, host, log.lines.length],
+    ['the connection was refused (127.0.0.1:1)', '127.0.0.1:1', 1],
+  );
+  assert.doesNotMatch(JSON.stringify(log.lines), /secret/);
+});
+
 test('near is this machine and what is linked to it, however it is written', () => {
   const isNear = createNearness(['router.example.com', '169.254.7.7']);
   const near = [

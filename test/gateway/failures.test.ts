@@ -267,7 +267,10 @@ test('what one credential meets, in words or without, stops no read of another',
   const { query } = await startGatewayOver(t, upstream.url, { AUTH_MODE: 'passthrough' });
   const ask = async (token: string) =>
     (await query(LIST, { launcher: token }, { authorization: `Bearer ${token}` })).errors?.[0];
-  while (!/no request is sent/.test((await ask('bad'))?.message ?? ''));
+  for (let isOpen = false; !isOpen;) {
+    const errors = await Promise.all(Array.from({ length: 8 }, () => ask('bad')));
+    isOpen = errors.some(error => /no request is sent/.test(error?.message ?? ''));
+  }
   assert.equal(await ask('good'), undefined);
 });
 
