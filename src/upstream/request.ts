@@ -156,11 +156,18 @@ export function createRequests(parts: RequestParts): Requests {
     request: RestRequest,
     { signal }: Deadline,
   ): Promise<Answer> {
-    const sentAt = clock.monotonic();
     const attempt = toAttempt(token, request);
-    const answer = await send({ ...attempt, signal, onSettled: slot.settle });
-    budget.answered(clock.monotonic() - sentAt);
-    return readSuccess(answer, attempt.headers, clock.now());
+    const sentAt = clock.monotonic();
+    const note = () => budget.answered(clock.monotonic() - sentAt);
+    try {
+      const answer = await send({ ...attempt, signal, onSettled: slot.settle });
+      note();
+      return readSuccess(answer, attempt.headers, clock.now());
+    } catch (error) {
+      // An answer that did not come in time would have taken longer still.
+      if (error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT') note();
+      throw error;
+    }
   }
 
   function logFailure({ method, path }: RestRequest, { code, explanation }: AttemptFailure): void {
