@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { HandClock } from '../support/hand-clock.ts';
 import {
   type Respond,
   TOKEN,
@@ -7,6 +8,7 @@ import {
   startGatewayOver,
   startHostileUpstream,
 } from '../support/hostile-upstream.ts';
+import { until } from '../support/until.ts';
 
 const LIST =
   'query ($launcher: String!) { taskStatuses(first: 5, filter: { launcher: { eq: $launcher } }) { nodes { id } } }';
@@ -256,6 +258,28 @@ test('a caller who asks three times for what upstream answers with a worded 500 
     plain.push(await ask('after', 'b'));
     for (const { errors } of plain) assert.equal(errors, undefined);
   }
+});
+
+test('however long a caller asks for what upstream answers with a worded 500, others are served', async t => {
+  const upstream = await startHostileUpstream(t);
+  upstream.respond = (response, { url = '' }) =>
+    url.includes('odd')
+      ? json(500, words('Unsupported'))(response, {} as never)
+      : sendJson(response, 200, []);
+  const clock = new HandClock();
+  const { query } = await startGatewayOver(t, upstream.url, {}, clock);
+  for (let second = 0; second < 6; second++) {
+    let open = 8;
+    for (let count = 0; count < 8; count++)
+      void query(LIST, { launcher: `odd ${count}` }).finally(() => open--);
+    await until(() => {
+      clock.advance(50);
+      return open === 0;
+    });
+    clock.advance(1_000);
+  }
+  assert.ok(upstream.requests.length >= 90);
+  assert.equal((await query(LIST, { launcher: 'plain' })).errors, undefined);
 });
 
 test('what one credential meets, in words or without, stops no read of another', async t => {

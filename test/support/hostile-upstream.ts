@@ -10,7 +10,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, type Server, createServer as createSocketServer } from 'node:net';
 import type { TestContext } from 'node:test';
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway.ts';
 import { createCapturedLog } from './captured-log.ts';
@@ -93,6 +93,7 @@ export async function startGatewayOver(
   t: TestContext,
   upstreamUrl: string,
   env: Record<string, string> = {},
+  clock: Clock = systemClock,
 ) {
   const log = createCapturedLog();
   const config = readConfig({
@@ -104,11 +105,7 @@ export async function startGatewayOver(
     UPSTREAM_RATE_LIMIT: '100000',
     ...env,
   });
-  const gateway = await startGateway(
-    { ...config, baseUrl: new URL(upstreamUrl) },
-    systemClock,
-    log,
-  );
+  const gateway = await startGateway({ ...config, baseUrl: new URL(upstreamUrl) }, clock, log);
   t.after(() => gateway.close());
   return {
     log,

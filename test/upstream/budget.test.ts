@@ -234,6 +234,29 @@ test('where answers have become slow, no slot goes to a reader whose time ends b
   assert.ok(settled.every(outcome => typeof outcome === 'number' || outcome === 'RATE_LIMITED'));
 });
 
+test('where answers become slow while readers wait, those who can no longer be answered get no slot', async () => {
+  const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
+  const startedAt = clock.monotonic();
+  const outcomes = Array.from({ length: 20 }, () =>
+    budget.acquire({ lane: 'interactive', patienceMs: 2_500 }).then(
+      slot => {
+        slot.settle();
+        return clock.monotonic() - startedAt;
+      },
+      (error: GatewayError) => error.code,
+    ),
+  );
+  await pass(clock, 500, 10);
+  for (let count = 0; count < 30; count++) budget.answered(1_000);
+  await pass(clock, 3_000, 10);
+  const settled = await Promise.all(outcomes);
+  const grantedAfter = settled.filter(outcome => typeof outcome === 'number');
+  assert.ok(grantedAfter.length >= 8, `${grantedAfter.length} granted`);
+  assert.ok(Math.max(...grantedAfter) <= 1_500, `granted after ${Math.max(...grantedAfter)} ms`);
+  assert.ok(settled.includes('RATE_LIMITED'));
+});
+
 test('a pause refuses at once, with the true time, whoever cannot wait for its end; others and polls wait', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
