@@ -67,6 +67,8 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
   const waitedAt = new Map<Lane, number>();
   let isAsking = false;
   let isClosed = false;
+  /** Whether somebody has waited since before the window was last asked. */
+  let isQueue = false;
   /** The timer for the next slot, where the window has said when that comes. */
   let nextSlot: { at: number; cancel: () => void } | null = null;
 
@@ -138,18 +140,13 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
   async function serve(): Promise<void> {
     if (isAsking || nextSlot !== null) return;
     isAsking = true;
-    for (let isFirst = true; lanes.total > 0; isFirst = false) {
+    while (lanes.total > 0 && nextSlot === null) {
       const take = await window.take();
-      if ('slot' in take) {
-        give(take.slot);
-        continue;
-      }
-      waitForSlot(Math.max(1, Math.ceil(take.retryInMs)));
-      // Those who came before the window was asked were let in on a guess.
-      if (isFirst) refuseHopeless();
-      break;
+      if ('slot' in take) give(take.slot);
+      else waitForSlot(Math.max(1, Math.ceil(take.retryInMs)));
     }
     isAsking = false;
+    isQueue = lanes.total > 0;
   }
 
   function waitForSlot(ms: number): void {
@@ -161,6 +158,8 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       void serve();
     });
     nextSlot = { at: now + ms, cancel };
+    // Those who came before the window was asked were let in on a guess.
+    if (!isQueue) refuseHopeless();
   }
 
   /** To the first, in turn, who can still be answered; back, where all have gone meanwhile. */
