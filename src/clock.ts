@@ -11,12 +11,17 @@ export interface Clock {
 // A longer delay overflows the timer, which then runs at once.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** The machine's own clock. It waits 24 days at the most: who runs after that looks at the time again. */
+/** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(delayMs, run) {
-    const timer = setTimeout(run, Math.min(delayMs, MAX_DELAY_MS));
+    let timer = wait(delayMs);
     return () => clearTimeout(timer);
+
+    function wait(leftMs: number): NodeJS.Timeout {
+      const next = leftMs > MAX_DELAY_MS ? () => (timer = wait(leftMs - MAX_DELAY_MS)) : run;
+      return setTimeout(next, Math.min(leftMs, MAX_DELAY_MS));
+    }
   },
 };

@@ -20,6 +20,7 @@ const SafeUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .transform(text => new URL(text))
   .refine(isSafe, 'must be https, unless the host is this machine');
+const ProxyUrl = z.url({ protocol: /^https?$/, error: 'must be the http or https URL of a proxy' });
 const CommaList = z.string().transform(list => list.split(',').map(item => item.trim()));
 
 const Environment = z
@@ -39,6 +40,14 @@ const Environment = z
     ROUTER_JWT_ISSUER: z.string().optional(),
     ROUTER_JWT_AUDIENCE: z.string().optional(),
     DIRECT_TRAFFIC: z.enum(['allow', 'refuse'], 'must be allow or refuse').default('allow'),
+    JWT_CLOCK_TOLERANCE_SECONDS: integer(0, 300).default(5),
+    // In lower case, as curl reads them, they win.
+    HTTP_PROXY: ProxyUrl.optional(),
+    http_proxy: ProxyUrl.optional(),
+    HTTPS_PROXY: ProxyUrl.optional(),
+    https_proxy: ProxyUrl.optional(),
+    NO_PROXY: z.string().optional(),
+    no_proxy: z.string().optional(),
     HOST: z.string().default('127.0.0.1'),
     PORT: integer(0, 65_535).default(4_000),
     UPSTREAM_RATE_LIMIT: integer(1, 1_000_000).default(100),
@@ -135,6 +144,12 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     router: {
       secret: data.ROUTER_SECRET ?? null,
       jwt: toJwtOptions(data.ROUTER_JWKS_URL, data.ROUTER_JWT_ISSUER, data.ROUTER_JWT_AUDIENCE),
+    },
+    jwtClockToleranceSeconds: data.JWT_CLOCK_TOLERANCE_SECONDS,
+    proxy: {
+      httpProxy: data.http_proxy ?? data.HTTP_PROXY ?? null,
+      httpsProxy: data.https_proxy ?? data.HTTPS_PROXY ?? null,
+      noProxy: data.no_proxy ?? data.NO_PROXY ?? '',
     },
     isRouterOnly: data.DIRECT_TRAFFIC === 'refuse',
     host: data.HOST,

@@ -1,7 +1,10 @@
-import { Pool } from 'undici';
+import { setMaxListeners } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { EnvHttpProxyAgent, fetch as fetchThrough } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createDrift } from './drift.ts';
+import { GatewayError } from './errors.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
@@ -9,16 +12,19 @@ import { createPassthroughAuthenticate, createServiceAuthenticate } from './http
 import { createMaskError } from './http/mask.ts';
 import { createRouterTrust } from './http/router-trust.ts';
 import { startHttpServer } from './http/server.ts';
+import { type JwtOptions, createTokenVerifier } from './http/token-verifier.ts';
 import { type Log, createLog } from './log.ts';
+import { toProxyOptions } from './proxy.ts';
 import { createMemories } from './session/memory.ts';
 import { createSession } from './session/session.ts';
 import { createSessions } from './session/sessions.ts';
+import { createBreaker } from './upstream/admission/breaker.ts';
+import { createBudgets } from './upstream/admission/budgets.ts';
+import { createRetries } from './upstream/admission/retry.ts';
 import { createApi } from './upstream/api.ts';
 import { createSendAttempt } from './upstream/attempt.ts';
-import { createBudgets } from './upstream/budgets.ts';
 import { type Credential, createServiceCredential } from './upstream/credentials.ts';
-import { createRequests } from './upstream/request.ts';
-import { Retries, createBreaker } from './upstream/retry.ts';
+import { type Requests, createRequests } from './upstream/request.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
 
@@ -42,12 +48,25 @@ export async function startGateway(
   const { baseUrl, rate } = options;
   const basePath = baseUrl.pathname.replace(/\/+$/, '');
   const fleet = await openFleet();
-  const pool = new Pool(baseUrl.origin, { connections: MAX_CONNECTIONS });
-  const send = createSendAttempt(pool, options.upstreamTimeoutMs);
+  const userAgent = `task-status-gateway/${readVersion()}`;
+  const dispatcher = new EnvHttpProxyAgent({
+    ...toProxyOptions(options.proxy),
+    connections: MAX_CONNECTIONS,
+  });
+  const send = createSendAttempt({
+    dispatcher,
+    origin: baseUrl.origin,
+    timeoutMs: options.upstreamTimeoutMs,
+    maxBodyBytes: MAX_BODY_BYTES,
+    userAgent,
+  });
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
-  const retries = new Retries();
   const drift = createDrift(log);
-  const breaker = createBreaker();
+  // Whether a connection can be made is the same for everybody; what else fails may be due to who asks.
+  const network = createBreaker({ clock, trips: ['unreachable'] });
+  const closing = new AbortController();
+  // Each request under way listens; there is no leak to warn of.
+  setMaxListeners(0, closing.signal);
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const sessions = createSessions({ open: openSession, clock });
   const http = await startHttpServer({
@@ -55,7 +74,12 @@ export async function startGateway(
     sessions,
     authenticate: createAuthenticate(),
     isOpen: options.authMode === 'service' && options.jwt === null,
-    routerTrust: createRouterTrust(options.router),
+    routerTrust: createRouterTrust({
+      secret: options.router.secret,
+      verify: openVerifier('ROUTER_JWKS_URL', options.router.jwt),
+    }),
+    userAgent,
+    log,
     maskError: createMaskError(log),
     clock,
   }).catch(async (error: unknown) => {
@@ -75,10 +99,11 @@ export async function startGateway(
   }
 
   async function closeParts(): Promise<void> {
+    closing.abort(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
     sessions.close();
     budgets.close();
     await fleet.close();
-    await pool.destroy();
+    await dispatcher.destroy();
   }
 
   function openFleet(): Fleet | Promise<Fleet> {
@@ -90,28 +115,55 @@ export async function startGateway(
   function createAuthenticate() {
     if (options.authMode === 'passthrough') return createPassthroughAuthenticate();
     if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
-    const budget = budgets.of(options.client.id);
     const credential = createServiceCredential(options.client, {
-      send,
+      requests: openRequests(options.client.id, null),
       tokenPath: `${basePath}/oauth/token`,
-      budget,
       clock,
+      log,
     });
-    return createServiceAuthenticate(credential, options.jwt);
+    const verify = openVerifier('JWKS_URL', options.jwt);
+    return createServiceAuthenticate(credential, verify, options.jwtClockToleranceSeconds);
+  }
+
+  function openVerifier(variable: string, jwt: JwtOptions | null) {
+    if (jwt === null) return null;
+    return createTokenVerifier(variable, jwt, {
+      fetch: fetchKeys,
+      clock,
+      log,
+      clockToleranceSeconds: options.jwtClockToleranceSeconds,
+    });
+  }
+
+  async function fetchKeys(...[url, init]: Parameters<typeof fetch>): Promise<Response> {
+    const headers = { ...Object.fromEntries(new Headers(init?.headers)), 'user-agent': userAgent };
+    // Node's own fetch knows no proxy.
+    const response = await fetchThrough(url as string, {
+      ...(init as object),
+      headers,
+      dispatcher,
+    });
+    return response as unknown as Response;
+  }
+
+  /** Retries and the breaker are each credential's own: what one of them meets is no news of the others. */
+  function openRequests(clientId: string, credential: Credential | null): Requests {
+    return createRequests({
+      send,
+      budget: budgets.of(clientId),
+      credential,
+      clock,
+      log,
+      retries: createRetries(),
+      breaker: createBreaker({ clock, trips: ['failing'], within: network }),
+      timeoutMs: options.operationTimeoutMs,
+      closing: closing.signal,
+    });
   }
 
   function openSession(credential: Credential) {
-    const requests = createRequests({
-      send,
-      budget: budgets.of(credential.clientId),
-      credential,
-      clock,
-      retries,
-      breaker,
-      timeoutMs: options.operationTimeoutMs,
-    });
     const api = createApi({
-      requests,
+      requests: openRequests(credential.clientId, credential),
       version: options.apiVersion,
       basePath,
       maxUrlBytes: options.maxUrlBytes,
@@ -133,5 +185,12 @@ export async function startGateway(
   }
 }
 
+// Decoded: 250 rows are some 300 kB.
+const MAX_BODY_BYTES = 32 * 1_048_576;
 // As many as the budget lets go at once by default; more would only wait for it.
 const MAX_CONNECTIONS = 100;
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -15,9 +15,11 @@ const RANKS: Record<string, number> = {
   'clock.ts': -1,
   'log.ts': -1,
   'drift.ts': 0,
+  'proxy.ts': -1,
   task: 0,
   fleet: 1,
   sandbox: 1,
+  'upstream/admission': 1.5,
   upstream: 2,
   progress: 2,
   session: 3,
@@ -45,15 +47,10 @@ const HOMES: Record<string, string[]> = {
   dataloader: ['session/loader.ts', 'session/source-pages.ts'],
   zod: ['config.ts', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/callback-sender.ts'],
-  cockatiel: ['upstream/retry.ts', 'http/callback-sender.ts'],
+  cockatiel: ['http/callback-sender.ts'],
   ioredis: ['fleet/redis-connection.ts'],
   'lru-cache': ['session/memory.ts'],
-  jose: [
-    'upstream/credentials.ts',
-    'http/authenticate.ts',
-    'http/router-trust.ts',
-    'sandbox/clients.ts',
-  ],
+  jose: ['upstream/credentials.ts', 'http/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };
 
@@ -138,8 +135,10 @@ function importsOf(file: string): Import[] {
   return [...lines].map(([, to = '']) => ({ from: relative('.', file), to }));
 }
 
+/** A room within a room, where it has a rank of its own. */
 function roomOf(file: string): string {
-  return file.split('/')[0] ?? '';
+  const [outer = '', inner = ''] = file.split('/');
+  return RANKS[`${outer}/${inner}`] === undefined ? outer : `${outer}/${inner}`;
 }
 
 function rankOf(file: string): number {

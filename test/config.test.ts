@@ -125,3 +125,24 @@ test('hosts for callbacks are hosts, and nothing more', () => {
   const hosts = 'router.example.com, 10.0.0.7:4000,localhost:80,router:443,[::1]:4000';
   assert.deepEqual(faultsOf({ SUBSCRIPTION_CALLBACK_HOSTS: hosts }), []);
 });
+
+test('proxies are those of the environment, and the lower-case names win', () => {
+  const { proxy } = readConfig({
+    HTTP_PROXY: 'http://upper:3128',
+    http_proxy: 'http://lower:3128',
+    HTTPS_PROXY: 'http://user:password@proxy:3128',
+    NO_PROXY: 'a.example.com',
+    no_proxy: 'b.example.com',
+  });
+  assert.deepEqual(proxy, {
+    httpProxy: 'http://lower:3128',
+    httpsProxy: 'http://user:password@proxy:3128',
+    noProxy: 'b.example.com',
+  });
+  assert.match(faultsOf({ HTTPS_PROXY: 'proxy:3128' })[0] ?? '', /^HTTPS_PROXY: must be/);
+  assert.equal(readConfig({}).jwtClockToleranceSeconds, 5);
+  assert.match(
+    faultsOf({ JWT_CLOCK_TOLERANCE_SECONDS: '-1' })[0] ?? '',
+    /^JWT_CLOCK_TOLERANCE_SECONDS: must be/,
+  );
+});

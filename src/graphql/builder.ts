@@ -19,7 +19,7 @@ export interface Context {
     whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
   };
   /** The schema for composition, as SDL; null where the caller may not be told it. */
-  subgraphSdl: string | null;
+  subgraphSdl: () => string | null;
   /** What an operation may cost, fields times the length of the lists they are in, and how deep it may be. */
   limits: { complexity: number; depth: number };
   /** The time, for what is derived from it. */

@@ -17,7 +17,8 @@ builder.queryField('_service', t =>
     type: Service,
     description: 'What this subgraph brings to a larger graph.',
     resolve(_root, _args, { subgraphSdl }) {
-      if (subgraphSdl !== null) return { sdl: subgraphSdl };
+      const sdl = subgraphSdl();
+      if (sdl !== null) return { sdl };
       throw new GatewayError('FORBIDDEN', 'The schema is told to the router only.');
     },
   }),

@@ -1,49 +1,37 @@
-import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { GatewayError } from '../errors.ts';
 import { type Credential, createCallerCredential } from '../upstream/credentials.ts';
+import type { VerifyToken } from './token-verifier.ts';
 
-/** The credential of whoever sent this Authorization header. Throws UNAUTHENTICATED. */
+/**
+ * The credential that an Authorization header stands for. Throws UNAUTHENTICATED, and
+ * UPSTREAM_UNAVAILABLE where it cannot be found out whether the token is good.
+ */
 export type Authenticate = (authorization: string | null) => Promise<Credential>;
 
-/** Where the keys are that callers' JWTs are signed with, and what else they must say. */
-export interface JwtOptions {
-  jwksUrl: URL;
-  issuer: string;
-  audience: string;
-}
-
-/** The caller's own token goes upstream, which is who judges it. */
+/** The caller's own token goes upstream, which judges it. */
 export function createPassthroughAuthenticate(): Authenticate {
   return async authorization => createCallerCredential(readToken(authorization));
 }
 
-/** The gateway's own credential, for whoever presents a JWT that verifies; for everybody, without `jwt`. */
+/**
+ * The gateway's own credential, for callers who present a JWT that verifies; for everybody, without
+ * `verify`. `clockToleranceSeconds` is how long after its `exp` a JWT is still good.
+ */
 export function createServiceAuthenticate(
   credential: Credential,
-  jwt: JwtOptions | null,
+  verify: VerifyToken | null,
+  clockToleranceSeconds: number,
 ): Authenticate {
-  if (jwt === null) return async () => credential;
-  const { issuer, audience } = jwt;
-  const keys = createRemoteJWKSet(jwt.jwksUrl);
+  if (verify === null) return async () => credential;
   return async authorization => {
-    const token = readToken(authorization);
-    const { payload } = await jwtVerify(token, keys, {
-      issuer,
-      audience,
-      requiredClaims: ['exp'],
-    }).catch((cause: unknown) => {
-      throw new GatewayError('UNAUTHENTICATED', 'The bearer token does not verify.', { cause });
-    });
-    return { ...credential, expiresAt: (payload.exp ?? 0) * 1000 };
+    const { exp = 0 } = await verify(readToken(authorization));
+    return { ...credential, expiresAt: (exp + clockToleranceSeconds) * 1000 };
   };
 }
 
 function readToken(authorization: string | null): string {
   const [, token] = /^Bearer +([\w\-.~+/]+=*)$/i.exec(authorization ?? '') ?? [];
   if (token === undefined)
-    throw new GatewayError(
-      'UNAUTHENTICATED',
-      'A bearer token is wanted in the Authorization header.',
-    );
+    throw new GatewayError('UNAUTHENTICATED', 'The Authorization header must hold a bearer token.');
   return token;
 }

@@ -1,7 +1,10 @@
 import { lookup } from 'node:dns';
 import { BlockList, isIPv6 } from 'node:net';
 import { ExponentialBackoff, handleAll, retry } from 'cockatiel';
-import { Agent } from 'undici';
+import { EnvHttpProxyAgent } from 'undici';
+import type { Log } from '../log.ts';
+import { type ProxySettings, toProxyOptions } from '../proxy.ts';
+import { explainConnectionError } from '../upstream/connection-error.ts';
 
 /** What became of a message: the receiver has taken it, wants no more, or could not be reached. */
 export type Delivery = 'taken' | 'refused' | 'failed';
@@ -14,6 +17,9 @@ export interface CallbackSender {
   send(url: URL, message: object, options: { isRepeated: boolean }): Promise<Delivery>;
   close(): Promise<void>;
 }
+
+/** A failure that is told in words of our own. */
+class CallbackError extends Error {}
 
 const TIMEOUT_MS = 5_000;
 const MAX_RETRIES = 5;
@@ -33,14 +39,27 @@ NEAR.addSubnet('64:ff9b::', 96, 'ipv6');
 NEAR.addAddress('fd00:ec2::254', 'ipv6');
 NEAR.addAddress('100.100.100.200', 'ipv4');
 
-/** `hosts`: names or addresses, with a port or for any. What one of them resolves to may be near only where that is listed too. */
-export function createCallbackSender(
-  hosts: readonly string[],
-  resolve: typeof lookup = lookup,
-): CallbackSender {
+export interface CallbackSenderOptions {
+  /** Names or addresses, with a port or for any. One may resolve to a near address only where that is listed too. */
+  hosts: readonly string[];
+  proxy: ProxySettings;
+  userAgent: string;
+  log: Log;
+  resolve?: typeof lookup;
+}
+
+export function createCallbackSender({
+  hosts,
+  proxy,
+  userAgent,
+  log,
+  resolve = lookup,
+}: CallbackSenderOptions): CallbackSender {
   const listed = new Set(hosts.map(host => host.toLowerCase()));
   const isNear = createNearness(hosts);
-  const agent = new Agent({
+  const agent = new EnvHttpProxyAgent({
+    ...toProxyOptions(proxy),
+    // Where a proxy makes the connection, it resolves the name, and decides what is near to it.
     connect: {
       timeout: TIMEOUT_MS,
       lookup(hostname, options, done) {
@@ -48,7 +67,8 @@ export function createCallbackSender(
           const near = error
             ? undefined
             : addresses.find(({ address }) => isNear(hostname, address));
-          if (near) done(new Error(`${hostname} is ${near.address}, which is not listed.`), []);
+          if (near)
+            done(new CallbackError('the name leads to a near address, which is not listed'), []);
           else done(error, addresses);
         });
       },
@@ -69,7 +89,9 @@ export function createCallbackSender(
         return await (isRepeated
           ? persistent.execute(() => attempt(url, message))
           : attempt(url, message));
-      } catch {
+      } catch (error) {
+        const cause = explain(error);
+        log.warn({ host: url.host, cause }, 'an event could not be sent to a callback');
         return 'failed';
       }
     },
@@ -85,14 +107,21 @@ export function createCallbackSender(
       headers: {
         'content-type': 'application/json',
         'subscription-protocol': 'callback/1.0',
+        'user-agent': userAgent,
       },
       body: JSON.stringify(message),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     await body.dump();
-    if (statusCode >= 500) throw new Error(`The receiver failed with status ${statusCode}.`);
+    if (statusCode >= 500) throw new CallbackError(`the receiver failed with status ${statusCode}`);
     return statusCode < 300 ? 'taken' : 'refused';
   }
+}
+
+function explain(error: unknown): string {
+  if (error instanceof CallbackError) return error.message;
+  if (error instanceof DOMException) return `no answer within ${TIMEOUT_MS} ms`;
+  return explainConnectionError(error).explanation;
 }
 
 /** Whether the address that a name leads to is near and not listed, so that the name is not to be followed. */

@@ -1,26 +1,28 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { createRemoteJWKSet, jwtVerify } from 'jose';
-import type { JwtOptions } from './authenticate.ts';
+import { GatewayError } from '../errors.ts';
+import type { VerifyToken } from './token-verifier.ts';
 
-/** The header in which the router of a larger graph shows who it is: the secret, or `Bearer` and a JWT. */
+/** The header by which the router of a larger graph identifies itself: the secret, or `Bearer` and a JWT. */
 export const ROUTER_HEADER = 'router-authorization';
 
-/** Tells the router of a larger graph from other callers. */
+/**
+ * Tells the router of a larger graph from other callers. Both throw UPSTREAM_UNAVAILABLE where the
+ * keys cannot be fetched that a JWT is verified with.
+ */
 export interface RouterTrust {
-  /** Whether what stands in the header, null where it is not sent, is the router's. */
+  /** Whether the value of the header, null where it was not sent, is the router's. */
   recognises(header: string | null): Promise<boolean>;
-  /** The same, where there is anything to tell it by; else everybody is trusted as it would be. */
+  /** Whether the request is the router's; any request is, where nothing is configured to tell. */
   trusts(request: Request): Promise<boolean>;
 }
 
 export interface RouterTrustOptions {
   secret: string | null;
-  jwt: JwtOptions | null;
+  verify: VerifyToken | null;
 }
 
-export function createRouterTrust({ secret, jwt }: RouterTrustOptions): RouterTrust {
-  const keys = jwt && createRemoteJWKSet(jwt.jwksUrl);
-  const isConfigured = secret !== null || jwt !== null;
+export function createRouterTrust({ secret, verify }: RouterTrustOptions): RouterTrust {
+  const isConfigured = secret !== null || verify !== null;
   return {
     recognises,
     trusts: async request => !isConfigured || recognises(request.headers.get(ROUTER_HEADER)),
@@ -30,16 +32,18 @@ export function createRouterTrust({ secret, jwt }: RouterTrustOptions): RouterTr
     if (header === null) return false;
     if (secret !== null && isSame(header, secret)) return true;
     const [, token] = /^Bearer +(\S+)$/i.exec(header) ?? [];
-    if (jwt === null || keys === null || token === undefined) return false;
-    const { issuer, audience } = jwt;
-    return jwtVerify(token, keys, { issuer, audience, requiredClaims: ['exp'] }).then(
-      () => true,
-      () => false,
-    );
+    if (verify === null || token === undefined) return false;
+    try {
+      await verify(token);
+      return true;
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'UNAUTHENTICATED') return false;
+      throw error;
+    }
   }
 }
 
-/** Of digests, whose lengths tell nothing, and in a time that does not tell how much is right. */
+/** Compares digests, whose lengths are equal, in a time that does not depend on where they differ. */
 function isSame(one: string, other: string): boolean {
   const [first, second] = [one, other].map(text => createHash('sha256').update(text).digest());
   return first !== undefined && second !== undefined && timingSafeEqual(first, second);

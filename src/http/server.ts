@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type CallersOptions, createCallers } from './callers.ts';
-import { createCallbackSender } from './callback-sender.ts';
+import { type CallbackSenderOptions, createCallbackSender } from './callback-sender.ts';
 import { ROUTER_HEADER } from './router-trust.ts';
 import { createSubscriptionCallbacks } from './subscription-callback.ts';
 import { type WebSocketOptions, serveWebSocket } from './websocket.ts';
@@ -12,7 +12,8 @@ export interface HttpServerParts
   extends
     Omit<GraphQLServerParts, 'path' | 'callbacks'>,
     Omit<WebSocketOptions, 'callers'>,
-    CallersOptions {
+    CallersOptions,
+    Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
   /** Where events of subscriptions may be sent, on a caller's word. */
@@ -39,7 +40,7 @@ export async function startHttpServer({
 }: HttpServerParts): Promise<HttpServer> {
   const callbacks = createSubscriptionCallbacks({
     ...parts,
-    sender: createCallbackSender(callbackHosts),
+    sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
     isTrusted: parts.routerTrust.trusts,
   });
   const callers = createCallers(parts);
@@ -67,7 +68,12 @@ export async function startHttpServer({
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
         if (!callers.isMeantFor(request.headers)) return sendJson(response, 403, NOT_HERE);
-        if (!(await isLetIn(request))) return sendJson(response, 403, CLOSED);
+        try {
+          if (!(await isLetIn(request))) return sendJson(response, 403, CLOSED);
+        } catch (error) {
+          const { message, extensions } = parts.maskError(error);
+          return sendJson(response, 503, { errors: [{ message, extensions }] });
+        }
         // Who has hung up meanwhile is not seen to by what comes now.
         return response.destroyed ? undefined : yoga(request, response);
       case '/health/live':

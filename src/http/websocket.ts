@@ -46,11 +46,18 @@ export function serveWebSocket(
     // What graphql-ws refuses by itself has no code yet.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // False closes with 4403: Forbidden.
-    async onConnect({ connectionParams, extra: { request } }) {
+    async onConnect({ connectionParams, extra: { request, socket } }) {
       if (!callers.isMeantFor(request.headers) || !callers.mayOpenSocket(request.headers))
         return false;
       const header = headerReader(connectionParams, request);
-      return !isRouterOnly || routerTrust.recognises(header(ROUTER_HEADER));
+      if (!isRouterOnly) return true;
+      try {
+        return await routerTrust.recognises(header(ROUTER_HEADER));
+      } catch (error) {
+        // Not forbidden: whether it is the router cannot be found out at the moment.
+        socket.close(TRY_AGAIN_LATER, maskError(error).message);
+        return false;
+      }
     },
     async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
@@ -118,6 +125,8 @@ type EnvelopedArgs = ExecutionArgs & {
 };
 
 const GOING_AWAY = 1001;
+/** A close code of RFC 6455's registry. */
+const TRY_AGAIN_LATER = 1013;
 const MAX_MESSAGE_BYTES = 1_048_576;
 
 function tooMany(most: number): GatewayError {

@@ -89,10 +89,18 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     header = name => request?.headers.get(name) ?? null,
     signal,
   }: TransportContext & { request?: Request }): Promise<Context> {
+    const trust = introspection
+      ? { isTrusted: true }
+      : await routerTrust.recognises(header(ROUTER_HEADER)).then(
+          isTrusted => ({ isTrusted }),
+          (error: unknown) => ({ error }),
+        );
     return {
       caller: await createCaller(header('authorization')),
-      subgraphSdl:
-        introspection || (await routerTrust.recognises(header(ROUTER_HEADER))) ? sdl : null,
+      subgraphSdl() {
+        if ('error' in trust) throw trust.error;
+        return trust.isTrusted ? sdl : null;
+      },
       limits,
       now: () => clock.now(),
       read: {

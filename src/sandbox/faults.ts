@@ -4,7 +4,8 @@ import { ROW_MUTATIONS, type RowMutation } from './row-mutations.ts';
 /** A way to go wrong. The kinds that end in `-row` or `-rows` spoil lists of tasks only. */
 export type Fault =
   | { kind: 'latency'; ms: number }
-  | { kind: 'status'; status: number; retryAfter?: string }
+  /** Answered as the service does, in JSON; with `body`, as a proxy before it does: in HTML, without a tracking id. */
+  | { kind: 'status'; status: number; retryAfter?: string; body?: string }
   | { kind: 'drop' | 'truncate' | 'malformed' }
   /** The total: left out, or replaced by this text. */
   | { kind: 'no-count'; text?: string }

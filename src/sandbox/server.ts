@@ -182,6 +182,11 @@ async function strike(
           : new Refusal(fault.status, `${fault.status} Fault`, 'A fault was ordered.');
       const headers =
         fault.retryAfter === undefined ? refusal.headers : { 'Retry-After': fault.retryAfter };
+      if (fault.body !== undefined) {
+        response.writeHead(fault.status, { ...headers, 'Content-Type': 'text/html' });
+        response.end(fault.body);
+        return true;
+      }
       send(
         response,
         { status: fault.status, body: refusal.toJson(trackingId), headers },

@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import { type TaskFilter, type TaskOrder, lastingPartOf } from '../task/filter.ts';
-import type { Lane } from './budget.ts';
+import type { Lane } from './admission/lanes.ts';
 import {
   type CallOptions,
   type Endpoints,

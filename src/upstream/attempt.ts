@@ -1,5 +1,7 @@
 import type { Dispatcher } from 'undici';
-import { GatewayError } from '../errors.ts';
+import { AttemptFailure, MAX_RETRIES } from './admission/attempt-failure.ts';
+import { explainConnectionError } from './connection-error.ts';
+import { BodyLimitError, decode, readBody } from './decoding.ts';
 
 /** One HTTP request to the tenant. */
 export interface Attempt {
@@ -18,61 +20,81 @@ export interface Answer {
   status: number;
   /** The first value of a header, by its lower-case name. */
   header(name: string): string | null;
-  /** The decoded body, as it was received. */
+  /** The body, without its content encodings. */
   body: Buffer;
   /** The body, read as JSON; undefined where it is none. */
-  json: unknown;
+  readonly json: unknown;
 }
 
 export type SendAttempt = (attempt: Attempt) => Promise<Answer>;
 
+export interface SendAttemptOptions {
+  /** Connections to the tenant, or to its proxy. */
+  dispatcher: Dispatcher;
+  /** The tenant: scheme, host and port. */
+  origin: string;
+  /** Milliseconds from the first byte sent to the last one received. */
+  timeoutMs: number;
+  /** The most bytes that a body may have, decoded. */
+  maxBodyBytes: number;
+  /** Name and version, as upstream's logs and firewalls see them. */
+  userAgent: string;
+}
+
 /**
- * Sends requests over a pool of connections, each bounded by `timeoutMs` from first byte to last.
- * Throws UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE when no answer came, UPSTREAM_INVALID_RESPONSE when
- * it broke off, and the signal's reason when that aborts.
+ * Sends requests, each bounded in time and size. Throws an AttemptFailure with UPSTREAM_TIMEOUT,
+ * UPSTREAM_UNAVAILABLE where no answer came, or UPSTREAM_INVALID_RESPONSE where it broke off or cannot
+ * be decoded; and the signal's reason when that aborts. Redirects are not followed.
  */
-export function createSendAttempt(pool: Dispatcher, timeoutMs: number): SendAttempt {
+export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
+  const { dispatcher, origin, timeoutMs, maxBodyBytes, userAgent } = options;
+  const common = { 'user-agent': userAgent, 'accept-encoding': 'gzip, deflate, br' };
+
   return async ({ method, path, headers, body, signal, onSettled }) => {
     signal?.throwIfAborted();
     const controller = new AbortController();
     const onAbort = () => controller.abort(signal?.reason);
     signal?.addEventListener('abort', onAbort);
-    const timeout = new GatewayError(
-      'UPSTREAM_TIMEOUT',
-      `Upstream did not answer within ${timeoutMs} ms.`,
-    );
-    const timer = setTimeout(() => controller.abort(timeout), timeoutMs);
+    const timer = setTimeout(() => controller.abort(timedOut(timeoutMs)), timeoutMs);
     let hasAnswered = false;
     try {
-      const answer = await pool.request({
+      const answer = await dispatcher.request({
+        origin,
         method,
         path,
-        headers,
+        headers: { ...common, ...headers },
         body: body ?? null,
         signal: controller.signal,
       });
       hasAnswered = true;
       onSettled?.();
-      const bytes = Buffer.from(await answer.body.arrayBuffer());
-      return {
-        status: answer.statusCode,
-        header: name => [answer.headers[name] ?? null].flat()[0] ?? null,
-        body: bytes,
-        // Parsed only where it is asked for: most rows of a poll have been read before.
-        get json() {
-          return readJson(bytes);
-        },
-      };
+      const header = (name: string) => [answer.headers[name] ?? null].flat()[0] ?? null;
+      const encodings = [answer.headers['content-encoding'] ?? []].flat().join(',');
+      const received = await readBody(answer.body, maxBodyBytes);
+      const decoded = await decode(received, encodings, maxBodyBytes);
+      return toAnswer(answer.statusCode, header, decoded);
     } catch (cause) {
       onSettled?.();
       if (controller.signal.aborted) throw controller.signal.reason;
-      throw hasAnswered
-        ? new GatewayError('UPSTREAM_INVALID_RESPONSE', "Upstream's answer broke off.", { cause })
-        : new GatewayError('UPSTREAM_UNAVAILABLE', 'Upstream could not be reached.', { cause });
+      throw hasAnswered ? toBrokenAnswer(cause) : toUnreachable(cause);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     }
+  };
+}
+
+function toAnswer(status: number, header: Answer['header'], body: Buffer): Answer {
+  let parsed: { json: unknown } | null = null;
+  return {
+    status,
+    header,
+    body,
+    // Parsed only where it is asked for: most rows of a poll have been read before.
+    get json() {
+      parsed ??= { json: readJson(body) };
+      return parsed.json;
+    },
   };
 }
 
@@ -82,4 +104,46 @@ function readJson(body: Buffer): unknown {
   } catch {
     return undefined;
   }
+}
+
+function timedOut(timeoutMs: number): AttemptFailure {
+  return new AttemptFailure(
+    'UPSTREAM_TIMEOUT',
+    `Upstream did not answer within ${timeoutMs} ms.`,
+    { health: 'failing', maxRetries: MAX_RETRIES, wasSeen: true },
+    { explanation: `no whole answer within ${timeoutMs} ms` },
+  );
+}
+
+function toUnreachable(cause: unknown): AttemptFailure {
+  const { explanation, isSent, isLasting } = explainConnectionError(cause);
+  return new AttemptFailure(
+    'UPSTREAM_UNAVAILABLE',
+    'Upstream could not be reached.',
+    {
+      // A connection that broke may be the fault of what was sent over it; one that was never made is not.
+      health: isSent ? 'failing' : 'unreachable',
+      maxRetries: isLasting ? 0 : MAX_RETRIES,
+      wasSeen: isSent,
+    },
+    { cause, explanation },
+  );
+}
+
+function toBrokenAnswer(cause: unknown): AttemptFailure {
+  // A body that is too large or cannot be decoded will be no better the next time.
+  if (cause instanceof BodyLimitError)
+    return new AttemptFailure(
+      'UPSTREAM_INVALID_RESPONSE',
+      cause.message,
+      { health: 'well', maxRetries: 0, wasSeen: true },
+      { cause, explanation: cause.message },
+    );
+  const { explanation } = explainConnectionError(cause);
+  return new AttemptFailure(
+    'UPSTREAM_INVALID_RESPONSE',
+    "Upstream's answer broke off.",
+    { health: 'failing', maxRetries: MAX_RETRIES, wasSeen: true },
+    { cause, explanation: `the answer broke off: ${explanation}` },
+  );
 }

@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
-import type { Lane } from './budget.ts';
+import type { Lane } from './admission/lanes.ts';
 import type { OnFallback } from './json-fields.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
 import type { Requests } from './request.ts';

@@ -1,139 +1,199 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
+import type { Log } from '../log.ts';
+import { AttemptFailure } from './admission/attempt-failure.ts';
+import type { Breaker } from './admission/breaker.ts';
+import type { Budget } from './admission/budget.ts';
+import { type Deadline, openDeadline } from './admission/deadline.ts';
+import type { Lane } from './admission/lanes.ts';
+import type { Retries } from './admission/retry.ts';
 import type { Answer, Attempt, SendAttempt } from './attempt.ts';
-import type { Budget, Lane } from './budget.ts';
-import type { Credential } from './credentials.ts';
-import { type Deadline, openDeadline } from './deadline.ts';
-import { retryAfterMsOf, toFailure } from './failure.ts';
-import type { Breaker, Retries } from './retry.ts';
+import { readSuccess } from './failure.ts';
 
-/** A request of the REST API, before it has a token and a place in the budget. */
+/** A request of the REST API, before it has a token and a slot in the budget. */
 export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
-  method: 'GET' | 'PATCH';
+  method: 'GET' | 'PATCH' | 'POST';
   lane: Lane;
   /** A JSON Patch. */
   patch?: unknown;
-  /** A place in the budget that was reserved for it; the request settles or cancels it. */
-  slot?: Slot | undefined;
+  /** Fields of a form. */
+  form?: Record<string, string>;
+  /** Whether it may be sent twice, because it changes nothing; a GET may. */
+  isSafe?: boolean;
+  /** A slot that was reserved for it; the request settles or cancels it. */
+  slot?: ReservedSlot | undefined;
+}
+
+/** A slot that was waited for ahead of its request. */
+export interface ReservedSlot extends Slot {
+  /** When the answer is due, on the monotonic clock: the wait for the slot was part of its time. */
+  answerBy?: number;
 }
 
 /** The road upstream. */
 export interface Requests {
   /** Sends a request and gives a success; throws a GatewayError for everything else. */
   send(request: RestRequest): Promise<Answer>;
-  /** A place in the budget for a request that is to be put together when its turn comes. */
-  reserve(wish: { lane: Lane; signal?: AbortSignal | undefined }): Promise<Slot>;
+  /** A slot for a request that is to be put together when its turn comes. */
+  reserve(options: { lane: Lane; signal?: AbortSignal | undefined }): Promise<ReservedSlot>;
   /** The part of the budget that is spent, 0–1. */
   pressure(): number;
+}
+
+/** Where the tokens of a credential come from. */
+export interface TokenSource {
+  /** A token that has not expired. Rejects with UPSTREAM_UNAVAILABLE where none can be had. */
+  token(): Promise<string>;
+  /** Upstream refused this token: whether `token()` may now give a better one. */
+  refused(token: string): boolean;
 }
 
 export interface RequestParts {
   send: SendAttempt;
   budget: Budget;
-  credential: Credential;
+  /** Whose token goes with each request; null: none does. */
+  credential: TokenSource | null;
   clock: Clock;
+  log: Log;
   retries: Retries;
   breaker: Breaker;
-  /** Milliseconds from asking to answer: the wait for the budget and every attempt. */
+  /** Milliseconds from asking to answer: the token, the wait for a slot and every attempt. */
   timeoutMs: number;
+  /** Aborts, with the reason that callers are given, when the gateway closes. */
+  closing: AbortSignal;
 }
 
 // Where a 429 does not say how long to wait.
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 
+/** Sends requests with one credential: token, slot, breaker, attempt, verdict; again if that is the verdict. */
 export function createRequests(parts: RequestParts): Requests {
-  const { send, budget, credential, clock, retries, breaker, timeoutMs } = parts;
-  const timeout = () =>
-    new GatewayError(
-      'UPSTREAM_TIMEOUT',
-      `Upstream gave no answer within ${timeoutMs} ms, all attempts together.`,
-    );
+  const { send, budget, credential, clock, log, retries, breaker, timeoutMs, closing } = parts;
 
   return {
     pressure: () => budget.pressure(),
     async reserve({ lane, signal }) {
-      // First, so that nobody who holds a place waits for one to fetch a token with.
-      await credential.token();
-      return budget.acquire({ lane, patienceMs: timeoutMs, signal });
+      const deadline = open(timeoutMs, signal);
+      try {
+        // First, so that nobody holds a slot while it waits for one to fetch a token with.
+        await tokenFor(deadline);
+        breaker.check();
+        const slot = await slotFor(lane, deadline);
+        return { ...slot, answerBy: clock.monotonic() + deadline.remainingMs() };
+      } finally {
+        deadline.close();
+      }
     },
     async send(request) {
-      const deadline = openDeadline(clock, timeoutMs, timeout(), request.signal);
+      const { slot: reserved, signal } = request;
+      const leftMs = (reserved?.answerBy ?? Infinity) - clock.monotonic();
+      const deadline = open(Math.min(timeoutMs, leftMs), signal);
       retries.earn();
       try {
         return await sendUntilAnswered(request, deadline);
       } finally {
-        request.slot?.cancel();
+        reserved?.cancel();
         deadline.close();
       }
     },
   };
 
   async function sendUntilAnswered(request: RestRequest, deadline: Deadline): Promise<Answer> {
-    for (let attempt = 1; ; attempt++) {
+    let { slot: reserved } = request;
+    let isRenewed = false;
+    for (let attempt = 1; ;) {
+      const token = await tokenFor(deadline);
+      breaker.check();
+      const slot = reserved ?? (await slotFor(request.lane, deadline));
+      reserved = undefined;
       try {
-        const { slot } = request;
-        return await breaker(() =>
-          sendAuthorized({ ...request, slot: attempt === 1 ? slot : undefined }, deadline),
-        );
-      } catch (error) {
-        const backoffMs = retries.backoffMs(error, attempt, { isSafe: request.method === 'GET' });
-        if (backoffMs === null || backoffMs >= deadline.remainingMs()) throw error;
-        await deadline.pause(backoffMs);
+        return await breaker.run(() => attemptWith(token, slot, request, deadline));
+      } catch (failure) {
+        if (!(failure instanceof AttemptFailure)) throw failure;
+        logFailure(request, failure);
+        if (failure.status === 401 && !isRenewed && token !== null && credential?.refused(token)) {
+          // Revoked, or the tenant's clock disagrees: worth one new token, not a loop.
+          isRenewed = true;
+        } else if (failure.status === 429) {
+          // Not an answer: everybody waits, and so does whoever received it.
+          const { retryAfterSeconds } = failure.extensions;
+          budget.pause(
+            retryAfterSeconds === undefined ? DEFAULT_RETRY_AFTER_MS : retryAfterSeconds * 1000,
+          );
+        } else {
+          const { method, isSafe = method === 'GET' } = request;
+          const backoffMs = retries.backoffMs(failure, attempt++, { isSafe });
+          if (backoffMs === null || backoffMs >= deadline.remainingMs()) throw failure;
+          await deadline.pause(backoffMs);
+        }
+      } finally {
+        slot.cancel();
       }
     }
   }
 
-  async function sendAuthorized(request: RestRequest, deadline: Deadline): Promise<Answer> {
-    const token = await credential.token();
-    const answer = await sendInTurn(token, request, deadline);
-    // Revoked, or the tenant's clock disagrees: worth one new token, not a loop.
-    if (answer.status !== 401 || !credential.refused(token)) return succeed(answer);
-    return succeed(
-      await sendInTurn(await credential.token(), { ...request, slot: undefined }, deadline),
-    );
+  async function tokenFor(deadline: Deadline): Promise<string | null> {
+    deadline.signal.throwIfAborted();
+    return credential && deadline.race(credential.token());
   }
 
-  /** Sends when there is room. A 429 makes everybody wait, and is no answer: who got it waits too. */
-  async function sendInTurn(
-    token: string,
+  async function slotFor(lane: Lane, deadline: Deadline): Promise<Slot> {
+    const { signal } = deadline;
+    if (lane === 'token' || lane === 'interactive')
+      // A little before the deadline: who waited in vain is told of the budget, not of a timeout.
+      return budget.acquire({ lane, signal, patienceMs: Math.max(0, deadline.remainingMs() - 1) });
+    // A poll waits for its slot however long that takes; its time counts from there.
+    deadline.stop();
+    const slot = await budget.acquire({ lane, signal });
+    deadline.restart();
+    return slot;
+  }
+
+  async function attemptWith(
+    token: string | null,
+    slot: Slot,
     request: RestRequest,
-    deadline: Deadline,
+    { signal }: Deadline,
   ): Promise<Answer> {
-    const { lane, slot: reserved } = request;
-    for (let slot = reserved; ; slot = undefined) {
-      // A little before the deadline, so that who waited in vain is told of the budget and not of a timeout.
-      const patienceMs = Math.max(0, deadline.remainingMs() - 1);
-      slot ??= await budget.acquire({ lane, patienceMs, signal: deadline.signal });
-      const answer = await send({
-        ...toAttempt(token, request),
-        signal: deadline.signal,
-        onSettled: slot.settle,
-      });
-      if (answer.status !== 429) return answer;
-      budget.pause(retryAfterMsOf(answer, clock.now()) ?? DEFAULT_RETRY_AFTER_MS);
+    const attempt = toAttempt(token, request);
+    const sentAt = clock.monotonic();
+    const note = () => budget.answered(clock.monotonic() - sentAt);
+    try {
+      const answer = await send({ ...attempt, signal, onSettled: slot.settle });
+      note();
+      return readSuccess(answer, attempt.headers, clock.now());
+    } catch (error) {
+      // An answer that did not come in time would have taken longer still.
+      if (error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT') note();
+      throw error;
     }
   }
 
-  function succeed(answer: Answer): Answer {
-    if (answer.status >= 200 && answer.status < 300) {
-      if (answer.json !== undefined || answer.status === 204) return answer;
-      throw new GatewayError(
-        'UPSTREAM_INVALID_RESPONSE',
-        'Upstream answered with something that is not JSON.',
-      );
-    }
-    throw toFailure(answer, retryAfterMsOf(answer, clock.now()));
+  function logFailure({ method, path }: RestRequest, { code, explanation }: AttemptFailure): void {
+    if (explanation === undefined) return;
+    // Without the query, which may hold a caller's data.
+    const target = `${method} ${path.split('?', 1)[0]}`;
+    log.warn({ request: target, code, cause: explanation }, 'an attempt at upstream failed');
+  }
+
+  function open(leftMs: number, signal: AbortSignal | undefined): Deadline {
+    const message = `Upstream gave no answer within ${timeoutMs} ms, all attempts together.`;
+    const reason = new GatewayError('UPSTREAM_TIMEOUT', message);
+    return openDeadline({ clock, timeoutMs, leftMs, reason, signals: [signal, closing] });
   }
 }
 
-function toAttempt(token: string, { method, path, patch }: RestRequest): Attempt {
-  const headers = { authorization: `Bearer ${token}`, accept: 'application/json' };
-  if (patch === undefined) return { method, path, headers };
-  return {
-    method,
-    path,
-    headers: { ...headers, 'content-type': 'application/json-patch+json' },
-    body: JSON.stringify(patch),
-  };
+function toAttempt(token: string | null, { method, path, patch, form }: RestRequest): Attempt {
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (token !== null) headers['authorization'] = `Bearer ${token}`;
+  if (patch !== undefined) {
+    headers['content-type'] = 'application/json-patch+json';
+    return { method, path, headers, body: JSON.stringify(patch) };
+  }
+  if (form !== undefined) {
+    headers['content-type'] = 'application/x-www-form-urlencoded';
+    return { method, path, headers, body: new URLSearchParams(form).toString() };
+  }
+  return { method, path, headers };
 }

@@ -123,12 +123,3 @@ export const TokenJson = z.object({
   access_token: z.string().min(1),
   expires_in: z.number().positive(),
 });
-
-/** Upstream's error bodies: each service and each gateway before it words them in its own way. */
-export const FailureJson = z.object({
-  detailCode: z.string().nullish(),
-  trackingId: z.string().nullish(),
-  messages: z.array(z.object({ text: z.string().nullish() })).nullish(),
-  causes: z.array(z.object({ text: z.string().nullish() })).nullish(),
-  detailMessage: z.string().nullish(),
-});

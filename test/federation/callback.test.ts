@@ -5,6 +5,7 @@ import { type IncomingHttpHeaders, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createCallbackSender, createNearness } from '../../src/http/callback-sender.ts';
+import { createCapturedLog } from '../support/captured-log.ts';
 import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { type StartOptions, startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
@@ -311,7 +312,13 @@ test('a listed name that leads to this machine is not followed, unless that is l
     ((_host: string, _options: object, done: (error: null, all: object[]) => void) =>
       done(null, [{ address, family: address.includes(':') ? 6 : 4 }])) as typeof lookup;
   const send = async (hosts: string[], address: string) => {
-    const sender = createCallbackSender(hosts, leadsTo(address));
+    const sender = createCallbackSender({
+      hosts,
+      proxy: { httpProxy: null, httpsProxy: null, noProxy: '' },
+      userAgent: 'test',
+      log: createCapturedLog(),
+      resolve: leadsTo(address),
+    });
     t.after(() => sender.close());
     assert.ok(sender.allows(url));
     return sender.send(url, { action: 'check' }, { isRepeated: false });
@@ -319,6 +326,44 @@ test('a listed name that leads to this machine is not followed, unless that is l
   assert.equal(await send(['router.example.com'], '127.0.0.1'), 'failed');
   assert.deepEqual(receiver.messages, []);
   assert.equal(await send(['router.example.com', '127.0.0.1'], '127.0.0.1'), 'taken');
+});
+
+test('callbacks go through the proxy of the environment, and one that fails is in the log with its cause', async t => {
+  const asked: string[] = [];
+  const proxy = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url} ${request.headers['user-agent']}`);
+    response.writeHead(204).end();
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.after(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  const log = createCapturedLog();
+  const sender = createCallbackSender({
+    hosts: ['router.example.test', '127.0.0.1'],
+    proxy: {
+      httpProxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+      httpsProxy: null,
+      noProxy: '',
+    },
+    userAgent: 'gateway/1',
+    log,
+  });
+  t.after(() => sender.close());
+  const send = (url: string) => sender.send(new URL(url), {}, { isRepeated: false });
+  assert.equal(await send('http://router.example.test/callback/1?x=secret'), 'taken');
+  assert.deepEqual(asked, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
+  assert.equal(log.lines.length, 0);
+
+  assert.equal(await send('http://127.0.0.1:1/callback/1?x=secret'), 'failed');
+  const [line] = log.lines;
+  assert.deepEqual(
+    [line?.['cause'], line?.['host'], log.lines.length],
+    ['the connection was refused (127.0.0.1:1)', '127.0.0.1:1', 1],
+  );
+  assert.doesNotMatch(JSON.stringify(log.lines), /secret/);
 });
 
 test('near is this machine and what is linked to it, however it is written', () => {

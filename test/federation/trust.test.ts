@@ -178,7 +178,10 @@ test('an operation is traced for a router that asks for it, where that is allowe
   const [node] = trace?.root?.child ?? [];
   assert.equal(node?.responseName, 'mine');
   assert.equal(node?.originalFieldName, 'taskStatus');
-  assert.equal(node?.error?.[0]?.message, 'Upstream does not allow this to the token.');
+  assert.equal(
+    node?.error?.[0]?.message,
+    'Upstream does not allow this to the token: A fault was ordered.',
+  );
 
   const open = await startGateway(t, { env: { FEDERATED_TRACING: 'true' } });
   assert.ok(await traceOf(open.url, ask));

@@ -58,7 +58,7 @@ test('10,000 queries to an upstream that fails in every way are answered, or ref
 test('a read that failed is sent again; what it costs is bounded', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t);
   tenant.addTask(ENDED);
-  sandbox.faults.order({ fault: { kind: 'status', status: 500 }, times: 2 });
+  sandbox.faults.order({ fault: { kind: 'status', status: 503 }, times: 2 });
   assert.equal((await query(LIST)).errors, undefined);
   assert.equal(requests().length, 3);
 });
@@ -84,18 +84,51 @@ test('a PATCH that upstream refused unseen, with 429 or 401, is sent again', asy
   assert.equal(requests().length, 4);
 });
 
-test('an upstream that fails again and again is left alone for a moment', async t => {
-  const { sandbox, query, requests } = await startGateway(t);
-  sandbox.faults.order({ fault: { kind: 'status', status: 500 } });
-  for (let first = 0; first < 6; first++) await query(LIST, { first });
-  const asked = requests().length;
-  const [error] = (await query(LIST, { first: 50 })).errors ?? [];
+/** An outage, as the proxy before upstream answers in it. */
+const OUTAGE = { kind: 'status', status: 502, body: '<h1>Bad Gateway</h1>' } as const;
+
+test('an upstream that fails for some seconds is not asked for a moment, and then by one request at a time', async t => {
+  const clock = new HandClock();
+  const { sandbox, query, requests } = await startGateway(t, { clock });
+  await query(LIST);
+  sandbox.faults.order({ fault: OUTAGE });
+  const refusalOf = async (first: number) => {
+    let isAnswered = false;
+    const answer = query(LIST, { first }).finally(() => (isAnswered = true));
+    // The pauses between the attempts pass at once.
+    await until(() => isAnswered || (clock.advance(100), false));
+    return (await answer).errors?.[0];
+  };
+  let first = 1;
+  let error = await refusalOf(first);
+  while (!/no request is sent/.test(error?.message ?? '')) error = await refusalOf(++first);
   assert.deepEqual(
-    [error?.extensions.code, error?.extensions.retryAfterSeconds],
+    [error?.extensions['code'], error?.extensions['retryAfterSeconds']],
     ['UPSTREAM_UNAVAILABLE', 5],
   );
-  assert.equal(requests().length, asked, 'it was not asked');
-  assert.ok(asked <= 16, `${asked} requests before it was`);
+  const asked = requests().length;
+  assert.ok(asked <= 40, `${asked} requests before it opened`);
+  assert.match((await query(LIST, { first: 60 })).errors?.[0]?.message ?? '', /no request is sent/);
+  assert.equal(requests().length, asked, 'upstream was not asked');
+
+  sandbox.faults.clear();
+  clock.advance(5_000);
+  assert.equal((await query(LIST, { first: 61 })).errors, undefined);
+  assert.equal((await query(LIST, { first: 62 })).errors, undefined);
+});
+
+test('twenty requests that fail at one moment, and succeed when they are sent again, stop nobody', async t => {
+  const { sandbox, query } = await startGateway(t);
+  await query(LIST);
+  sandbox.faults.order({ fault: OUTAGE, times: 20 });
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, place) => query(LIST, { first: place + 1 })),
+  );
+  assert.deepEqual(
+    answers.flatMap(({ errors }) => errors ?? []),
+    [],
+  );
+  assert.equal((await query(LIST, { first: 99 })).errors, undefined);
 });
 
 test('an operation fails when its time is up, whatever it was waiting for', async t => {

@@ -2,6 +2,7 @@ import type { TestContext } from 'node:test';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway as start } from '../../src/gateway.ts';
+import type { Log } from '../../src/log.ts';
 import {
   type Sandbox,
   type SandboxOptions,
@@ -21,6 +22,7 @@ export interface StartOptions {
   sandbox?: SandboxOptions;
   env?: Record<string, string>;
   clock?: Clock;
+  log?: Log;
 }
 
 /** A sandbox tenant that is empty, and stays so but for what a test adds; closed after the test. */
@@ -50,7 +52,7 @@ export function environmentOver({ url, client }: Sandbox): Record<string, string
 /** A gateway over such a sandbox. */
 export async function startGateway(
   t: TestContext,
-  { over, sandbox: options = {}, env = {}, clock }: StartOptions = {},
+  { over, sandbox: options = {}, env = {}, clock, log }: StartOptions = {},
 ) {
   const sandbox =
     over ??
@@ -69,7 +71,11 @@ export async function startGateway(
     MAX_SUBSCRIPTIONS_PER_CONNECTION: '5000',
     ...env,
   });
-  const gateway = await start({ ...config, baseUrl: new URL(sandbox.url) }, clock ?? systemClock);
+  const gateway = await start(
+    { ...config, baseUrl: new URL(sandbox.url) },
+    clock ?? systemClock,
+    log,
+  );
   t.after(() => gateway.close());
 
   return {

@@ -4,7 +4,9 @@ import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Slot } from '../../src/fleet/fleet.ts';
 import { LocalWindow } from '../../src/fleet/local.ts';
-import { type Lane, createBudget } from '../../src/upstream/budget.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { type Budget, createBudget } from '../../src/upstream/admission/budget.ts';
+import type { Lane } from '../../src/upstream/admission/lanes.ts';
 import { HandClock } from '../support/hand-clock.ts';
 
 const LIMITS = { limit: 10, windowMs: 1_000 };
@@ -33,11 +35,11 @@ test('no window ever holds more than the limit, wherever between its start and i
         }),
         { minLength: 30, maxLength: 60 },
       ),
-      async wishes => {
+      async requests => {
         const { clock, budget } = setUp();
         const countedAt: number[] = [];
-        let open = wishes.length;
-        for (const { afterMs, upMs, downMs } of wishes) {
+        let open = requests.length;
+        for (const { afterMs, upMs, downMs } of requests) {
           void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(slot => {
             clock.after(upMs, () => countedAt.push(clock.monotonic()));
             clock.after(upMs + downMs, () => {
@@ -78,28 +80,286 @@ test('a crowd is served evenly once the burst is spent, at the rate upstream all
   assert.ok((servedAt.at(-1) ?? 0) < 31_000, `the last was served at ${servedAt.at(-1)} ms`);
 });
 
-test('who waits for an answer goes before a look, and looks go on all the same', async () => {
+/** Spends the burst, so that from here on slots come one by one. */
+async function spendBurst(budget: Budget, clock: HandClock, count: number): Promise<void> {
+  let served = 0;
+  for (let place = 0; place < count; place++)
+    void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(slot => {
+      slot.settle();
+      served++;
+    });
+  while (served < count) await pass(clock, 10);
+}
+
+test('slots that all lanes wait for are shared: of ten, readers get eight, polls of tasks and of lists one each', async () => {
   const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
-  const wish = (lane: Lane) =>
+  const note = (lane: Lane) => (slot: Slot) => {
+    slot.settle();
+    served.push(lane);
+  };
+  for (let count = 0; count < 200; count++) {
+    void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(note('interactive'));
+    for (const lane of ['task-poll', 'list-poll'] as const)
+      void budget.acquire({ lane }).then(note(lane));
+  }
+  await pass(clock, 10_000, 10);
+
+  for (let start = 0; start + 10 <= served.length; start += 10) {
+    const ten = served.slice(start, start + 10);
+    const of = (lane: Lane) => ten.filter(other => other === lane).length;
+    assert.deepEqual([of('interactive'), of('task-poll'), of('list-poll')], [8, 1, 1]);
+  }
+  assert.ok(served.length >= 90);
+});
+
+test('the share of a lane in which nobody waits goes to the others', async () => {
+  const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
+  const served: Lane[] = [];
+  for (const lane of ['task-poll', 'list-poll'] as const)
+    for (let count = 0; count < 40; count++)
+      void budget.acquire({ lane }).then(slot => {
+        slot.settle();
+        served.push(lane);
+      });
+  await pass(clock, 4_000, 10);
+  assert.ok(served.length >= 36, `${served.length} in four windows`);
+  const lists = served.filter(lane => lane === 'list-poll').length;
+  assert.ok(Math.abs(lists - served.length / 2) <= 1, `${lists} of ${served.length}`);
+});
+
+test('a token is fetched ahead of everybody who waits', async () => {
+  const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
+  const served: Lane[] = [];
+  for (const lane of ['interactive', 'interactive', 'token'] as const)
     void budget.acquire({ lane, patienceMs: 1e9 }).then(slot => {
       slot.settle();
       served.push(lane);
     });
-  for (let count = 0; count < LIMITS.limit; count++) wish('interactive');
-  while (served.length < LIMITS.limit) await pass(clock, 10);
-  served.length = 0;
-  for (let count = 0; count < 5; count++) wish('task-poll');
-  for (let count = 0; count < 40; count++) wish('interactive');
-  await pass(clock, 10_000, 10);
-
-  assert.equal(served.length, 45);
-  const looks = served.flatMap((lane, place) => (lane === 'task-poll' ? [place] : []));
-  assert.ok((looks[0] ?? 0) >= 5, 'the first look waited for readers');
-  assert.ok((looks[0] ?? 99) < 20, 'the first look did not wait for all of them');
+  await pass(clock, 1_000);
+  assert.deepEqual(served, ['token', 'interactive', 'interactive']);
 });
 
-test('a wish whose caller has gone is dropped and costs nothing', async () => {
+test('with three times as many readers as upstream allows, every slot is used in time, the rest are told when to come back, and polls go on', async () => {
+  const limits = { limit: 100, windowMs: 10_000 };
+  const [latencyMs, patienceMs] = [150, 30_000];
+  const { clock, budget } = setUp(limits);
+  let answered = 0;
+  const refusals: { at: number; retryAfterSeconds: number; waitedMs: number }[] = [];
+  const waits: number[] = [];
+  const read = async () => {
+    const askedAt = clock.monotonic();
+    try {
+      const slot = await budget.acquire({ lane: 'interactive', patienceMs });
+      await new Promise<void>(resolve => clock.after(latencyMs, resolve));
+      slot.settle();
+      budget.answered(latencyMs);
+      answered++;
+      waits.push(clock.monotonic() - askedAt);
+    } catch (error) {
+      assert.ok(error instanceof GatewayError && error.code === 'RATE_LIMITED');
+      const { retryAfterSeconds = NaN } = error.extensions;
+      const at = clock.monotonic();
+      refusals.push({ at, retryAfterSeconds, waitedMs: at - askedAt });
+    }
+  };
+  const polls = { 'task-poll': 0, 'list-poll': 0 };
+  const poll = async (lane: keyof typeof polls): Promise<void> => {
+    const slot = await budget.acquire({ lane });
+    clock.after(latencyMs, () => {
+      slot.settle();
+      polls[lane]++;
+      void poll(lane);
+    });
+  };
+  void poll('task-poll');
+  void poll('list-poll');
+  const overloadMs = 180_000;
+  for (let ms = 0; ms < overloadMs; ms += 100) {
+    for (let count = 0; count < 3; count++) void read();
+    await setImmediate();
+    await pass(clock, 100, 50);
+  }
+
+  // A slot comes back a window after its answer, so the rate is a little less than the limit says.
+  const rate = (overloadMs / (limits.windowMs + latencyMs)) * limits.limit;
+  const used = answered + polls['task-poll'] + polls['list-poll'];
+  assert.ok(used >= 0.97 * rate, `${used} of ${rate}`);
+  for (const lane of ['task-poll', 'list-poll'] as const)
+    assert.ok(polls[lane] >= 0.07 * rate, `${polls[lane]} of ${lane}`);
+  assert.ok(Math.max(...waits) <= patienceMs);
+  const late = refusals.filter(({ waitedMs }) => waitedMs > 0);
+  assert.ok(late.length <= 0.01 * refusals.length, `${late.length} were refused after waiting`);
+
+  // The load has ended: whoever comes back when it was told to is served at once.
+  const last = refusals.at(-1)!;
+  assert.ok(
+    last.retryAfterSeconds >= 25 && last.retryAfterSeconds <= 45,
+    `${last.retryAfterSeconds} s`,
+  );
+  await pass(clock, last.at + last.retryAfterSeconds * 1_000 - clock.monotonic(), 50);
+  const { length } = waits;
+  const back = read();
+  await pass(clock, 1_000, 50);
+  await back;
+  assert.equal(waits.length, length + 1);
+});
+
+test('where answers have become slow, no slot goes to a reader whose time ends before its answer would come', async () => {
+  const { clock, budget } = setUp();
+  for (let count = 0; count < 20; count++) budget.answered(800);
+  await spendBurst(budget, clock, LIMITS.limit);
+  const queued = Array.from({ length: 10 }, () =>
+    budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(slot => slot.settle()),
+  );
+  const startedAt = clock.monotonic();
+  const outcomes = Array.from({ length: 30 }, () =>
+    budget.acquire({ lane: 'interactive', patienceMs: 3_000 }).then(
+      slot => {
+        slot.settle();
+        return clock.monotonic() - startedAt;
+      },
+      (error: GatewayError) => error.code,
+    ),
+  );
+  await pass(clock, 4_000, 10);
+  const settled = await Promise.all(outcomes);
+  await Promise.all(queued);
+  const grantedAfter = settled.filter(outcome => typeof outcome === 'number');
+  assert.ok(grantedAfter.length >= 5 && grantedAfter.length < 25, `${grantedAfter.length} granted`);
+  assert.ok(Math.max(...grantedAfter) <= 2_250, `granted after ${Math.max(...grantedAfter)} ms`);
+  assert.ok(settled.every(outcome => typeof outcome === 'number' || outcome === 'RATE_LIMITED'));
+});
+
+test('where answers become slow while readers wait, those who can no longer be answered get no slot', async () => {
+  const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
+  const startedAt = clock.monotonic();
+  const outcomes = Array.from({ length: 35 }, () =>
+    budget.acquire({ lane: 'interactive', patienceMs: 4_000 }).then(
+      slot => {
+        slot.settle();
+        return clock.monotonic() - startedAt;
+      },
+      (error: GatewayError) => error.code,
+    ),
+  );
+  await pass(clock, 500, 10);
+  for (let count = 0; count < 30; count++) budget.answered(2_000);
+  await pass(clock, 4_500, 10);
+  const settled = await Promise.all(outcomes);
+  const grantedAfter = settled.filter(outcome => typeof outcome === 'number');
+  assert.ok(grantedAfter.length >= 15, `${grantedAfter.length} granted`);
+  assert.ok(Math.max(...grantedAfter) <= 2_000, `granted after ${Math.max(...grantedAfter)} ms`);
+  assert.ok(settled.includes('RATE_LIMITED'));
+});
+
+test('a pause refuses at once, with the true time, whoever cannot wait for its end; others and polls wait', async () => {
+  const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
+  const outcomes = new Map<string, number | undefined>();
+  const note = (name: string, slot: Promise<Slot>) =>
+    slot.then(
+      () => outcomes.set(name, clock.monotonic()),
+      (error: GatewayError) => outcomes.set(name, error.extensions.retryAfterSeconds),
+    );
+  void note('hasty', budget.acquire({ lane: 'interactive', patienceMs: 10_000 }));
+  void note('patient', budget.acquire({ lane: 'interactive', patienceMs: 60_000 }));
+  void note('poll', budget.acquire({ lane: 'task-poll' }));
+  await setImmediate();
+  const pausedAt = clock.monotonic();
+  budget.pause(20_000);
+  await setImmediate();
+  assert.deepEqual([...outcomes], [['hasty', 20]]);
+  await pass(clock, 21_000, 50);
+  for (const name of ['patient', 'poll'])
+    assert.ok(Number(outcomes.get(name)) >= pausedAt + 20_000, `${name}: ${outcomes.get(name)}`);
+});
+
+test('a poll waits as long as it must, and ends only when it is aborted or the gateway closes', async () => {
+  const { clock, budget } = setUp({ limit: 1, windowMs: 3_600_000 });
+  await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
+  const controller = new AbortController();
+  const { signal } = controller;
+  let aborted: unknown;
+  let closed: unknown;
+  budget.acquire({ lane: 'task-poll', signal }).catch((error: unknown) => (aborted = error));
+  budget.acquire({ lane: 'list-poll' }).catch((error: unknown) => (closed = error));
+  await pass(clock, 3_000_000, 60_000);
+  assert.deepEqual([aborted, closed], [undefined, undefined]);
+  controller.abort('left');
+  budget.close();
+  await setImmediate();
+  assert.equal(aborted, 'left');
+  assert.equal((closed as GatewayError).code, 'UPSTREAM_UNAVAILABLE');
+  await assert.rejects(budget.acquire({ lane: 'task-poll' }), { code: 'UPSTREAM_UNAVAILABLE' });
+});
+
+const anyStep = fc.oneof(
+  fc.record({
+    kind: fc.constant('acquire' as const),
+    lane: fc.constantFrom<Lane[]>('token', 'interactive', 'task-poll', 'list-poll'),
+    patienceMs: fc.integer({ min: 0, max: 3_000 }),
+    abortAfterMs: fc.option(fc.integer({ min: 0, max: 2_000 })),
+    end: fc.constantFrom('settle', 'cancel', 'both'),
+    endAfterMs: fc.integer({ min: 0, max: 700 }),
+  }),
+  fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 0, max: 600 }) }),
+  fc.record({ kind: fc.constant('pause' as const), ms: fc.integer({ min: 0, max: 1_500 }) }),
+);
+
+test('whatever is acquired, aborted, cancelled, settled and paused, in whatever order: the limit holds, and in the end every slot is free', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyStep, { minLength: 20, maxLength: 80 }), async steps => {
+      const limits = { limit: 5, windowMs: 1_000 };
+      const clock = new HandClock();
+      const window = new LocalWindow(limits, clock);
+      const budget = createBudget(window, limits, clock);
+      const sentAt: number[] = [];
+      let open = 0;
+      for (const step of steps) {
+        if (step.kind === 'pass') await pass(clock, step.ms, 20);
+        else if (step.kind === 'pause') budget.pause(step.ms);
+        else {
+          const { lane, patienceMs, abortAfterMs, end, endAfterMs } = step;
+          const controller = new AbortController();
+          const { signal } = controller;
+          if (abortAfterMs !== null) clock.after(abortAfterMs, () => controller.abort());
+          open++;
+          const isPoll = lane === 'task-poll' || lane === 'list-poll';
+          void budget
+            .acquire(isPoll ? { lane, signal } : { lane, patienceMs, signal })
+            .then(slot => {
+              if (end !== 'cancel') sentAt.push(clock.monotonic());
+              clock.after(endAfterMs, () => {
+                if (end !== 'cancel') slot.settle();
+                if (end !== 'settle') slot.cancel();
+                open--;
+              });
+            })
+            .catch(() => open--);
+        }
+      }
+      for (let rounds = 0; open > 0; rounds++) {
+        assert.ok(rounds < 1_000, `${open} are neither served nor refused`);
+        await pass(clock, 200, 20);
+      }
+      for (const at of sentAt) {
+        const inWindow = sentAt.filter(other => other > at - limits.windowMs && other <= at);
+        assert.ok(inWindow.length <= limits.limit, `${inWindow.length} in a window`);
+      }
+      await pass(clock, 5_000, 100);
+      assert.equal(window.outlook().free, limits.limit);
+      assert.ok(budget.isIdle());
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a request whose caller has left is dropped and costs nothing', async () => {
   const { clock, budget } = setUp({ limit: 1, windowMs: 1_000 });
   const first = await budget.acquire({ lane: 'interactive', patienceMs: 1e9 });
   const controller = new AbortController();
@@ -111,10 +371,10 @@ test('a wish whose caller has gone is dropped and costs nothing', async () => {
   first.settle();
   await pass(clock, 1_000, 10);
 
-  assert.ok(served, 'the place of the one who left went to the next');
+  assert.ok(served, 'the slot went to the next in the queue');
 });
 
-test('a wish that cannot be served in time fails at once, and says when to come back', async () => {
+test('a request that cannot be served in time fails at once, and says when to come back', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 10_000 });
   await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
   await assert.rejects(budget.acquire({ lane: 'interactive', patienceMs: 1_000 }), {
@@ -139,9 +399,9 @@ test('a pause holds everybody, and what waits is served after it', async () => {
 
 test('a slot that was not used is free again at once', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 1_000 });
-  const wish = { lane: 'interactive', patienceMs: 0 } as const;
-  const slot: Slot = await budget.acquire(wish);
+  const request = { lane: 'interactive', patienceMs: 0 } as const;
+  const slot: Slot = await budget.acquire(request);
   slot.cancel();
   slot.settle();
-  (await budget.acquire(wish)).settle();
+  (await budget.acquire(request)).settle();
 });

@@ -1,16 +1,16 @@
-import type { Clock } from '../clock.ts';
-import type { BudgetLimits, BudgetWindow } from '../fleet/fleet.ts';
+import type { Clock } from '../../clock.ts';
+import type { BudgetLimits, BudgetWindow } from '../../fleet/fleet.ts';
 import { type Budget, createBudget } from './budget.ts';
 
-/** The budgets there are, one for each client that upstream counts. */
+/** The budgets in use, one for each client that upstream counts. */
 export interface Budgets {
-  /** The budget of a client, however long it is kept. */
+  /** The budget of a client; it may be kept for as long as its holder likes. */
   of(clientId: string): Budget;
   readonly size: number;
   close(): void;
 }
 
-// A budget nobody spends from is as good as a new one: over this many, those are forgotten.
+// An idle budget is as good as a new one: above this many, the idle ones are dropped.
 const SWEEP_OVER = 1_000;
 
 export function createBudgets(
@@ -22,8 +22,9 @@ export function createBudgets(
 
   return {
     of: clientId => ({
-      // Looked up each time: what was forgotten between two requests is found anew by both.
-      acquire: wish => find(clientId).acquire(wish),
+      // Looked up each time: the budget may have been dropped and opened again since.
+      acquire: request => find(clientId).acquire(request),
+      answered: tookMs => find(clientId).answered(tookMs),
       pause: forMs => find(clientId).pause(forMs),
       pressure: () => find(clientId).pressure(),
       isIdle: () => find(clientId).isIdle(),

@@ -1,0 +1,172 @@
+import {
+  type JWTHeaderParameters,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  jwtVerify,
+} from 'jose';
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { explainConnectionError } from '../upstream/connection-error.ts';
+
+/** Where the keys are that JWTs are signed with, and what else the JWTs must say. */
+export interface JwtOptions {
+  jwksUrl: URL;
+  issuer: string;
+  audience: string;
+}
+
+export interface TokenVerifierParts {
+  /** Fetches the keys. */
+  fetch: typeof globalThis.fetch;
+  clock: Clock;
+  log: Log;
+  /** Seconds by which the clock of whoever signs may differ from this one. */
+  clockToleranceSeconds: number;
+}
+
+/**
+ * The claims of a JWT that verifies. Throws UNAUTHENTICATED where it does not, and
+ * UPSTREAM_UNAVAILABLE where that cannot be found out, because the keys cannot be fetched.
+ */
+export type VerifyToken = (token: string) => Promise<JWTPayload>;
+
+// Keys are fetched anew after this long, while the old ones go on verifying.
+const REFRESH_MS = 600_000;
+// A fetch that failed is not repeated before that, however many tokens ask for it.
+const RETRY_MS = 2_000;
+// A token that does not name its key is tried with no more keys than these.
+const MAX_TRIED_KEYS = 20;
+
+/** `variable` names the setting of the URL, for the log. */
+export function createTokenVerifier(
+  variable: string,
+  { jwksUrl, issuer, audience }: JwtOptions,
+  { fetch, clock, log, clockToleranceSeconds }: TokenVerifierParts,
+): VerifyToken {
+  const options: JWTVerifyOptions = {
+    issuer,
+    audience,
+    requiredClaims: ['exp'],
+    clockTolerance: clockToleranceSeconds,
+  };
+  let failure: { error: unknown; at: number } | null = null;
+  /** When to fetch the keys anew, on the monotonic clock; null before they were fetched at all. */
+  let refreshAt: number | null = null;
+  const keys = createRemoteJWKSet(jwksUrl, {
+    // What is known goes on verifying while it cannot be fetched anew; `refresh` fetches it.
+    cacheMaxAge: Infinity,
+    [customFetch]: fetchKeys,
+  });
+
+  return async token => {
+    refresh();
+    try {
+      return await verify(token);
+    } catch (cause) {
+      if (cause instanceof GatewayError) throw cause;
+      throw new GatewayError('UNAUTHENTICATED', 'The bearer token does not verify.', { cause });
+    }
+  };
+
+  async function verify(token: string): Promise<JWTPayload> {
+    try {
+      return await verifyWithKnown(token);
+    } catch (error) {
+      // Without the name of its key, a token that is signed with a new one is not told from a forged one.
+      const mayBeNew = error instanceof errors.JWSSignatureVerificationFailed && !keys.coolingDown;
+      if (!mayBeNew || namesKey(token)) throw error;
+      await keys.reload().catch(unavailable);
+      return verifyWithKnown(token);
+    }
+  }
+
+  async function verifyWithKnown(token: string): Promise<JWTPayload> {
+    try {
+      return (await jwtVerify(token, keyFor, options)).payload;
+    } catch (error) {
+      if (error instanceof errors.JWKSMultipleMatchingKeys) return verifyWithAny(token, error);
+      throw error;
+    }
+  }
+
+  async function verifyWithAny(
+    token: string,
+    matching: errors.JWKSMultipleMatchingKeys,
+  ): Promise<JWTPayload> {
+    let tried = 0;
+    for await (const key of matching) {
+      if (++tried > MAX_TRIED_KEYS) break;
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch (error) {
+        if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed();
+  }
+
+  async function keyFor(...token: Parameters<typeof keys>) {
+    try {
+      return await keys(...token);
+    } catch (error) {
+      const isAboutToken =
+        error instanceof errors.JWKSNoMatchingKey ||
+        error instanceof errors.JWKSMultipleMatchingKeys ||
+        error instanceof errors.JOSENotSupported;
+      if (isAboutToken) throw error;
+      return unavailable(error);
+    }
+  }
+
+  function refresh(): void {
+    const now = clock.monotonic();
+    // The first token waits for the first fetch.
+    if (refreshAt === null || now < refreshAt) return;
+    refreshAt = now + REFRESH_MS;
+    keys.reload().catch(() => (refreshAt = clock.monotonic() + RETRY_MS));
+  }
+
+  async function fetchKeys(...request: Parameters<typeof fetch>): Promise<Response> {
+    const now = clock.monotonic();
+    if (failure !== null && now - failure.at < RETRY_MS) throw failure.error;
+    try {
+      const response = await fetch(...request);
+      if (response.status !== 200) throw new Error(`the status is ${response.status}`);
+      failure = null;
+      refreshAt = now + REFRESH_MS;
+      return response;
+    } catch (error) {
+      failure = { error, at: clock.monotonic() };
+      log.warn({ cause: explain(error) }, `the keys at ${variable} cannot be fetched`);
+      throw error;
+    }
+  }
+}
+
+function unavailable(cause: unknown): never {
+  throw new GatewayError(
+    'UPSTREAM_UNAVAILABLE',
+    'The keys to verify the token with cannot be fetched at the moment.',
+    { cause },
+  );
+}
+
+function explain(error: unknown): string {
+  const { name, message, cause } = error as Error;
+  if (name === 'TimeoutError') return 'no answer came in time';
+  // fetch() tells what happened in the cause of its error.
+  return cause === undefined ? message : explainConnectionError(cause).explanation;
+}
+
+function namesKey(token: string): boolean {
+  try {
+    const header = Buffer.from(token.split('.', 1)[0] ?? '', 'base64url').toString();
+    return (JSON.parse(header) as JWTHeaderParameters).kid !== undefined;
+  } catch {
+    return true;
+  }
+}

@@ -1,0 +1,64 @@
+/** Who waits for a slot. A token is fetched ahead of everything, since everything needs one. */
+export type Lane = 'token' | 'interactive' | PollLane;
+/** Polls of tasks by id, and of the heads of lists: nobody has asked for their answer at this moment. */
+export type PollLane = 'task-poll' | 'list-poll';
+
+/** Waiters by lane: in order of arrival within one, taking turns by weight between them. */
+export interface Lanes<W> {
+  add(lane: Lane, waiter: W): void;
+  delete(lane: Lane, waiter: W): void;
+  size(lane: Lane): number;
+  /** How many wait in all lanes together. */
+  readonly total: number;
+  /** The waiter whose turn it is, who stays in its lane; undefined where nobody waits. */
+  next(): W | undefined;
+  /** The waiters of a lane, longest waiting first. */
+  of(lane: Lane): Iterable<W>;
+}
+
+/** Of ten slots that all of these wait for, how many each gets. */
+export const LANE_WEIGHTS = { interactive: 8, 'task-poll': 1, 'list-poll': 1 } as const;
+
+/** The lanes that take turns. */
+export type WeightedLane = keyof typeof LANE_WEIGHTS;
+export const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
+export const LANES: readonly Lane[] = ['token', ...WEIGHTED_LANES];
+
+export function createLanes<W>(): Lanes<W> {
+  const waiters: Record<Lane, Set<W>> = {
+    token: new Set(),
+    interactive: new Set(),
+    'task-poll': new Set(),
+    'list-poll': new Set(),
+  };
+  // Smooth weighted round robin, as nginx balances: whoever waits earns its weight each turn, and who
+  // is served pays what all have earned. Lanes without waiters neither earn nor pay, so that their
+  // share goes to the others and they come back with no debt to collect.
+  const credit: Record<WeightedLane, number> = { interactive: 0, 'task-poll': 0, 'list-poll': 0 };
+
+  return {
+    add: (lane, waiter) => void waiters[lane].add(waiter),
+    delete: (lane, waiter) => void waiters[lane].delete(waiter),
+    size: lane => waiters[lane].size,
+    get total() {
+      return Object.values(waiters).reduce((count, { size }) => count + size, 0);
+    },
+    next() {
+      const [first] = waiters.token;
+      if (first !== undefined) return first;
+      const waiting = WEIGHTED_LANES.filter(lane => waiters[lane].size > 0);
+      let served: WeightedLane | undefined;
+      let earned = 0;
+      for (const lane of waiting) {
+        credit[lane] += LANE_WEIGHTS[lane];
+        earned += LANE_WEIGHTS[lane];
+        if (served === undefined || credit[lane] > credit[served]) served = lane;
+      }
+      if (served === undefined) return undefined;
+      credit[served] -= earned;
+      const [next] = waiters[served];
+      return next;
+    },
+    of: lane => waiters[lane],
+  };
+}

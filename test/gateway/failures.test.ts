@@ -1,0 +1,310 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HandClock } from '../support/hand-clock.ts';
+import {
+  type Respond,
+  TOKEN,
+  sendJson,
+  startGatewayOver,
+  startHostileUpstream,
+} from '../support/hostile-upstream.ts';
+import { until } from '../support/until.ts';
+
+const LIST =
+  'query ($launcher: String!) { taskStatuses(first: 5, filter: { launcher: { eq: $launcher } }) { nodes { id } } }';
+const BY_ID = '{ taskStatus(id: "a") { id } }';
+const UPDATE =
+  'mutation { updateTaskStatus(input: { id: "a", completionStatus: ERROR }) { taskStatus { id } } }';
+
+const json =
+  (status: number, body: unknown): Respond =>
+  response =>
+    sendJson(response, status, body);
+const html =
+  (status: number, headers: Record<string, string> = {}): Respond =>
+  response =>
+    response
+      .writeHead(status, { 'content-type': 'text/html', ...headers })
+      .end('<h1>secret words of a proxy</h1>');
+const empty =
+  (status: number, headers: Record<string, string> = {}): Respond =>
+  response =>
+    response.writeHead(status, headers).end();
+const words = (text: string) => ({ detailCode: `1 ${text}`, messages: [{ text }], causes: [] });
+
+interface Case {
+  name: string;
+  respond: Respond;
+  code: string;
+  /** What the caller reads. */
+  message: RegExp;
+  /** How often upstream is asked by one read. */
+  asked: number;
+  /** What the operator reads; null: nothing. */
+  cause: RegExp | null;
+}
+
+const CASES: Case[] = [
+  // Words of upstream, in each of the places where a service puts them.
+  ...[
+    words('Filter property is not supported'),
+    { formatted_msg: 'Filter property is not supported' },
+    { message: ' Filter property\nis not supported ' },
+    { error: 'Filter property is not supported' },
+    { error: 'bad_filter', error_description: 'Filter property is not supported' },
+    { errorMessage: 'Filter property is not supported' },
+    { detailMessage: 'Filter property is not supported' },
+    { messages: [], causes: [{ text: 'Filter property is not supported' }] },
+    { messages: 'odd', causes: [null], message: 'Filter property is not supported', trackingId: 7 },
+  ].map(body => ({
+    name: `500 with ${Object.keys(body).join(', ')}`,
+    respond: json(500, body),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /^Upstream failed with status 500: Filter property is not supported$/,
+    asked: 2,
+    cause: /^status 500, in upstream's words$/,
+  })),
+  {
+    name: '500 with a code alone',
+    respond: json(500, { detailCode: '500.0 Internal Fault' }),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /: 500\.0 Internal Fault$/,
+    asked: 2,
+    cause: /in upstream's words/,
+  },
+  {
+    name: '503 in words',
+    respond: json(503, words('Down for maintenance')),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /: Down for maintenance$/,
+    asked: 4,
+    cause: /status 503, in upstream's words/,
+  },
+  {
+    name: '500 without words',
+    respond: html(500),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /^Upstream failed with status 500\.$/,
+    asked: 4,
+    cause: /^status 500$/,
+  },
+  {
+    name: '403 in words',
+    respond: json(403, words('Not for HELPDESK')),
+    code: 'FORBIDDEN',
+    message: /: Not for HELPDESK$/,
+    asked: 1,
+    cause: null,
+  },
+  {
+    name: '403 without a body, of upstream',
+    respond: empty(403, { 'slpt-request-id': 'ab12' }),
+    code: 'FORBIDDEN',
+    message: /^Upstream does not allow this to the token\.$/,
+    asked: 1,
+    cause: null,
+  },
+  {
+    name: '403 of a firewall',
+    respond: response =>
+      response.writeHead(403, { 'content-type': 'text/plain' }).end('error code: 1010'),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /a proxy or firewall on the way answered with status 403\.$/,
+    asked: 1,
+    cause: /status 403 without JSON: the answer of a proxy or firewall/,
+  },
+  {
+    name: '403 without anything',
+    respond: empty(403),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /proxy or firewall/,
+    asked: 1,
+    cause: /proxy or firewall/,
+  },
+  {
+    name: '503 of a proxy',
+    respond: html(503),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /a proxy or firewall on the way answered with status 503\.$/,
+    asked: 4,
+    cause: /status 503 without JSON/,
+  },
+  ...[301, 302, 303, 307, 308].map(status => ({
+    name: `redirect ${status}`,
+    respond: html(status, { location: '/elsewhere?token=x' }),
+    code: 'UPSTREAM_UNAVAILABLE',
+    message: /redirect.*address of the tenant's API/,
+    asked: 1,
+    cause: /SAIL_BASE_URL/,
+  })),
+  ...[400, 405, 406, 409, 411, 413, 415, 416, 418, 422, 431, 451].map(status => ({
+    name: `${status} without words`,
+    respond: html(status),
+    code: 'BAD_USER_INPUT',
+    message: /^Upstream refused the request/,
+    asked: 1,
+    cause: null,
+  })),
+  {
+    name: '422 in words',
+    respond: json(422, { message: 'No such sorter' }),
+    code: 'BAD_USER_INPUT',
+    message: /^Upstream refused the request with status 422: No such sorter$/,
+    asked: 1,
+    cause: null,
+  },
+  {
+    name: '408',
+    respond: empty(408),
+    code: 'UPSTREAM_TIMEOUT',
+    message: /in time/,
+    asked: 4,
+    cause: null,
+  },
+];
+
+for (const { name, respond, code, message, asked, cause } of CASES)
+  test(`${name} is ${code} for the caller, after ${asked} attempts`, async t => {
+    const upstream = await startHostileUpstream(t);
+    const { query, causes, log } = await startGatewayOver(t, upstream.url);
+    upstream.respond = respond;
+    const [error] = (await query(LIST, { launcher: 'a caller’s own words' })).errors ?? [];
+    assert.equal(error?.extensions['code'], code);
+    assert.match(error?.message ?? '', message);
+    assert.equal(upstream.requests.length, asked);
+    assert.ok(upstream.requests.every(({ target }) => target.startsWith('/task-status/v1?')));
+    assert.equal(causes().length, cause === null ? 0 : asked);
+    for (const line of causes()) assert.match(line, cause!);
+    const all = JSON.stringify([error, log.lines]);
+    for (const secret of [TOKEN, 'secret', 'own words', 'elsewhere'])
+      assert.ok(!all.includes(secret), secret);
+  });
+
+test('a PATCH that upstream refuses in words is not sent again, whatever the status', async t => {
+  const upstream = await startHostileUpstream(t);
+  const { query } = await startGatewayOver(t, upstream.url);
+  upstream.respond = json(500, words('No'));
+  assert.match((await query(UPDATE)).errors?.[0]?.message ?? '', /: No$/);
+  assert.equal(upstream.requests.length, 1);
+});
+
+const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl';
+
+test('words that repeat the headers of the request, or hold anything like a key, are shown without them', async t => {
+  const upstream = await startHostileUpstream(t);
+  const { query, log } = await startGatewayOver(t, upstream.url);
+  const echoes: [text: (headers: Record<string, unknown>) => string, kept: RegExp][] = [
+    [headers => `Cannot read ${JSON.stringify(headers)} today`, /^.*Cannot read .* today$/],
+    [
+      headers =>
+        Object.entries(headers)
+          .map(pair => pair.join(': '))
+          .join('\r\n'),
+      /./,
+    ],
+    [
+      headers => `token ${String(headers['authorization']).slice('Bearer '.length)} is bad`,
+      /token .* is bad$/,
+    ],
+    [() => `JWT ${JWT} has expired`, /JWT \[removed\] has expired$/],
+    [() => `Basic dXNlcjpwYXNzd29yZA== is not Bearer ${JWT}`, /\[removed\] is not \[removed\]$/],
+    [() => `key ${'0123456789abcdef'.repeat(4)} leaked`, /key \[removed\] leaked$/],
+    [
+      () => 'id 2c91808475b4334b0175e1dff64b63c5 is gone',
+      /id 2c91808475b4334b0175e1dff64b63c5 is gone$/,
+    ],
+    [() => '<script>alert(1)</script>\u0000\u202ename', /alert\(1\) name$/],
+    [() => 'long '.repeat(100_000), /^Upstream refused the request: (long )+.*…$/],
+  ];
+  for (const [text, kept] of echoes) {
+    upstream.respond = (response, { headers }) =>
+      sendJson(response, 400, { detailCode: text(headers), messages: [{ text: text(headers) }] });
+    const [error] = (await query(BY_ID)).errors ?? [];
+    assert.equal(error?.extensions['code'], 'BAD_USER_INPUT');
+    assert.match(error?.message ?? '', kept);
+    assert.ok((error?.message ?? '').length < 400);
+    const all = JSON.stringify([error, log.lines]);
+    for (const secret of [
+      TOKEN,
+      JWT,
+      'dXNlcjpwYXNzd29yZA',
+      'task-status-gateway/',
+      '<script>',
+      '0123456789abcdef0123456789abcdef',
+    ])
+      assert.ok(!all.includes(secret), `${secret} in ${error?.message}`);
+  }
+});
+
+test('a caller who asks three times for what upstream answers with a worded 500 is noticed by nobody else', async t => {
+  const upstream = await startHostileUpstream(t);
+  upstream.respond = (response, { url = '' }) =>
+    url.includes('odd')
+      ? json(500, words('Unsupported'))(response, {} as never)
+      : sendJson(response, 200, []);
+  for (const mode of ['service', 'passthrough']) {
+    const { query } = await startGatewayOver(t, upstream.url, { AUTH_MODE: mode });
+    const ask = (launcher: string, token: string) =>
+      query(LIST, { launcher }, { authorization: `Bearer ${token}` });
+    const [odd, plain] = await Promise.all([
+      (async () => {
+        const answers = [];
+        for (let count = 0; count < 3; count++) answers.push(await ask('odd', 'a'));
+        return answers;
+      })(),
+      Promise.all(Array.from({ length: 20 }, (_, place) => ask(`b${place}`, 'b'))),
+    ]);
+    for (const { errors } of odd) assert.match(errors?.[0]?.message ?? '', /: Unsupported$/);
+    plain.push(await ask('after', 'b'));
+    for (const { errors } of plain) assert.equal(errors, undefined);
+  }
+});
+
+test('however long a caller asks for what upstream answers with a worded 500, others are served', async t => {
+  const upstream = await startHostileUpstream(t);
+  upstream.respond = (response, { url = '' }) =>
+    url.includes('odd')
+      ? json(500, words('Unsupported'))(response, {} as never)
+      : sendJson(response, 200, []);
+  const clock = new HandClock();
+  const { query } = await startGatewayOver(t, upstream.url, {}, clock);
+  for (let second = 0; second < 6; second++) {
+    let open = 8;
+    for (let count = 0; count < 8; count++)
+      void query(LIST, { launcher: `odd ${count}` }).finally(() => open--);
+    await until(() => {
+      clock.advance(50);
+      return open === 0;
+    });
+    clock.advance(1_000);
+  }
+  assert.ok(upstream.requests.length >= 90);
+  assert.equal((await query(LIST, { launcher: 'plain' })).errors, undefined);
+});
+
+test('what one credential meets, in words or without, stops no read of another', async t => {
+  const upstream = await startHostileUpstream(t);
+  upstream.respond = (response, { headers }) =>
+    headers.authorization === 'Bearer bad'
+      ? html(500)(response, {} as never)
+      : sendJson(response, 200, []);
+  const { query } = await startGatewayOver(t, upstream.url, { AUTH_MODE: 'passthrough' });
+  const ask = async (token: string) =>
+    (await query(LIST, { launcher: token }, { authorization: `Bearer ${token}` })).errors?.[0];
+  for (let isOpen = false; !isOpen;) {
+    const errors = await Promise.all(Array.from({ length: 8 }, () => ask('bad')));
+    isOpen = errors.some(error => /no request is sent/.test(error?.message ?? ''));
+  }
+  assert.equal(await ask('good'), undefined);
+});
+
+test('a Retry-After that nobody can mean pauses a client for an hour, and not for ever', async t => {
+  const upstream = await startHostileUpstream(t);
+  const { query } = await startGatewayOver(t, upstream.url);
+  upstream.respond = empty(429, { 'retry-after': '1000000000000' });
+  const [error] = (await query(BY_ID)).errors ?? [];
+  assert.deepEqual(
+    [error?.extensions['code'], error?.extensions['retryAfterSeconds']],
+    ['RATE_LIMITED', 3_600],
+  );
+});

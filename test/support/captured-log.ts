@@ -1,0 +1,28 @@
+import type { Log } from '../../src/log.ts';
+
+/** A line that was logged: its level, its message, and what was given beside it. */
+export interface LogLine {
+  level: 'debug' | 'info' | 'warn' | 'error';
+  message: string;
+  [field: string]: unknown;
+}
+
+/** A log that keeps its lines for a test to read. */
+export interface CapturedLog extends Log {
+  lines: LogLine[];
+}
+
+export function createCapturedLog(): CapturedLog {
+  const lines: LogLine[] = [];
+  const at =
+    (level: LogLine['level']) =>
+    (fields: object, message = '') =>
+      void lines.push({ ...fields, level, message });
+  return {
+    lines,
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+  } as CapturedLog;
+}
