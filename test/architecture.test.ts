@@ -45,7 +45,7 @@ const HOMES: Record<string, string[]> = {
   zod: ['config.ts', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/callback-sender.ts'],
   cockatiel: ['upstream/retry.ts', 'http/callback-sender.ts'],
-  ioredis: ['fleet/redis-connection.ts'],
+  ioredis: ['fleet/redis-session.ts'],
   'lru-cache': ['session/memory.ts'],
   jose: [
     'upstream/credentials.ts',

@@ -105,6 +105,10 @@ export function createRequests(parts: RequestParts): Requests {
       // A little before the deadline, so that who waited in vain is told of the budget and not of a timeout.
       const patienceMs = Math.max(0, deadline.remainingMs() - 1);
       slot ??= await budget.acquire({ lane, patienceMs, signal: deadline.signal });
+      if (!slot.isValid()) {
+        slot.cancel();
+        continue;
+      }
       const answer = await send({
         ...toAttempt(token, request),
         signal: deadline.signal,

@@ -231,5 +231,5 @@ test('a Redis that cannot be reached stops the start, naming the variable', asyn
     log: createLog('silent'),
     maxRequestMs: 1_000,
   };
-  await assert.rejects(createRedisFleet(options), /^Error: REDIS_URL: /);
+  await assert.rejects(createRedisFleet({ ...options, startup: 'require' }), /^Error: REDIS_URL: /);
 });
