@@ -9,6 +9,7 @@ import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { createInterest } from './interest.ts';
 import { ListWatch } from './list-watch.ts';
 import { MAX_SILENCE_MS, createLooks } from './looks.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { Failure, News } from './news.ts';
 import type { TaskSource } from './source.ts';
@@ -125,7 +126,7 @@ export function createHub(parts: HubParts): Hub {
         void establish(watch, () => {
           if (!isWatched) interest.add(id);
           isWatched = true;
-          group.publish({ kind: 'wanted', ids: [id] });
+          publishWanted([id]);
         }),
       onEmpty() {
         taskWatches.delete(id);
@@ -144,7 +145,7 @@ export function createHub(parts: HubParts): Hub {
       openLease: () => group.openLease(`list ${key}`, () => looks.start(true)),
       watch(id) {
         interest.add(id);
-        group.publish({ kind: 'wanted', ids: [id] });
+        publishWanted([id]);
       },
       unwatch: interest.remove,
       onEmpty: () => {
@@ -174,10 +175,11 @@ export function createHub(parts: HubParts): Hub {
   function receive(news: News): void {
     switch (news.kind) {
       case 'wanted':
-        looks.want(news.ids);
+        looks.want(news.ids, news.known);
         break;
       case 'looked':
         failingSince.delete(null);
+        looks.notePublished(news.tasks);
         for (const task of news.tasks) see(task);
         for (const { id, error } of news.failures) taskWatches.get(id)?.fail(toError(error));
         for (const id of news.goneIds) {
@@ -196,10 +198,28 @@ export function createHub(parts: HubParts): Hub {
 
   /** What was told meanwhile is asked for again, by those who watch it here. */
   function rejoined(): void {
+    looks.forgetPublished();
     const ids = [...interest.ids()];
-    if (ids.length > 0) group.publish({ kind: 'wanted', ids });
+    if (ids.length > 0) publishWanted(ids);
     for (const watch of listWatches.values()) watch.fallBehind();
     if (listWatches.size > 0) looks.start(true);
+  }
+
+  function publishWanted(ids: readonly string[]): void {
+    group.publish({ kind: 'wanted', ids, known: ids.map(knownOf) });
+  }
+
+  /** The fingerprint of the state that every watch here has; null where they differ or one has none. */
+  function knownOf(id: string): string | null {
+    const taskWatch = taskWatches.get(id);
+    const states = [...listWatches.values()].map(watch => watch.runningTask(id));
+    const known = states.filter(task => task !== null);
+    if (taskWatch !== undefined) {
+      if (taskWatch.seen === null) return null;
+      known.push(taskWatch.seen);
+    }
+    const [first, ...others] = known.map(fingerprintOf);
+    return first !== undefined && others.every(other => other === first) ? first : null;
   }
 
   function see(task: Task): void {

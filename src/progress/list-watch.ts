@@ -86,6 +86,11 @@ export class ListWatch {
     return this.#running.keys();
   }
 
+  /** The state of a task of the list, as it is known here while it runs. */
+  runningTask(id: string): Task | null {
+    return this.#running.get(id) ?? null;
+  }
+
   follow(filter: TaskFilter): Mailbox<TaskChange> {
     const mailbox = new Mailbox<TaskChange>(() => {
       if (this.#followers.delete(mailbox) && this.#followers.size === 0) this.#close();
@@ -227,8 +232,9 @@ export class ListWatch {
   }
 
   #run(task: Task): void {
-    if (!this.#running.has(task.id)) this.#parts.watch(task.id);
+    const isNew = !this.#running.has(task.id);
     this.#running.set(task.id, task);
+    if (isNew) this.#parts.watch(task.id);
   }
 
   #stopRunning(id: string): void {

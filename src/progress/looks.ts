@@ -5,6 +5,7 @@ import type { Log } from '../log.ts';
 import { changeOf } from '../task/change.ts';
 import type { Task } from '../task/task.ts';
 import { Cadence } from './cadence.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import type { ListWatch } from './list-watch.ts';
 import type { Failure, News } from './news.ts';
 import { createPoller } from './poller.ts';
@@ -12,11 +13,15 @@ import type { TaskSource } from './source.ts';
 
 /** Looks at what is watched, for every instance of the group, where this one has the lease for it. */
 export interface Looks {
-  /** These are watched from now on, by whichever instance. */
-  want(ids: readonly string[]): void;
+  /** These are watched from now on, by an instance that has the states of these fingerprints. */
+  want(ids: readonly string[], known: readonly (string | null)[]): void;
+  /** Some instance published these states, and every instance has received them. */
+  notePublished(tasks: readonly Task[]): void;
+  /** What was published for a while was not received here. */
+  forgetPublished(): void;
   /** Something is to be looked at: within one interval, or at once. */
   start(isUrgent?: boolean): void;
-  /** Nothing that was told before is known to have been heard. */
+  /** This instance is the one to look from now on. */
   restart(): void;
   close(): void;
 }
@@ -32,9 +37,10 @@ export interface LooksParts {
   intervalMs: number;
 }
 
-/** A task that is looked at, and as what it was last told. */
+/** A task that is looked at. */
 interface Looked {
   cadence: Cadence;
+  /** The state of the last look, where that is the last one published; else the fingerprint decides. */
   told: Task | null;
   /** Since when it, while others can be, cannot be read; null where it can. */
   failingSince: number | null;
@@ -53,16 +59,35 @@ export const MAX_SILENCE_MS = 60_000;
 // Each costs a request; where a source is deleted, its tasks all go missing at once. The others stay due.
 const MAX_CONFIRMED = 5;
 
+// So many tasks of the usual 3 kB are a message that no instance is held up by.
+const TASKS_PER_MESSAGE = 200;
+
+// Fingerprints of tasks that nobody watches any more are kept up to this number.
+const MAX_FINGERPRINTS = 100_000;
+
 export function createLooks(parts: LooksParts): Looks {
   const { source, group, taskLease, lists, clock, log, intervalMs } = parts;
   const poller = createPoller({ clock, intervalMs, look });
   const looked = new Map<string, Looked>();
+  /**
+   * Fingerprints of the last states published, by whichever instance: each receives all messages, so the one
+   * that has to look next goes on from there and publishes what is different, not everything.
+   */
+  const published = new Map<string, string>();
 
   return {
-    want(ids) {
+    want(ids, known) {
+      for (const [place, id] of ids.entries()) noteKnown(id, known[place] ?? null);
       if (!taskLease()?.isHeld) return;
       for (const id of ids) begin(id, createCadence());
       poller.start();
+    },
+    notePublished(tasks) {
+      for (const task of tasks) setPublished(task.id, fingerprintOf(task));
+    },
+    forgetPublished() {
+      published.clear();
+      looked.clear();
     },
     start: poller.start,
     restart() {
@@ -132,13 +157,34 @@ export function createLooks(parts: LooksParts): Looks {
       if (row instanceof GatewayError && now - (entry.failingSince ?? now) >= MAX_SILENCE_MS)
         failures.push({ id, error: toFailure(row) });
       const isNews =
-        row !== null && !(row instanceof GatewayError) && changeOf(entry.told, row) !== null;
+        row !== null && !(row instanceof GatewayError) && isChanged(id, entry.told, row);
       entry.cadence.looked(isNews);
-      if (!isNews) continue;
-      entry.told = row;
-      tasks.push(row);
+      if (row !== null && !(row instanceof GatewayError)) entry.told = row;
+      if (isNews) tasks.push(row);
     }
-    group.publish({ kind: 'looked', tasks, goneIds, failures });
+    const [first, ...others] = slicesOf(tasks);
+    group.publish({ kind: 'looked', tasks: first ?? [], goneIds, failures });
+    for (const slice of others)
+      group.publish({ kind: 'looked', tasks: slice, goneIds: [], failures: [] });
+  }
+
+  function isChanged(id: string, told: Task | null, row: Task): boolean {
+    return told === null ? published.get(id) !== fingerprintOf(row) : changeOf(told, row) !== null;
+  }
+
+  /** An instance has this state, or (null) none. Where the group's is another one, it is to be published again. */
+  function noteKnown(id: string, known: string | null): void {
+    const last = published.get(id);
+    if (known === null || (last !== undefined && last !== known)) published.delete(id);
+    else setPublished(id, known);
+  }
+
+  function setPublished(id: string, fingerprint: string): void {
+    // Last again: the oldest are dropped.
+    published.delete(id);
+    published.set(id, fingerprint);
+    const [oldest] = published.keys();
+    if (published.size > MAX_FINGERPRINTS && oldest !== undefined) published.delete(oldest);
   }
 
   function begin(id: string, cadence: Cadence): void {
@@ -152,6 +198,8 @@ export function createLooks(parts: LooksParts): Looks {
       return;
     }
     const watched = await group.watchedIds();
+    if (published.size > 2 * watched.size)
+      for (const id of published.keys()) if (!watched.has(id)) published.delete(id);
     for (const id of looked.keys()) if (!watched.has(id)) looked.delete(id);
     for (const id of watched) if (!looked.has(id)) begin(id, createCadence(0));
   }
@@ -187,6 +235,13 @@ export function createLooks(parts: LooksParts): Looks {
 function toFailure({ code, message, extensions }: GatewayError): Failure {
   const { code: _, ...details } = extensions;
   return { code, message, details };
+}
+
+function slicesOf(tasks: readonly Task[]): Task[][] {
+  const count = Math.ceil(tasks.length / TASKS_PER_MESSAGE);
+  return Array.from({ length: count }, (_, place) =>
+    tasks.slice(place * TASKS_PER_MESSAGE, (place + 1) * TASKS_PER_MESSAGE),
+  );
 }
 
 function withRow(id: string, entry: Looked, row: Found['row'] | undefined): Found[] {

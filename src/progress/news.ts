@@ -3,8 +3,11 @@ import type { Task } from '../task/task.ts';
 
 /** What instances that watch with one credential tell each other. */
 export type News =
-  /** Somebody begins to watch these: what was told of them before is to be told again. */
-  | { kind: 'wanted'; ids: readonly string[] }
+  /**
+   * An instance begins to watch these. `known` has, in the same places, fingerprints of the states that it
+   * has: only where the last published state is another one, or `known` is null, is it published again.
+   */
+  | { kind: 'wanted'; ids: readonly string[]; known: readonly (string | null)[] }
   /** A look at tasks was had: those that changed since they were last told of, those that are gone, and those that cannot be read for too long. */
   | {
       kind: 'looked';

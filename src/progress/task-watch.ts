@@ -36,6 +36,11 @@ export class TaskWatch {
     return this.#followers.size > 0;
   }
 
+  /** The state that followers were told last; null before the first. */
+  get seen(): Task | null {
+    return this.#seen;
+  }
+
   follow(): Mailbox<Task> {
     const { clock, onWanted, onEmpty } = this.#parts;
     const mailbox = new Mailbox<Task>(() => {
