@@ -106,11 +106,12 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
 
   try {
     await connect();
-  } catch (cause) {
-    const { reason, isFinal } = toRedisFault(cause);
+  } catch (error) {
+    const { reason, isFinal } = toRedisFault(error);
     if (isFinal || startup === 'require') {
       isClosed = true;
-      throw new Error(`REDIS_URL: ${reason}`, { cause });
+      // Without the cause: the client's error quotes the command, which may be the one with the password.
+      throw new Error(`REDIS_URL: ${reason}`);
     }
     loggedReasons.add(reason);
     log.warn({ reason }, 'Redis cannot be used; starting alone');

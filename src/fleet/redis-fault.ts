@@ -22,6 +22,10 @@ export class RedisFaultError extends Error {
 
 const FINAL = true;
 
+/** What a user of Redis has to be allowed, besides keys and channels. */
+const RIGHTS =
+  '+@connection +@scripting +@sortedset +@set +@string +@keyspace +@pubsub +time +info';
+
 /** What Redis answers, most telling first. `$1` is the first group of the pattern. */
 const REPLIES: readonly [pattern: RegExp, reason: string, isFinal?: boolean][] = [
   [/WRONGPASS|ERR invalid password/i, 'the user name or password is wrong (WRONGPASS)', FINAL],
@@ -43,16 +47,22 @@ const REPLIES: readonly [pattern: RegExp, reason: string, isFinal?: boolean][] =
     FINAL,
   ],
   [
-    /(?:ACL failure in script|NOPERM|can't run this command).*?'([^']+)' command/,
-    "the user may not run the command '$1' (NOPERM)",
-    FINAL,
-  ],
-  [
-    /ACL failure in script.*channel|can't publish/,
+    /can't publish|ACL failure in script.*channel/,
     `the user may not use the gateway's channels (NOPERM); allow &{task-status-gateway:*`,
     FINAL,
   ],
-  [/ACL failure in script|NOPERM/, 'the user lacks a right that the gateway needs (NOPERM)', FINAL],
+  [
+    /can't access|ACL failure in script.*key/,
+    `the user may not use the gateway's keys (NOPERM); allow ~{task-status-gateway:*`,
+    FINAL,
+  ],
+  // Redis 7.0 does not say which command.
+  [
+    /can't run this command|ACL failure in script/,
+    `the user may not run a command of the gateway's scripts (NOPERM); allow ${RIGHTS}`,
+    FINAL,
+  ],
+  [/NOPERM/, 'the user lacks a right that the gateway needs (NOPERM)', FINAL],
   [/DENIED.*protected mode/, 'Redis is in protected mode and refuses remote clients', FINAL],
   [
     /unknown command\W+(\w+)/i,
@@ -116,7 +126,5 @@ export function toRedisFault(error: unknown): RedisFault {
   }
   if (/Connection is closed|connection close|isn't writeable/.test(message))
     return { ...fault, reason: 'the connection was closed' };
-  // Only the kind of an unknown reply: what follows may quote a command and its arguments.
-  const [kind] = /^[A-Z]{2,}\b/.exec(message) ?? [];
-  return { ...fault, reason: kind ? `Redis refuses a command (${kind})` : 'unexpected error' };
+  return { ...fault, reason: `Redis or its client says: ${message}` };
 }

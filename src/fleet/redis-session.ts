@@ -1,5 +1,4 @@
 import { Redis } from 'ioredis';
-import { toRedisFault } from './redis-fault.ts';
 import type { RedisHost, RedisTarget } from './redis-url.ts';
 import { SCRIPTS, type ScriptName } from './scripts.ts';
 
@@ -55,6 +54,7 @@ export async function openSession(host: RedisHost, options: SessionOptions): Pro
     // A wrong password is answered after the connection is made.
     await Promise.all(clients.map(client => client.ping()));
   } catch (error) {
+    await nextTurn();
     end(error);
     throw cause ?? error;
   }
@@ -95,12 +95,16 @@ export async function askOnce<T>(
     await client.connect();
     return await ask(client);
   } catch (error) {
-    // The reply to a command says more than that the connection broke.
-    const isVague = toRedisFault(error).reason === 'the connection was closed';
-    throw isVague ? (cause ?? error) : error;
+    await nextTurn();
+    throw cause ?? error;
   } finally {
     client.disconnect();
   }
+}
+
+/** A wrong password fails the commands behind it first; the event that says so comes a turn later. */
+function nextTurn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve));
 }
 
 function openClient({ host, port }: RedisHost, target: RedisTarget): Redis {
