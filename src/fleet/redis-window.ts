@@ -42,7 +42,7 @@ import { SlotLog } from './slot-log.ts';
  *   the clock of Redis is set, or another        each answer is compared with the monotonic clock; a new
  *   server with another clock takes over         generation begins from what the instances report
  *   a flush, a restart without data              the generation is gone; likewise
- *   an eviction, writes lost in a failover       fewer slots than this instance has (`FORGOTTEN`), or a new
+ *   an eviction, writes lost in a failover       fewer slots than were settled (`FORGOTTEN`), or a new
  *                                                session; all report what they know
  *   an instance dies with a slot                 the slot expires after the longest request and a window
  *
@@ -82,9 +82,10 @@ export class RedisWindow implements BudgetWindow, Member {
   readonly #channel: string;
   readonly #name: string;
   readonly #unsettledMs: number;
+  readonly #settledMs: number;
   readonly #log: SlotLog;
-  /** Slots that were taken here: until when Redis must have them, on the monotonic clock. */
-  readonly #own: SlotLog;
+  /** Those of the log that were settled, by whichever instance: nothing but time takes them out of Redis. */
+  readonly #settled: SlotLog;
   readonly #open = new Map<string, OpenSlot>();
   /** Slots that Redis may have given without its answer having come. */
   readonly #abandoned = new Set<string>();
@@ -112,14 +113,15 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#name = name;
     this.#channel = CHANNELS.budget(name);
     this.#unsettledMs = maxRequestMs + limits.windowMs;
+    this.#settledMs = limits.windowMs + Math.ceil(limits.windowMs * DRIFT);
     this.#log = new SlotLog(clock);
-    this.#own = new SlotLog(clock);
+    this.#settled = new SlotLog(clock);
     this.#alone = new LocalWindow(limits, clock);
     this.#seen = { free: limits.limit, at: -Infinity };
     const subscription = connection.subscribe(this.#channel, message => {
       const [id = '', ms] = message.toString().split(' ');
       if (id === PAUSE_WORD) this.#notePause(Number(ms));
-      else this.#log.put(id, Number(ms));
+      else this.#note(id, Number(ms));
     });
     const leave = connection.join(this);
     this.#leave = () => {
@@ -141,13 +143,13 @@ export class RedisWindow implements BudgetWindow, Member {
     const { slots, pause, last } = connection.keys.budget(this.#name);
     const { settling, instances, reserved } = connection.keys;
     const burst = Math.floor(limits.limit * BURST_SHARE);
-    const owned = this.#own.taken().filter(([, freeInMs]) => freeInMs > SURE_MS).length;
+    const due = this.#settled.taken().filter(([, freeInMs]) => freeInMs > SURE_MS).length;
     const [losses, askedAt] = [this.#losses, clock.monotonic()];
     try {
       const answer = await connection.run(
         'take',
         [slots, pause, last, settling, instances, reserved],
-        [limits.limit, limits.windowMs, burst, id, this.#unsettledMs, this.#channel, owned],
+        [limits.limit, limits.windowMs, burst, id, this.#unsettledMs, this.#channel, due],
       );
       const [isTaken, retryInMs = 0, free = 0, pausedForMs = 0, now = 0] = answer as number[];
       const isSteady = connection.isClockSteady(now, askedAt);
@@ -270,7 +272,7 @@ export class RedisWindow implements BudgetWindow, Member {
 
   /** `alone` is the same slot in the window of this instance, where Redis did not give it. */
   #openSlot(id: string, takenAt: number, alone?: Slot): Slot {
-    const { limits, clock, maxRequestMs } = this.#options;
+    const { connection, clock, maxRequestMs } = this.#options;
     const open: OpenSlot = { keptAt: takenAt };
     this.#open.set(id, open);
     this.#note(id, this.#unsettledMs);
@@ -279,14 +281,13 @@ export class RedisWindow implements BudgetWindow, Member {
       if (!this.#open.delete(id)) return;
       this.#note(id, freeInMs);
       // Reported later, where Redis is lost.
-      if (!this.#options.connection.isLost || this.#isReporting) write().catch(() => {});
+      if (!connection.isLost || this.#isReporting) write().catch(() => {});
     };
-    const settledMs = limits.windowMs + Math.ceil(limits.windowMs * DRIFT);
     return {
       isValid: () => alone?.isValid() ?? clock.monotonic() < open.keptAt + maxRequestMs,
       settle: () => {
         alone?.settle();
-        close(settledMs, () => this.#settle(id, settledMs));
+        close(this.#settledMs, () => this.#settle(id));
       },
       cancel: () => {
         alone?.cancel();
@@ -318,13 +319,13 @@ export class RedisWindow implements BudgetWindow, Member {
 
   #note(id: string, freeInMs: number): void {
     this.#log.put(id, freeInMs);
-    this.#own.put(id, freeInMs);
+    if (freeInMs === this.#settledMs) this.#settled.put(id, freeInMs);
   }
 
-  async #settle(id: string, settledMs: number): Promise<void> {
+  async #settle(id: string): Promise<void> {
     const { connection } = this.#options;
     const { slots } = connection.keys.budget(this.#name);
-    await connection.run('settle', [slots], [id, settledMs, this.#channel]);
+    await connection.run('settle', [slots], [id, this.#settledMs, this.#channel]);
   }
 
   async #keep(ids: readonly string[]): Promise<void> {

@@ -48,8 +48,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]
 
 /**
  * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may go at
- * once), slot id, milliseconds after which a slot that is never settled is free, channel, how many slots of
- * the asking instance must be there. Answers 1 or 0 for taken, milliseconds to wait, slots free,
+ * once), slot id, milliseconds after which a slot that is never settled is free, channel, how many slots must
+ * be there at the least. Answers 1 or 0 for taken, milliseconds to wait, slots free,
  * milliseconds of pause left, the time.
  *
  * The share of instances that are known and silent is left to them.
