@@ -104,17 +104,15 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   let isClosed = false;
   let cancelTimer = () => {};
 
-  try {
-    await connect();
-  } catch (error) {
-    const { reason, isFinal } = toRedisFault(error);
-    if (isFinal || startup === 'require') {
-      isClosed = true;
-      // Without the cause: the client's error quotes the command, which may be the one with the password.
-      throw new Error(`REDIS_URL: ${reason}`);
-    }
-    loggedReasons.add(reason);
-    log.warn({ reason }, 'Redis cannot be used; starting alone');
+  // As a fault, not as an error: the client's error quotes the command, which may be the one with the password.
+  const fault = await connect().then(() => null, toRedisFault);
+  if (fault !== null && (fault.isFinal || startup === 'require')) {
+    isClosed = true;
+    throw new Error(`REDIS_URL: ${fault.reason}`);
+  }
+  if (fault !== null) {
+    loggedReasons.add(fault.reason);
+    log.warn({ reason: fault.reason }, 'Redis cannot be used; starting alone');
     retryIn(RETRY_MS);
   }
 

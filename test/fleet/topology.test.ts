@@ -46,7 +46,7 @@ async function startCluster(t: TestContext) {
       const node = await startRedis(t, {
         args: [...args, '--cluster-port', busPort, '--dir', directory(t)],
       });
-      return { ...node, busPort, client: clientOf(t, node) };
+      return Object.assign(node, { busPort, client: clientOf(t, node) });
     }),
   );
   const [first, ...others] = nodes;

@@ -26,12 +26,13 @@ export async function openFleet(
 /** A log that keeps its lines, as `message: reason`. */
 export function createMemoryLog(): { log: Log; lines: string[] } {
   const lines: string[] = [];
-  const keep = (fields: object | string, message?: string) => {
+  const keep = (fields: unknown, message?: string) => {
+    if (typeof fields === 'string') lines.push(fields);
     const { reason } = fields as { reason?: string };
-    lines.push([message ?? String(fields), reason].filter(Boolean).join(': '));
+    if (message) lines.push(reason === undefined ? message : `${message}: ${reason}`);
   };
   return {
     lines,
-    log: { debug: keep, info: keep, warn: keep, error: keep } as unknown as Log,
+    log: { debug: keep, info: keep, warn: keep, error: keep },
   };
 }
