@@ -209,6 +209,11 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       if (opened === session) session = null;
       // What was begun alone goes on, and is reported to the next session.
       for (const member of members) member.onLost({ isDeaf: false });
+      // A user that may not ask for INFO learns only now that it is a cluster.
+      if (target.kind === 'single' && toRedisFault(error).isMoved) {
+        target = { ...target, kind: 'cluster' };
+        return connect();
+      }
       throw error;
     }
     // Given up by the others meanwhile, it has to be counted anew.

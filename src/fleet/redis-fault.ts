@@ -7,6 +7,8 @@ export interface RedisFault {
   isTimeout: boolean;
   /** Nothing listens at the address. */
   isRefused: boolean;
+  /** It is a node of a cluster, and another node has the keys. */
+  isMoved: boolean;
 }
 
 /** A fault that this gateway found by itself, rather than Redis or the network. */
@@ -111,7 +113,12 @@ export function toRedisFault(error: unknown): RedisFault {
     code?: string;
     message?: string;
   };
-  const fault = { isFinal: false, isTimeout: false, isRefused: false };
+  const fault = {
+    isFinal: false,
+    isTimeout: false,
+    isRefused: false,
+    isMoved: /^(MOVED|ASK) /.test(message),
+  };
   if (error instanceof RedisFaultError)
     return { ...fault, reason: message, isFinal: error.isFinal };
   if (code === 'ETIMEDOUT' || /timed out|ETIMEDOUT/.test(message))

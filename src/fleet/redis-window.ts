@@ -67,8 +67,9 @@ const RECONNECT_GRACE_MS = 1_000;
 const NOTICED_AFTER_MS = 2_500;
 // How often one that waits to go on alone asks whether it may.
 const ALONE_RETRY_MS = 100;
-// A slot is looked for in Redis only as long as it must be there, however late the script runs.
-const SURE_MS = 1_500;
+// A settled slot is looked for in Redis while it must be there, however late the script runs or the message
+// of the slot was read here: for so long, or half a window if that is longer, it may have expired.
+const UNSURE_MS = 1_500;
 // Two clocks drift apart: a settled slot is kept for this share of a window more.
 const DRIFT = 0.001;
 
@@ -143,7 +144,8 @@ export class RedisWindow implements BudgetWindow, Member {
     const { slots, pause, last } = connection.keys.budget(this.#name);
     const { settling, instances, reserved } = connection.keys;
     const burst = Math.floor(limits.limit * BURST_SHARE);
-    const due = this.#settled.taken().filter(([, freeInMs]) => freeInMs > SURE_MS).length;
+    const unsureMs = Math.max(UNSURE_MS, limits.windowMs / 2);
+    const due = this.#settled.taken().filter(([, freeInMs]) => freeInMs > unsureMs).length;
     const [losses, askedAt] = [this.#losses, clock.monotonic()];
     try {
       const answer = await connection.run(
