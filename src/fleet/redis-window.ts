@@ -88,8 +88,8 @@ export class RedisWindow implements BudgetWindow, Member {
   /** Those of the log that were settled, by whichever instance: nothing but time takes them out of Redis. */
   readonly #settled: SlotLog;
   readonly #open = new Map<string, OpenSlot>();
-  /** Slots that Redis may have given without its answer having come. */
-  readonly #abandoned = new Set<string>();
+  /** Slots that Redis may have given, or may yet give, without its answer being of use. */
+  readonly #abandoned: SlotLog;
   readonly #leave: () => void;
   /** Whether the log has what was spent before it was begun, and since. */
   #isInformed = false;
@@ -117,12 +117,15 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#settledMs = limits.windowMs + Math.ceil(limits.windowMs * DRIFT);
     this.#log = new SlotLog(clock);
     this.#settled = new SlotLog(clock);
+    this.#abandoned = new SlotLog(clock);
     this.#alone = new LocalWindow(limits, clock);
     this.#seen = { free: limits.limit, at: -Infinity };
     const subscription = connection.subscribe(this.#channel, message => {
       const [id = '', ms] = message.toString().split(' ');
       if (id === PAUSE_WORD) this.#notePause(Number(ms));
       else this.#note(id, Number(ms));
+      // Given late: what Redis had not read when it was lost, it may run afterwards.
+      if (Number(ms) > 0 && this.#abandoned.has(id)) this.#giveBack([id]);
     });
     const leave = connection.join(this);
     this.#leave = () => {
@@ -155,13 +158,13 @@ export class RedisWindow implements BudgetWindow, Member {
       );
       const [isTaken, retryInMs = 0, free = 0, pausedForMs = 0, now = 0] = answer as number[];
       const isSteady = connection.isClockSteady(now, askedAt);
-      if (isTaken === 1 && (!isSteady || losses !== this.#losses)) this.#abandoned.add(id);
+      if (isTaken === 1 && (!isSteady || losses !== this.#losses)) this.#abandon(id);
       if (!isSteady || losses !== this.#losses) return { retryInMs: RETRY_AT_ONCE_MS };
       this.#seen = { free, at: clock.monotonic() };
       this.#notePause(pausedForMs);
       return isTaken === 1 ? { slot: this.#openSlot(id, askedAt) } : { retryInMs };
     } catch {
-      this.#abandoned.add(id);
+      this.#abandon(id);
       return { retryInMs: RETRY_AT_ONCE_MS };
     }
   }
@@ -240,9 +243,8 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#notePause(Number(pausedMs));
     for (let place = 0; place < taken.length; place += 2)
       this.#log.put(String(taken[place]), Number(taken[place + 1]));
-    const abandoned = [...this.#abandoned];
+    const abandoned = this.#abandoned.taken().map(([id]) => id);
     if (abandoned.length > 0) await this.#cancelAll(abandoned);
-    for (const id of abandoned) this.#abandoned.delete(id);
     this.#isInformed = true;
   }
 
@@ -322,6 +324,16 @@ export class RedisWindow implements BudgetWindow, Member {
   #note(id: string, freeInMs: number): void {
     this.#log.put(id, freeInMs);
     if (freeInMs === this.#settledMs) this.#settled.put(id, freeInMs);
+  }
+
+  #abandon(id: string): void {
+    this.#abandoned.put(id, this.#unsettledMs);
+    this.#giveBack([id]);
+  }
+
+  #giveBack(ids: readonly string[]): void {
+    // At the report, where Redis is lost.
+    if (!this.#options.connection.isLost) this.#cancelAll(ids).catch(() => {});
   }
 
   async #settle(id: string): Promise<void> {

@@ -44,7 +44,7 @@ async function startCluster(t: TestContext) {
       const busPort = String(await freePort());
       const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '500'];
       const node = await startRedis(t, {
-        args: [...args, '--cluster-port', busPort, '--dir', directory(t)],
+        args: [...args, '--cluster-port', busPort],
       });
       return Object.assign(node, { busPort, client: clientOf(t, node) });
     }),

@@ -1,7 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 
@@ -56,6 +60,8 @@ export async function startRedis(
 export async function spawnRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const { args = [], readyLine = 'Ready to accept connections' } = options;
   const port = options.port ?? (await freePort());
+  // What a replica or a cluster writes is not to be found by the next server.
+  const directory = join(tmpdir(), `redis-${port}-${randomUUID()}`);
   let child: ChildProcess | null = null;
   const server: RedisServer = {
     url: `redis://127.0.0.1:${port}`,
@@ -67,8 +73,10 @@ export async function spawnRedis(options: RedisServerOptions = {}): Promise<Redi
       child.kill('SIGKILL');
       await once(child, 'exit');
       child = null;
+      rmSync(directory, { recursive: true, force: true });
     },
     async start() {
+      mkdirSync(directory);
       child = spawn('redis-server', [
         // A configuration file, where there is one, comes first.
         ...args.filter(arg => arg.endsWith('.conf')),
@@ -80,6 +88,8 @@ export async function spawnRedis(options: RedisServerOptions = {}): Promise<Redi
         '',
         '--appendonly',
         'no',
+        '--dir',
+        directory,
         ...args.filter(arg => !arg.endsWith('.conf')),
       ]);
       for await (const line of createInterface({ input: child.stdout! }))
