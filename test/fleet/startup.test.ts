@@ -5,7 +5,6 @@ import { WITHOUT_OWN_REDIS, startRedis } from '../support/redis.ts';
 import { postGraphQL, startGateway, startSandbox } from '../support/start.ts';
 import { until } from '../support/until.ts';
 
-const BY_ID = 'query ($id: ID!) { taskStatus(id: $id) { id } }';
 const RATE = { limit: 50, windowMs: 1_000 };
 
 test(
@@ -24,15 +23,16 @@ test(
     const gateways = await Promise.all(
       [1, 2, 3].map(() => startGateway(t, { env, over: sandbox })),
     );
-    const ids = tenant.addTasks(300, { queueMs: 0, runMs: 86_400_000 });
+    tenant.addTasks(50, { queueMs: 0, runMs: 86_400_000 });
     let answered = 0;
     let isOver = false;
-    const callers = gateways.flatMap(({ url }, place) =>
+    const callers = gateways.flatMap(({ url }) =>
       Array.from({ length: 40 }, async (_, caller) => {
-        for (let turn = 0; !isOver; turn++) {
-          const id = ids[(turn * 120 + 3 * caller + place) % ids.length];
-          const { data } = await postGraphQL(url, BY_ID, { id });
-          assert.equal(data.taskStatus.id, id);
+        // Each asks for another page, or one request would do for all.
+        const query = `{ taskStatuses(first: ${caller + 1}) { nodes { id } } }`;
+        while (!isOver) {
+          const { data } = await postGraphQL(url, query);
+          assert.equal(data.taskStatuses.nodes.length, caller + 1);
           answered++;
         }
       }),
@@ -50,11 +50,11 @@ test(
       joined = await admin.zcard(key);
     }
     const before = journal.requests.length;
-    await until(() => journal.requests.length >= before + 60);
+    await until(() => journal.requests.length >= before + 120);
     isOver = true;
     await Promise.all(callers);
     const worst = journal.worstWindow(RATE.windowMs);
-    assert.ok(worst <= RATE.limit, `${worst} in a window`);
+    assert.ok(worst > alone && worst <= RATE.limit, `${worst} in a window`);
     assert.ok(journal.requests.every(({ status }) => status === 200));
   },
 );
