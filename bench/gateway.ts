@@ -17,6 +17,8 @@ export interface GatewayProcess {
   url: string;
   /** Heap after a full collection. */
   usage(): Promise<Usage>;
+  /** Whether the process has ended by itself. */
+  hasExited(): boolean;
   close(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export async function forkGateway(
       child.send('usage');
       return answer<Usage>(child);
     },
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
     async close() {
       child.kill('SIGKILL');
       await once(child, 'exit');

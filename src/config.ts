@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readRedisUrl } from './fleet/redis-url.ts';
 import { LOG_LEVELS } from './log.ts';
 import { API_VERSIONS } from './upstream/versions.ts';
 
@@ -56,7 +57,10 @@ const Environment = z
     UPSTREAM_MAX_URL_BYTES: integer(500, 65_536).default(4_000),
     OPERATION_TIMEOUT_MS: integer(1, 600_000).default(30_000),
     MAX_STALENESS_MS: integer(0, 3_600_000).default(1_000),
-    REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis or rediss URL' }).optional(),
+    REDIS_URL: z.string().optional(),
+    REDIS_STARTUP: z
+      .enum(['continue', 'require'], 'must be continue or require')
+      .default('continue'),
     PROGRESS_INTERVAL_MS: integer(1, 600_000).default(1_000),
     MAX_SUBSCRIPTIONS_PER_CONNECTION: integer(1, 1_000_000).default(200),
     MAX_SUBSCRIPTIONS_PER_CREDENTIAL: integer(1, 1_000_000).default(20_000),
@@ -105,6 +109,8 @@ const Environment = z
         'DIRECT_TRAFFIC',
         'can be refuse only where ROUTER_SECRET or ROUTER_JWKS_URL tells the router apart',
       );
+    const redisFault = env.REDIS_URL === undefined ? null : redisUrlFaultOf(env.REDIS_URL);
+    if (redisFault !== null) fault('REDIS_URL', redisFault);
     for (const host of env.SUBSCRIPTION_CALLBACK_HOSTS)
       if (!isHost(host))
         fault(
@@ -160,6 +166,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     operationTimeoutMs: data.OPERATION_TIMEOUT_MS,
     maxStalenessMs: data.MAX_STALENESS_MS,
     redisUrl: data.REDIS_URL ?? null,
+    redisStartup: data.REDIS_STARTUP,
     progressIntervalMs: data.PROGRESS_INTERVAL_MS,
     maxSubscriptionsPerConnection: data.MAX_SUBSCRIPTIONS_PER_CONNECTION,
     maxSubscriptionsPerCredential: data.MAX_SUBSCRIPTIONS_PER_CREDENTIAL,
@@ -186,6 +193,15 @@ function toJwtOptions(
   audience: string | undefined,
 ) {
   return jwksUrl && issuer && audience ? { jwksUrl, issuer, audience } : null;
+}
+
+function redisUrlFaultOf(text: string): string | null {
+  try {
+    readRedisUrl(text);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 /** A name or an address, with a port or without: of two schemes, because a URL leaves its own port out. */

@@ -109,7 +109,8 @@ export async function startGateway(
   function openFleet(): Fleet | Promise<Fleet> {
     const { redisUrl, upstreamTimeoutMs: maxRequestMs } = options;
     if (redisUrl === null) return createLocalFleet(rate, clock);
-    return createRedisFleet({ url: redisUrl, limits: rate, clock, log, maxRequestMs });
+    const { redisStartup: startup } = options;
+    return createRedisFleet({ url: redisUrl, startup, limits: rate, clock, log, maxRequestMs });
   }
 
   function createAuthenticate() {

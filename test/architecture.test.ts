@@ -48,7 +48,7 @@ const HOMES: Record<string, string[]> = {
   zod: ['config.ts', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/callback-sender.ts'],
   cockatiel: ['http/callback-sender.ts'],
-  ioredis: ['fleet/redis-connection.ts'],
+  ioredis: ['fleet/redis-session.ts'],
   'lru-cache': ['session/memory.ts'],
   jose: ['upstream/credentials.ts', 'http/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],

@@ -66,6 +66,24 @@ test('every fault is told at once, one line each, naming the variable', () => {
   assert.ok(faults.every(fault => !fault.includes('\n')));
 });
 
+test('a REDIS_URL may name a cluster or sentinels, and what it cannot be is said without its password', () => {
+  for (const url of [
+    'redis://cache',
+    'rediss://user:secret@cache:6380/1',
+    'redis-cluster://a:1,b:2',
+    'redis-sentinel://a,b/main',
+  ])
+    assert.equal(readConfig({ REDIS_URL: url }).redisUrl, url);
+  assert.equal(readConfig({}).redisStartup, 'continue');
+  assert.equal(readConfig({ REDIS_STARTUP: 'require' }).redisStartup, 'require');
+  const faults = faultsOf({ REDIS_URL: 'http://:secret@cache', REDIS_STARTUP: 'wait' });
+  assert.deepEqual(faults.map(fault => fault.split(':', 1)[0]).toSorted(), [
+    'REDIS_STARTUP',
+    'REDIS_URL',
+  ]);
+  assert.ok(faults.every(fault => !fault.includes('secret')));
+});
+
 test('what belongs together is asked for together', () => {
   assert.match(
     faultsOf({ AUTH_MODE: 'service', SAIL_BASE_URL: 'https://x.example' })[0] ?? '',

@@ -6,6 +6,11 @@ export interface Slot {
    * arrives, which is between the two: so counted, no window at upstream ever holds too many.
    */
   settle(): void;
+  /**
+   * Whether a request may still be sent with it. False where the process was held up for so long that the
+   * slot may have been given to another instance: cancel it then, and take another.
+   */
+  isValid(): boolean;
   /** Nothing was sent. */
   cancel(): void;
 }

@@ -40,7 +40,8 @@ export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive
  * that, a crowd would spend the whole window in its first second and wait out the other nine.
  */
 export class LocalWindow implements BudgetWindow {
-  readonly #limit: number;
+  /** Slots per window. Lowered or raised, it counts from the next take. */
+  limit: number;
   readonly #windowMs: number;
   readonly #clock: Clock;
   /** When settled slots were settled, oldest first. */
@@ -52,7 +53,7 @@ export class LocalWindow implements BudgetWindow {
   /** `taken`: milliseconds until each slot that others hold is free, the last first. */
   constructor({ limit, windowMs }: BudgetLimits, clock: Clock, taken: readonly number[] = []) {
     this.#settledAt = taken.map(freeInMs => clock.monotonic() + freeInMs - windowMs).toReversed();
-    this.#limit = limit;
+    this.limit = limit;
     this.#windowMs = windowMs;
     this.#clock = clock;
   }
@@ -71,7 +72,14 @@ export class LocalWindow implements BudgetWindow {
       this.#inFlight--;
       if (settledAt !== null) this.#settledAt.push(settledAt);
     };
-    return { slot: { settle: () => close(this.#clock.monotonic()), cancel: () => close(null) } };
+    return {
+      slot: {
+        // Counted until it is settled, however late that is.
+        isValid: () => isOpen,
+        settle: () => close(this.#clock.monotonic()),
+        cancel: () => close(null),
+      },
+    };
   }
 
   pause(forMs: number): void {
@@ -92,14 +100,14 @@ export class LocalWindow implements BudgetWindow {
     const untilNextReturn = oldest + this.#windowMs - now;
     // All in flight: nobody knows when the first is settled, so ask again soon.
     if (free <= 0)
-      return this.#settledAt.length > 0 ? untilNextReturn : this.#windowMs / this.#limit;
-    if (free > this.#limit * (1 - BURST_SHARE)) return 0;
+      return this.#settledAt.length > 0 ? untilNextReturn : this.#windowMs / this.limit;
+    if (free > this.limit * (1 - BURST_SHARE)) return 0;
     return this.#lastTakenAt + untilNextReturn / free - now;
   }
 
   #freeAt(now: number): number {
     const firstKept = this.#settledAt.findIndex(at => at > now - this.#windowMs);
     this.#settledAt.splice(0, firstKept === -1 ? this.#settledAt.length : firstKept);
-    return this.#limit - this.#inFlight - this.#settledAt.length;
+    return this.limit - this.#inFlight - this.#settledAt.length;
   }
 }

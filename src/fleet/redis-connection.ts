@@ -1,26 +1,54 @@
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
-import { AWAIT_INSTANCES, HEARTBEAT } from './scripts.ts';
+import { ClockWatch } from './clock-watch.ts';
+import { findServer } from './redis-discovery.ts';
+import { RedisFaultError, toRedisFault } from './redis-fault.ts';
+import { CHANNELS, GENERATION_KEY, keysOf } from './redis-keys.ts';
+import { testSession } from './redis-self-test.ts';
+import { type RedisSession, openSession } from './redis-session.ts';
+import { readRedisUrl } from './redis-url.ts';
+import type { ScriptName } from './scripts.ts';
 
-/** One instance's connection to the Redis of its fleet. While it is lost, the instance is alone. */
+/*
+ * One instance's connection to the Redis of its fleet.
+ *
+ *   state      isLost  scripts and messages     left by
+ *   connected  no      go to the session        a fault, a timeout, a forgotten or renewed generation, a
+ *                                               step of Redis' clock → lost; members: onLost
+ *   lost       yes     are rejected, dropped    a session that opens and passes the self-test → rejoining;
+ *                                               one that is refused by a single Redis: members: onVanished
+ *   rejoining  yes     go to the new session    all reported → connected; members: onRejoined
+ *                                               any fault → lost, again
+ *   closed     yes     are rejected, dropped
+ *
+ * A start is `lost` until its first session, and `connectRedis` resolves when that is connected, or once it
+ * has failed and the instance may go on alone. A session is never mended: each attempt opens a new one, so
+ * nothing that an old one still answers can be taken for an answer of now.
+ */
 export interface RedisConnection {
   readonly instanceId: string;
   readonly isLost: boolean;
-  /** Instances that were heard of when Redis last was, this one counted. */
+  /** Instances that were known when Redis last answered, this one counted. */
   readonly instances: number;
-  /** Rejects where Redis is lost, or is so by that. */
-  run(script: string, keys: string[], args: (string | number)[]): Promise<unknown>;
-  publish(channel: string, message: string): Promise<void>;
-  /** Listens until `leave` is called, over every loss; `joined` resolves once it does, or Redis is lost. */
-  subscribe(channel: string, receive: (message: string) => void): Subscription;
-  /** A member is told when the connection is lost and found, until the function it returns is called. */
+  /** Whether the others counted this instance, so that they leave its share to it while Redis is lost. */
+  readonly isCounted: boolean;
+  /** Names of the keys, in the present generation. */
+  readonly keys: ReturnType<typeof keysOf>;
+  /** Rejects where Redis is lost, or is so by that. The generation is added to keys and arguments. */
+  run(script: ScriptName, keys: string[], args: (string | number)[]): Promise<unknown>;
+  /** Rejects as `run` does. */
+  publish(channel: string, message: Buffer): Promise<void>;
+  /** Receives until `leave` is called, over every loss; `joined` resolves once it does, or Redis is lost. */
+  subscribe(channel: string, receive: (message: Buffer) => void): Subscription;
+  /** Compares Redis' clock with the one here; false where it was set, by which Redis is lost. */
+  isClockSteady(redisNow: number, askedAt: number): boolean;
+  /** A member is told what becomes of the connection, until the function it returns is called. */
   join(member: Member): () => void;
   close(): Promise<void>;
 }
 
-/** A channel that is listened to. */
+/** A channel that messages are received from. */
 export interface Subscription {
   joined: Promise<void>;
   leave(): void;
@@ -28,75 +56,65 @@ export interface Subscription {
 
 /** A part that shares something over the connection. */
 export interface Member {
-  /** The connection is lost, once more perhaps before it was shared again: alone from here on. */
-  lost(): void;
-  /** Redis refuses connections, so that nobody has it: all are alone. */
-  vanished(): void;
-  /** It is back: says what the others have to know before anybody goes on. */
+  /** Alone from here on; called again where an attempt to rejoin failed. `isDeaf`: the last messages may not have been received. */
+  onLost(loss: { isDeaf: boolean }): void;
+  /** Nothing listens where Redis was, so that nobody has it: all are alone. */
+  onVanished(): void;
+  /** Redis is back: writes there what the others have to know before anybody goes on. */
   report(): Promise<void>;
   /** Everything is shared again. */
-  rejoined(): void;
+  onRejoined(): void;
 }
 
 export interface RedisConnectionOptions {
   url: string;
+  /** What a start does while Redis is down: goes on alone, or is refused. */
+  startup: 'continue' | 'require';
   clock: Clock;
   log: Log;
 }
 
-/** Every key is on one node of a cluster, and of this format: a gateway of another one has another fleet. */
-export const KEY_PREFIX = '{task-status-gateway:1}';
-export const INSTANCES_KEY = `${KEY_PREFIX}:instances`;
-export const SETTLING_KEY = `${KEY_PREFIX}:settling`;
-
-const COMMAND_TIMEOUT_MS = 1_000;
-const CONNECT_TIMEOUT_MS = 2_000;
-const RECONNECT_MS = 250;
+const FIRST_RETRY_MS = 20;
+const RETRY_MS = 250;
 const HEARTBEAT_MS = 500;
-// Killed, or cut off and gone on alone: nobody can tell. Until then its share of a budget is left to it.
+// Killed, or cut off and gone on alone: nobody can tell. Until then its share of a budget is left to it,
 const GONE_AFTER_MS = 30_000;
+// and until then a small part.
+const RESERVED_MS = 600_000;
+// The others have counted a new instance after as many heartbeats of theirs.
+const COUNTED_AFTER_MS = 2_000;
 
-/** Rejects where Redis cannot be reached. */
+/** Rejects, naming REDIS_URL, where the start is refused. */
 export async function connectRedis(options: RedisConnectionOptions): Promise<RedisConnection> {
-  const { url, clock, log } = options;
-  // One that listens can do nothing else.
-  const [commands, listener] = [openClient(url), openClient(url)];
+  const { url, startup, clock, log } = options;
+  let target = readRedisUrl(url);
+  const { kind } = target;
   const instanceId = randomUUID();
   const members = new Set<Member>();
-  const channels = new Map<string, (message: string) => void>();
+  const channels = new Map<string, (message: Buffer) => void>();
+  const clockWatch = new ClockWatch();
+  /** Reasons that were logged in this outage. */
+  const loggedReasons = new Set<string>();
+  let session: RedisSession | null = null;
+  let generation = '';
   let instances = 1;
-  // Until it is connected there is nothing to lose.
-  let isOpen = false;
-  let isLost = false;
-  let isRejoining = false;
-  let cancelHeartbeat = () => {};
+  let countedFrom = Infinity;
+  let heardAt = -Infinity;
+  let isLost = true;
+  let isClosed = false;
+  let cancelTimer = () => {};
 
-  listener.on('message', (channel, message) => {
-    try {
-      channels.get(channel)?.(message);
-    } catch (error) {
-      // Thrown on from here it would end the process, over what another instance said.
-      log.error({ err: error, channel }, 'a message could not be taken in');
-    }
-  });
-  for (const client of [commands, listener]) {
-    // Said by what follows it, too; unheard, it would be thrown.
-    client.on('error', (error: NodeJS.ErrnoException) => {
-      lose();
-      if (isOpen && error.code === 'ECONNREFUSED') for (const member of members) member.vanished();
-    });
-    client.on('close', () => lose());
-    client.on('ready', () => void rejoin());
+  // As a fault, not as an error: the client's error quotes the command, which may be the one with the password.
+  const fault = await connect().then(() => null, toRedisFault);
+  if (fault !== null && (fault.isFinal || startup === 'require')) {
+    isClosed = true;
+    throw new Error(`REDIS_URL: ${fault.reason}`);
   }
-  try {
-    await Promise.all([commands.connect(), listener.connect()]);
-    await heartbeat();
-    isOpen = true;
-  } catch (cause) {
-    disconnect();
-    throw new Error('REDIS_URL: Redis cannot be reached there', { cause });
+  if (fault !== null) {
+    loggedReasons.add(fault.reason);
+    log.warn({ reason: fault.reason }, 'Redis cannot be used; starting alone');
+    retryIn(RETRY_MS);
   }
-  beatOn();
 
   return {
     instanceId,
@@ -106,129 +124,187 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     get instances() {
       return instances;
     },
-    run,
-    async publish(channel, message) {
-      await orLose(commands.publish(channel, message));
+    get isCounted() {
+      const now = clock.monotonic();
+      return now >= countedFrom && now < heardAt + GONE_AFTER_MS / 2;
     },
+    get keys() {
+      return keysOf(generation);
+    },
+    run,
+    publish: (channel, message) => orLose(open => open.publish(channel, message)),
     subscribe(channel, receive) {
       channels.set(channel, receive);
-      const joined = isLost ? Promise.resolve() : orLose(listener.subscribe(channel));
+      const joined = isLost ? Promise.resolve() : orLose(open => open.subscribe([channel]));
       return {
-        joined: joined.then(
-          () => {},
-          () => {},
-        ),
+        joined: joined.catch(() => {}),
         leave() {
           channels.delete(channel);
-          if (!isLost) orLose(listener.unsubscribe(channel)).catch(() => {});
+          if (!isLost) orLose(open => open.unsubscribe(channel)).catch(() => {});
         },
       };
     },
+    isClockSteady,
     join(member) {
       members.add(member);
       return () => void members.delete(member);
     },
     async close() {
-      const isThere = isOpen && !isLost;
-      isOpen = false;
-      cancelHeartbeat();
-      if (isThere)
-        await commands
-          .zrem(INSTANCES_KEY, instanceId)
-          .catch(() => log.warn('Redis did not say goodbye'));
-      disconnect();
+      if (!isLost) await run('leave', [keysOf(generation).instances], [instanceId]).catch(() => {});
+      isClosed = true;
+      isLost = true;
+      cancelTimer();
+      session?.close();
+      session = null;
     },
   };
 
-  function run(script: string, keys: string[], args: (string | number)[]): Promise<unknown> {
-    return orLose(commands.eval(script, keys.length, ...keys, ...args));
+  function run(script: ScriptName, keys: string[], args: (string | number)[]): Promise<unknown> {
+    return orLose(open => open.run(script, [GENERATION_KEY, ...keys], [generation, ...args]));
   }
 
-  async function orLose<T>(answer: Promise<T>): Promise<T> {
+  async function orLose<T>(send: (open: RedisSession) => Promise<T>): Promise<T> {
+    const asked = session;
+    if (asked === null) throw new RedisFaultError('Redis is lost');
     try {
-      return await answer;
+      return await send(asked);
     } catch (error) {
-      lose();
+      // What an earlier session left unanswered says nothing of this one.
+      if (asked === session) lose(error);
       throw error;
     }
   }
 
-  async function heartbeat(): Promise<void> {
-    const [count] = await Promise.all([
-      commands.eval(HEARTBEAT, 1, INSTANCES_KEY, instanceId, GONE_AFTER_MS),
-      // Its connection may be gone without the other's being so.
-      listener.ping(),
+  /** Opens a session, and rejoins with it. */
+  async function connect(): Promise<void> {
+    const found = await findServer(target);
+    let onSelfTest = () => {};
+    const received = new Promise<void>(resolve => (onSelfTest = resolve));
+    const selfTestChannel = CHANNELS.selfTest(instanceId);
+    const opened = await openSession(found.server, {
+      target: found.target,
+      onMessage(channel, message) {
+        if (channel === selfTestChannel) onSelfTest();
+        else receive(channel, message);
+      },
+      onBroken(error) {
+        if (opened === session) lose(error);
+      },
+    });
+    if (isClosed) return opened.close();
+    target = found.target;
+    session = opened;
+    try {
+      generation = String(await opened.run('join', [GENERATION_KEY], [randomUUID()]));
+      await testSession(opened, { instanceId, generation }, received);
+      await subscribeToAll(opened);
+      const { settling } = keysOf(generation);
+      await run('awaitInstances', [settling], [instances, GONE_AFTER_MS]);
+      await Promise.all([...members].map(member => member.report()));
+      await sendHeartbeat();
+      await subscribeToAll(opened);
+      if (opened !== session) throw new RedisFaultError('the connection was closed');
+    } catch (error) {
+      opened.close();
+      if (opened === session) session = null;
+      // What was begun alone goes on, and is reported to the next session.
+      for (const member of members) member.onLost({ isDeaf: false });
+      // A user that may not ask for INFO learns only now that it is a cluster.
+      if (target.kind === 'single' && toRedisFault(error).isMoved) {
+        target = { ...target, kind: 'cluster' };
+        return connect();
+      }
+      throw error;
+    }
+    // Given up by the others meanwhile, it has to be counted anew.
+    const now = clock.monotonic();
+    if (now > heardAt + GONE_AFTER_MS / 2) countedFrom = now + COUNTED_AFTER_MS;
+    heardAt = now;
+    isLost = false;
+    if (loggedReasons.size > 0) log.info('Redis is back; what instances share is shared again');
+    loggedReasons.clear();
+    for (const member of members) member.onRejoined();
+    beatOn();
+  }
+
+  function receive(channel: string, message: Buffer): void {
+    try {
+      channels.get(channel)?.(message);
+    } catch (error) {
+      // Thrown on from here it would end the process, over what another instance sent.
+      log.error({ err: error, channel }, 'a message of another instance could not be read');
+    }
+  }
+
+  async function sendHeartbeat(): Promise<void> {
+    const askedAt = clock.monotonic();
+    const { instances: key, settling, reserved } = keysOf(generation);
+    const args = [instanceId, GONE_AFTER_MS, RESERVED_MS];
+    const [answer] = await Promise.all([
+      run('heartbeat', [key, settling, reserved], args),
+      // One connection may be gone without the other's being so.
+      orLose(open => open.ping()),
     ]);
-    instances = Math.max(1, Number(count));
+    const [count, redisNow] = answer as [number, number];
+    instances = Math.max(1, count);
+    if (!isClockSteady(redisNow, askedAt)) throw new RedisFaultError('the clock of Redis was set');
+    if (!isLost) heardAt = askedAt;
   }
 
   function beatOn(): void {
-    cancelHeartbeat = clock.after(HEARTBEAT_MS, () => {
-      // Whoever is alone is not to be counted among those who have said what they spent.
-      const beat = isLost ? Promise.resolve() : heartbeat();
-      beat.catch(lose).finally(() => isOpen && beatOn());
+    cancelTimer = clock.after(HEARTBEAT_MS, () => {
+      // A fault has lost the session by then, and the next attempt is planned.
+      sendHeartbeat().then(beatOn, () => {});
     });
   }
 
-  function lose(): void {
-    if (isLost || !isOpen) return;
+  function isClockSteady(redisNow: number, askedAt: number): boolean {
+    const stepMs = clockWatch.stepAt(redisNow, askedAt, clock.monotonic());
+    if (stepMs === 0) return true;
+    const reason = `the clock of Redis was set by ${Math.round(stepMs)} ms`;
+    // Whatever was scored by the old time is void. Others that notice find it done.
+    session?.run('renewGeneration', [GENERATION_KEY], [generation, randomUUID()]).catch(() => {});
+    lose(new RedisFaultError(reason));
+    return false;
+  }
+
+  function lose(error: unknown): void {
+    session?.close();
+    session = null;
+    // Starting or rejoining: `connect` fails of it.
+    if (isLost || isClosed) return;
     isLost = true;
-    log.warn({ instances }, 'Redis is lost; going on alone');
-    for (const member of members) member.lost();
-    // One that does not answer is left, too: what it says later is about nothing any more.
-    for (const client of [commands, listener])
-      if (client.status === 'ready') client.disconnect(true);
+    cancelTimer();
+    const { reason, isTimeout } = toRedisFault(error);
+    loggedReasons.add(reason);
+    log.warn({ reason, instances }, 'Redis is lost; this instance goes on alone');
+    for (const member of members) member.onLost({ isDeaf: isTimeout });
+    retryIn(FIRST_RETRY_MS);
   }
 
-  async function rejoin(): Promise<void> {
-    const isReady = commands.status === 'ready' && listener.status === 'ready';
-    if (!isLost || isRejoining || !isReady) return;
-    isRejoining = true;
-    try {
-      await listenToAll();
-      await commands.eval(AWAIT_INSTANCES, 1, SETTLING_KEY, instances, GONE_AFTER_MS);
-      await Promise.all([...members].map(member => member.report()));
-      await heartbeat();
-      await listenToAll();
-      isLost = false;
-      log.info('Redis is back; rejoined');
-      for (const member of members) member.rejoined();
-    } catch {
-      // Lost again, and whatever was told meanwhile is to be told again by the next connection.
-      for (const member of members) member.lost();
-      for (const client of [commands, listener])
-        if (client.status === 'ready') client.disconnect(true);
-    } finally {
-      isRejoining = false;
-    }
+  function retryIn(delayMs: number): void {
+    cancelTimer = clock.after(delayMs, () => {
+      connect().catch((error: unknown) => {
+        if (isClosed) return;
+        const { reason, isRefused } = toRedisFault(error);
+        if (!loggedReasons.has(reason)) log.warn({ reason }, 'Redis cannot be used; still alone');
+        loggedReasons.add(reason);
+        // Of a cluster or of sentinels, others may have another server already.
+        if (isRefused && kind === 'single' && target.kind === 'single')
+          for (const member of members) member.onVanished();
+        retryIn(RETRY_MS);
+      });
+    });
   }
 
-  /** A channel that is opened while it goes on is listened to by its next turn: none is left out at the end. */
-  async function listenToAll(): Promise<void> {
-    const heard = new Set<string>();
+  /** A channel that is opened while this goes on is subscribed to by its next turn: none is left out. */
+  async function subscribeToAll(opened: RedisSession): Promise<void> {
+    const subscribed = new Set<string>();
     for (;;) {
-      const missing = [...channels.keys()].filter(channel => !heard.has(channel));
+      const missing = [...channels.keys()].filter(channel => !subscribed.has(channel));
       if (missing.length === 0) return;
-      await listener.subscribe(...missing);
-      for (const channel of missing) heard.add(channel);
+      await opened.subscribe(missing);
+      for (const channel of missing) subscribed.add(channel);
     }
   }
-
-  function disconnect(): void {
-    commands.disconnect();
-    listener.disconnect();
-  }
-}
-
-function openClient(url: string): Redis {
-  return new Redis(url, {
-    lazyConnect: true,
-    // What cannot be sent now is not wanted later: the local window has answered by then.
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResubscribe: false,
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    retryStrategy: () => RECONNECT_MS,
-  });
 }

@@ -1,12 +1,8 @@
 import type { Clock } from '../clock.ts';
 import type { GroupListener, Lease, WatchGroup } from './fleet.ts';
-import {
-  INSTANCES_KEY,
-  KEY_PREFIX,
-  type Member,
-  type RedisConnection,
-} from './redis-connection.ts';
-import { FORGET, RELEASE, RENEW, WATCH, WATCHED } from './scripts.ts';
+import { Inbox, Outbox } from './outbox.ts';
+import type { Member, RedisConnection } from './redis-connection.ts';
+import { CHANNELS } from './redis-keys.ts';
 
 // An instance that looks and is gone is replaced within the sum of these two.
 const LEASE_MS = 2_000;
@@ -22,12 +18,6 @@ interface RedisLease extends Lease {
   onHeld(): void;
 }
 
-/** What a message looks like on the channel. */
-interface Letter<M> {
-  from: string;
-  messages: M[];
-}
-
 /**
  * A group over Redis: a set of the ids that each instance watches, leases that expire, and a channel.
  * While Redis is lost an instance holds every lease it wants, and watches for itself.
@@ -37,47 +27,61 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   readonly #connection: RedisConnection;
   readonly #clock: Clock;
   readonly #listener: GroupListener<M>;
-  readonly #key: string;
+  readonly #name: string;
   readonly #own = new Set<string>();
   readonly #leases = new Map<string, RedisLease>();
+  readonly #outbox: Outbox<M>;
+  readonly #inbox: Inbox<M>;
   readonly #leave: () => void;
-  /** What Redis was not told yet: ids, true where they are watched, and messages. */
-  #unsaid = new Map<string, boolean>();
-  #outbox: M[] = [];
-  #isFlushing = false;
+  /** Ids that Redis is yet to be given: true where they are watched, false where no more. */
+  #unwritten = new Map<string, boolean>();
+  /** While ids and messages are written, what ends with it. */
+  #flushing: Promise<void> | null = null;
+  #isFlushPlanned = false;
   #isRenewing = false;
   #cancelRenewal = () => {};
 
   constructor(name: string, listener: GroupListener<M>, connection: RedisConnection, clock: Clock) {
+    const channel = CHANNELS.group(name);
     this.#connection = connection;
     this.#clock = clock;
     this.#listener = listener;
-    this.#key = `${KEY_PREFIX}:group:${name}`;
-    const news = connection.subscribe(`${this.#key}:news`, text => this.#receive(text));
-    this.joined = news.joined;
+    this.#name = name;
+    this.#outbox = new Outbox({
+      from: connection.instanceId,
+      clock,
+      send: chunk => connection.publish(channel, chunk),
+    });
+    this.#inbox = new Inbox(connection.instanceId);
+    const subscription = connection.subscribe(channel, chunk => this.#receive(chunk));
+    this.joined = subscription.joined;
     const leave = connection.join(this);
     this.#leave = () => {
-      news.leave();
+      subscription.leave();
       leave();
     };
   }
 
   watch(id: string): void {
     this.#own.add(id);
-    this.#say(id, true);
+    this.#write(id, true);
   }
 
   unwatch(id: string): void {
     this.#own.delete(id);
-    this.#say(id, false);
+    this.#write(id, false);
   }
 
   async watchedIds(): Promise<ReadonlySet<string>> {
-    if (this.#connection.isLost) return this.#own;
+    const { keys } = this.#connection;
     try {
-      await this.#tell();
-      const ids = await this.#connection.run(WATCHED, [INSTANCES_KEY], [this.#idsKey('')]);
-      return new Set(ids as string[]);
+      // Whoever polls in turn so waits until what the last poll found is sent.
+      await this.#flush();
+      if (this.#connection.isLost) return this.#own;
+      const args = [keys.idsOf(this.#name, '')];
+      return new Set(
+        (await this.#connection.run('watchedIds', [keys.instances], args)) as string[],
+      );
     } catch {
       return this.#own;
     }
@@ -113,75 +117,83 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     this.#cancelRenewal();
     this.#leave();
     const held = [...this.#leases].filter(([, { isHeld }]) => isHeld).map(([name]) => name);
-    for (const id of this.#own) this.#say(id, false);
+    for (const id of this.#own) this.#write(id, false);
     this.#own.clear();
     this.#leases.clear();
     this.#release(held).catch(() => {});
   }
 
-  lost(): void {
+  onLost(): void {
     this.#cancelRenewal();
-    this.#outbox = [];
+    this.#outbox.clear();
+    this.#inbox.clear();
     for (const lease of this.#leases.values()) hold(lease, Infinity);
   }
 
-  vanished(): void {}
+  onVanished(): void {}
 
   async report(): Promise<void> {
-    // What it was told before it was lost may not have been all.
-    await this.#connection.run(FORGET, [this.#idsKey(this.#connection.instanceId)], []);
-    this.#unsaid = new Map([...this.#own].map(id => [id, true]));
-    await this.#tellIds();
+    // Not all that was written before the loss may have arrived, and the rest may be of an earlier time.
+    await this.#connection.run('forgetIds', [this.#idsKey()], []);
+    this.#unwritten = new Map([...this.#own].map(id => [id, true]));
+    await this.#writeIds();
   }
 
-  rejoined(): void {
+  onRejoined(): void {
     for (const lease of this.#leases.values()) hold(lease, -Infinity);
     this.#listener.rejoined();
     void this.#renew();
   }
 
-  #say(id: string, isWatched: boolean): void {
-    this.#unsaid.set(id, isWatched);
+  #write(id: string, isWatched: boolean): void {
+    this.#unwritten.set(id, isWatched);
     this.#flushSoon();
   }
 
-  /** Together with whatever else is said in this turn of the loop. */
+  /** Together with whatever else is written in this turn of the loop. */
   #flushSoon(): void {
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
+    if (this.#isFlushPlanned || this.#flushing !== null) return;
+    this.#isFlushPlanned = true;
     setImmediate(() => {
-      this.#isFlushing = false;
-      // What is not said now is said when Redis is found again.
-      this.#tell().catch(() => {});
+      this.#isFlushPlanned = false;
+      void this.#flush();
     });
   }
 
-  /** The ids before the messages: who hears that a task is wanted finds it among the watched. */
-  async #tell(): Promise<void> {
-    if (this.#connection.isLost) return;
-    const messages = this.#outbox;
-    this.#outbox = [];
-    const told = this.#tellIds();
-    if (messages.length > 0) {
-      const letter: Letter<M> = { from: this.#connection.instanceId, messages };
-      await this.#connection.publish(`${this.#key}:news`, JSON.stringify(letter));
-    }
-    await told;
+  /** Writes ids and sends messages until there are none. Never rejects: what is not sent is reported later. */
+  #flush(): Promise<void> {
+    this.#flushing ??= this.#flushAll()
+      .catch(() => {})
+      .finally(() => {
+        this.#flushing = null;
+        // Given between the last look and this.
+        if (!this.#connection.isLost && this.#hasUnsent) this.#flushSoon();
+      });
+    return this.#flushing;
   }
 
-  async #tellIds(): Promise<void> {
-    const unsaid = [...this.#unsaid];
-    this.#unsaid = new Map();
-    const { instanceId } = this.#connection;
-    const keys = [this.#idsKey(instanceId)];
+  get #hasUnsent(): boolean {
+    return this.#unwritten.size > 0 || !this.#outbox.isEmpty;
+  }
+
+  async #flushAll(): Promise<void> {
+    while (!this.#connection.isLost && this.#hasUnsent) {
+      // The ids first: an instance that receives a message finds what it is about among the watched.
+      const written = this.#writeIds();
+      await Promise.all([written, this.#outbox.isEmpty ? null : this.#outbox.sendNext()]);
+    }
+  }
+
+  async #writeIds(): Promise<void> {
+    const ids = [...this.#unwritten];
+    this.#unwritten = new Map();
     const scripts = [];
-    for (let first = 0; first < unsaid.length; first += IDS_PER_SCRIPT) {
-      const part = unsaid.slice(first, first + IDS_PER_SCRIPT);
+    for (let first = 0; first < ids.length; first += IDS_PER_SCRIPT) {
+      const part = ids.slice(first, first + IDS_PER_SCRIPT);
       const added = part.filter(([, isWatched]) => isWatched).map(([id]) => id);
       const removed = part.filter(([, isWatched]) => !isWatched).map(([id]) => id);
-      scripts.push(
-        this.#connection.run(WATCH, keys, [KEEP_IDS_MS, added.length, ...added, ...removed]),
-      );
+      const args = [KEEP_IDS_MS, added.length, ...added, ...removed];
+      scripts.push(this.#connection.run('watchIds', [this.#idsKey()], args));
     }
     await Promise.all(scripts);
   }
@@ -197,11 +209,11 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     try {
       const { instanceId } = this.#connection;
       const [wereIdsKept, ...held] = (await this.#connection.run(
-        RENEW,
-        [this.#idsKey(instanceId), ...wanted.map(([name]) => this.#leaseKey(name))],
+        'renewLeases',
+        [this.#idsKey(), ...wanted.map(([name]) => this.#leaseKey(name))],
         [instanceId, LEASE_MS, KEEP_IDS_MS],
       )) as number[];
-      if (wereIdsKept === 0) for (const id of this.#own) this.#say(id, true);
+      if (wereIdsKept === 0) for (const id of this.#own) this.#write(id, true);
       for (const [place, [name, lease]] of wanted.entries()) {
         if (this.#leases.get(name) === lease)
           hold(lease, held[place] === 1 ? heldUntil : -Infinity);
@@ -221,25 +233,23 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   async #release(names: string[]): Promise<void> {
     if (names.length === 0 || this.#connection.isLost) return;
     await this.#connection.run(
-      RELEASE,
+      'releaseLeases',
       names.map(name => this.#leaseKey(name)),
       [this.#connection.instanceId],
     );
   }
 
-  #receive(text: string): void {
-    // Told of as lost, an instance asks for everything anew once it is back.
-    const { from, messages } = JSON.parse(text) as Letter<M>;
-    if (from === this.#connection.instanceId) return;
-    for (const message of messages) this.#listener.receive(message);
+  #receive(chunk: Buffer): void {
+    for (const message of this.#inbox.receive(chunk)) this.#listener.receive(message);
   }
 
-  #idsKey(instanceId: string): string {
-    return `${this.#key}:ids:${instanceId}`;
+  #idsKey(): string {
+    const { keys, instanceId } = this.#connection;
+    return keys.idsOf(this.#name, instanceId);
   }
 
   #leaseKey(name: string): string {
-    return `${this.#key}:lease:${name}`;
+    return this.#connection.keys.lease(this.#name, name);
   }
 }
 

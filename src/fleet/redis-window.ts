@@ -8,15 +8,47 @@ import {
   type Take,
 } from './fleet.ts';
 import { LocalWindow } from './local.ts';
-import {
-  INSTANCES_KEY,
-  KEY_PREFIX,
-  type Member,
-  type RedisConnection,
-  SETTLING_KEY,
-} from './redis-connection.ts';
-import { CANCEL, PAUSE, PAUSE_WORD, SETTLE, SHARE, TAKE } from './scripts.ts';
+import type { Member, RedisConnection } from './redis-connection.ts';
+import { CHANNELS } from './redis-keys.ts';
+import { CUT_OFF_DIVISOR, PAUSE_WORD } from './scripts.ts';
 import { SlotLog } from './slot-log.ts';
+
+/*
+ * The window that all instances spend from, counted by Redis. Each instance also keeps a log of the slots
+ * that all of them took, on its own clock. When Redis is lost, each goes on inside its share of what that
+ * log leaves; when it is back, each first reports what it knows.
+ *
+ *   state      gives slots                                  entered when
+ *   connected  of Redis                                     all members have reported (onRejoined)
+ *   waiting    none, until `#aloneFrom`                     Redis is lost (onLost), or it starts so: a window
+ *                                                           and the time in which the others notice
+ *   cut off    a tenth of the limit, which the others       `#aloneFrom` has passed, and others may still
+ *              leave to an instance that is silent          share: Redis hangs, or only this one has lost it
+ *   alone      its share: the limit less a tenth, divided   nothing listens at the address (onVanished), so
+ *              by the instances known                       all have lost it; at the latest a second after
+ *                                                           the loss, a window after it if the log has gaps
+ *   reporting  none                                         Redis is back (report); a fault → as before it
+ *
+ * An instance that starts while Redis is down, or that the others have not counted yet, has no share that
+ * they leave to it: it stays at the tenth that all of them leave free.
+ *
+ * A slot is counted from before its request is sent until a window after upstream answered. So no window
+ * at upstream holds more than the limit, unless slots come free too soon. What might make them:
+ *
+ *   the request takes longer than it should      the slot is kept while it is open (`keep`)
+ *   the process is stopped before it sends       `isValid` is false: the slot is not to be used
+ *   the answer to `take` is lost                 the slot is given back at the report; until then it counts
+ *   Redis is lost while `take` is answered       the slot is not used, because the share was made without it
+ *   the clock of Redis is set, or another        each answer is compared with the monotonic clock; a new
+ *   server with another clock takes over         generation begins from what the instances report
+ *   a flush, a restart without data              the generation is gone; likewise
+ *   an eviction, writes lost in a failover       fewer slots than were settled (`FORGOTTEN`), or a new
+ *                                                session; all report what they know
+ *   an instance dies with a slot                 the slot expires after the longest request and a window
+ *
+ * What remains: an instance that is cut off by itself for longer than ten minutes; two masters at once, for
+ * as long as clients write to both (`min-replicas-to-write` prevents it); fewer slots than instances.
+ */
 
 export interface RedisWindowOptions {
   connection: RedisConnection;
@@ -35,78 +67,104 @@ const RECONNECT_GRACE_MS = 1_000;
 const NOTICED_AFTER_MS = 2_500;
 // How often one that waits to go on alone asks whether it may.
 const ALONE_RETRY_MS = 100;
+// A settled slot is looked for in Redis while it must be there, however late the script runs or the message
+// of the slot was read here: for so long, or half a window if that is longer, it may have expired.
+const UNSURE_MS = 1_500;
+// Two clocks drift apart: a settled slot is kept for this share of a window more.
+const DRIFT = 0.001;
 
-/**
- * The window that all instances spend from, counted by Redis.
- *
- * Each instance also keeps a log of what all of them spent. When Redis is lost, each goes on inside its
- * share of what that log leaves; when it is back, each first says what it spent alone.
- */
+interface OpenSlot {
+  /** When Redis was last asked to keep it, on the monotonic clock. */
+  keptAt: number;
+}
+
 export class RedisWindow implements BudgetWindow, Member {
   readonly #options: RedisWindowOptions;
-  readonly #keys: { slots: string; pause: string; last: string };
+  readonly #channel: string;
+  readonly #name: string;
+  readonly #unsettledMs: number;
+  readonly #settledMs: number;
   readonly #log: SlotLog;
+  /** Those of the log that were settled, by whichever instance: nothing but time takes them out of Redis. */
+  readonly #settled: SlotLog;
+  readonly #open = new Map<string, OpenSlot>();
+  /** Slots that Redis may have given, or may yet give, without its answer being of use. */
+  readonly #abandoned: SlotLog;
   readonly #leave: () => void;
-  /** Whether the log has what was spent before it was begun. */
+  /** Whether the log has what was spent before it was begun, and since. */
   #isInformed = false;
   #alone: LocalWindow;
-  /** Since when it is lost, and from when on something may be spent alone; on the monotonic clock. */
+  /** The limit of this instance once it is known that all have lost Redis. */
+  #share = 1;
+  /** Since when Redis is lost, and from when on something may be spent alone; on the monotonic clock. */
   #lostAt: number | null = null;
   #aloneFrom = -Infinity;
+  /** Counts losses, so that an answer of before one is not used after it. */
+  #losses = 0;
   /** Until when upstream said that nothing is to be sent, to whichever instance; on the monotonic clock. */
   #pausedUntil = -Infinity;
-  /** Between alone and together: what was spent alone is being told, and nothing may be added to it. */
   #isReporting = false;
   /** What Redis said last, and when: the forecast need not be fresh. */
   #seen: { free: number; at: number };
+  #cancelKeeping: (() => void) | null = null;
 
   constructor(name: string, options: RedisWindowOptions) {
+    const { connection, clock, limits, maxRequestMs } = options;
     this.#options = options;
-    const { connection, clock, limits } = options;
-    const key = `${KEY_PREFIX}:budget:${name}`;
-    this.#keys = { slots: `${key}:slots`, pause: `${key}:pause`, last: `${key}:last` };
+    this.#name = name;
+    this.#channel = CHANNELS.budget(name);
+    this.#unsettledMs = maxRequestMs + limits.windowMs;
+    this.#settledMs = limits.windowMs + Math.ceil(limits.windowMs * DRIFT);
     this.#log = new SlotLog(clock);
+    this.#settled = new SlotLog(clock);
+    this.#abandoned = new SlotLog(clock);
     this.#alone = new LocalWindow(limits, clock);
     this.#seen = { free: limits.limit, at: -Infinity };
-    const subscription = connection.subscribe(this.#keys.slots, message => {
-      const [id = '', ms] = message.split(' ');
+    const subscription = connection.subscribe(this.#channel, message => {
+      const [id = '', ms] = message.toString().split(' ');
       if (id === PAUSE_WORD) this.#notePause(Number(ms));
-      else this.#log.put(id, Number(ms));
+      else this.#note(id, Number(ms));
+      // Given late: what Redis had not read when it was lost, it may run afterwards.
+      if (Number(ms) > 0 && this.#abandoned.has(id)) this.#giveBack([id]);
     });
     const leave = connection.join(this);
     this.#leave = () => {
       subscription.leave();
       leave();
     };
-    if (connection.isLost) this.lost();
-    // After it is joined: what is spent from then on is heard. Where it fails Redis is lost, and found again.
+    if (connection.isLost) this.onLost({ isDeaf: true });
+    // Once it is joined, what is spent is heard. Where it fails Redis is lost, and found again.
     else subscription.joined.then(() => this.report()).catch(() => {});
   }
 
   async take(): Promise<Take> {
-    const { connection, limits, clock, maxRequestMs } = this.#options;
-    const id = randomUUID();
-    const unsettledMs = maxRequestMs + limits.windowMs;
+    const { connection, limits, clock } = this.#options;
     if (this.#isReporting) return { retryInMs: REPORT_RETRY_MS };
-    if (connection.isLost) {
-      const untilAloneMs = this.#aloneFrom - clock.monotonic();
-      if (untilAloneMs > 0) return { retryInMs: Math.min(untilAloneMs, ALONE_RETRY_MS) };
-      const taken = this.#alone.take();
-      return 'slot' in taken ? { slot: this.#slot(id, unsettledMs, taken.slot) } : taken;
-    }
-    const { slots, pause, last } = this.#keys;
+    if (connection.isLost) return this.#takeAlone();
+    const pausedMs = this.#pausedUntil - clock.monotonic();
+    if (pausedMs > 0) return { retryInMs: pausedMs };
+    const id = randomUUID();
+    const { slots, pause, last } = connection.keys.budget(this.#name);
+    const { settling, instances, reserved } = connection.keys;
     const burst = Math.floor(limits.limit * BURST_SHARE);
+    const unsureMs = Math.max(UNSURE_MS, limits.windowMs / 2);
+    const due = this.#settled.taken().filter(([, freeInMs]) => freeInMs > unsureMs).length;
+    const [losses, askedAt] = [this.#losses, clock.monotonic()];
     try {
       const answer = await connection.run(
-        TAKE,
-        [slots, pause, last, SETTLING_KEY, INSTANCES_KEY],
-        [limits.limit, limits.windowMs, burst, id, unsettledMs, slots],
+        'take',
+        [slots, pause, last, settling, instances, reserved],
+        [limits.limit, limits.windowMs, burst, id, this.#unsettledMs, this.#channel, due],
       );
-      const [isTaken, retryInMs = 0, free = 0, pausedMs = 0] = answer as number[];
+      const [isTaken, retryInMs = 0, free = 0, pausedForMs = 0, now = 0] = answer as number[];
+      const isSteady = connection.isClockSteady(now, askedAt);
+      if (isTaken === 1 && (!isSteady || losses !== this.#losses)) this.#abandon(id);
+      if (!isSteady || losses !== this.#losses) return { retryInMs: RETRY_AT_ONCE_MS };
       this.#seen = { free, at: clock.monotonic() };
-      this.#notePause(pausedMs);
-      return isTaken === 1 ? { slot: this.#slot(id, unsettledMs) } : { retryInMs };
+      this.#notePause(pausedForMs);
+      return isTaken === 1 ? { slot: this.#openSlot(id, askedAt) } : { retryInMs };
     } catch {
+      this.#abandon(id);
       return { retryInMs: RETRY_AT_ONCE_MS };
     }
   }
@@ -132,36 +190,41 @@ export class RedisWindow implements BudgetWindow, Member {
   }
 
   close(): void {
+    this.#cancelKeeping?.();
     this.#leave();
   }
 
-  /**
-   * Of what the log leaves, this instance's share is what it spends, until Redis is back. If it alone is cut
-   * off, the others go on with the whole limit until they notice, and that is free again a window later.
-   */
-  lost(): void {
+  onLost({ isDeaf }: { isDeaf: boolean }): void {
     this.#isReporting = false;
     // Found and lost again before anything was shared: what was begun alone goes on.
     if (this.#lostAt !== null) return;
     const { connection, limits, clock } = this.#options;
-    const instances = Math.max(1, connection.instances);
-    const limit = Math.max(1, Math.floor(limits.limit / instances));
+    const { instances } = connection;
+    if (isDeaf) this.#isInformed = false;
+    // Each of the others may have taken one more that this instance did not hear of.
+    const unheard = Array.from({ length: instances - 1 }, () => this.#unsettledMs);
     // Of as many slots as there are instances, the last to come free is charged to each.
-    const charged = this.#log
-      .taken()
-      .filter((_, place) => place % instances === 0)
-      .map(([, freeInMs]) => freeInMs);
+    const charged = [...unheard, ...this.#log.taken().map(([, freeInMs]) => freeInMs)]
+      .toSorted((one, other) => other - one)
+      .filter((_, place) => place % instances === 0);
+    this.#losses++;
     this.#lostAt = clock.monotonic();
     this.#aloneFrom = this.#lostAt + limits.windowMs + NOTICED_AFTER_MS;
-    this.#alone = new LocalWindow({ ...limits, limit }, clock, charged);
+    const tenth = Math.ceil(limits.limit / CUT_OFF_DIVISOR);
+    const cutOff = Math.max(1, Math.floor(limits.limit / Math.max(CUT_OFF_DIVISOR, instances)));
+    this.#share = connection.isCounted
+      ? Math.max(1, Math.floor((limits.limit - tenth) / instances))
+      : cutOff;
+    this.#alone = new LocalWindow({ ...limits, limit: cutOff }, clock, charged);
     this.#alone.pause(this.#pausedUntil - clock.monotonic());
   }
 
-  /** Nobody spends but alone. Without a log, what was spent before that is known to nobody. */
-  vanished(): void {
+  onVanished(): void {
     if (this.#lostAt === null) return;
+    // Without a complete log, what was spent before the loss is not known here.
     const graceMs = this.#isInformed ? RECONNECT_GRACE_MS : this.#options.limits.windowMs;
     this.#aloneFrom = Math.min(this.#aloneFrom, this.#lostAt + graceMs);
+    this.#alone.limit = this.#share;
   }
 
   async report(): Promise<void> {
@@ -169,27 +232,40 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#isReporting = connection.isLost;
     const pausedForMs = this.#pausedUntil - clock.monotonic();
     if (pausedForMs > 0) await this.#pauseAll(pausedForMs);
+    const { slots, pause } = connection.keys.budget(this.#name);
     const known = this.#log.taken().flatMap(([id, freeInMs]) => [id, Math.ceil(freeInMs)]);
     const all = await connection.run(
-      SHARE,
-      [this.#keys.slots, this.#keys.pause],
-      [maxRequestMs + 2 * limits.windowMs, this.#keys.slots, ...known],
+      'share',
+      [slots, pause],
+      [maxRequestMs + 2 * limits.windowMs, this.#channel, ...known],
     );
-    const [pausedMs = 0, ...slots] = all as (string | number)[];
+    const [pausedMs = 0, ...taken] = all as (string | number)[];
     this.#notePause(Number(pausedMs));
-    for (let place = 0; place < slots.length; place += 2)
-      this.#log.put(String(slots[place]), Number(slots[place + 1]));
+    for (let place = 0; place < taken.length; place += 2)
+      this.#log.put(String(taken[place]), Number(taken[place + 1]));
+    const abandoned = this.#abandoned.taken().map(([id]) => id);
+    if (abandoned.length > 0) await this.#cancelAll(abandoned);
     this.#isInformed = true;
   }
 
-  rejoined(): void {
+  onRejoined(): void {
     this.#isReporting = false;
     this.#lostAt = null;
   }
 
+  #takeAlone(): Take {
+    const { clock } = this.#options;
+    const untilAloneMs = this.#aloneFrom - clock.monotonic();
+    if (untilAloneMs > 0) return { retryInMs: Math.min(untilAloneMs, ALONE_RETRY_MS) };
+    const taken = this.#alone.take();
+    if (!('slot' in taken)) return taken;
+    return { slot: this.#openSlot(randomUUID(), clock.monotonic(), taken.slot) };
+  }
+
   async #pauseAll(forMs: number): Promise<void> {
-    const { pause, slots } = this.#keys;
-    await this.#options.connection.run(PAUSE, [pause], [Math.ceil(forMs), slots]);
+    const { connection } = this.#options;
+    const { pause } = connection.keys.budget(this.#name);
+    await connection.run('pause', [pause], [Math.ceil(forMs), this.#channel]);
   }
 
   #notePause(forMs: number): void {
@@ -199,27 +275,82 @@ export class RedisWindow implements BudgetWindow, Member {
   }
 
   /** `alone` is the same slot in the window of this instance, where Redis did not give it. */
-  #slot(id: string, unsettledMs: number, alone?: Slot): Slot {
-    const { connection, limits } = this.#options;
-    const { slots } = this.#keys;
-    let isOpen = true;
-    const close = (freeInMs: number, tell: () => Promise<unknown>) => {
-      if (!isOpen) return;
-      isOpen = false;
-      this.#log.put(id, freeInMs);
-      // Told at the report, where Redis is lost.
-      if (!connection.isLost) tell().catch(() => {});
+  #openSlot(id: string, takenAt: number, alone?: Slot): Slot {
+    const { connection, clock, maxRequestMs } = this.#options;
+    const open: OpenSlot = { keptAt: takenAt };
+    this.#open.set(id, open);
+    this.#note(id, this.#unsettledMs);
+    this.#keepOpen();
+    const close = (freeInMs: number, write: () => Promise<unknown>) => {
+      if (!this.#open.delete(id)) return;
+      this.#note(id, freeInMs);
+      // Reported later, where Redis is lost.
+      if (!connection.isLost || this.#isReporting) write().catch(() => {});
     };
-    this.#log.put(id, unsettledMs);
     return {
+      isValid: () => alone?.isValid() ?? clock.monotonic() < open.keptAt + maxRequestMs,
       settle: () => {
         alone?.settle();
-        close(limits.windowMs, () => connection.run(SETTLE, [slots], [id, limits.windowMs, slots]));
+        close(this.#settledMs, () => this.#settle(id));
       },
       cancel: () => {
         alone?.cancel();
-        close(0, () => connection.run(CANCEL, [slots], [id, slots]));
+        close(0, () => this.#cancelAll([id]));
       },
     };
+  }
+
+  /** Keeps slots of requests that are still under way; without that, they would expire like those of the dead. */
+  #keepOpen(): void {
+    const { connection, clock, maxRequestMs } = this.#options;
+    if (this.#cancelKeeping !== null || this.#open.size === 0) return;
+    this.#cancelKeeping = clock.after(maxRequestMs / 2, () => {
+      this.#cancelKeeping = null;
+      const now = clock.monotonic();
+      const kept = [...this.#open].filter(([, { keptAt }]) => now < keptAt + maxRequestMs);
+      for (const [id] of kept) this.#note(id, this.#unsettledMs);
+      const noteKept = () => {
+        for (const [, open] of kept) open.keptAt = now;
+      };
+      if (connection.isLost) noteKept();
+      else if (kept.length > 0)
+        this.#keep(kept.map(([id]) => id))
+          .then(noteKept)
+          .catch(() => {});
+      this.#keepOpen();
+    });
+  }
+
+  #note(id: string, freeInMs: number): void {
+    this.#log.put(id, freeInMs);
+    if (freeInMs === this.#settledMs) this.#settled.put(id, freeInMs);
+  }
+
+  #abandon(id: string): void {
+    this.#abandoned.put(id, this.#unsettledMs);
+    this.#giveBack([id]);
+  }
+
+  #giveBack(ids: readonly string[]): void {
+    // At the report, where Redis is lost.
+    if (!this.#options.connection.isLost) this.#cancelAll(ids).catch(() => {});
+  }
+
+  async #settle(id: string): Promise<void> {
+    const { connection } = this.#options;
+    const { slots } = connection.keys.budget(this.#name);
+    await connection.run('settle', [slots], [id, this.#settledMs, this.#channel]);
+  }
+
+  async #keep(ids: readonly string[]): Promise<void> {
+    const { connection } = this.#options;
+    const { slots } = connection.keys.budget(this.#name);
+    await connection.run('keep', [slots], [this.#unsettledMs, this.#channel, ...ids]);
+  }
+
+  async #cancelAll(ids: readonly string[]): Promise<void> {
+    const { connection } = this.#options;
+    const { slots } = connection.keys.budget(this.#name);
+    await connection.run('cancel', [slots], [this.#channel, ...ids]);
   }
 }

@@ -7,6 +7,8 @@ import { RedisWindow } from './redis-window.ts';
 
 export interface RedisFleetOptions {
   url: string;
+  /** What a start does while Redis is down: goes on alone (the default), or is refused. */
+  startup?: 'continue' | 'require';
   limits: BudgetLimits;
   clock: Clock;
   log: Log;
@@ -15,13 +17,14 @@ export interface RedisFleetOptions {
 }
 
 /**
- * Many instances over one Redis, which counts for all of them. Rejects where Redis cannot be reached.
+ * Many instances over one Redis, which counts for all of them. Rejects, naming REDIS_URL, where no retry
+ * would help, and where Redis is down and `startup` is `require`.
  *
  * While Redis is lost each instance goes on alone, inside its share of the budget, and rejoins by itself.
  */
 export async function createRedisFleet(options: RedisFleetOptions): Promise<Fleet> {
-  const { clock } = options;
-  const connection = await connectRedis(options);
+  const { clock, startup = 'continue' } = options;
+  const connection = await connectRedis({ ...options, startup });
   return {
     openWindow: name => new RedisWindow(name, { ...options, connection }),
     openGroup: (name, listener) => new RedisGroup(name, listener, connection, clock),

@@ -2,130 +2,196 @@
  * What instances share, in Redis. The server's clock decides, so that no two instances disagree about
  * it, and each script runs whole, so that no two of them take the same slot or lease.
  *
- * The window of a budget is a sorted set of the slots taken, scored with the moment at which each is
- * free again. Every change of it is published, as `id milliseconds until free`, 0 for at once: so each
+ * The window of a budget is a sorted set of the slots taken, scored with the time at which each is free
+ * again. Every change of it is published, as `id milliseconds until free`, 0 for at once: so each
  * instance knows what was spent when Redis is lost.
+ *
+ * Keys belong to a generation. When Redis forgets it (a flush, a restart without data) or its clock is
+ * set, what the keys say is worth nothing: a new generation begins, into which each instance writes what
+ * it knows. Every script but `join` and `renewGeneration` takes the generation's key as KEYS[1] and the
+ * generation that the instance is in as ARGV[1], and refuses any other.
  */
 
-/** What stands for a slot's id in a message about a pause. */
+/** Stands for a slot's id in a message about a pause. */
 export const PAUSE_WORD = 'pause';
+
+/**
+ * The part of a budget, as a divisor, that an instance spends when it cannot know whether the others still
+ * share, and that the others leave to it. Where there are more instances than this, the divisor is their number.
+ */
+export const CUT_OFF_DIVISOR = 10;
+
+const GUARD = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return redis.error_reply('GENERATION of the shared state is another one')
+end
+`;
 
 const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** An instance that is not heard of for so long may have gone on alone. */
+/** An instance that sent no heartbeat for so long may have gone on alone. */
 const SILENT_MS = 1_500;
 
+/** KEYS generation; ARGV a generation to begin where there is none. Answers the generation. */
+const join = `
+if redis.call('SET', KEYS[1], ARGV[1], 'NX') then return ARGV[1] end
+return redis.call('GET', KEYS[1])
+`;
+
+/** KEYS generation; ARGV the generation that is to end, the one to begin. Of two instances that ask, the first does it. */
+const renewGeneration = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
+`;
+
 /**
- * KEYS slots, pause, last, settling, instances; ARGV limit, windowMs, burst (the slots that may go at
- * once), slot id, milliseconds after which a slot whose instance never settled it is free, channel.
- * Answers 1 or 0 for taken, milliseconds to wait, slots free, milliseconds of pause left.
+ * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may go at
+ * once), slot id, milliseconds after which a slot that is never settled is free, channel, how many slots must
+ * be there at the least. Answers 1 or 0 for taken, milliseconds to wait, slots free,
+ * milliseconds of pause left, the time.
  *
  * The share of instances that are known and silent is left to them.
  */
-export const TAKE = `${NOW}
-local limit, window, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local known, since = redis.call('ZCARD', KEYS[5]), now - ${SILENT_MS}
-local settling = redis.call('GET', KEYS[4])
+const take = `${GUARD}${NOW}
+local limit, window, burst = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+local taken = redis.call('ZCARD', KEYS[2])
+if taken < tonumber(ARGV[8]) then return redis.error_reply('FORGOTTEN slots of a budget') end
+local known, since = redis.call('ZCARD', KEYS[6]), now - ${SILENT_MS}
+local settling = redis.call('GET', KEYS[5])
 if settling then
   local backAt, expected = string.match(settling, '(%d+) (%d+)')
   known, since = math.max(known, tonumber(expected)), math.max(since, tonumber(backAt))
 end
-local heard = math.max(1, redis.call('ZCOUNT', KEYS[5], since, '+inf'))
-if heard < known then limit = math.max(1, math.floor(limit * heard / known)) end
-local free = limit - redis.call('ZCARD', KEYS[1])
-local paused = redis.call('PTTL', KEYS[2])
-if paused > 0 then return {0, paused, free, paused} end
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local heard = math.max(1, redis.call('ZCOUNT', KEYS[6], since, '+inf'))
+local share = limit
+if heard < known then share = math.floor(limit * heard / known) end
+if redis.call('EXISTS', KEYS[7]) == 1 then
+  share = math.min(share, limit - math.ceil(limit / math.max(${CUT_OFF_DIVISOR}, known)))
+end
+limit = math.max(1, share)
+local free = limit - taken
+local paused = redis.call('PTTL', KEYS[3])
+if paused > 0 then return {0, paused, free, paused, now} end
+local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 local untilNext = first[2] and tonumber(first[2]) - now or window
 local wait = 0
 if free <= 0 then
-  wait = untilNext > window + 1 and window / limit or untilNext
+  wait = untilNext > window + window / 100 + 1 and window / limit or untilNext
 elseif free <= limit - burst then
-  wait = tonumber(redis.call('GET', KEYS[3]) or 0) + math.min(untilNext, window) / free - now
+  wait = tonumber(redis.call('GET', KEYS[4]) or 0) + math.min(untilNext, window) / free - now
 end
-if wait > 0 then return {0, math.ceil(wait), free, 0} end
-redis.call('ZADD', KEYS[1], now + tonumber(ARGV[5]), ARGV[4])
-redis.call('SET', KEYS[3], now, 'PX', window)
-redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[5]) + window)
-redis.call('PUBLISH', ARGV[6], ARGV[4] .. ' ' .. ARGV[5])
-return {1, 0, free - 1, 0}
+if wait > 0 then return {0, math.ceil(wait), free, 0, now} end
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[6]), ARGV[5])
+redis.call('SET', KEYS[4], now, 'PX', window)
+redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[6]) + window)
+redis.call('PUBLISH', ARGV[7], ARGV[5] .. ' ' .. ARGV[6])
+return {1, 0, free - 1, 0, now}
 `;
 
 /** KEYS slots; ARGV slot id, milliseconds until it is free, channel. A millisecond is added because the clock is read rounded down. */
-export const SETTLE = `${NOW}
-redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]) + 1, ARGV[1])
-redis.call('PUBLISH', ARGV[3], ARGV[1] .. ' ' .. ARGV[2])
+const settle = `${GUARD}${NOW}
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]) + 1, ARGV[2])
+redis.call('PUBLISH', ARGV[4], ARGV[2] .. ' ' .. ARGV[3])
 `;
 
-/** KEYS slots; ARGV slot id, channel. */
-export const CANCEL = `
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' 0')
+/** KEYS slots; ARGV milliseconds until free, channel, then ids of slots whose requests are still under way. Those that are there are kept for longer. */
+const keep = `${GUARD}${NOW}
+for place = 4, #ARGV do
+  if redis.call('ZSCORE', KEYS[2], ARGV[place]) then
+    redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), ARGV[place])
+    redis.call('PUBLISH', ARGV[3], ARGV[place] .. ' ' .. ARGV[2])
+  end
+end
+redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[2]) * 2)
+`;
+
+/** KEYS slots; ARGV channel, then ids of slots for which nothing was sent. */
+const cancel = `${GUARD}
+for place = 3, #ARGV do
+  redis.call('ZREM', KEYS[2], ARGV[place])
+  redis.call('PUBLISH', ARGV[2], ARGV[place] .. ' 0')
+end
 `;
 
 /** KEYS pause; ARGV milliseconds, channel. A longer pause is not made shorter. */
-export const PAUSE = `
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
-redis.call('PUBLISH', ARGV[2], '${PAUSE_WORD} ' .. ARGV[1])
+const pause = `${GUARD}
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then redis.call('SET', KEYS[2], 1, 'PX', ARGV[2]) end
+redis.call('PUBLISH', ARGV[3], '${PAUSE_WORD} ' .. ARGV[2])
 `;
 
 /**
  * KEYS slots, pause; ARGV milliseconds to keep slots for at the least, channel, then id and milliseconds
  * until free of each slot that an instance knows of. Where both know of a slot, the earlier end is the
- * later news; what is news is told to the others. Answers milliseconds of pause left, then all slots as
- * they were given.
+ * more recent; the other instances are sent what Redis did not know. Answers milliseconds of pause left,
+ * then all slots as they were given.
  */
-export const SHARE = `${NOW}
-for place = 3, #ARGV, 2 do
-  local freeAt, known = now + tonumber(ARGV[place + 1]) + 1, redis.call('ZSCORE', KEYS[1], ARGV[place])
-  if not known or freeAt < tonumber(known) then redis.call('ZADD', KEYS[1], freeAt, ARGV[place]) end
-  if not known then redis.call('PUBLISH', ARGV[2], ARGV[place] .. ' ' .. ARGV[place + 1]) end
+const share = `${GUARD}${NOW}
+for place = 4, #ARGV, 2 do
+  local freeAt, known = now + tonumber(ARGV[place + 1]) + 1, redis.call('ZSCORE', KEYS[2], ARGV[place])
+  if not known or freeAt < tonumber(known) then redis.call('ZADD', KEYS[2], freeAt, ARGV[place]) end
+  if not known then redis.call('PUBLISH', ARGV[3], ARGV[place] .. ' ' .. ARGV[place + 1]) end
 end
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-local answer = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES')
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+local answer = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. now, '+inf', 'WITHSCORES')
 for place = 2, #answer, 2 do answer[place] = tonumber(answer[place]) - now end
-table.insert(answer, 1, redis.call('PTTL', KEYS[2]))
+table.insert(answer, 1, redis.call('PTTL', KEYS[3]))
 return answer
 `;
 
 /**
  * KEYS settling; ARGV instances that are expected, milliseconds that they are expected for. Until each
- * of them has been heard of, and so has said what it spent alone, the share of those that were not is
- * left to them.
+ * of them has sent a heartbeat, and so has reported what it spent alone, the share of those that have not
+ * is left to them. Of several that report, the one that knew most instances decides.
  */
-export const AWAIT_INSTANCES = `${NOW}
-redis.call('SET', KEYS[1], string.format('%d %d', now, ARGV[1]), 'PX', ARGV[2])
+const awaitInstances = `${GUARD}${NOW}
+local expected = tonumber(ARGV[2])
+local settling = redis.call('GET', KEYS[2])
+if settling then expected = math.max(expected, tonumber(string.match(settling, ' (%d+)'))) end
+redis.call('SET', KEYS[2], string.format('%.0f %d', now, expected), 'PX', ARGV[3])
 `;
 
-/** KEYS instances; ARGV instance id, milliseconds after which one that is not heard of is gone. Answers how many there are. */
-export const HEARTBEAT = `${NOW}
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
-return redis.call('ZCARD', KEYS[1])
+/**
+ * KEYS instances, settling, reserved; ARGV instance id, milliseconds after which a silent instance is given
+ * up, milliseconds for which a part of the budget is left to one that was. Answers how many instances there
+ * are, those that are expected included, and the time.
+ */
+const heartbeat = `${GUARD}${NOW}
+redis.call('ZADD', KEYS[2], now, ARGV[2])
+if redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[3])) > 0 then
+  redis.call('SET', KEYS[4], 1, 'PX', ARGV[4])
+end
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+local known, settling = redis.call('ZCARD', KEYS[2]), redis.call('GET', KEYS[3])
+if settling then known = math.max(known, tonumber(string.match(settling, ' (%d+)'))) end
+return {known, now}
+`;
+
+/** KEYS instances; ARGV instance id. The instance leaves, and leaves no share unused. */
+const leave = `${GUARD}
+redis.call('ZREM', KEYS[2], ARGV[2])
 `;
 
 /** KEYS ids watched by an instance; ARGV milliseconds to keep them, how many of the ids that follow are added; the others are removed. */
-export const WATCH = `
-local added = tonumber(ARGV[2])
-for place = 3, #ARGV do
-  redis.call(place - 2 <= added and 'SADD' or 'SREM', KEYS[1], ARGV[place])
+const watchIds = `${GUARD}
+local added = tonumber(ARGV[3])
+for place = 4, #ARGV do
+  redis.call(place - 3 <= added and 'SADD' or 'SREM', KEYS[2], ARGV[place])
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
 `;
 
-/** KEYS ids watched by an instance: what was said of them is forgotten. */
-export const FORGET = `
-redis.call('DEL', KEYS[1])
+/** KEYS ids watched by an instance: all are removed. */
+const forgetIds = `${GUARD}
+redis.call('DEL', KEYS[2])
 `;
 
 /** KEYS instances; ARGV prefix of the ids of an instance. Answers every id that any instance watches. */
-export const WATCHED = `
+const watchedIds = `${GUARD}
 local keys = {}
-for place, instance in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do keys[place] = ARGV[1] .. instance end
+for place, instance in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do keys[place] = ARGV[2] .. instance end
 return #keys > 0 and redis.call('SUNION', unpack(keys)) or {}
 `;
 
@@ -133,19 +199,41 @@ return #keys > 0 and redis.call('SUNION', unpack(keys)) or {}
  * KEYS ids watched by an instance, then leases; ARGV instance id, milliseconds of a lease, milliseconds
  * to keep the ids. Answers whether the ids were still there, then 1 for each lease that is held.
  */
-export const RENEW = `
-local answer = {redis.call('PEXPIRE', KEYS[1], ARGV[3])}
-for place = 2, #KEYS do
+const renewLeases = `${GUARD}
+local answer = {redis.call('PEXPIRE', KEYS[2], ARGV[4])}
+for place = 3, #KEYS do
   local holder = redis.call('GET', KEYS[place])
-  if holder == ARGV[1] or not holder then redis.call('SET', KEYS[place], ARGV[1], 'PX', ARGV[2]) end
-  answer[place] = (holder == ARGV[1] or not holder) and 1 or 0
+  if holder == ARGV[2] or not holder then redis.call('SET', KEYS[place], ARGV[2], 'PX', ARGV[3]) end
+  answer[place - 1] = (holder == ARGV[2] or not holder) and 1 or 0
 end
 return answer
 `;
 
 /** KEYS leases; ARGV instance id. */
-export const RELEASE = `
-for _, key in ipairs(KEYS) do
-  if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end
+const releaseLeases = `${GUARD}
+for place = 2, #KEYS do
+  if redis.call('GET', KEYS[place]) == ARGV[2] then redis.call('DEL', KEYS[place]) end
 end
 `;
+
+/** Every script, by the name under which a session runs it. */
+export const SCRIPTS = {
+  join,
+  renewGeneration,
+  take,
+  settle,
+  keep,
+  cancel,
+  pause,
+  share,
+  awaitInstances,
+  heartbeat,
+  leave,
+  watchIds,
+  forgetIds,
+  watchedIds,
+  renewLeases,
+  releaseLeases,
+} as const;
+
+export type ScriptName = keyof typeof SCRIPTS;

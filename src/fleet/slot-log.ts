@@ -15,6 +15,11 @@ export class SlotLog {
     return this.#freeAt.size;
   }
 
+  /** Whether a slot is kept that is not known to be free. */
+  has(id: string): boolean {
+    return (this.#freeAt.get(id) ?? -Infinity) > this.#clock.monotonic();
+  }
+
   /** `freeInMs` 0: it is free. */
   put(id: string, freeInMs: number): void {
     const now = this.#clock.monotonic();

@@ -200,6 +200,7 @@ export function createHub(parts: HubParts): Hub {
 
   /** Messages were lost meanwhile: the group is told what is known here, and publishes what is newer. */
   function rejoined(): void {
+    taskPoller.forgetStates();
     const etags = new Map<string, string | null>();
     for (const [id, { etag }] of taskWatches) etags.set(id, etag);
     for (const watch of listWatches.values()) {

@@ -28,6 +28,10 @@ export class PublishedStates {
     this.#etags.delete(id);
   }
 
+  clear(): void {
+    this.#etags.clear();
+  }
+
   #set(id: string, etag: string | null): void {
     // Last again: the first is the one that was longest unheard of.
     this.#etags.delete(id);

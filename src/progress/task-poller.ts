@@ -18,6 +18,8 @@ export interface TaskPoller {
   start(): void;
   /** The lease is ours: another instance polled until now. */
   takeOver(): void;
+  /** Messages were lost: which states subscribers know is not known any more. */
+  forgetStates(): void;
   close(): void;
 }
 
@@ -70,6 +72,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
       polled.clear();
       poller.startIn(0);
     },
+    forgetStates: () => states.clear(),
     close: poller.close,
   };
 

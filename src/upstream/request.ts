@@ -107,6 +107,11 @@ export function createRequests(parts: RequestParts): Requests {
       breaker.check();
       const slot = reserved ?? (await slotFor(request.lane, deadline));
       reserved = undefined;
+      if (!slot.isValid()) {
+        // The process was held up for so long that others may have been given it.
+        slot.cancel();
+        continue;
+      }
       try {
         return await breaker.run(() => attemptWith(token, slot, request, deadline));
       } catch (failure) {

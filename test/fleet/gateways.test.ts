@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { createClient } from 'graphql-ws';
 import { Redis } from 'ioredis';
 import { WebSocket } from 'ws';
+import { Random } from '../../src/sandbox/random.ts';
 import { startGatewayProcess } from '../support/gateway-process.ts';
 import { WITHOUT_OWN_REDIS, WITHOUT_REDIS, redisUrlFor, startRedis } from '../support/redis.ts';
 import { postGraphQL, startGateway, startSandbox } from '../support/start.ts';
@@ -140,6 +142,80 @@ test(
       `${journal.worstWindow(RATE.windowMs)} in a window`,
     );
     assert.ok(journal.requests.every(({ status }) => status === 200 || status === 0));
+  },
+);
+
+test(
+  'Redis hangs at whatever moment: no gateway exits, no end is lost, and upstream is not asked too much',
+  { skip: WITHOUT_OWN_REDIS },
+  async t => {
+    const random = new Random(9);
+    const redis = await startRedis(t);
+    const sandbox = await startSandbox(t, LIMITED_SANDBOX);
+    const { tenant, journal } = sandbox;
+    const env = { REDIS_URL: redis.url, PROGRESS_INTERVAL_MS: String(INTERVAL_MS), ...LIMITED_ENV };
+    const gateways = await Promise.all([1, 2].map(() => startGatewayProcess(t, sandbox, env)));
+    const ids = tenant.addTasks(200, LASTING);
+    const followers = gateways.map(({ url }) => followAll(t, () => [url], ids.slice(0, 100), 1));
+    await until(() => followers.every(({ begun }) => begun() === 100));
+    for (let hang = 0; hang < 4; hang++) {
+      const before = journal.requests.length;
+      const count = random.between(1, 12);
+      await until(() => journal.requests.length >= before + count);
+      await wait(random.between(0, 300));
+      // Somebody subscribes just then to a task that was read a moment before.
+      const [late = ''] = ids.slice(100 + hang);
+      const { url } = random.pick(gateways);
+      await postGraphQL(url, BY_ID, { id: late });
+      redis.freeze();
+      followers.push(followAll(t, () => [url], [late], 1));
+      for (const id of ids.slice(25 * hang, 25 * (hang + 1))) tenant.finish(id);
+      await wait(random.pick([300, 1_000, 2_500]));
+      redis.thaw();
+    }
+    for (const id of ids.slice(100)) tenant.finish(id);
+    await until(() => followers.reduce((sum, { ended }) => sum + ended(), 0) === 2 * 100 + 4);
+
+    assert.deepEqual(
+      followers.flatMap(({ failed }) => failed),
+      [],
+    );
+    assert.ok(gateways.every(gateway => !gateway.hasExited()));
+    const worst = journal.worstWindow(RATE.windowMs);
+    assert.ok(worst <= RATE.limit, `${worst} in a window`);
+    assert.ok(journal.requests.every(({ status }) => status === 200));
+  },
+);
+
+test(
+  'a gateway that is stopped for a while and goes on does not make upstream count too much',
+  { skip: WITHOUT_REDIS },
+  async t => {
+    const redisUrl = await redisUrlFor(t);
+    const sandbox = await startSandbox(t, LIMITED_SANDBOX);
+    const env = { REDIS_URL: redisUrl, UPSTREAM_TIMEOUT_MS: '500', ...LIMITED_ENV };
+    const gateways = await Promise.all([1, 2].map(() => startGatewayProcess(t, sandbox, env)));
+    const ids = sandbox.tenant.addTasks(400, LASTING);
+    let isOver = false;
+    const callers = gateways.flatMap(({ url }, place) =>
+      Array.from({ length: 30 }, async (_, caller) => {
+        for (let turn = 0; !isOver; turn++)
+          await postGraphQL(url, BY_ID, { id: ids[(turn * 60 + 2 * caller + place) % ids.length] });
+      }),
+    );
+    for (let stop = 0; stop < 4; stop++) {
+      const before = sandbox.journal.requests.length;
+      await until(() => sandbox.journal.requests.length >= before + 20);
+      const { freeze, thaw } = gateways[stop % 2]!;
+      freeze();
+      // Longer than its slots are kept.
+      await wait(1_700);
+      thaw();
+    }
+    isOver = true;
+    await Promise.all(callers);
+    const worst = sandbox.journal.worstWindow(RATE.windowMs);
+    assert.ok(worst <= RATE.limit, `${worst} in a window`);
   },
 );
 

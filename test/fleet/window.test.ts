@@ -5,13 +5,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from '../../src/clock.ts';
 import type { BudgetWindow } from '../../src/fleet/fleet.ts';
 import { createLocalFleet } from '../../src/fleet/local.ts';
-import { createRedisFleet } from '../../src/fleet/redis.ts';
-import { createLog } from '../../src/log.ts';
 import { SlotLog } from '../../src/fleet/slot-log.ts';
 import { openFleet } from '../support/fleet.ts';
 import { startWire } from '../support/wire.ts';
 import { WITHOUT_OWN_REDIS, WITHOUT_REDIS, redisUrlFor, startRedis } from '../support/redis.ts';
 import { HandClock } from '../support/hand-clock.ts';
+import { spend, take, worstOf } from '../support/spend.ts';
 import { until } from '../support/until.ts';
 
 const LIMITS = { limit: 20, windowMs: 400 };
@@ -31,47 +30,15 @@ const KINDS: Record<string, { skip: string | false; open: OpenWindows }> = {
     skip: WITHOUT_REDIS,
     async open(t) {
       const url = await redisUrlFor(t);
-      const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, url, LIMITS)));
+      // Longer than a test holds a slot, on however slow a machine: taking all takes over a second.
+      const options = { maxRequestMs: 60_000 };
+      const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, url, LIMITS, options)));
       // A Redis that was there before may know of other tests' budgets.
       const name = randomUUID();
       return fleets.map(fleet => fleet.openWindow(name));
     },
   },
 };
-
-/** Takes a slot, however long that lasts. */
-async function take(window: BudgetWindow) {
-  for (;;) {
-    const taken = await window.take();
-    if ('slot' in taken) return taken.slot;
-    await wait(taken.retryInMs);
-  }
-}
-
-/** Spends as fast as it is let, until told to stop; when upstream counted each request. */
-async function spend(
-  window: BudgetWindow,
-  isOver: () => boolean,
-  countedAt: number[],
-): Promise<void> {
-  while (!isOver()) {
-    const slot = await take(window);
-    await wait(Math.random() * 20);
-    countedAt.push(performance.now());
-    await wait(Math.random() * 20);
-    slot.settle();
-  }
-}
-
-function worstOf(countedAt: number[]): number {
-  const sorted = countedAt.toSorted((a, b) => a - b);
-  return Math.max(
-    ...sorted.map(
-      (at, place) =>
-        sorted.slice(0, place + 1).filter(earlier => earlier > at - LIMITS.windowMs).length,
-    ),
-  );
-}
 
 for (const [kind, { skip, open }] of Object.entries(KINDS)) {
   test(`${kind}: whoever spends, no window ever holds more than the limit`, { skip }, async t => {
@@ -81,7 +48,10 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
       [1, 2, 3, 4].map(() => spend(window, () => countedAt.length >= 120, countedAt)),
     );
     await Promise.all(spenders);
-    assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);
+    assert.ok(
+      worstOf(countedAt, LIMITS.windowMs) <= LIMITS.limit,
+      `${worstOf(countedAt, LIMITS.windowMs)} in a window`,
+    );
   });
 
   test(
@@ -127,6 +97,7 @@ test(
     // Each has heard of the others before anything goes wrong.
     await wait(1_200);
     const windows = fleets.map(fleet => fleet.openWindow('client'));
+    t.after(() => windows.forEach(window => window.close()));
     const countedAt: number[] = [];
     let isOver = false;
     const spenders = windows.flatMap(window =>
@@ -143,7 +114,10 @@ test(
     await spendMore(60);
     isOver = true;
     await Promise.all(spenders);
-    assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);
+    assert.ok(
+      worstOf(countedAt, LIMITS.windowMs) <= LIMITS.limit,
+      `${worstOf(countedAt, LIMITS.windowMs)} in a window`,
+    );
   },
 );
 
@@ -155,6 +129,7 @@ test(
     const wire = await startWire(t, redis.url);
     const fleets = [await openFleet(t, wire.url, LIMITS), await openFleet(t, redis.url, LIMITS)];
     const windows = fleets.map(fleet => fleet.openWindow('client'));
+    t.after(() => windows.forEach(window => window.close()));
     // Each has heard of the other.
     await wait(1_200);
     const countedAt: number[] = [];
@@ -164,6 +139,10 @@ test(
       [1, 2].map(async () => {
         while (!isOver) {
           const slot = await take(window);
+          if (!slot.isValid()) {
+            slot.cancel();
+            continue;
+          }
           countedAt.push(performance.now());
           own[place]?.push(performance.now());
           await wait(Math.random() * 10);
@@ -180,10 +159,13 @@ test(
     await more(0, 20);
     await more(1, 20);
     wire.heal();
-    await more(0, 40);
+    await more(0, 20);
     isOver = true;
     await Promise.all(spenders);
-    assert.ok(worstOf(countedAt) <= LIMITS.limit, `${worstOf(countedAt)} in a window`);
+    assert.ok(
+      worstOf(countedAt, LIMITS.windowMs) <= LIMITS.limit,
+      `${worstOf(countedAt, LIMITS.windowMs)} in a window`,
+    );
   },
 );
 
@@ -221,15 +203,4 @@ test('what is known of slots is forgotten as they come free', () => {
   assert.ok(log.size <= 102, `${log.size} slots`);
   assert.equal(log.taken().length, 100);
   assert.deepEqual(log.taken()[0], ['9999', 995]);
-});
-
-test('a Redis that cannot be reached stops the start, naming the variable', async () => {
-  const options = {
-    url: 'redis://127.0.0.1:1',
-    limits: LIMITS,
-    clock: systemClock,
-    log: createLog('silent'),
-    maxRequestMs: 1_000,
-  };
-  await assert.rejects(createRedisFleet(options), /^Error: REDIS_URL: /);
 });

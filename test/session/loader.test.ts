@@ -8,7 +8,7 @@ import { createSourcePages } from '../../src/session/source-pages.ts';
 import { type Row, readRow } from '../../src/upstream/wire.ts';
 import { until } from '../support/until.ts';
 
-const SLOT = { settle() {}, cancel() {} };
+const SLOT = { settle() {}, isValid: () => true, cancel() {} };
 
 /** An upstream whose budget and answers a test holds back; each request is answered with the state as it was sent. */
 function setUp(idsPerRequest = 90) {

@@ -7,6 +7,11 @@ import { environmentOver } from './start.ts';
 /** A gateway in a process of its own. */
 export interface GatewayProcess {
   url: string;
+  /** Whether it has ended by itself. */
+  hasExited(): boolean;
+  /** Stops the process as it is, and lets it go on. */
+  freeze(): void;
+  thaw(): void;
   kill(): Promise<void>;
 }
 
@@ -22,5 +27,11 @@ export async function startGatewayProcess(
   });
   const line = await firstLine(child);
   const [, url = ''] = /^GraphQL at (\S+), over/.exec(line) ?? assert.fail(line);
-  return { url, kill: () => kill(child) };
+  return {
+    url,
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    kill: () => kill(child),
+  };
 }

@@ -1,15 +1,31 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 
 /** A Redis of the test's own, that it may kill and start again on the same port. */
 export interface RedisServer {
   url: string;
+  port: number;
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** Stops the process as it is: connections stay, and nothing is answered. */
+  freeze(): void;
+  thaw(): void;
+}
+
+export interface RedisServerOptions {
+  port?: number;
+  /** More of its command line. */
+  args?: readonly string[];
+  /** A line of its log that says it is ready. */
+  readyLine?: string;
 }
 
 const { REDIS_URL } = process.env;
@@ -32,25 +48,38 @@ export async function redisUrlFor(t: TestContext): Promise<string> {
 }
 
 /** Starts one, killed after the test. */
-export async function startRedis(t: TestContext): Promise<RedisServer> {
-  const server = await spawnRedis();
+export async function startRedis(
+  t: TestContext,
+  options?: RedisServerOptions,
+): Promise<RedisServer> {
+  const server = await spawnRedis(options);
   t.after(() => server.kill());
   return server;
 }
 
-export async function spawnRedis(): Promise<RedisServer> {
-  const port = await freePort();
+export async function spawnRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const { args = [], readyLine = 'Ready to accept connections' } = options;
+  const port = options.port ?? (await freePort());
+  // What a replica or a cluster writes is not to be found by the next server.
+  const directory = join(tmpdir(), `redis-${port}-${randomUUID()}`);
   let child: ChildProcess | null = null;
   const server: RedisServer = {
     url: `redis://127.0.0.1:${port}`,
+    port,
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
     async kill() {
       if (child === null) return;
       child.kill('SIGKILL');
       await once(child, 'exit');
       child = null;
+      rmSync(directory, { recursive: true, force: true });
     },
     async start() {
+      mkdirSync(directory);
       child = spawn('redis-server', [
+        // A configuration file, where there is one, comes first.
+        ...args.filter(arg => arg.endsWith('.conf')),
         '--port',
         String(port),
         '--bind',
@@ -59,16 +88,21 @@ export async function spawnRedis(): Promise<RedisServer> {
         '',
         '--appendonly',
         'no',
+        '--dir',
+        directory,
+        ...args.filter(arg => !arg.endsWith('.conf')),
       ]);
       for await (const line of createInterface({ input: child.stdout! }))
-        if (line.includes('Ready to accept connections')) break;
+        if (line.includes(readyLine)) break;
+      // Unread, its log would hold it up one day.
+      child.stdout?.resume();
     },
   };
   await server.start();
   return server;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address() as AddressInfo;

@@ -9,7 +9,7 @@ const refusing: Requests = {
   send: async () => {
     throw new GatewayError('UNAUTHENTICATED', 'Upstream did not accept the token.');
   },
-  reserve: async () => ({ settle() {}, cancel() {} }),
+  reserve: async () => ({ settle() {}, isValid: () => true, cancel() {} }),
   pressure: () => 0,
 };
 

@@ -1,0 +1,28 @@
+/** Every key has the same hash tag, so that one node of a cluster has them all. The number is that of their format. */
+export const KEY_PREFIX = '{task-status-gateway:2}';
+
+/** Names the generation that all other keys belong to. */
+export const GENERATION_KEY = `${KEY_PREFIX}:generation`;
+
+/** Names of keys in one generation. */
+export function keysOf(generation: string) {
+  const prefix = `${KEY_PREFIX}:${generation}`;
+  return {
+    instances: `${prefix}:instances`,
+    settling: `${prefix}:settling`,
+    reserved: `${prefix}:reserved`,
+    budget(name: string) {
+      const budget = `${prefix}:budget:${name}`;
+      return { slots: `${budget}:slots`, pause: `${budget}:pause`, last: `${budget}:last` };
+    },
+    idsOf: (group: string, instanceId: string) => `${prefix}:group:${group}:ids:${instanceId}`,
+    lease: (group: string, lease: string) => `${prefix}:group:${group}:lease:${lease}`,
+  };
+}
+
+/** Channels outlast a generation: what is said there is true in any. */
+export const CHANNELS = {
+  budget: (name: string) => `${KEY_PREFIX}:budget:${name}`,
+  group: (name: string) => `${KEY_PREFIX}:group:${name}`,
+  selfTest: (instanceId: string) => `${KEY_PREFIX}:self-test:${instanceId}`,
+};

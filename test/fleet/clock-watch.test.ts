@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ClockWatch } from '../../src/fleet/clock-watch.ts';
+
+/** A reading of the other clock: after how long, and how long the question and the answer take. */
+const anyReading = fc.record({
+  afterMs: fc.integer({ min: 0, max: 20_000 }),
+  askMs: fc.integer({ min: 0, max: 1_000 }),
+  answerMs: fc.integer({ min: 0, max: 1_000 }),
+});
+const anyReadings = fc.array(anyReading, { minLength: 1, maxLength: 30 });
+// A disciplined clock gains or loses half a millisecond a second at the most.
+const anyDrift = fc.double({ min: -0.0005, max: 0.0005, noNaN: true });
+
+function read(
+  watch: ClockWatch,
+  readings: readonly (typeof anyReading extends fc.Arbitrary<infer R> ? R : never)[],
+  { drift, stepMs = 0, from = 0 }: { drift: number; stepMs?: number; from?: number },
+): { steps: number[]; now: number } {
+  let now = from;
+  const steps = readings.map(({ afterMs, askMs, answerMs }) => {
+    const askedAt = now + afterMs;
+    const redisNow = Math.floor(1e12 + (askedAt + askMs) * (1 + drift) + stepMs);
+    now = askedAt + askMs + answerMs;
+    return watch.stepAt(redisNow, askedAt, now);
+  });
+  return { steps, now };
+}
+
+test('however slow the answers are and the clocks drift, no step is seen where there is none', () => {
+  fc.assert(
+    fc.property(anyReadings, anyDrift, (readings, drift) => {
+      const { steps } = read(new ClockWatch(), readings, { drift });
+      assert.deepEqual([...new Set(steps)], [0]);
+    }),
+  );
+});
+
+test('a step is seen at the first answer after it, unless the answers took longer than it', () => {
+  fc.assert(
+    fc.property(
+      anyReadings,
+      anyDrift,
+      anyReading,
+      fc.integer({ min: -100_000, max: 100_000 }),
+      (readings, drift, next, stepMs) => {
+        const watch = new ClockWatch();
+        const { now } = read(watch, readings, { drift });
+        const { steps } = read(watch, [next], { drift, stepMs, from: now });
+        const last = readings.at(-1)!;
+        const unsureMs =
+          last.askMs +
+          last.answerMs +
+          next.askMs +
+          next.answerMs +
+          0.002 * (next.afterMs + next.askMs + next.answerMs) +
+          5;
+        if (Math.abs(stepMs) > unsureMs) assert.equal(Math.sign(steps[0]!), Math.sign(stepMs));
+        // It is seen once.
+        const after = read(watch, readings, { drift, stepMs, from: now + 100_000 });
+        if (steps[0] !== 0) assert.deepEqual([...new Set(after.steps)], [0]);
+      },
+    ),
+  );
+});

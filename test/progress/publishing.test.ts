@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { createLog } from '../../src/log.ts';
+import { createHub } from '../../src/progress/hub.ts';
+import type { GroupMessage } from '../../src/progress/group-message.ts';
+import type { TaskSource } from '../../src/progress/source.ts';
+import { HandClock } from '../support/hand-clock.ts';
+import { createUpstream, type History, lastingHistory } from '../support/histories.ts';
+import { SimulatedFleet } from '../support/simulated-fleet.ts';
+
+const INTERVAL_MS = 1_000;
+const IDS = Array.from({ length: 30 }, (_, place) => String(place + 1));
+
+/** Instances over one upstream, and the ids of tasks that they published. */
+function start(histories: readonly History[]) {
+  const clock = new HandClock();
+  const fleet = new SimulatedFleet<GroupMessage>(clock);
+  const upstream = createUpstream(clock, histories, ['well']);
+  const published: string[] = [];
+  return {
+    published,
+    clock,
+    open(source: TaskSource = upstream) {
+      const member = fleet.open();
+      const hub = createHub({
+        source,
+        clock,
+        log: createLog('silent'),
+        intervalMs: INTERVAL_MS,
+        maxFollowers: 1_000,
+        openGroup: listener => {
+          const group = member.openGroup(listener);
+          const publish = (message: GroupMessage) => {
+            if (message.kind === 'polled') published.push(...message.tasks.map(({ id }) => id));
+            group.publish(message);
+          };
+          return { ...group, publish };
+        },
+      });
+      return { ...member, hub };
+    },
+    async pass(ms: number) {
+      for (let passed = 0; passed < ms; passed += 50) {
+        clock.advance(50);
+        await setImmediate();
+      }
+    },
+  };
+}
+
+test('what every subscriber has already is not published: not after subscribing, nor after another instance polls or has been cut off', async () => {
+  const { open, pass, published } = start(IDS.map(lastingHistory));
+  const [first, second] = [open(), open()];
+  for (const { hub } of [first, second]) for (const id of IDS) hub.followTask(id);
+  await pass(20 * INTERVAL_MS);
+  assert.deepEqual(published, []);
+
+  second.cut();
+  await pass(5 * INTERVAL_MS);
+  second.heal();
+  await pass(20 * INTERVAL_MS);
+  assert.deepEqual(published, []);
+
+  first.kill();
+  await pass(20 * INTERVAL_MS);
+  assert.deepEqual(published, []);
+  second.hub.close();
+});
+
+test('a subscriber whose first state is older than the last one published is sent that, and nothing else is', async () => {
+  const histories = IDS.map(lastingHistory);
+  const [changing] = histories;
+  assert.ok(changing);
+  const [before] = changing.states;
+  assert.ok(before);
+  changing.states.push({
+    from: 3_000,
+    task: { ...before.task, percentComplete: 50, etag: 'changed' },
+  });
+  const { open, pass, published, clock } = start(histories);
+  const first = open();
+  for (const id of IDS) first.hub.followTask(id);
+  await pass(20 * INTERVAL_MS);
+  assert.deepEqual(published, [changing.id]);
+
+  const upstream = createUpstream(clock, histories, ['well']);
+  const second = open({
+    ...upstream,
+    // From a memory that is a moment old.
+    load: async id => (id === changing.id ? before.task : upstream.load(id)),
+  });
+  const mailbox = second.hub.followTask(changing.id);
+  for (const id of IDS.slice(1)) second.hub.followTask(id);
+  await pass(5 * INTERVAL_MS);
+  assert.deepEqual(published, [changing.id, changing.id]);
+  const { value } = await mailbox.next();
+  assert.equal(value.percentComplete, 50);
+  for (const { hub } of [first, second]) hub.close();
+});
