@@ -43,7 +43,7 @@ export function serveWebSocket(
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
-    // What graphql-ws refuses by itself has no code yet.
+    // Errors of graphql-ws itself have no code yet.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // False closes with 4403: Forbidden.
     async onConnect({ connectionParams, extra: { request } }) {
@@ -89,7 +89,7 @@ export function serveWebSocket(
     },
   };
 
-  /** Whatever is thrown is the answer to that operation: graphql-ws would close the socket, and end the others. */
+  /** Turns what is thrown into an error of that operation; graphql-ws would close the socket, with all others on it. */
   function guarded<T>(run: (args: EnvelopedArgs) => T) {
     return async (args: ExecutionArgs) => {
       try {

@@ -4,6 +4,7 @@ import { followToEnds } from '../support/ends.ts';
 import { startGateway } from '../support/start.ts';
 
 const TASKS = 150;
+const PATIENCE_MS = 60_000;
 
 for (const transport of ['sse', 'ws'] as const)
   test(`${transport}: of tasks with every oddity no percentage falls, and no stream ends before the status or stays open`, async t => {
@@ -14,8 +15,9 @@ for (const transport of ['sse', 'ws'] as const)
     // Beside what is odd about a task all its life, upstream may report no percentage now and then, or no date.
     for (const mutation of ['percent-null', 'percent-missing', 'dates-unreadable'] as const)
       sandbox.faults.order({ fault: { kind: 'row', mutation, all: true }, rate: 0.1 });
-    const ends = await followToEnds(transport, url, ids);
-    assert.deepEqual([ends.ended, ends.endedEarly, ends.fell], [TASKS, 0, 0]);
+    const ends = await followToEnds(transport, url, ids, PATIENCE_MS);
+    const { ended, endedEarly, failed, leftOpen, fell } = ends;
+    assert.deepEqual([ended, endedEarly, failed, leftOpen, fell], [TASKS, 0, 0, 0, 0]);
     assert.ok(ends.events > 3 * TASKS, `${ends.events} events`);
     assert.ok(ends.undated > 0, 'some have no date of their end');
   });

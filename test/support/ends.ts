@@ -1,5 +1,6 @@
 import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWsClient } from 'graphql-ws';
+import { setTimeout as wait } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 
 const PROGRESS =
@@ -12,19 +13,24 @@ export interface Ends {
   ended: number;
   /** Streams that completed, and whose last event has no status. */
   endedEarly: number;
+  /** Streams that ended with an error. */
+  failed: number;
+  /** Streams that were still open when there was no more patience. */
+  leftOpen: number;
   /** Events with a lower percentage than the one before. */
   fell: number;
   /** Tasks that ended without a date. */
   undated: number;
 }
 
-/** Follows each task until its stream completes. */
+/** Follows each task until its stream completes, but not longer than `patienceMs`. */
 export async function followToEnds(
   transport: 'sse' | 'ws',
   url: string,
   ids: readonly string[],
+  patienceMs: number,
 ): Promise<Ends> {
-  const ends: Ends = { events: 0, ended: 0, endedEarly: 0, fell: 0, undated: 0 };
+  const ends = { events: 0, ended: 0, endedEarly: 0, failed: 0, fell: 0, undated: 0 };
   const client =
     transport === 'sse'
       ? createSseClient({ url, retryAttempts: 0 })
@@ -33,17 +39,25 @@ export async function followToEnds(
           webSocketImpl: WebSocket,
           retryAttempts: 0,
         });
-  await Promise.all(ids.map(follow));
+  const patience = new AbortController();
+  await Promise.race([
+    Promise.all(ids.map(follow)),
+    wait(patienceMs, undefined, { signal: patience.signal }),
+  ]);
+  patience.abort();
+  const settled = ends.ended + ends.endedEarly + ends.failed;
   await client.dispose();
-  return ends;
+  return { ...ends, leftOpen: ids.length - settled };
 
   async function follow(id: string): Promise<void> {
     let percent = 0;
     let last: any = null;
     const events: AsyncIterable<any> = client.iterate({ query: PROGRESS, variables: { id } });
     for await (const { data } of events) {
-      // An error ends the stream: it counts as one that did not end well.
-      if (!data) return;
+      if (!data) {
+        ends.failed++;
+        return;
+      }
       last = data.taskProgress;
       ends.events++;
       if (last.effectivePercentComplete < percent) ends.fell++;
