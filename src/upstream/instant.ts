@@ -1,9 +1,10 @@
 import type { Instant } from '../task/task.ts';
 
 // `YYYY-MM-DD`, optionally with a time: T or a space, `hh:mm`, seconds with any fraction, and an optional
-// offset: `Z`, `±hh`, `±hhmm` or `±hh:mm`. The zone in brackets that Java appends only repeats the offset.
+// offset: `Z`, `±hh`, `±hhmm` or `±hh:mm`. Hyphens and colons are optional, as in ISO 8601's basic form.
+// The zone in brackets that Java appends only repeats the offset.
 const ISO_DATE =
-  /^(\d{4})-(\d\d)-(\d\d)(?:(?:t|\s+)(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(z|utc|gmt|[+-]\d\d(?::?\d\d)?)?)?(?:\[[\w/+:-]+\])?$/i;
+  /^(\d{4})-?(\d\d)-?(\d\d)(?:(?:t|\s+)(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?\s*(z|utc|gmt|[+-]\d\d(?::?\d\d)?)?)?(?:\[[\w/+:-]+\])?$/i;
 // RFC 1123, as in HTTP headers and mail: `Thu, 20 Aug 2026 06:00:00 GMT`.
 const HTTP_DATE =
   /^(?:[a-z]{3,9},?\s+)?(\d{1,2})[\s-]([a-z]{3})[\s-](\d{4})\s+(\d\d):(\d\d)(?::(\d\d))?\s*(z|utc?|gmt|[+-]\d{4})?$/i;

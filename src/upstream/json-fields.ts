@@ -84,7 +84,7 @@ export function readPercent(value: unknown, field: string, onFallback: OnFallbac
 }
 
 function numberIn(text: string): number {
-  return Number(/^\s*(-?\d+(?:\.\d+)?)\s*%?\s*$/.exec(text)?.[1]);
+  return Number(/^(-?\d+(?:\.\d+)?)\s*%?$/.exec(text.trim())?.[1]);
 }
 
 // Upstream's services write SUCCESS and Success, TEMPERROR and TEMP_ERROR, WARN and Warning.
