@@ -52,6 +52,7 @@ export function serveSocket(
   );
   socket.once('close', (code, reason) => {
     clearInterval(keepAlive);
-    void closed(code, String(reason));
+    // It ends the operations of the socket.
+    void closed(code, String(reason))?.catch(maskError);
   });
 }

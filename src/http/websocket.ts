@@ -4,6 +4,7 @@ import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../errors.ts';
+import type { Context } from '../graphql/builder.ts';
 import type { Callers } from './callers.ts';
 import type { MaskError } from './mask.ts';
 import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
@@ -95,7 +96,9 @@ export function serveWebSocket(
       try {
         return await run(args as EnvelopedArgs);
       } catch (error) {
-        return { errors: [maskError(error)] };
+        const isGone = (args.contextValue as Context).read.signal?.aborted;
+        // An operation that was aborted has no client any more; that is no bug to be logged.
+        return { errors: isGone ? [] : [maskError(error)] };
       }
     };
   }

@@ -1,6 +1,5 @@
 import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWsClient } from 'graphql-ws';
-import { setTimeout as wait } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 
 const PROGRESS =
@@ -15,22 +14,19 @@ export interface Ends {
   endedEarly: number;
   /** Streams that ended with an error. */
   failed: number;
-  /** Streams that were still open when there was no more patience. */
-  leftOpen: number;
   /** Events with a lower percentage than the one before. */
   fell: number;
   /** Tasks that ended without a date. */
   undated: number;
 }
 
-/** Follows each task until its stream completes, but not longer than `patienceMs`. */
-export async function followToEnds(
+/** Follows each task until its stream completes; `ends` is up to date all the while. */
+export function followToEnds(
   transport: 'sse' | 'ws',
   url: string,
   ids: readonly string[],
-  patienceMs: number,
-): Promise<Ends> {
-  const ends = { events: 0, ended: 0, endedEarly: 0, failed: 0, fell: 0, undated: 0 };
+): { ends: Ends; finished: Promise<unknown>; close(): Promise<void> } {
+  const ends: Ends = { events: 0, ended: 0, endedEarly: 0, failed: 0, fell: 0, undated: 0 };
   const client =
     transport === 'sse'
       ? createSseClient({ url, retryAttempts: 0 })
@@ -39,15 +35,11 @@ export async function followToEnds(
           webSocketImpl: WebSocket,
           retryAttempts: 0,
         });
-  const patience = new AbortController();
-  await Promise.race([
-    Promise.all(ids.map(follow)),
-    wait(patienceMs, undefined, { signal: patience.signal }),
-  ]);
-  patience.abort();
-  const settled = ends.ended + ends.endedEarly + ends.failed;
-  await client.dispose();
-  return { ...ends, leftOpen: ids.length - settled };
+  return {
+    ends,
+    finished: Promise.all(ids.map(follow)),
+    close: async () => client.dispose(),
+  };
 
   async function follow(id: string): Promise<void> {
     let percent = 0;

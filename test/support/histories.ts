@@ -35,7 +35,7 @@ function stateOf(id: string, step: number, isEnd: boolean): Task {
     id,
     type: 'QUARTZ',
     uniqueName: 'n',
-    created: Number(id) * 700,
+    created: new Date(Number(id) * 700).toISOString(),
     launched: 1,
     completed: isEnd ? 2 : null,
     completionStatus: isEnd ? 'SUCCESS' : null,
