@@ -1,6 +1,6 @@
 import type { Log } from './log.ts';
 
-/** How often a field was not as specified in this way. */
+/** How often a field differed from the specification in one way. */
 export interface DriftCount {
   /** The path of the field, without indices, such as `messages.type`. */
   field: string;
@@ -9,17 +9,17 @@ export interface DriftCount {
   count: number;
 }
 
-/** Counts where upstream's rows differ from its specification, so that a change there is noticed. */
+/** Counts where upstream's rows differ from its specification, so that operators notice a change. */
 export interface Drift {
   /** Counts one field of one row. Logged as a warning the first time, and for each new enum value. */
   record(field: string, found: string, value?: string): void;
-  /** What was counted since the start. Fields and kinds are few, so that they can label a metric. */
+  /** All counts since the start. There are few fields and kinds, so they can be labels of a metric. */
   counts(): readonly Readonly<DriftCount>[];
 }
 
-// An upstream that makes up a new value for each row must not fill the memory or the log.
+// Bounded: an upstream that sends a new value in every row must not fill the memory or the log.
 const MAX_LOGGED_VALUES = 100;
-// An enum value is a word. Anything else may be somebody's data, which the log must not have.
+// Enum values are words. Anything else may be personal data, which must not be logged.
 const ENUM_VALUE = /^[\w .-]{1,40}$/;
 
 export function createDrift(log: Pick<Log, 'warn'>): Drift {
@@ -33,7 +33,7 @@ export function createDrift(log: Pick<Log, 'warn'>): Drift {
       if (known) known.count++;
       else counts.set(key, { field, found, count: 1 });
       if (value !== undefined) logValue(field, found, value);
-      else if (!known) log.warn({ field, found }, "a field of upstream's rows is not as specified");
+      else if (!known) log.warn({ field, found }, "upstream's rows differ from the specification");
     },
     counts: () => [...counts.values()],
   };
@@ -43,6 +43,6 @@ export function createDrift(log: Pick<Log, 'warn'>): Drift {
     const key = `${field}\n${shown}`;
     if (loggedValues.has(key) || loggedValues.size >= MAX_LOGGED_VALUES) return;
     loggedValues.add(key);
-    log.warn({ field, found, value: shown }, 'upstream sent an enum value that is new');
+    log.warn({ field, found, value: shown }, 'upstream sent an unknown enum value');
   }
 }

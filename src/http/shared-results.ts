@@ -65,12 +65,12 @@ export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Contex
   }
 }
 
-/** As graphql-js does it, but that everything that cannot be subscribed to is an answer. */
+/** `createSourceEventStream`, with everything it throws turned into an error of the operation. */
 async function subscribeTo(args: ExecutionArgs) {
   try {
     return await createSourceEventStream(args);
   } catch (cause) {
-    // It throws a TypeError where @skip or @include leave no field, and an Error for variables that are no object.
+    // A TypeError if @skip or @include leave no root field, an Error if the variables are not an object.
     const originalError = new GatewayError('BAD_USER_INPUT', NOT_SUBSCRIBABLE, { cause });
     return { errors: [new GraphQLError(NOT_SUBSCRIBABLE, { originalError })] };
   }

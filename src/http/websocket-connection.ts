@@ -13,8 +13,8 @@ const KEEP_ALIVE_MS = 12_000;
 const INTERNAL_ERROR = 4500;
 
 /**
- * Connects one socket to graphql-ws, and ends it when it answers no ping for 12 seconds. The library's own
- * adapter prints a stack to stderr for each frame that a client gets wrong.
+ * Connects a socket to graphql-ws, and terminates it when a ping is not answered within 12 seconds. The library's
+ * own adapter prints a stack to stderr for every invalid frame that a client sends.
  */
 export function serveSocket(
   socket: WebSocket,
@@ -29,19 +29,19 @@ export function serveSocket(
     return socket.ping();
   }, KEEP_ALIVE_MS);
   socket.on('pong', () => (isAlive = true));
-  // A frame that is wrong or too long, or a connection that broke: `ws` closes the socket, with a code that says so.
+  // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right code.
   socket.on('error', () => {});
 
   const closed = opened(
     {
       protocol: socket.protocol,
-      // Resolves once it is written: graphql-ws asks for the next result of an operation after that. If the
-      // client has disconnected, `close` follows, and nobody is left to be told.
+      // Resolves once the data is written: graphql-ws then pulls the next result of the operation. An error means
+      // that the client has disconnected; the `close` event follows.
       send: data => new Promise(resolve => socket.send(data, () => resolve())),
       close: (code, reason) => socket.close(code, reason),
       onMessage: receive =>
         socket.on('message', (data: Buffer) => {
-          // Handled one beside the other: an operation is a message that is handled until it completes.
+          // Not awaited: handling a subscribe message takes as long as its operation.
           void receive(data.toString()).catch((error: unknown) => {
             maskError(error);
             socket.close(INTERNAL_ERROR, 'Internal server error');
@@ -52,6 +52,7 @@ export function serveSocket(
   );
   socket.once('close', (code, reason) => {
     clearInterval(keepAlive);
-    void closed(code, String(reason));
+    // It ends the operations of the socket.
+    void closed(code, String(reason))?.catch(maskError);
   });
 }

@@ -4,6 +4,7 @@ import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../errors.ts';
+import type { Context } from '../graphql/builder.ts';
 import type { Callers } from './callers.ts';
 import type { MaskError } from './mask.ts';
 import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
@@ -43,7 +44,7 @@ export function serveWebSocket(
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
-    // What graphql-ws refuses by itself has no code yet.
+    // Errors of graphql-ws itself have no code yet.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // False closes with 4403: Forbidden.
     async onConnect({ connectionParams, extra: { request, socket } }) {
@@ -96,13 +97,15 @@ export function serveWebSocket(
     },
   };
 
-  /** Whatever is thrown is the answer to that operation: graphql-ws would close the socket, and end the others. */
+  /** Turns what is thrown into an error of that operation; graphql-ws would close the socket, with all others on it. */
   function guarded<T>(run: (args: EnvelopedArgs) => T) {
     return async (args: ExecutionArgs) => {
       try {
         return await run(args as EnvelopedArgs);
       } catch (error) {
-        return { errors: [maskError(error)] };
+        const isGone = (args.contextValue as Context).read.signal?.aborted;
+        // An operation that was aborted has no client any more; that is no bug to be logged.
+        return { errors: isGone ? [] : [maskError(error)] };
       }
     };
   }

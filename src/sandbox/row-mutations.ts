@@ -11,7 +11,7 @@ const DATES = ['created', 'modified', 'launched', 'completed'] as const;
 
 /** Ways in which a row can differ from the specification, by the name that orders them. */
 export const ROW_MUTATIONS = {
-  // These two cost a client the row.
+  // A client cannot read a row with one of these two.
   'id-missing': without('id'),
   'created-unreadable': setting({ created: 'never' }),
 
@@ -77,15 +77,14 @@ function without(...names: string[]): Mutate {
   return row => Object.fromEntries(Object.entries(row).filter(([name]) => !names.includes(name)));
 }
 
-/** Writes the dates that are there in another form. */
+/** Writes the dates that are there in another form; one that another mutation has made odd stays as it is. */
 function dated(write: (at: number) => unknown): Mutate {
   return row => {
-    const dates = DATES.flatMap(name => {
-      const at = row[name];
-      return at === null || at === undefined
-        ? []
-        : [[name, write(new Date(at as string | number).getTime())] as const];
-    });
-    return { ...row, ...Object.fromEntries(dates) };
+    const changed = { ...row };
+    for (const name of DATES) {
+      const at = new Date((row[name] ?? Number.NaN) as string | number).getTime();
+      if (!Number.isNaN(at)) changed[name] = write(at);
+    }
+    return changed;
   };
 }

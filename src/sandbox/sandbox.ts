@@ -21,7 +21,7 @@ export interface SandboxOptions {
   newTaskEveryMs?: number | null;
   /** How many times faster than life tasks run. */
   speed?: number;
-  /** Whether it is as odd as live tenants are; false: it keeps to the letter of the vendor's specification. */
+  /** Whether it has the oddities of live tenants; false: it follows the vendor's specification to the letter. */
   oddities?: boolean;
   /** Requests per client, version and window; Infinity: no limit. */
   rateLimit?: number;

@@ -1,4 +1,5 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { readForm, readJson, readPatch } from './body.ts';
 import type { Clients } from './clients.ts';
 import { readFaultOrder } from './fault-order.ts';
@@ -26,6 +27,8 @@ interface Target {
   id: string;
 }
 
+// Shorter bodies gain nothing.
+const MIN_PACKED_BYTES = 1_024;
 // What nginx takes of a request line unless it is told otherwise.
 const MAX_URL_BYTES = 8_192;
 const COMMON_HEADERS = {
@@ -216,9 +219,17 @@ function send(
 ): void {
   const text = body === undefined ? '' : JSON.stringify(body);
   const isMalformed = struck.some(({ kind }) => kind === 'malformed');
-  const bytes = Buffer.from(isMalformed ? `<html>${text.slice(1)}` : text);
+  const plain = Buffer.from(isMalformed ? `<html>${text.slice(1)}` : text);
+  const isPacked = plain.length >= MIN_PACKED_BYTES && acceptsGzip(response.req);
+  const bytes = isPacked ? gzipSync(plain, { level: 1 }) : plain;
   const content =
-    text === '' ? {} : { 'Content-Type': 'application/json', 'Content-Length': bytes.length };
+    text === ''
+      ? {}
+      : {
+          'Content-Type': 'application/json',
+          'Content-Length': bytes.length,
+          ...(isPacked && { 'Content-Encoding': 'gzip', Vary: 'Accept-Encoding' }),
+        };
   response.writeHead(status, {
     ...COMMON_HEADERS,
     'SLPT-Request-ID': trackingId,
@@ -228,6 +239,10 @@ function send(
   if (!struck.some(({ kind }) => kind === 'truncate')) response.end(bytes);
   // Flushed first, or the headers would be lost with the connection.
   else response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
+}
+
+function acceptsGzip({ headers }: IncomingMessage): boolean {
+  return /\bgzip\b/i.test(String(headers['accept-encoding'] ?? ''));
 }
 
 function sendUriTooLong(response: ServerResponse): void {

@@ -13,7 +13,7 @@ export interface TenantOptions {
   newTaskEveryMs: number | null;
   /** How many times faster than life tasks run. */
   speed: number;
-  /** Whether it is as odd as live tenants are, or keeps to the letter of the specification. */
+  /** Whether it has the oddities of live tenants, or follows the specification to the letter. */
   oddities: boolean;
 }
 
@@ -212,7 +212,7 @@ function fieldOf(
     case 'launcher':
       return launcher;
     default:
-      // Which of its two spellings a task has is no matter to a filter.
+      // A filter matches both spellings, TEMPERROR and TEMP_ERROR.
       return status?.replaceAll('_', '') ?? null;
   }
 }

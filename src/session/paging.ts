@@ -24,7 +24,7 @@ export interface TaskSlice {
   entries: { cursor: string; task: Task }[];
   hasNextPage: boolean | null;
   hasPreviousPage: boolean;
-  /** Null also where upstream does not count, and the page does not tell. */
+  /** Also null if upstream does not count and no page reached the end of the list. */
   totalCount: number | null;
   /** One for each row that could not be read, and is left out. */
   faults: GatewayError[];
@@ -85,7 +85,7 @@ export async function readSlice(
     isUnfinished = error instanceof UnfinishedWalk && tasks.length > 0 && wants.hasNextPage;
     if (!isUnfinished) throw error;
   }
-  // An upstream that does not count still shows how many there are by a page that is not full.
+  // If upstream does not count, a page that is not full still gives the total.
   for (const limit of wanted > 0 ? [] : [0, PAGE_LIMIT])
     if (wants.totalCount && totalCount === null) await fetchPage(0, limit);
 

@@ -19,7 +19,7 @@ export interface CallOptions {
 /** A page of upstream's, row by row as it came. */
 export interface TaskPage {
   rows: Row[];
-  /** How many rows the whole list has. Null unless the query asked to count, and where upstream does not say. */
+  /** The length of the whole list. Null unless the query asked to count, or if it cannot be known. */
   total: number | null;
   /** When upstream answered, by its own clock in whole seconds; null where it did not say. */
   date?: Instant | null;
@@ -50,7 +50,7 @@ export interface EndpointsParts {
   version: ApiVersion;
   /** The path of the tenant's base URL; empty where it has none. */
   basePath: string;
-  /** Told of each field of a row that was read by a fallback. */
+  /** Called for each field of a row that needed a fallback. */
   onFallback?: OnFallback | undefined;
 }
 
@@ -148,7 +148,7 @@ function readTotal(header: string | null): number | null {
   return total !== null && total <= MAX_TOTAL ? total : null;
 }
 
-/** The total of a list whose page says where it ends: one that is not full, and not past the end. */
+/** The total, if the page reaches the end of the list: it is not full, and does not begin after the end. */
 function totalOf({ offset = 0, limit = PAGE_LIMIT }: TaskQuery, rowCount: number): number | null {
   const isLast = rowCount < limit && (rowCount > 0 || offset === 0);
   return isLast ? offset + rowCount : null;

@@ -1,24 +1,25 @@
 import type { Instant } from '../task/task.ts';
 
-// `YYYY-MM-DD`, alone or with a time: T or a space, `hh:mm`, seconds with any fraction, and no offset,
-// a `Z`, or `±hh`, `±hhmm`, `±hh:mm`. A zone in brackets, as Java appends it, only repeats the offset.
+// `YYYY-MM-DD`, optionally with a time: T or a space, `hh:mm`, seconds with any fraction, and an optional
+// offset: `Z`, `±hh`, `±hhmm` or `±hh:mm`. Hyphens and colons are optional, as in ISO 8601's basic form.
+// The zone in brackets that Java appends only repeats the offset.
 const ISO_DATE =
-  /^(\d{4})-(\d\d)-(\d\d)(?:(?:t|\s+)(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(z|utc|gmt|[+-]\d\d(?::?\d\d)?)?)?(?:\[[\w/+:-]+\])?$/i;
-// As HTTP headers and mail have it: `Thu, 20 Aug 2026 06:00:00 GMT`.
+  /^(\d{4})-?(\d\d)-?(\d\d)(?:(?:t|\s+)(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?\s*(z|utc|gmt|[+-]\d\d(?::?\d\d)?)?)?(?:\[[\w/+:-]+\])?$/i;
+// RFC 1123, as in HTTP headers and mail: `Thu, 20 Aug 2026 06:00:00 GMT`.
 const HTTP_DATE =
   /^(?:[a-z]{3,9},?\s+)?(\d{1,2})[\s-]([a-z]{3})[\s-](\d{4})\s+(\d\d):(\d\d)(?::(\d\d))?\s*(z|utc?|gmt|[+-]\d{4})?$/i;
 const NUMBER = /^[+-]?\d+(?:\.\d+)?$/;
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 
-// A number below this counts seconds: as milliseconds it would be in 1973 at the latest.
+// Smaller numbers are seconds; as milliseconds they would be before March 1973.
 const MAX_EPOCH_SECONDS = 100_000_000_000;
-// The years that RFC 3339 can write, 0000 to 9999.
+// The years of RFC 3339, 0000 to 9999.
 const FIRST_INSTANT = -62_167_219_200_000;
 const LAST_INSTANT = 253_402_300_799_999;
 
 /**
- * The moment that a date of upstream's means; null for everything that is none. Which form a date has
- * depends on the service behind upstream's gateway. One without an offset is in UTC.
+ * The moment of a date as upstream writes it; null if it cannot be read. The form of a date depends on the
+ * service behind upstream's gateway. A date without an offset is in UTC.
  */
 export function readInstant(value: unknown): Instant | null {
   const instant =
@@ -36,7 +37,7 @@ function fromEpoch(value: number): number {
 
 function fromText(text: string): number {
   if (isUsualForm(text)) {
-    // Read ten times as fast by the engine itself, which takes February 31 for March 3.
+    // Ten times as fast as the expression below, but it reads February 31 as March 3.
     const instant = Date.parse(text);
     if (new Date(instant).getUTCDate() === Number(text.slice(8, 10))) return instant;
   }
@@ -51,7 +52,7 @@ function fromText(text: string): number {
   return fromParts([year, String(month), day, hour, minute, second], undefined, offset);
 }
 
-/** Nearly every date has this form. What is no date all the same `Date.parse` refuses. */
+/** The form that nearly all dates have, `2026-08-20T06:00:00.412Z`. */
 function isUsualForm(text: string): boolean {
   return text.length === 24 && text[4] === '-' && text[10] === 'T' && text[23] === 'Z';
 }
@@ -65,20 +66,20 @@ function fromParts(
     part === undefined ? undefined : Number(part),
   );
   const offsetMinutes = readOffset(offset);
-  // 24:00 is the end of a day, and a minute with a leap second has a 60.
+  // 24:00 is the end of a day; second 60 is a leap second.
   const isTime =
     minute <= 59 && second <= 60 && (hour <= 23 || (hour === 24 && minute + second === 0));
   if (!isTime || offsetMinutes === null) return NaN;
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
-  // `setUTCFullYear` takes February 31 for March 3.
+  // `setUTCFullYear` reads February 31 as March 3.
   if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return NaN;
-  // What is finer than a millisecond is dropped.
+  // Digits finer than a millisecond are dropped.
   const milliseconds = fraction === undefined ? 0 : Number(`${fraction}00`.slice(0, 3));
   return date.setUTCHours(hour, minute - offsetMinutes, second, milliseconds);
 }
 
-/** Minutes east of UTC; null for an offset that no place has. */
+/** Minutes east of UTC; null if out of range. */
 function readOffset(offset = 'z'): number | null {
   const [, sign, hours, minutes = '0'] = /^([+-])(\d\d):?(\d\d)?$/.exec(offset) ?? [];
   if (sign === undefined) return 0;

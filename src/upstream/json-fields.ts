@@ -1,10 +1,10 @@
 /**
- * Told of each field that is not as specified and was read by a fallback: its path without indices, such
- * as `messages.type`; what was found there, a word out of few; and for an enum value that is new, the value.
+ * Called for each field that does not follow the specification: with its path without indices, such as
+ * `messages.type`; what was found there, one of a few words; and the value, if it is a new enum value.
  */
 export type OnFallback = (field: string, found: string, value?: string) => void;
 
-/** A JSON object, nothing known of its members. */
+/** A JSON object with unknown members. */
 export type JsonObject = Record<string, unknown>;
 
 /** What kind of JSON a value is; `missing` where there is none. */
@@ -18,14 +18,14 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A text; null where there is none. A number or boolean is written out. */
+/** A string, or null if there is none. Numbers and booleans are converted. */
 export function readText(value: unknown, field: string, onFallback: OnFallback): string | null {
   if (typeof value === 'string' || value === null) return value;
   onFallback(field, kindOf(value));
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
 }
 
-/** A text that must say something: null where it is blank, too. A number is written out. */
+/** A string that is not blank, or null if there is none. Numbers are converted. */
 export function readWord(value: unknown, field: string, onFallback: OnFallback): string | null {
   if (typeof value === 'string') {
     if (value.trim() !== '') return value;
@@ -36,7 +36,7 @@ export function readWord(value: unknown, field: string, onFallback: OnFallback):
   return typeof value === 'number' ? String(value) : null;
 }
 
-/** The known name that a word means, whatever its case; UNKNOWN for one that upstream has added since. */
+/** The known enum value, compared without case and underscores; UNKNOWN if upstream has added it since. */
 export function readEnum<const T extends readonly string[]>(
   known: T,
   word: string,
@@ -48,14 +48,14 @@ export function readEnum<const T extends readonly string[]>(
   return found ?? 'UNKNOWN';
 }
 
-/** A free object, passed on as it is; empty where something else is found. */
+/** A free-form object, passed on unchanged; empty if something else is found. */
 export function readObject(value: unknown, field: string, onFallback: OnFallback): JsonObject {
   if (isObject(value)) return value;
   onFallback(field, kindOf(value));
   return {};
 }
 
-/** A list, its items read one by one. What is no list is one of a single item; an item read as null is left out. */
+/** A list, read item by item. A single value is read as a list of one; items read as null are left out. */
 export function readList<T>(
   value: unknown,
   field: string,
@@ -73,7 +73,7 @@ export function readList<T>(
   return list;
 }
 
-/** A whole percentage, 0–100, of a number or a text such as `50` or `50 %`; 0 where there is none. */
+/** An integer 0–100 from a number or a string such as `50` or `50 %`; 0 if there is none. */
 export function readPercent(value: unknown, field: string, onFallback: OnFallback): number {
   const given = typeof value === 'string' ? numberIn(value) : value;
   const isNumber = typeof given === 'number' && Number.isFinite(given);
@@ -84,7 +84,7 @@ export function readPercent(value: unknown, field: string, onFallback: OnFallbac
 }
 
 function numberIn(text: string): number {
-  return Number(/^\s*(-?\d+(?:\.\d+)?)\s*%?\s*$/.exec(text)?.[1]);
+  return Number(/^(-?\d+(?:\.\d+)?)\s*%?$/.exec(text.trim())?.[1]);
 }
 
 // Upstream's services write SUCCESS and Success, TEMPERROR and TEMP_ERROR, WARN and Warning.

@@ -19,15 +19,15 @@ import {
   readWord,
 } from './json-fields.ts';
 
-/** The name of a task or definition, which some services call `name`. */
+/** The name of a task or definition; some services call the field `name`. */
 export function readName(json: JsonObject, path: string, onFallback: OnFallback): string | null {
   const uniqueName = readWord(json['uniqueName'], path, onFallback);
   return uniqueName ?? readWord(json['name'] ?? null, path, () => {});
 }
 
-/** What the task runs against; null where upstream does not say. A text is its name. */
+/** The target of a task; null if there is none. A string is read as its name. */
 export function readTarget(value: unknown, onFallback: OnFallback): Target | null {
-  // It need not be there.
+  // Optional in the specification.
   if (value === null || value === undefined) return null;
   if (!isObject(value)) {
     onFallback('target', kindOf(value));
@@ -45,7 +45,7 @@ export function readTarget(value: unknown, onFallback: OnFallback): Target | nul
   };
 }
 
-/** A message; null where nothing of it can be read. */
+/** A message; null if nothing in it can be read. */
 export function readMessage(value: unknown, onFallback: OnFallback): TaskMessage | null {
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
     const key = String(value);
@@ -69,7 +69,7 @@ function readMessageType(message: JsonObject, onFallback: OnFallback): MessageTy
   const word = readWord(message['type'], 'messages.type', onFallback);
   const type =
     word === null ? 'UNKNOWN' : readEnum(MESSAGE_TYPES, word, 'messages.type', onFallback);
-  // Another serializer of the same tasks writes flags in place of the type.
+  // The load-accounts endpoint writes flags instead of the type.
   if (type === 'UNKNOWN' && isSet(message['error'])) return 'ERROR';
   if (type === 'UNKNOWN' && isSet(message['warning'])) return 'WARN';
   return type;
@@ -92,7 +92,7 @@ function readLocalizedText(value: unknown, onFallback: OnFallback): LocalizedTex
   return { locale: readWord(value['locale'], `${field}.locale`, onFallback), message };
 }
 
-/** The label of a result and its key; where one is missing, the other stands for it. */
+/** The label of a result and its key; either falls back to the other. */
 export function readReturn(value: unknown, onFallback: OnFallback): TaskReturn | null {
   if (typeof value === 'string' && value.trim() !== '') {
     onFallback('returns[]', 'string');
@@ -107,10 +107,10 @@ export function readReturn(value: unknown, onFallback: OnFallback): TaskReturn |
   return either === null ? null : { name: either, attributeName: attributeName ?? either };
 }
 
-/** The definition; null where it has no id or no name. */
+/** The definition; null if it has no id or no name. */
 export function readDefinition(value: unknown, onFallback: OnFallback): TaskDefinition | null {
   const field = 'taskDefinitionSummary';
-  // It need not be there.
+  // Optional in the specification.
   if (value === null || value === undefined) return null;
   if (!isObject(value)) {
     onFallback(field, kindOf(value));

@@ -30,8 +30,8 @@ export class UnreadableTask {
 export type Row = Task | UnreadableTask;
 
 /**
- * A task as upstream sends it. Only an `id` or a `created` that cannot be read costs the task: every other
- * field has a fallback, of which `onFallback` is told.
+ * Reads a task as upstream sends it. Only an unreadable `id` or `created` makes it an UnreadableTask; every
+ * other field has a fallback, which is reported to `onFallback`.
  */
 export function readRow(json: unknown, onFallback: OnFallback = () => {}): Row {
   if (!isObject(json)) return unreadable(null, [['the row', kindOf(json)]], onFallback);
@@ -91,28 +91,28 @@ function unreadable(
   onFallback: OnFallback,
 ): UnreadableTask {
   for (const [field, found] of faults) onFallback(field, found);
-  // Fields and kinds of fault only: a value may be somebody's data.
+  // Names fields and kinds only: values may be personal data.
   const reasons = faults.map(([field, found]) => `${field} (${found})`).join(', ');
   const message = `Upstream sent a task that cannot be read: ${reasons}.`;
   return new UnreadableTask(id, new GatewayError('UPSTREAM_INVALID_RESPONSE', message));
 }
 
-/** What stands where a text or a number was wanted. */
+/** What was found in place of an id or a date. */
 function foundIn(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? 'unreadable' : kindOf(value);
 }
 
 function readId(value: unknown): string | null {
   if (typeof value === 'string' && value.trim() !== '') return value;
-  // A larger number has lost digits: it is another id.
+  // A larger integer has lost digits, and would be the id of another task.
   return Number.isSafeInteger(value) ? String(value) : null;
 }
 
-/** A date that may be absent. */
+/** A date that may be absent; null if it cannot be read. */
 function readDate(value: unknown, field: string, onFallback: OnFallback): Instant | null {
   if (value === null) return null;
   const instant = readInstant(value);
-  // Some services write 0, or the year 1, for no date.
+  // Some services write 0 or the year 1 when there is no date.
   if (instant !== null && instant > 0) return instant;
   onFallback(field, foundIn(value));
   return null;

@@ -12,19 +12,21 @@ export interface Ends {
   ended: number;
   /** Streams that completed, and whose last event has no status. */
   endedEarly: number;
+  /** Streams that ended with an error. */
+  failed: number;
   /** Events with a lower percentage than the one before. */
   fell: number;
   /** Tasks that ended without a date. */
   undated: number;
 }
 
-/** Follows each task until its stream completes. */
-export async function followToEnds(
+/** Follows each task until its stream completes; `ends` is up to date all the while. */
+export function followToEnds(
   transport: 'sse' | 'ws',
   url: string,
   ids: readonly string[],
-): Promise<Ends> {
-  const ends: Ends = { events: 0, ended: 0, endedEarly: 0, fell: 0, undated: 0 };
+): { ends: Ends; finished: Promise<unknown>; close(): Promise<void> } {
+  const ends: Ends = { events: 0, ended: 0, endedEarly: 0, failed: 0, fell: 0, undated: 0 };
   const client =
     transport === 'sse'
       ? createSseClient({ url, retryAttempts: 0 })
@@ -33,17 +35,21 @@ export async function followToEnds(
           webSocketImpl: WebSocket,
           retryAttempts: 0,
         });
-  await Promise.all(ids.map(follow));
-  await client.dispose();
-  return ends;
+  return {
+    ends,
+    finished: Promise.all(ids.map(follow)),
+    close: async () => client.dispose(),
+  };
 
   async function follow(id: string): Promise<void> {
     let percent = 0;
     let last: any = null;
     const events: AsyncIterable<any> = client.iterate({ query: PROGRESS, variables: { id } });
     for await (const { data } of events) {
-      // An error ends the stream: it counts as one that did not end well.
-      if (!data) return;
+      if (!data) {
+        ends.failed++;
+        return;
+      }
       last = data.taskProgress;
       ends.events++;
       if (last.effectivePercentComplete < percent) ends.fell++;

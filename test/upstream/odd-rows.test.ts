@@ -71,6 +71,8 @@ const ODD_ROWS: OddRow[] = [
   ['a date without offset', { completed: '2026-08-20T06:00:00' }, { completed: SIX }, []],
   ['a date without seconds', { completed: '2026-08-20T06:00Z' }, { completed: SIX }, []],
   ['a date alone', { completed: '2026-08-20' }, { completed: SIX - 6 * 3_600_000 }, []],
+  ['a date in the basic form', { completed: '20260820T060000.5Z' }, { completed: SIX + 500 }, []],
+  ['a date alone in the basic form', { completed: '20260820' }, { completed: SIX - 6 * 3_600_000 }, []],
   ['a date as HTTP has it', { completed: 'Thu, 20 Aug 2026 06:00:00 GMT' }, { completed: SIX }, []],
   ['a date as mail has it', { completed: '20 Aug 2026 08:00:00 +0200' }, { completed: SIX }, []],
   ['a date at the end of a day', { completed: '2026-08-19T24:00:00Z' }, { completed: SIX - 6 * 3_600_000 }, []],
