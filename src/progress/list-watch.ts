@@ -9,7 +9,7 @@ import type { HeadRequest, ListHead, TaskRow, TaskSource } from './source.ts';
 
 interface Subscriber {
   filter: TaskFilter;
-  /** Tasks of its snapshot that the watch has yet to find on the list, as they were sent. */
+  /** Tasks of its snapshot as they were sent, until the watch has found them on the list and got as far. */
   snapshotTasks: Map<string, Task>;
   /** Tasks sent since its snapshot was requested, which is older; null: no snapshot is on its way. */
   supersededIds: Set<string> | null;
@@ -213,9 +213,7 @@ export class ListWatch {
     const subscriber = this.#subscribers.get(mailbox);
     if (subscriber === undefined || subscriber.supersededIds?.has(task.id)) return;
     mailbox.put(task.id, { kind: 'SNAPSHOT', task });
-    const isKnown = this.#recent.has(task.id) || this.#running.has(task.id);
-    if (!isKnown && task.created >= (this.#since ?? -Infinity))
-      subscriber.snapshotTasks.set(task.id, task);
+    if (!isCompleted(task) || this.#isNew(task)) subscriber.snapshotTasks.set(task.id, task);
   }
 
   #isNew({ id, created }: Task): boolean {
@@ -256,12 +254,13 @@ export class ListWatch {
     const changes = new Map<TaskChangeKind, TaskChange>();
     for (const [mailbox, { filter, snapshotTasks, supersededIds }] of this.#subscribers) {
       supersededIds?.add(now.id);
-      const known = before ?? snapshotTasks.get(now.id) ?? null;
-      snapshotTasks.delete(now.id);
-      const kind = kindFor(filter, known, now);
+      const shown = snapshotTasks.get(now.id) ?? null;
+      const kind = kindFor(filter, before ?? shown, now);
+      const task = keepProgress(shown, now);
+      if (task === now) snapshotTasks.delete(now.id);
       if (kind === null) continue;
-      const change = changes.get(kind) ?? { kind, task: now };
-      changes.set(kind, change);
+      const change = (task === now && changes.get(kind)) || { kind, task };
+      if (task === now) changes.set(kind, change);
       mailbox.put(now.id, change);
     }
   }

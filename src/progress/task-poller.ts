@@ -53,6 +53,9 @@ interface Found {
 // Each costs a request. Where a source is deleted, all its tasks go missing at once; the rest stay due.
 const MAX_CONFIRMED = 5;
 
+// Some 3 kB each: a message is small enough to be sent among others.
+const TASKS_PER_MESSAGE = 200;
+
 export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   const { source, group, lease, clock, log, intervalMs } = parts;
   const poller = createPoller({ clock, poll });
@@ -172,7 +175,16 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
       entry.cadence.polled(row !== null && row.etag !== entry.etag);
       entry.etag = row?.etag ?? null;
     }
-    group.publish({ kind: 'polled', tasks, deletedIds, failures });
+    group.publish({
+      kind: 'polled',
+      tasks: tasks.slice(0, TASKS_PER_MESSAGE),
+      deletedIds,
+      failures,
+    });
+    for (let first = TASKS_PER_MESSAGE; first < tasks.length; first += TASKS_PER_MESSAGE) {
+      const some = tasks.slice(first, first + TASKS_PER_MESSAGE);
+      group.publish({ kind: 'polled', tasks: some, deletedIds: [], failures: [] });
+    }
   }
 
   /** Whether a task has been unreadable for so long that its subscribers are to know, and do not yet. */

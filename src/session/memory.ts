@@ -71,10 +71,9 @@ export function createMemories(options: MemoriesOptions): Memories {
       task(id) {
         const entry = find(taskKey(id));
         if (entry === undefined || !('task' in entry)) return undefined;
-        const maxAgeMs =
-          entry.task && isCompleted(entry.task)
-            ? maxStalenessMs * COMPLETED_STALENESS_FACTOR
-            : maxStalenessMs;
+        const maxAgeMs = isFinal(entry.task)
+          ? maxStalenessMs * COMPLETED_STALENESS_FACTOR
+          : maxStalenessMs;
         return isFresh(entry, maxAgeMs, writtenAt.get(id)) ? entry.task : undefined;
       },
       page(query) {
@@ -140,6 +139,11 @@ export function createMemories(options: MemoriesOptions): Memories {
   function isFresh({ askedAt }: Answer, maxAgeMs: number, changedAt = -Infinity): boolean {
     return askedAt > changedAt && clock.monotonic() - askedAt < maxAgeMs;
   }
+}
+
+/** Whether upstream will write to it no more: the date and the status of an end are written one after the other. */
+function isFinal(task: Task | null): boolean {
+  return task !== null && isCompleted(task) && task.completed !== null;
 }
 
 /** About what an answer takes in memory; it need not be exact, but bounded. */

@@ -22,13 +22,13 @@ const COUNT_EVERY = 30;
 export function createPollPlanner(
   api: Pick<TaskStatusApi, 'runningOrder' | 'runningPage' | 'listed' | 'byIds' | 'idsPerRequest'>,
 ): PollPlanner {
-  /** How many tasks ran when they were last counted; null: the next poll of many counts them. */
+  /** How many tasks ran when they were last counted; null: it is not known. */
   let runningCount: number | null = null;
-  let pollsSinceCount = 0;
+  let pollsUntilCount = 0;
 
   return {
     async read(ids, options) {
-      if (++pollsSinceCount >= COUNT_EVERY) runningCount = null;
+      if (pollsUntilCount-- === 0) runningCount = null;
       if (ids.length <= api.idsPerRequest || !isWorthPages(ids.length))
         return api.byIds(ids, options);
       const found = await readPages(new Set(ids), options);
@@ -51,11 +51,12 @@ export function createPollPlanner(
     const found = new Map<string, Row>();
     let end = 0;
     const fetchPage = async (offset: number) => {
-      const { rows, total } = await api.runningPage(offset, runningCount === null, options);
-      if (total !== null) {
-        runningCount = total;
-        pollsSinceCount = 0;
-      }
+      const isCountDue = pollsUntilCount < 0;
+      const { rows, total } = await api.runningPage(offset, isCountDue, options);
+      if (isCountDue) pollsUntilCount = COUNT_EVERY;
+      // Without a count, a walk to the end tells.
+      runningCount =
+        total ?? runningCount ?? (rows.length < PAGE_LIMIT ? offset + rows.length : null);
       end = offset + rows.length;
       return rows;
     };
