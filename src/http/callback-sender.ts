@@ -89,17 +89,25 @@ export function createCallbackSender({
         return await (isRepeated
           ? persistent.execute(() => attempt(url, message))
           : attempt(url, message));
-      } catch (error) {
-        const cause = explain(error);
-        log.warn({ host: url.host, cause }, 'an event could not be sent to a callback');
+      } catch {
         return 'failed';
       }
     },
     close: () => agent.destroy(),
   };
 
-  /** Throws where nobody answers, or whoever does is in trouble. */
+  /** Throws where the receiver cannot be reached or fails, with a line in the log. */
   async function attempt(url: URL, message: object): Promise<Delivery> {
+    try {
+      return await post(url, message);
+    } catch (error) {
+      const cause = explain(error);
+      log.warn({ host: url.host, cause }, 'an event could not be sent to a callback');
+      throw error;
+    }
+  }
+
+  async function post(url: URL, message: object): Promise<Delivery> {
     const { statusCode, body } = await agent.request({
       origin: url.origin,
       path: url.pathname + url.search,

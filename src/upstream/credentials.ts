@@ -101,11 +101,14 @@ export function createServiceCredential(
     if (refusal !== null && isRefusedAt(askedAt))
       throw refused(refusal.error, refusal.until - askedAt);
     const { data } = TokenJson.safeParse((await ask()).json);
-    if (!data)
+    if (!data) {
+      const cause = 'the answer to a request for a token holds none';
+      log.warn({ request: `POST ${tokenPath}`, cause }, 'an attempt at upstream failed');
       throw new GatewayError(
         'UPSTREAM_INVALID_RESPONSE',
         'Upstream answered the request for a token with something else.',
       );
+    }
     refusal = null;
     const lifetimeMs = data.expires_in * 1000;
     current = {

@@ -65,9 +65,9 @@ export interface RequestParts {
 }
 
 // Where a 429 does not say how long to wait.
-const DEFAULT_RETRY_AFTER_MS = 1_000;
+const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
-/** Sends requests with one credential: token, slot, breaker, attempt, verdict; again if that is the verdict. */
+/** Sends the requests of one credential. */
 export function createRequests(parts: RequestParts): Requests {
   const { send, budget, credential, clock, log, retries, breaker, timeoutMs, closing } = parts;
 
@@ -99,13 +99,16 @@ export function createRequests(parts: RequestParts): Requests {
     },
   };
 
+  /** Token, slot, breaker, attempt, verdict: the verdict on a failure is to send again, or to throw it. */
   async function sendUntilAnswered(request: RestRequest, deadline: Deadline): Promise<Answer> {
+    const { lane, method, isSafe = method === 'GET' } = request;
     let { slot: reserved } = request;
+    let failures = 0;
     let isRenewed = false;
-    for (let attempt = 1; ;) {
+    for (;;) {
       const token = await tokenFor(deadline);
       breaker.check();
-      const slot = reserved ?? (await slotFor(request.lane, deadline));
+      const slot = reserved ?? (await slotFor(lane, deadline));
       reserved = undefined;
       if (!slot.isValid()) {
         // The process was held up for so long that others may have been given it.
@@ -122,13 +125,10 @@ export function createRequests(parts: RequestParts): Requests {
           isRenewed = true;
         } else if (failure.status === 429) {
           // Not an answer: everybody waits, and so does whoever received it.
-          const { retryAfterSeconds } = failure.extensions;
-          budget.pause(
-            retryAfterSeconds === undefined ? DEFAULT_RETRY_AFTER_MS : retryAfterSeconds * 1000,
-          );
+          const { retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS } = failure.extensions;
+          budget.pause(retryAfterSeconds * 1000);
         } else {
-          const { method, isSafe = method === 'GET' } = request;
-          const backoffMs = retries.backoffMs(failure, attempt++, { isSafe });
+          const backoffMs = retries.backoffMs(failure, ++failures, { isSafe });
           if (backoffMs === null || backoffMs >= deadline.remainingMs()) throw failure;
           await deadline.pause(backoffMs);
         }
@@ -164,15 +164,16 @@ export function createRequests(parts: RequestParts): Requests {
     const attempt = toAttempt(token, request);
     const sentAt = clock.monotonic();
     const note = () => budget.answered(clock.monotonic() - sentAt);
+    let answer: Answer;
     try {
-      const answer = await send({ ...attempt, signal, onSettled: slot.settle });
-      note();
-      return readSuccess(answer, attempt.headers, clock.now());
+      answer = await send({ ...attempt, signal, onSettled: slot.settle });
     } catch (error) {
       // An answer that did not come in time would have taken longer still.
       if (error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT') note();
       throw error;
     }
+    note();
+    return readSuccess(answer, attempt.headers, clock.now());
   }
 
   function logFailure({ method, path }: RestRequest, { code, explanation }: AttemptFailure): void {

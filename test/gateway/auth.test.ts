@@ -142,7 +142,7 @@ for (const transport of TRANSPORTS)
     const events = subscribe(t, transport, url, PROGRESS, { id }, `Bearer ${token}`);
     assert.equal((await events.next()).value.data.taskProgress.id, id);
     const last = events.next();
-    clock.advance(306_000);
+    clock.advance(330_000);
     assert.equal((await last).value.errors[0].extensions.code, 'UNAUTHENTICATED');
     assert.equal((await events.next()).done, true);
   });

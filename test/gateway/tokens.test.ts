@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { Fault } from '../../src/sandbox/faults.ts';
 import { createCapturedLog } from '../support/captured-log.ts';
 import { HandClock } from '../support/hand-clock.ts';
+import { startGatewayOver } from '../support/hostile-upstream.ts';
 import { startGateway } from '../support/start.ts';
 import { subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
@@ -149,4 +153,19 @@ test('closing the gateway ends a token request that hangs', async t => {
   await until(() => sandbox.journal.tokenRequests.every(({ isClosed }) => isClosed));
   await answer;
   assert.equal(sandbox.journal.tokenRequests.length, 1);
+});
+
+test('a token endpoint that answers with something else is UPSTREAM_INVALID_RESPONSE, and in the log', async t => {
+  const upstream = createServer((_request, response) => response.end('{"hello":"world"}'));
+  upstream.listen(0, '127.0.0.1');
+  await once(upstream, 'listening');
+  t.after(() => {
+    upstream.closeAllConnections();
+    upstream.close();
+  });
+  const { port } = upstream.address() as AddressInfo;
+  const { query, causes } = await startGatewayOver(t, `http://127.0.0.1:${port}`);
+  const [error] = (await query(LIST)).errors ?? [];
+  assert.equal(error?.extensions['code'], 'UPSTREAM_INVALID_RESPONSE');
+  assert.deepEqual(causes(), ['the answer to a request for a token holds none']);
 });

@@ -2,15 +2,7 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { BURST_SHARE, type BudgetLimits, type BudgetWindow, type Slot } from '../../fleet/fleet.ts';
 import { AnswerTime } from './answer-time.ts';
-import {
-  LANES,
-  LANE_WEIGHTS,
-  type Lane,
-  type PollLane,
-  WEIGHTED_LANES,
-  type WeightedLane,
-  createLanes,
-} from './lanes.ts';
+import { LANES, type Lane, type PollLane, createLanes } from './lanes.ts';
 import { Pace } from './pace.ts';
 
 /**
@@ -47,6 +39,9 @@ interface Waiter {
   refuse(error: unknown): void;
 }
 
+// A caller is let in where it is forecast to be served with a tenth of its time left, and served as long
+// as there is time for an answer: a forecast may be a little wrong, and an answer slower than the last.
+const SPARE_SHARE = 0.1;
 // However slow upstream is, half of a caller's time may be spent on waiting for a slot.
 const MAX_ANSWER_SHARE = 0.5;
 
@@ -63,8 +58,6 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
   const lanes = createLanes<Waiter>();
   const answerTime = new AnswerTime();
   const pace = new Pace(limits, clock);
-  /** When each lane last had to wait, on the monotonic clock. */
-  const waitedAt = new Map<Lane, number>();
   let isAsking = false;
   let isClosed = false;
   /** Whether somebody has waited since before the window was last asked. */
@@ -105,8 +98,11 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       const patienceMs = 'patienceMs' in request ? request.patienceMs : Infinity;
       const answerBy = clock.monotonic() + patienceMs;
       const answerMs = () => Math.min(answerTime.mostMs, patienceMs * MAX_ANSWER_SHARE);
-      const maxWaitMs = patienceMs - answerMs();
-      if (maxWaitMs < Infinity && forecastMs(lane) > maxWaitMs) throw rateLimited(forecastMs(lane));
+      if (patienceMs < Infinity) {
+        const waitMs = forecastMs(lane);
+        const spareMs = Math.max(answerMs(), patienceMs * SPARE_SHARE);
+        if (waitMs > patienceMs - spareMs) throw rateLimited(waitMs);
+      }
 
       const leave = () => {
         lanes.delete(lane, waiter);
@@ -127,8 +123,8 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       };
       const onAbort = () => waiter.refuse(signal?.reason);
       const cancelTimer =
-        maxWaitMs < Infinity
-          ? clock.after(maxWaitMs, () => waiter.refuse(rateLimited(forecastMs(lane))))
+        patienceMs < Infinity
+          ? clock.after(patienceMs - answerMs(), () => waiter.refuse(rateLimited(forecastMs(lane))))
           : null;
       signal?.addEventListener('abort', onAbort);
       lanes.add(lane, waiter);
@@ -152,7 +148,7 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
   function waitForSlot(ms: number): void {
     if (isClosed) return;
     const now = clock.monotonic();
-    for (const lane of LANES) if (lanes.size(lane) > 0) waitedAt.set(lane, now);
+    lanes.noteWait(now);
     const cancel = clock.after(ms, () => {
       nextSlot = null;
       void serve();
@@ -191,7 +187,7 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
     const now = clock.monotonic();
     const { free, pausedForMs } = window.outlook();
     /** Slots given until it has its own, that one included. */
-    const turns = (ahead + 1) / shareOf(lane, now);
+    const turns = (ahead + 1) / lanes.shareOf(lane, now - windowMs);
     if (nextSlot !== null && pausedForMs === 0)
       return Math.max(0, nextSlot.at - now) + (turns - 1) * pace.slotMs;
     // The first to ask is let in where anything is free: only the window knows when that may go.
@@ -200,16 +196,6 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
     // Of so many free slots the window spreads none.
     const atOnce = Math.max(0, Math.ceil(freeThen - limit * (1 - BURST_SHARE)));
     return pausedForMs + Math.max(0, turns - atOnce) * pace.slotMs;
-  }
-
-  /** The part of the slots that a lane gets beside those that wait, or had to lately. */
-  function shareOf(lane: Lane, now: number): number {
-    if (lane === 'token') return 1;
-    const isBusy = (other: WeightedLane) =>
-      lanes.size(other) > 0 || now - (waitedAt.get(other) ?? -Infinity) < windowMs;
-    const others = WEIGHTED_LANES.filter(other => other !== lane && isBusy(other));
-    const weight = others.reduce<number>((sum, other) => sum + LANE_WEIGHTS[other], 0);
-    return LANE_WEIGHTS[lane] / (LANE_WEIGHTS[lane] + weight);
   }
 }
 

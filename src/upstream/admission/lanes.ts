@@ -14,14 +14,17 @@ export interface Lanes<W> {
   next(): W | undefined;
   /** The waiters of a lane, longest waiting first. */
   of(lane: Lane): Iterable<W>;
+  /** At this moment, there is no slot for those who wait. */
+  noteWait(at: number): void;
+  /** The part of the slots, 0–1, that a lane gets beside those that wait, or had to wait since then. */
+  shareOf(lane: Lane, since: number): number;
 }
 
 /** Of ten slots that all of these wait for, how many each gets. */
-export const LANE_WEIGHTS = { interactive: 8, 'task-poll': 1, 'list-poll': 1 } as const;
+const LANE_WEIGHTS = { interactive: 8, 'task-poll': 1, 'list-poll': 1 } as const;
 
-/** The lanes that take turns. */
-export type WeightedLane = keyof typeof LANE_WEIGHTS;
-export const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
+type WeightedLane = keyof typeof LANE_WEIGHTS;
+const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
 export const LANES: readonly Lane[] = ['token', ...WEIGHTED_LANES];
 
 export function createLanes<W>(): Lanes<W> {
@@ -35,6 +38,8 @@ export function createLanes<W>(): Lanes<W> {
   // is served pays what all have earned. Lanes without waiters neither earn nor pay, so that their
   // share goes to the others and they come back with no debt to collect.
   const credit: Record<WeightedLane, number> = { interactive: 0, 'task-poll': 0, 'list-poll': 0 };
+
+  const waitedAt = new Map<Lane, number>();
 
   return {
     add: (lane, waiter) => void waiters[lane].add(waiter),
@@ -60,5 +65,17 @@ export function createLanes<W>(): Lanes<W> {
       return next;
     },
     of: lane => waiters[lane],
+    noteWait(at) {
+      for (const lane of LANES) if (waiters[lane].size > 0) waitedAt.set(lane, at);
+    },
+    shareOf(lane, since) {
+      if (lane === 'token') return 1;
+      const isBusy = (other: Lane) =>
+        waiters[other].size > 0 || (waitedAt.get(other) ?? -Infinity) > since;
+      let weights = LANE_WEIGHTS[lane] as number;
+      for (const other of WEIGHTED_LANES)
+        if (other !== lane && isBusy(other)) weights += LANE_WEIGHTS[other];
+      return LANE_WEIGHTS[lane] / weights;
+    },
   };
 }
