@@ -8,11 +8,14 @@ import { GatewayError } from './errors.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
-import { createPassthroughAuthenticate, createServiceAuthenticate } from './http/authenticate.ts';
-import { createMaskError } from './http/mask.ts';
-import { createRouterTrust } from './http/router-trust.ts';
+import {
+  createPassthroughAuthenticate,
+  createServiceAuthenticate,
+} from './http/access/authenticate.ts';
+import { createMaskError } from './http/access/mask-error.ts';
+import { createRouterTrust } from './http/access/router-trust.ts';
 import { startHttpServer } from './http/server.ts';
-import { type JwtOptions, createTokenVerifier } from './http/token-verifier.ts';
+import { type JwtOptions, createTokenVerifier } from './http/access/token-verifier.ts';
 import { type Log, createLog } from './log.ts';
 import { toProxyOptions } from './proxy.ts';
 import { createMemories } from './session/memory.ts';

@@ -24,6 +24,9 @@ const RANKS: Record<string, number> = {
   progress: 2,
   session: 3,
   graphql: 4,
+  'http/access': 4.2,
+  'http/plugins': 4.5,
+  'http/transports': 4.5,
   http: 5,
   'config.ts': 5,
   'gateway.ts': 6,
@@ -33,7 +36,7 @@ const RANKS: Record<string, number> = {
 /** Where a library may be imported. */
 const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
-  '@apollo/usage-reporting-protobuf': ['http/plugins.ts'],
+  '@apollo/usage-reporting-protobuf': ['http/plugins/federated-tracing.ts'],
   '@pothos/plugin-complexity': ['graphql/builder.ts', 'graphql/cost.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
   '@graphql-tools/utils': ['graphql/sdl.ts', 'graphql/selection.ts'],
@@ -46,11 +49,11 @@ const HOMES: Record<string, string[]> = {
   ws: ['http'],
   dataloader: ['session/loader.ts', 'session/source-pages.ts'],
   zod: ['config.ts', 'upstream/wire.ts'],
-  undici: ['gateway.ts', 'upstream/attempt.ts', 'http/callback-sender.ts'],
-  cockatiel: ['http/callback-sender.ts'],
+  undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
+  cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': ['session/memory.ts'],
-  jose: ['upstream/credentials.ts', 'http/token-verifier.ts', 'sandbox/clients.ts'],
+  jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };
 

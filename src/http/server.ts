@@ -1,18 +1,18 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type CallersOptions, createCallers } from './callers.ts';
-import { type CallbackSenderOptions, createCallbackSender } from './callback-sender.ts';
-import { ROUTER_HEADER } from './router-trust.ts';
-import { createSubscriptionCallbacks } from './subscription-callback.ts';
-import { type WebSocketOptions, serveWebSocket } from './websocket.ts';
-import { type GraphQLServerParts, createGraphQLServer } from './yoga.ts';
+import { type OriginPolicyOptions, createOriginPolicy } from './access/origin-policy.ts';
+import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
+import { ROUTER_HEADER } from './access/router-trust.ts';
+import { createSubscriptionCallbacks } from './transports/callback.ts';
+import { type WebSocketOptions, serveWebSocket } from './transports/websocket.ts';
+import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
 
 export interface HttpServerParts
   extends
     Omit<GraphQLServerParts, 'path' | 'callbacks'>,
     Omit<WebSocketOptions, 'callers'>,
-    CallersOptions,
+    OriginPolicyOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
@@ -43,13 +43,16 @@ export async function startHttpServer({
     sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
     isTrusted: parts.routerTrust.trusts,
   });
-  const callers = createCallers(parts);
+  const originPolicy = createOriginPolicy(parts);
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, callbacks });
   const server = createServer((request, response) => void route(request, response));
   server.listen(port, host);
   await once(server, 'listening');
   // After that, or it would have something of its own to say of a port that is taken.
-  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga, { ...parts, callers });
+  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga.getEnveloped, {
+    ...parts,
+    originPolicy,
+  });
 
   const { port: boundPort } = server.address() as AddressInfo;
   return {
@@ -67,7 +70,7 @@ export async function startHttpServer({
     switch (request.url?.split('?', 1)[0]) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
-        if (!callers.isMeantFor(request.headers)) return sendJson(response, 403, NOT_HERE);
+        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, NOT_HERE);
         try {
           if (!(await isLetIn(request))) return sendJson(response, 403, CLOSED);
         } catch (error) {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type IncomingHttpHeaders, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { createCallbackSender, createNearness } from '../../src/http/callback-sender.ts';
+import { createCallbackSender, createNearness } from '../../src/http/transports/callback-sender.ts';
 import { createCapturedLog } from '../support/captured-log.ts';
 import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { type StartOptions, startGateway } from '../support/start.ts';

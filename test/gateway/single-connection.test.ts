@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EventStream } from '../../src/http/event-stream.ts';
+import { EventStream } from '../../src/http/transports/event-stream.ts';
 import { Mailbox } from '../../src/progress/mailbox.ts';
 import { startGateway } from '../support/start.ts';
 

@@ -2,9 +2,9 @@ import { lookup } from 'node:dns';
 import { BlockList, isIPv6 } from 'node:net';
 import { ExponentialBackoff, handleAll, retry } from 'cockatiel';
 import { EnvHttpProxyAgent } from 'undici';
-import type { Log } from '../log.ts';
-import { type ProxySettings, toProxyOptions } from '../proxy.ts';
-import { explainConnectionError } from '../upstream/connection-error.ts';
+import type { Log } from '../../log.ts';
+import { type ProxySettings, toProxyOptions } from '../../proxy.ts';
+import { explainConnectionError } from '../../upstream/connection-error.ts';
 
 /** What became of a message: the receiver has taken it, wants no more, or could not be reached. */
 export type Delivery = 'taken' | 'refused' | 'failed';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Server } from 'graphql-ws';
 import type { WebSocket } from 'ws';
-import type { MaskError } from './mask.ts';
+import type { MaskError } from '../access/mask-error.ts';
 
 /** What the hooks of graphql-ws are given of a socket. */
 export interface SocketExtra {

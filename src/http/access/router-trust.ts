@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../../errors.ts';
 import type { VerifyToken } from './token-verifier.ts';
 
 /** The header by which the router of a larger graph identifies itself: the secret, or `Bearer` and a JWT. */

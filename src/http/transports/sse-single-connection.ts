@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
-import { GatewayError } from '../errors.ts';
+import { GatewayError } from '../../errors.ts';
 import { mediaTypeOf } from './accept.ts';
 import { EventStream } from './event-stream.ts';
-import type { MaskError } from './mask.ts';
+import type { MaskError } from '../access/mask-error.ts';
 import { streamResponse } from './stream-response.ts';
 
 export interface SingleConnectionOptions {

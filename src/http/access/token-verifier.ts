@@ -7,10 +7,10 @@ import {
   errors,
   jwtVerify,
 } from 'jose';
-import type { Clock } from '../clock.ts';
-import { GatewayError } from '../errors.ts';
-import type { Log } from '../log.ts';
-import { explainConnectionError } from '../upstream/connection-error.ts';
+import type { Clock } from '../../clock.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { explainConnectionError } from '../../upstream/connection-error.ts';
 
 /** Where the keys are that JWTs are signed with, and what else the JWTs must say. */
 export interface JwtOptions {

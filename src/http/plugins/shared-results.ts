@@ -7,9 +7,9 @@ import {
   execute,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import type { Clock } from '../clock.ts';
-import { GatewayError } from '../errors.ts';
-import type { Context } from '../graphql/builder.ts';
+import type { Clock } from '../../clock.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Context } from '../../graphql/builder.ts';
 
 interface SharedResult {
   result: ExecutionResult;

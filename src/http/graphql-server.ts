@@ -6,28 +6,21 @@ import type { Context } from '../graphql/builder.ts';
 import { schema } from '../graphql/schema.ts';
 import { printSubgraphSdl } from '../graphql/sdl.ts';
 import type { Sessions } from '../session/sessions.ts';
-import type { Authenticate } from './authenticate.ts';
-import type { MaskError } from './mask.ts';
-import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
-import { useSingleConnection } from './single-connection.ts';
-import { useResultStreams } from './result-streams.ts';
-import type { SubscriptionCallbacks } from './subscription-callback.ts';
-import { useSharedResults } from './shared-results.ts';
-import {
-  useBoundSubscriptions,
-  useFederatedTracing,
-  useJsonParameters,
-  useMaskedRefusals,
-  useNoForms,
-  useNoIntrospection,
-  useOmittedRows,
-} from './plugins.ts';
-
-/** What a transport that is not HTTP says of its request. */
-export interface TransportContext {
-  header?: (name: string) => string | null;
-  signal?: AbortSignal;
-}
+import type { Authenticate } from './access/authenticate.ts';
+import type { MaskError } from './access/mask-error.ts';
+import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
+import { useSingleConnection } from './transports/sse-single-connection.ts';
+import { useResultStreams } from './transports/streaming-responses.ts';
+import type { SubscriptionCallbacks } from './transports/callback.ts';
+import type { TransportContext } from './transports/transport-context.ts';
+import { useSharedResults } from './plugins/shared-results.ts';
+import { useFederatedTracing } from './plugins/federated-tracing.ts';
+import { useJsonParameters } from './plugins/json-parameters.ts';
+import { useMaskedRefusals } from './plugins/masked-refusals.ts';
+import { useNoForms } from './plugins/no-forms.ts';
+import { useNoIntrospection } from './plugins/no-introspection.ts';
+import { useOmittedRows } from './plugins/omitted-rows.ts';
+import { useSubscriptionCost } from './plugins/subscription-cost.ts';
 
 export type GraphQLServer = YogaServerInstance<TransportContext, Context>;
 
@@ -76,7 +69,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
-      useBoundSubscriptions(maskError),
+      useSubscriptionCost(maskError),
       useOmittedRows(),
       useSharedResults(clock),
       useResultStreams(),

@@ -1,5 +1,5 @@
-import { GatewayError } from '../errors.ts';
-import { type Credential, createCallerCredential } from '../upstream/credentials.ts';
+import { GatewayError } from '../../errors.ts';
+import { type Credential, createCallerCredential } from '../../upstream/credentials.ts';
 import type { VerifyToken } from './token-verifier.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { GraphQLError } from 'graphql';
-import { ERROR_CODES, type ErrorCode, GatewayError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { ERROR_CODES, type ErrorCode, GatewayError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
 
 /** Makes of any error the one that a caller may see, with a code; logs what is a bug. */
 export type MaskError = (error: unknown) => GraphQLError;

@@ -3,13 +3,13 @@ import type { IncomingMessage, Server } from 'node:http';
 import { type ExecutionArgs, GraphQLError } from 'graphql';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { GatewayError } from '../errors.ts';
-import type { Context } from '../graphql/builder.ts';
-import type { Callers } from './callers.ts';
-import type { MaskError } from './mask.ts';
-import { ROUTER_HEADER, type RouterTrust } from './router-trust.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Context } from '../../graphql/builder.ts';
+import type { OriginPolicy } from '../access/origin-policy.ts';
+import type { MaskError } from '../access/mask-error.ts';
+import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import { type SocketExtra, serveSocket } from './websocket-connection.ts';
-import type { GraphQLServer } from './yoga.ts';
+import type { GetEnveloped } from './transport-context.ts';
 
 export interface WebSocketOptions {
   maskError: MaskError;
@@ -18,20 +18,20 @@ export interface WebSocketOptions {
   routerTrust: RouterTrust;
   /** Whether only the router of a larger graph may connect. */
   isRouterOnly: boolean;
-  callers: Callers;
+  originPolicy: OriginPolicy;
 }
 
 /** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
 export function serveWebSocket(
   server: Server,
   path: string,
-  yoga: GraphQLServer,
+  getEnveloped: GetEnveloped,
   {
     maskError,
     maxSubscriptionsPerConnection,
     routerTrust,
     isRouterOnly,
-    callers,
+    originPolicy,
   }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({
@@ -48,7 +48,10 @@ export function serveWebSocket(
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // False closes with 4403: Forbidden.
     async onConnect({ connectionParams, extra: { request, socket } }) {
-      if (!callers.isMeantFor(request.headers) || !callers.mayOpenSocket(request.headers))
+      if (
+        !originPolicy.acceptsHost(request.headers) ||
+        !originPolicy.acceptsOrigin(request.headers)
+      )
         return false;
       const header = headerReader(connectionParams, request);
       if (!isRouterOnly) return true;
@@ -63,7 +66,7 @@ export function serveWebSocket(
     async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
         return [maskError(tooMany(maxSubscriptionsPerConnection))];
-      const { parse, validate, contextFactory, schema, execute, subscribe } = yoga.getEnveloped({
+      const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
         params,
         header: headerReader(connectionParams, extra.request),
         signal: closingOf(extra.socket),
@@ -124,7 +127,7 @@ export function serveWebSocket(
 }
 
 type EnvelopedArgs = ExecutionArgs & {
-  rootValue: Pick<ReturnType<GraphQLServer['getEnveloped']>, 'execute' | 'subscribe'>;
+  rootValue: Pick<ReturnType<GetEnveloped>, 'execute' | 'subscribe'>;
 };
 
 const GOING_AWAY = 1001;

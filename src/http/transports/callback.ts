@@ -1,10 +1,10 @@
 import type { ExecutionResult } from 'graphql';
 import { type FetchAPI, type Plugin, isAsyncIterable } from 'graphql-yoga';
-import type { Clock } from '../clock.ts';
-import { GatewayError } from '../errors.ts';
+import type { Clock } from '../../clock.ts';
+import { GatewayError } from '../../errors.ts';
 import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
-import type { MaskError } from './mask.ts';
+import type { MaskError } from '../access/mask-error.ts';
 
 /** Where a router wants the events of a subscription, and how it knows that they are meant for it. */
 interface Target {

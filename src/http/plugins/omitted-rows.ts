@@ -1,0 +1,33 @@
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import type { Plugin } from 'graphql-yoga';
+import type { Context } from '../../graphql/builder.ts';
+
+/** Tells, beside the data, of rows that were left out of it. */
+export function useOmittedRows(): Plugin<Context> {
+  return {
+    onExecute: () => ({
+      onExecuteDone({ result, setResult, args }) {
+        if (!(Symbol.asyncIterator in result)) setResult(withOmitted(result, args.contextValue));
+      },
+    }),
+    onSubscribe: () => ({
+      onSubscribeResult: ({ args }) => ({
+        onNext({ result, setResult }) {
+          setResult(withOmitted(result, args.contextValue));
+        },
+      }),
+    }),
+  };
+}
+
+function withOmitted(result: ExecutionResult, { omitted }: Context): ExecutionResult {
+  if (!omitted?.length) return result;
+  // Taken out: a subscription's context serves event after event.
+  const errors = omitted
+    .splice(0)
+    .map(
+      ({ path, error }) =>
+        new GraphQLError(error.message, { path, extensions: { ...error.extensions } }),
+    );
+  return { ...result, errors: [...(result.errors ?? []), ...errors] };
+}
