@@ -57,7 +57,13 @@ const Environment = z
     UPSTREAM_MAX_URL_BYTES: integer(500, 65_536).default(4_000),
     OPERATION_TIMEOUT_MS: integer(1, 600_000).default(30_000),
     MAX_STALENESS_MS: integer(0, 3_600_000).default(1_000),
-    REDIS_URL: z.string().optional(),
+    REDIS_URL: z
+      .string()
+      .superRefine((url, context) => {
+        const message = redisUrlFaultOf(url);
+        if (message !== null) context.addIssue({ code: 'custom', message });
+      })
+      .optional(),
     REDIS_STARTUP: z
       .enum(['continue', 'require'], 'must be continue or require')
       .default('continue'),
@@ -109,8 +115,6 @@ const Environment = z
         'DIRECT_TRAFFIC',
         'can be refuse only where ROUTER_SECRET or ROUTER_JWKS_URL tells the router apart',
       );
-    const redisFault = env.REDIS_URL === undefined ? null : redisUrlFaultOf(env.REDIS_URL);
-    if (redisFault !== null) fault('REDIS_URL', redisFault);
     for (const host of env.SUBSCRIPTION_CALLBACK_HOSTS)
       if (!isHost(host))
         fault(

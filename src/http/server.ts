@@ -11,7 +11,7 @@ import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.t
 export interface HttpServerParts
   extends
     Omit<GraphQLServerParts, 'path' | 'callbacks'>,
-    Omit<WebSocketOptions, 'callers'>,
+    Omit<WebSocketOptions, 'originPolicy'>,
     OriginPolicyOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;

@@ -242,7 +242,7 @@ function send(
 }
 
 function acceptsGzip({ headers }: IncomingMessage): boolean {
-  return /\bgzip\b/i.test(String(headers['accept-encoding'] ?? ''));
+  return /\bgzip\b/i.test(headers['accept-encoding'] ?? '');
 }
 
 function sendUriTooLong(response: ServerResponse): void {
