@@ -15,9 +15,9 @@ export interface TaskSource {
   confirm(id: string): Promise<TaskRow | null>;
   /** Polls the heads of lists, together where that saves requests. Each list has a result of its own. */
   pollHeads(requests: readonly HeadRequest[]): Promise<ListHead>[];
-  /** The head of one list, for a caller who waits. */
+  /** The head of one list, before it is polled. Not refused for lack of budget: it waits. */
   readHead(request: HeadRequest): Promise<ListHead>;
-  /** Every running task of a list, for a caller who waits. */
+  /** Every running task of a list, before it is polled. Not refused for lack of budget: it waits. */
   running(filter: TaskFilter): Promise<TaskRow[]>;
   /** Everything that matches, newest first, for a caller who waits; running tasks first on versions that do not list them. */
   snapshot(filter: TaskFilter): AsyncIterable<TaskRow[]>;

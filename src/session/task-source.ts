@@ -1,6 +1,8 @@
 import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
 import type { TaskRow, TaskSource } from '../progress/source.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
+import type { CallOptions } from '../upstream/endpoints.ts';
 import { walkList } from '../upstream/list-walk.ts';
 import { UnreadableTask, type Row } from '../upstream/wire.ts';
 import { createListHeads } from './list-heads.ts';
@@ -41,8 +43,9 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
       return row === null ? null : toTaskRow(row);
     },
     pollHeads: requests => heads.readAll(requests, LIST_POLL),
-    readHead: request => heads.read(request, WAITED_FOR),
-    running: async filter => (await api.running(filter, WAITED_FOR)).map(toTaskRow),
+    readHead: request => patiently(options => heads.read(request, options)),
+    running: filter =>
+      patiently(async options => (await api.running(filter, options)).map(toTaskRow)),
     async *snapshot(filter) {
       const order = 'CREATED_DESC';
       if (!api.fits({ filter, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
@@ -53,6 +56,16 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
         yield page.map(({ row }) => toTaskRow(row));
     },
   };
+}
+
+/** Reads as soon as a caller would be served; where callers are refused, when polls are. */
+async function patiently<T>(read: (options: CallOptions) => Promise<T>): Promise<T> {
+  try {
+    return await read(WAITED_FOR);
+  } catch (error) {
+    if (!(error instanceof GatewayError) || error.code !== 'RATE_LIMITED') throw error;
+    return read(LIST_POLL);
+  }
 }
 
 function toTaskRow(row: Row): TaskRow {
