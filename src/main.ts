@@ -12,7 +12,7 @@ const USAGE = `task-status-gateway [command]
   sandbox   the sandbox tenant alone
   schema    the GraphQL schema, as SDL; with --subgraph, as federation composes it
 
-Configuration is by environment; the README lists it.
+Configuration is by environment variables; docs/configuration.md lists them.
 `;
 
 await main();
