@@ -50,7 +50,7 @@ export interface GroupListener<M> {
   /** Some instance published this, perhaps this one. */
   receive(message: M): void;
   /** What others published for a while was not heard here. */
-  rejoined(): void;
+  onRejoined(): void;
 }
 
 /** Instances that watch tasks with one credential, and look at them for each other. */

@@ -141,7 +141,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
 
   onRejoined(): void {
     for (const lease of this.#leases.values()) hold(lease, -Infinity);
-    this.#listener.rejoined();
+    this.#listener.onRejoined();
     void this.#renew();
   }
 

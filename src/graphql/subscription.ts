@@ -25,7 +25,7 @@ builder.subscriptionType({
         'One task: its state now, then each change, each carrying the whole task as it is then. The stream completes after the event in which the task is COMPLETED. NOT_FOUND for an unknown id, and for a task that upstream no longer has.',
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
       subscribe: (_root, { id }, { caller }) =>
-        caller.whileValid(caller.session.progress.followTask(id)),
+        caller.whileValid(caller.session.progress.subscribeToTask(id)),
       resolve: valueOf,
     }),
     taskStatusChanged: t.field({
@@ -44,7 +44,7 @@ builder.subscriptionType({
       },
       subscribe: (_root, { filter, snapshot }, { caller }) =>
         caller.whileValid(
-          caller.session.progress.followChanges(toTaskFilter(filter), snapshot ?? false),
+          caller.session.progress.subscribeToChanges(toTaskFilter(filter), snapshot ?? false),
         ),
       resolve: valueOf,
     }),

@@ -92,7 +92,7 @@ test(
     const groups = fleets.map((fleet, place) =>
       fleet.openGroup<string>('g', {
         receive: () => void counts[place]!++,
-        rejoined: () => void rejoined++,
+        onRejoined: () => void rejoined++,
       }),
     );
     await Promise.all(groups.map(({ joined }) => joined));

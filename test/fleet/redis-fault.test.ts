@@ -141,7 +141,10 @@ test(
     await redis.kill();
     const { log, lines } = createMemoryLog();
     const fleet = await openFleet(t, redis.url, LIMITS, { log });
-    const group = fleet.openGroup<string>(randomUUID(), { receive: () => {}, rejoined: () => {} });
+    const group = fleet.openGroup<string>(randomUUID(), {
+      receive: () => {},
+      onRejoined: () => {},
+    });
     const lease = group.openLease('tasks', () => {});
     assert.ok(lease.isHeld, 'alone it polls for itself');
     await redis.start();

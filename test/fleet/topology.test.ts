@@ -81,7 +81,7 @@ async function openPair(t: TestContext, urls: [string, string]) {
   const name = randomUUID();
   const heard: string[] = [];
   const groups = fleets.map(fleet =>
-    fleet.openGroup<string>(name, { receive: text => void heard.push(text), rejoined: () => {} }),
+    fleet.openGroup<string>(name, { receive: text => void heard.push(text), onRejoined: () => {} }),
   );
   await Promise.all(groups.map(({ joined }) => joined));
   const leases = groups.map(group => group.openLease('tasks', () => {}));

@@ -61,18 +61,18 @@ test('whichever instances are killed or cut off, every subscriber sees its task 
             clock,
             log: createLog('silent'),
             intervalMs: INTERVAL_MS,
-            maxFollowers: 100,
+            maxSubscribers: 100,
           }),
         );
         // Somebody always has something to look at: no instance gets to look by being the last.
-        const lasting = hubs[0]!.followTask(LASTING.id);
+        const lasting = hubs[0]!.subscribeToTask(LASTING.id);
         const isDead = members.map(() => false);
         const faults: unknown[] = [];
 
         const follow = (task: number, instance: number): Told => {
           const told: Told = { instance, steps: [], isEnded: false };
           void (async () => {
-            for await (const event of hubs[instance]!.followTask(histories[task]!.id)) {
+            for await (const event of hubs[instance]!.subscribeToTask(histories[task]!.id)) {
               if (event instanceof GatewayError) faults.push(event);
               else told.steps.push(stepOf(event));
             }
@@ -146,7 +146,7 @@ test('whichever instances are cut off, each tells its list of every task that en
             clock,
             log: createLog('silent'),
             intervalMs: INTERVAL_MS,
-            maxFollowers: 100,
+            maxSubscribers: 100,
           }),
         );
         for (const { at, to, healsAfter } of blows)
@@ -155,7 +155,7 @@ test('whichever instances are cut off, each tells its list of every task that en
             clock.after(healsAfter, () => members[to]!.heal());
           });
         const told = hubs.map(() => [] as string[]);
-        const streams = hubs.map(hub => hub.followChanges({}, false));
+        const streams = hubs.map(hub => hub.subscribeToChanges({}, false));
         const readers = streams.map(async (stream, place) => {
           for await (const change of stream) {
             if (change instanceof GatewayError) throw change;

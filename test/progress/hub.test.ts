@@ -36,17 +36,19 @@ test('what each subscriber saw is a subsequence of the history that ends with it
           clock,
           log: createLog('silent'),
           intervalMs: INTERVAL_MS,
-          maxFollowers: 100,
+          maxSubscribers: 100,
         });
         const seen: number[][] = subscribers.map(() => []);
         const ended = subscribers.map(() => false);
-        const streams = subscribers.map(() => null as ReturnType<typeof hub.followTask> | null);
+        const streams = subscribers.map(
+          () => null as ReturnType<typeof hub.subscribeToTask> | null,
+        );
         const reading = new Set<number>();
 
         for (let tick = 0; tick < 1_000 && ended.includes(false); tick++) {
           for (const [place, { task, joinsAt, readsEvery }] of subscribers.entries()) {
             if (streams[place] === null && clock.monotonic() >= joinsAt)
-              streams[place] = hub.followTask(histories[task]!.id);
+              streams[place] = hub.subscribeToTask(histories[task]!.id);
             const stream = streams[place];
             if (!stream || reading.has(place) || tick % readsEvery !== 0) continue;
             reading.add(place);
@@ -106,10 +108,10 @@ test('whatever happens between looks, each task that ends is told to have, once,
           clock,
           log: createLog('silent'),
           intervalMs: INTERVAL_MS,
-          maxFollowers: 100,
+          maxSubscribers: 100,
         });
         const told: string[][] = filters.map(() => []);
-        const streams = filters.map(filter => hub.followChanges(filter, false));
+        const streams = filters.map(filter => hub.subscribeToChanges(filter, false));
         const readers = streams.map(async (stream, place) => {
           for await (const change of stream) {
             assert.ok(
@@ -169,7 +171,7 @@ test('who was told by a look for others while its own first read failed is told 
     clock,
     log: createLog('silent'),
     intervalMs: INTERVAL_MS,
-    maxFollowers: 100,
+    maxSubscribers: 100,
   });
   const pass = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += 250) {
@@ -177,9 +179,9 @@ test('who was told by a look for others while its own first read failed is told 
       await setImmediate();
     }
   };
-  const list = hub.followChanges({}, false);
+  const list = hub.subscribeToChanges({}, false);
   await pass(2_000);
-  const stream = hub.followTask('1');
+  const stream = hub.subscribeToTask('1');
   await pass(8_000);
   fail(new GatewayError('UPSTREAM_UNAVAILABLE', 'too late'));
   await pass(250);
@@ -224,7 +226,7 @@ function startLists() {
     clock,
     log: createLog('silent'),
     intervalMs: INTERVAL_MS,
-    maxFollowers: 100,
+    maxSubscribers: 100,
   });
   return {
     hub,
@@ -242,7 +244,7 @@ function startLists() {
     },
     follow(snapshot: boolean) {
       const told: string[] = [];
-      const stream = hub.followChanges({}, snapshot);
+      const stream = hub.subscribeToChanges({}, snapshot);
       void (async () => {
         for await (const change of stream) {
           assert.ok(!(change instanceof GatewayError));
@@ -308,7 +310,7 @@ function startHub(all: Task[], overrides: Partial<TaskSource> = {}) {
     clock,
     log: createLog('silent'),
     intervalMs: INTERVAL_MS,
-    maxFollowers: 1_000,
+    maxSubscribers: 1_000,
   });
   return {
     hub,
@@ -353,7 +355,10 @@ test('a task dated in the future hides none that follow it', async () => {
   const all: Task[] = [];
   const { hub, clock, put, pass } = startHub(all);
   put('old', clock.now() - 1_000);
-  const events = record(hub.followChanges({}, false), ({ kind, task }) => `${kind} ${task.id}`);
+  const events = record(
+    hub.subscribeToChanges({}, false),
+    ({ kind, task }) => `${kind} ${task.id}`,
+  );
   await pass(3_000);
   put('ahead', clock.now() + 3_600_000);
   await pass(20_000);
@@ -376,9 +381,12 @@ test('a list that hangs holds up neither tasks nor other lists', async () => {
       ),
   });
   put('x', clock.now());
-  const steps = record(hub.followTask('x'), ({ attributes }) => String(attributes['step']));
-  record(hub.followChanges({ sourceIds: ['hangs'] }, false), () => '');
-  const added = record(hub.followChanges({ sourceIds: ['well'] }, false), ({ task }) => task.id);
+  const steps = record(hub.subscribeToTask('x'), ({ attributes }) => String(attributes['step']));
+  record(hub.subscribeToChanges({ sourceIds: ['hangs'] }, false), () => '');
+  const added = record(
+    hub.subscribeToChanges({ sourceIds: ['well'] }, false),
+    ({ task }) => task.id,
+  );
   await pass(3_000);
   for (let step = 1; step <= 20; step++) {
     put('x', clock.now(), { attributes: { step } });
@@ -409,8 +417,11 @@ test('a task that cannot be read any more is an error to all who follow it; a li
   });
   put('x', clock.now());
   put('y', clock.now());
-  const task = record(hub.followTask('x'), () => 'event');
-  const list = record(hub.followChanges({}, false), ({ kind, task: { id } }) => `${kind} ${id}`);
+  const task = record(hub.subscribeToTask('x'), () => 'event');
+  const list = record(
+    hub.subscribeToChanges({}, false),
+    ({ kind, task: { id } }) => `${kind} ${id}`,
+  );
   await pass(3_000);
   isReadable = false;
   await pass(120_000);

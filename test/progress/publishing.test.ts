@@ -28,7 +28,7 @@ function start(histories: readonly History[]) {
         clock,
         log: createLog('silent'),
         intervalMs: INTERVAL_MS,
-        maxFollowers: 1_000,
+        maxSubscribers: 1_000,
         openGroup: listener => {
           const group = member.openGroup(listener);
           const publish = (message: GroupMessage) => {
@@ -52,7 +52,7 @@ function start(histories: readonly History[]) {
 test('what every subscriber has already is not published: not after subscribing, nor after another instance polls or has been cut off', async () => {
   const { open, pass, published } = start(IDS.map(lastingHistory));
   const [first, second] = [open(), open()];
-  for (const { hub } of [first, second]) for (const id of IDS) hub.followTask(id);
+  for (const { hub } of [first, second]) for (const id of IDS) hub.subscribeToTask(id);
   await pass(20 * INTERVAL_MS);
   assert.deepEqual(published, []);
 
@@ -80,7 +80,7 @@ test('a subscriber whose first state is older than the last one published is sen
   });
   const { open, pass, published, clock } = start(histories);
   const first = open();
-  for (const id of IDS) first.hub.followTask(id);
+  for (const id of IDS) first.hub.subscribeToTask(id);
   await pass(20 * INTERVAL_MS);
   assert.deepEqual(published, [changing.id]);
 
@@ -90,8 +90,8 @@ test('a subscriber whose first state is older than the last one published is sen
     // From a memory that is a moment old.
     load: async id => (id === changing.id ? before.task : upstream.load(id)),
   });
-  const mailbox = second.hub.followTask(changing.id);
-  for (const id of IDS.slice(1)) second.hub.followTask(id);
+  const mailbox = second.hub.subscribeToTask(changing.id);
+  for (const id of IDS.slice(1)) second.hub.subscribeToTask(id);
   await pass(5 * INTERVAL_MS);
   assert.deepEqual(published, [changing.id, changing.id]);
   const { value } = await mailbox.next();
