@@ -54,7 +54,7 @@ export function createHub(parts: HubParts): Hub {
   let taskLease: Lease | null = null;
   let subscribers = 0;
 
-  const group = parts.openGroup({ receive, onRejoined });
+  const group = parts.openGroup({ receive, onReconnect });
   const taskPoller = createTaskPoller({ ...parts, group, lease: () => taskLease });
   const listPoller = createListPoller({ ...parts, group, lists: () => listWatches.values() });
   const watchedIds = createWatchedIds({
@@ -206,7 +206,7 @@ export function createHub(parts: HubParts): Hub {
    * Some messages were missed. Publishes which states are known here, so that the next poll sends newer
    * ones.
    */
-  function onRejoined(): void {
+  function onReconnect(): void {
     taskPoller.forgetStates();
     const etags = new Map<string, string | null>();
     for (const [id, { etag }] of taskWatches) etags.set(id, etag);

@@ -22,7 +22,7 @@ async function join(t: TestContext, fleet: Fleet, name = 'credential'): Promise<
   let rejoined = 0;
   const group = fleet.openGroup<string>(name, {
     receive: message => void heard.push(message),
-    onRejoined: () => void rejoined++,
+    onReconnect: () => void rejoined++,
   });
   t.after(() => group.close());
   await group.joined;

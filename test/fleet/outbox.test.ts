@@ -92,7 +92,7 @@ test(
     const groups = fleets.map((fleet, place) =>
       fleet.openGroup<string>('g', {
         receive: () => void counts[place]!++,
-        onRejoined: () => void rejoined++,
+        onReconnect: () => void rejoined++,
       }),
     );
     await Promise.all(groups.map(({ joined }) => joined));

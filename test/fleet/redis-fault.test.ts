@@ -91,7 +91,7 @@ test(
         await refusalOf(urlOf('gateway:wr0ng'), startup),
         'REDIS_URL: the user name or password is wrong (WRONGPASS)',
       );
-      assert.match(await refusalOf(redis.url, startup), /asks for a password.*\(NOAUTH\)/);
+      assert.match(await refusalOf(redis.url, startup), /requires a password.*\(NOAUTH\)/);
     }
   },
 );
@@ -123,7 +123,7 @@ test(
     const url = `redis://127.0.0.1:${await freePort()}`;
     assert.equal(
       await refusalOf(url, 'require'),
-      'REDIS_URL: nothing listens there (ECONNREFUSED)',
+      'REDIS_URL: nothing listens at the address (ECONNREFUSED)',
     );
     assert.equal(await refusalOf(url), 'started');
     const frozen = await startRedis(t);
@@ -143,14 +143,14 @@ test(
     const fleet = await openFleet(t, redis.url, LIMITS, { log });
     const group = fleet.openGroup<string>(randomUUID(), {
       receive: () => {},
-      onRejoined: () => {},
+      onReconnect: () => {},
     });
     const lease = group.openLease('tasks', () => {});
     assert.ok(lease.isHeld, 'alone it polls for itself');
     await redis.start();
     await until(() => lines.some(line => line.startsWith('Redis is back')));
     assert.deepEqual(lines.slice(0, 1), [
-      'Redis cannot be used; starting alone: nothing listens there (ECONNREFUSED)',
+      'Redis cannot be used; starting without it: nothing listens at the address (ECONNREFUSED)',
     ]);
     const admin = new Redis(redis.url);
     t.after(() => admin.disconnect());

@@ -81,7 +81,10 @@ async function openPair(t: TestContext, urls: [string, string]) {
   const name = randomUUID();
   const heard: string[] = [];
   const groups = fleets.map(fleet =>
-    fleet.openGroup<string>(name, { receive: text => void heard.push(text), onRejoined: () => {} }),
+    fleet.openGroup<string>(name, {
+      receive: text => void heard.push(text),
+      onReconnect: () => {},
+    }),
   );
   await Promise.all(groups.map(({ joined }) => joined));
   const leases = groups.map(group => group.openLease('tasks', () => {}));
@@ -159,11 +162,11 @@ test(
 
     await assert.rejects(
       openFleet(t, `redis-sentinel://${hosts}/other`, LIMITS),
-      /^Error: REDIS_URL: the sentinels watch no master named other$/,
+      /^Error: REDIS_URL: the sentinels do not know a master named other$/,
     );
     await assert.rejects(
       openFleet(t, `redis://${hosts.split(',')[0]}`, LIMITS),
-      /^Error: REDIS_URL: that is a Redis Sentinel; write redis-sentinel:/,
+      /^Error: REDIS_URL: the host is a Redis Sentinel; use redis-sentinel:/,
     );
   },
 );

@@ -129,7 +129,7 @@ export class SimulatedFleet<M> {
     instance.counted = true;
     for (const [name, holder] of this.#holders)
       if (holder === instance) this.#release(instance, name);
-    instance.listener?.onRejoined();
+    instance.listener?.onReconnect();
     for (const [name, onHeld] of instance.leases)
       if (!this.#holders.has(name)) {
         this.#holders.set(name, instance);
