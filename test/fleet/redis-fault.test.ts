@@ -82,7 +82,7 @@ for (const [name, rights, reason] of RIGHTS)
   );
 
 test(
-  'a wrong password and a missing one are refused by name, however the start is set',
+  'a wrong or missing password stops the start with a clear error, whatever REDIS_STARTUP is',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const { urlOf, redis } = await startWithUser(t, ALLOWED);
@@ -96,28 +96,32 @@ test(
   },
 );
 
-test('TLS that fails, and what is no Redis, are refused', { skip: WITHOUT_OWN_REDIS }, async t => {
-  const strict = createTlsServer().listen(0, '127.0.0.1');
-  await once(strict, 'listening');
-  t.after(() => strict.close());
-  const { port: tlsPort } = strict.address() as AddressInfo;
-  assert.match(
-    await refusalOf(`rediss://127.0.0.1:${tlsPort}`),
-    /^REDIS_URL: TLS failed \((ERR_SSL_|EPROTO)/,
-  );
-  const web = createServer(socket => {
-    socket.on('error', () => {});
-    socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
-  });
-  web.listen(0, '127.0.0.1');
-  await once(web, 'listening');
-  t.after(() => web.close());
-  const { port } = web.address() as AddressInfo;
-  assert.match(await refusalOf(`redis://127.0.0.1:${port}`), /is not Redis/);
-});
+test(
+  'a failed TLS handshake and a server that is not Redis stop the start',
+  { skip: WITHOUT_OWN_REDIS },
+  async t => {
+    const strict = createTlsServer().listen(0, '127.0.0.1');
+    await once(strict, 'listening');
+    t.after(() => strict.close());
+    const { port: tlsPort } = strict.address() as AddressInfo;
+    assert.match(
+      await refusalOf(`rediss://127.0.0.1:${tlsPort}`),
+      /^REDIS_URL: TLS failed \((ERR_SSL_|EPROTO)/,
+    );
+    const web = createServer(socket => {
+      socket.on('error', () => {});
+      socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+    });
+    web.listen(0, '127.0.0.1');
+    await once(web, 'listening');
+    t.after(() => web.close());
+    const { port } = web.address() as AddressInfo;
+    assert.match(await refusalOf(`redis://127.0.0.1:${port}`), /is not Redis/);
+  },
+);
 
 test(
-  'while Redis is down a start goes on alone, and is refused where Redis is required',
+  'while Redis is down an instance starts without it, or fails if Redis is required',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const url = `redis://127.0.0.1:${await freePort()}`;
@@ -134,7 +138,7 @@ test(
 );
 
 test(
-  'an instance that has started alone joins when Redis comes, or says why it cannot',
+  'an instance that started without Redis joins when Redis comes, or logs why it cannot',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
@@ -191,7 +195,7 @@ const REPLIES: [message: string, reason: RegExp, isFinal: boolean][] = [
 ];
 
 for (const [message, reason, isFinal] of REPLIES)
-  test(`what Redis says is explained: ${message}`, () => {
+  test(`the error is explained: ${message}`, () => {
     const fault = toRedisFault(new Error(message));
     assert.match(fault.reason, reason);
     assert.equal(fault.isFinal, isFinal);

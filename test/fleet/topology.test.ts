@@ -110,7 +110,7 @@ async function openPair(t: TestContext, urls: [string, string]) {
 }
 
 test(
-  'a Redis Cluster is one fleet, from whichever node and URL, and stays so when a master fails',
+  'all nodes of a Redis Cluster lead to one fleet, also after a master fails',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const { owner, replica, stranger } = await startCluster(t);
@@ -130,7 +130,7 @@ test(
 );
 
 test(
-  'a master that sentinels watch is found, and found again when another one takes over',
+  "the sentinels' master is found, and the new one after a failover",
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const master = await startRedis(t);

@@ -16,7 +16,7 @@ const ALL_FIELDS = `
   returns { name attributeName }
   taskDefinitionSummary { id uniqueName description parentName executor arguments }`;
 const ENDED = { queueMs: 0, runMs: 60_000, status: 'ERROR', hasDefinition: true } as const;
-/** What costs a task, and what the caller is told of it. */
+/** Mutations that make a row unreadable, and the error that the caller gets. */
 const COSTLY: Partial<Record<RowMutation, RegExp>> = {
   'id-missing': /id \(missing\)/,
   'created-unreadable': /created \(unreadable\)/,

@@ -15,7 +15,7 @@ import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/
 
 const INTERVAL_MS = 1_000;
 
-test('what each subscriber saw is a subsequence of the history that ends with its end', async () => {
+test('each subscriber gets the states of its task in order, and always the last', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.tuple(anyHistory('1'), anyHistory('2'), anyHistory('3')),
@@ -89,7 +89,7 @@ test('what each subscriber saw is a subsequence of the history that ends with it
   );
 });
 
-test('whatever happens between looks, each task that ends is told to have, once, to whom it concerns', async () => {
+test('whatever happens between polls, each subscriber gets one COMPLETED event for each task that ends and matches its filter', async () => {
   const filters: TaskFilter[] = [
     {},
     { completionStatusIsNull: true },
@@ -110,7 +110,7 @@ test('whatever happens between looks, each task that ends is told to have, once,
           intervalMs: INTERVAL_MS,
           maxSubscribers: 100,
         });
-        const told: string[][] = filters.map(() => []);
+        const received: string[][] = filters.map(() => []);
         const streams = filters.map(filter => hub.subscribeToChanges(filter, false));
         const readers = streams.map(async (stream, place) => {
           for await (const change of stream) {
@@ -118,11 +118,11 @@ test('whatever happens between looks, each task that ends is told to have, once,
               !(change instanceof GatewayError),
               change instanceof GatewayError ? change.message : '',
             );
-            told[place]!.push(`${change.kind} ${change.task.id}`);
+            received[place]!.push(`${change.kind} ${change.task.id}`);
           }
         });
         await setImmediate();
-        // Those that were over before anybody followed are nobody's news.
+        // Tasks that ended before the first subscription are not published.
         const over = new Set(
           histories
             .filter(
@@ -138,14 +138,14 @@ test('whatever happens between looks, each task that ends is told to have, once,
         await Promise.all(readers);
 
         const ends = (place: number) =>
-          told[place]!.filter(event => event.startsWith('COMPLETED')).toSorted();
+          received[place]!.filter(event => event.startsWith('COMPLETED')).toSorted();
         const expected = histories
           .filter(({ id }) => !over.has(id))
           .map(({ id }) => `COMPLETED ${id}`)
           .toSorted();
         for (const place of [0, 1, 2])
           assert.deepEqual(ends(place), expected, JSON.stringify(filters[place]));
-        assert.deepEqual(told[3], [], 'none has failed');
+        assert.deepEqual(received[3], [], 'none has failed');
         assert.equal(hub.size, 0);
       },
     ),
@@ -153,7 +153,7 @@ test('whatever happens between looks, each task that ends is told to have, once,
   );
 });
 
-test('who was told by a look for others while its own first read failed is told the end', async () => {
+test('a subscriber whose first read failed, but which a poll for others sent a state, still gets the end', async () => {
   const clock = new HandClock();
   const [history] = fc.sample(anyHistory('1'), { numRuns: 1, seed: 1 });
   assert.ok(history);
@@ -186,13 +186,13 @@ test('who was told by a look for others while its own first read failed is told 
   fail(new GatewayError('UPSTREAM_UNAVAILABLE', 'too late'));
   await pass(250);
   await list.return();
-  const told: (Task | GatewayError)[] = [];
+  const received: (Task | GatewayError)[] = [];
   const reading = (async () => {
-    for await (const event of stream) told.push(event);
+    for await (const event of stream) received.push(event);
   })();
   await pass(120_000);
   await reading;
-  const last = told.at(-1);
+  const last = received.at(-1);
   assert.ok(last && !(last instanceof GatewayError) && isCompleted(last));
   assert.equal(hub.size, 0);
 });
@@ -243,43 +243,43 @@ function startLists() {
       return () => release();
     },
     follow(snapshot: boolean) {
-      const told: string[] = [];
+      const received: string[] = [];
       const stream = hub.subscribeToChanges({}, snapshot);
       void (async () => {
         for await (const change of stream) {
           assert.ok(!(change instanceof GatewayError));
-          told.push(`${change.kind} ${change.task.id}`);
+          received.push(`${change.kind} ${change.task.id}`);
         }
       })();
-      return { told, leave: () => stream.return() };
+      return { received, leave: () => stream.return() };
     },
   };
 }
 
-test('what a snapshot has shown is not told again as new', async () => {
+test('a task that a snapshot has sent is not sent again as ADDED', async () => {
   const { pass, follow } = startLists();
   const first = follow(false);
-  // Between two looks: the first follower is told at the next, which is after the snapshot.
+  // Between two polls: the first subscriber gets it at the next poll, after the snapshot.
   await pass(2_900);
-  assert.deepEqual(first.told, ['ADDED 1']);
+  assert.deepEqual(first.received, ['ADDED 1']);
   const second = follow(true);
   await pass(1_000);
-  assert.deepEqual(first.told, ['ADDED 1', 'ADDED 4']);
-  assert.deepEqual(second.told.toSorted(), ['SNAPSHOT 1', 'SNAPSHOT 4']);
+  assert.deepEqual(first.received, ['ADDED 1', 'ADDED 4']);
+  assert.deepEqual(second.received.toSorted(), ['SNAPSHOT 1', 'SNAPSHOT 4']);
   await Promise.all([first.leave(), second.leave()]);
 });
 
-test('a snapshot that comes late takes nothing back that was told since it was asked for', async () => {
+test('a late snapshot does not overwrite events sent since it was requested', async () => {
   const { pass, follow, holdNextSnapshot } = startLists();
   const first = follow(false);
   await pass(3_200);
   const release = holdNextSnapshot();
   const second = follow(true);
   await pass(1_500);
-  assert.deepEqual(second.told, ['COMPLETED 1']);
+  assert.deepEqual(second.received, ['COMPLETED 1']);
   release();
   await pass(100);
-  assert.deepEqual(second.told, ['COMPLETED 1', 'SNAPSHOT 4']);
+  assert.deepEqual(second.received, ['COMPLETED 1', 'SNAPSHOT 4']);
   await Promise.all([first.leave(), second.leave()]);
 });
 
@@ -351,7 +351,7 @@ function record<T>(
   return events;
 }
 
-test('a task dated in the future hides none that follow it', async () => {
+test('a task with a creation date in the future hides no later task', async () => {
   const all: Task[] = [];
   const { hub, clock, put, pass } = startHub(all);
   put('old', clock.now() - 1_000);
@@ -370,7 +370,7 @@ test('a task dated in the future hides none that follow it', async () => {
   hub.close();
 });
 
-test('a list that hangs holds up neither tasks nor other lists', async () => {
+test('a list whose read hangs delays neither tasks nor other lists', async () => {
   const all: Task[] = [];
   const { hub, clock, put, pass } = startHub(all, {
     pollHeads: requests =>
@@ -399,7 +399,7 @@ test('a list that hangs holds up neither tasks nor other lists', async () => {
   hub.close();
 });
 
-test('a task that cannot be read any more is an error to all who follow it; a list goes on', async () => {
+test('a task that becomes unreadable is an error for all its subscribers, and its list continues', async () => {
   const all: Task[] = [];
   let isReadable = true;
   const { hub, clock, put, pass } = startHub(all, {

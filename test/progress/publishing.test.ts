@@ -49,7 +49,7 @@ function start(histories: readonly History[]) {
   };
 }
 
-test('what every subscriber has already is not published: not after subscribing, nor after another instance polls or has been cut off', async () => {
+test('a state that every subscriber has is not published again, even after a new subscription, a lease change or a reconnect', async () => {
   const { open, pass, published } = start(IDS.map(lastingHistory));
   const [first, second] = [open(), open()];
   for (const { hub } of [first, second]) for (const id of IDS) hub.subscribeToTask(id);
@@ -68,7 +68,7 @@ test('what every subscriber has already is not published: not after subscribing,
   second.hub.close();
 });
 
-test('a subscriber whose first state is older than the last one published is sent that, and nothing else is', async () => {
+test('a subscriber whose first state is outdated gets the last published state, and nothing else is published', async () => {
   const histories = IDS.map(lastingHistory);
   const [changing] = histories;
   assert.ok(changing);

@@ -17,7 +17,7 @@ interface Spec {
 
 const NEVER: (sources: number) => boolean = () => false;
 
-/** Upstream's list of these tasks; `refuses` tells which joined requests it does not take. */
+/** Upstream's list of these tasks. `refuses` selects joined requests that it rejects. */
 function setUp(specs: readonly Spec[], { maxSources = 80, refuses = NEVER } = {}) {
   const requests: TaskQuery[] = [];
   const tasks = specs

@@ -99,7 +99,7 @@ test('of several callers of one load those who stay are answered, and it is abor
   const request = await sent(2);
   last.abort();
   assert.equal(await alone, 'AbortError');
-  assert.equal(request.signal.aborted, true, 'nobody waits for the batch');
+  assert.equal(request.signal.aborted, true, 'no caller waits for the batch');
 });
 
 test('a fresh read that others join is theirs: one who leaves takes nothing from them', async () => {

@@ -65,7 +65,7 @@ test('an answer that is larger than the whole memory is not kept, and evicts not
   assert.equal(memory.task('small')?.id, 'small');
 });
 
-test('no credential, whatever it is called, is given what another was answered', () => {
+test('no credential is given an answer for another', () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.string({ unit: 'binary' }), { minLength: 2, maxLength: 2 }),
@@ -82,7 +82,7 @@ test('no credential, whatever it is called, is given what another was answered',
   );
 });
 
-test('an answer asked for before a write is not kept for anybody after it', () => {
+test('an answer requested before a write is not kept after it', () => {
   const clock = new HandClock();
   const memories = createMemories({ maxStalenessMs: 1_000, clock });
   const askedAt = clock.monotonic();

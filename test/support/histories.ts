@@ -45,7 +45,7 @@ function stateOf(id: string, step: number, isEnd: boolean): Task {
   return { ...task, etag: `${id} ${step}` };
 }
 
-/** Upstream, as the histories have it; unlucky as told. It is never unlucky for whoever waits for a first state. */
+/** An upstream that follows the histories and fails as ordered. It never fails a read of a first state. */
 export function createUpstream(
   clock: HandClock,
   histories: readonly History[],
@@ -98,7 +98,7 @@ export function createUpstream(
   };
 }
 
-/** Which of them a run has. Half of the time all must be well, or it could last for ever until somebody is told. */
+/** Which faults a run has. Half of the time there must be none, or a run might never publish anything. */
 export const anyLuck = fc
   .array(fc.constantFrom<Luck[]>('well', 'well', 'omits', 'fails', 'malformed'), {
     minLength: 1,
@@ -107,8 +107,8 @@ export const anyLuck = fc
   .filter(list => 2 * list.filter(outcome => outcome === 'well').length >= list.length);
 
 /**
- * Another number for each number, as if drawn. Dealt in turn, outcomes would fall into step with looks:
- * a task that is looked at in every fifth only could be unlucky for ever.
+ * Maps each number to another, as if drawn at random. In a fixed order the outcomes could keep step with
+ * the polls: a task polled only every fifth time might then always fail.
  */
 function scattered(count: number): number {
   const mixed = Math.imul(count ^ (count >>> 16), 0x85ebca6b);

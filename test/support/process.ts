@@ -22,7 +22,7 @@ export function spawnMain(
 /** The first line that a program says. */
 export async function firstLine(child: ChildProcess): Promise<string> {
   for await (const line of createInterface({ input: child.stdout! })) {
-    // What it says later nobody reads; unread, it would hold the program up.
+    // Discard later output. If it were not read, the process would block.
     child.stdout?.resume();
     return line;
   }

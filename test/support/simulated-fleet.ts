@@ -141,7 +141,7 @@ export class SimulatedFleet<M> {
 interface Instance<M> {
   state: 'up' | 'cut' | 'dead';
   ids: Set<string>;
-  /** What it wants to hold, and whom it tells when it does. */
+  /** The leases that it asks for, with their callbacks. */
   leases: Map<string, () => void>;
   listener: GroupListener<M> | null;
   /** Whether the others still count what it watches. */

@@ -10,7 +10,7 @@ export async function take(window: BudgetWindow) {
   }
 }
 
-/** Spends as fast as it is let, until told to stop; when upstream counted each request. */
+/** Takes slots as fast as possible until stopped. Returns when upstream counted each request. */
 export async function spend(
   window: BudgetWindow,
   isOver: () => boolean,

@@ -11,7 +11,7 @@ import {
 
 export interface GraphQLAnswer {
   status: number;
-  // Tests look at what they asked for; the schema is checked by its own tests.
+  // Tests check the fields they select; the schema has its own tests.
   data?: any;
   errors?: { message: string; path?: (string | number)[]; extensions: Record<string, any> }[];
 }
@@ -64,7 +64,7 @@ export async function startGateway(
   const config = readConfig({
     ...environmentOver(sandbox),
     PROGRESS_INTERVAL_MS: '20',
-    // Tests look more often than anybody should; those of the budget set the real limit.
+    // Tests poll more often than a real gateway should. Tests of the budget set the real limit.
     UPSTREAM_RATE_LIMIT: '100000',
     // Most tests ask whether upstream was asked; those of the memory set how long it lasts.
     MAX_STALENESS_MS: '0',

@@ -114,7 +114,7 @@ test('slots that all lanes wait for are shared: of ten, readers get eight, polls
   assert.ok(served.length >= 90);
 });
 
-test('the share of a lane in which nobody waits goes to the others', async () => {
+test('the share of a lane without waiting requests goes to the other lanes', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
@@ -130,7 +130,7 @@ test('the share of a lane in which nobody waits goes to the others', async () =>
   assert.ok(Math.abs(lists - served.length / 2) <= 1, `${lists} of ${served.length}`);
 });
 
-test('a token is fetched ahead of everybody who waits', async () => {
+test('a token request goes before all waiting requests', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
@@ -143,7 +143,7 @@ test('a token is fetched ahead of everybody who waits', async () => {
   assert.deepEqual(served, ['token', 'interactive', 'interactive']);
 });
 
-test('with three times as many readers as upstream allows, every slot is used in time, the rest are told when to come back, and polls go on', async () => {
+test('with three times as many readers as upstream allows, every slot is used in time, the rest get a time to retry, and polls continue', async () => {
   const limits = { limit: 100, windowMs: 10_000 };
   const [latencyMs, patienceMs] = [150, 30_000];
   const { clock, budget } = setUp(limits);
@@ -194,7 +194,7 @@ test('with three times as many readers as upstream allows, every slot is used in
   const late = refusals.filter(({ waitedMs }) => waitedMs > 0);
   assert.ok(late.length <= 0.01 * refusals.length, `${late.length} were refused after waiting`);
 
-  // The load has ended: whoever comes back when it was told to is served at once.
+  // The load has ended, so a caller that retries after the stated time is served at once.
   const last = refusals.at(-1)!;
   assert.ok(
     last.retryAfterSeconds >= 25 && last.retryAfterSeconds <= 45,
@@ -257,7 +257,7 @@ test('where answers become slow while readers wait, those who can no longer be a
   assert.ok(settled.includes('RATE_LIMITED'));
 });
 
-test('a pause refuses at once, with the true time, whoever cannot wait for its end; others and polls wait', async () => {
+test('a pause rejects at once callers who cannot wait for its end, with the true time; others and polls wait', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const outcomes = new Map<string, number | undefined>();
@@ -311,7 +311,7 @@ const anyStep = fc.oneof(
   fc.record({ kind: fc.constant('pause' as const), ms: fc.integer({ min: 0, max: 1_500 }) }),
 );
 
-test('whatever is acquired, aborted, cancelled, settled and paused, in whatever order: the limit holds, and in the end every slot is free', async () => {
+test('whatever is acquired, aborted, cancelled, settled and paused, the limit holds and every slot becomes free', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyStep, { minLength: 20, maxLength: 80 }), async steps => {
       const limits = { limit: 5, windowMs: 1_000 };
@@ -374,7 +374,7 @@ test('a request whose caller has left is dropped and costs nothing', async () =>
   assert.ok(served, 'the slot went to the next in the queue');
 });
 
-test('a request that cannot be served in time fails at once, and says when to come back', async () => {
+test('a request that cannot be served in time fails at once, with a time to retry', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 10_000 });
   await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
   await assert.rejects(budget.acquire({ lane: 'interactive', patienceMs: 1_000 }), {
@@ -383,7 +383,7 @@ test('a request that cannot be served in time fails at once, and says when to co
   });
 });
 
-test('a pause holds everybody, and what waits is served after it', async () => {
+test('a pause stops all requests, and waiting ones are served after it', async () => {
   const { clock, budget } = setUp();
   budget.pause(5_000);
   let servedAt: number | null = null;

@@ -148,7 +148,7 @@ const ODD_ROWS: OddRow[] = [
   ['a definition with a name', definition({ uniqueName: undefined, name: 'D' }), definition({ uniqueName: 'D' }), ['taskDefinitionSummary.uniqueName missing']],
   ['a definition with arguments that are a list', definition({ arguments: [] }), definition({ arguments: {} }), ['taskDefinitionSummary.arguments array']],
   ['a definition with an executor that is an object', definition({ executor: {}, parentName: null }), definition({ executor: null, parentName: null }), ['taskDefinitionSummary.executor object']],
-  ['a field that nobody specified', { tenant: 'acme' }, {}, []],
+  ['an unspecified field', { tenant: 'acme' }, {}, []],
 ];
 
 /** The row, and what was counted of it, in order. */

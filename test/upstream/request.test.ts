@@ -183,7 +183,7 @@ test('however requests end, with an answer, a failure, an abort or in time, ever
       };
       for (const plan of plans) {
         open++;
-        // A poll for which upstream has nothing but 429 goes on until somebody leaves.
+        // A poll that gets only 429 continues until a caller disconnects.
         const isEndless = plan.outcome === '429' && plan.lane !== 'interactive';
         void run(isEndless ? { ...plan, abortAfterMs: plan.abortAfterMs ?? 2_000 } : plan);
         await pass(clock, plan.afterMs);

@@ -58,7 +58,7 @@ test('a created that is no date costs the task', () => {
     assert.ok(readRow({ ...TASK, created }) instanceof UnreadableTask, JSON.stringify(created));
 });
 
-test('enum values are read in either case, and one nobody knows is UNKNOWN with its raw word', () => {
+test('enum values are read in either case, and an unknown one is UNKNOWN with its raw value', () => {
   const cases = [
     ['Success', 'SUCCESS'],
     ['TEMP_ERROR', 'TEMPERROR'],
@@ -116,7 +116,7 @@ test('one malformed row costs itself, keeps its place, and names no value', () =
   assert.doesNotMatch(malformed.error.message, /hunter2/);
 });
 
-test('no JSON whatever makes the reader throw anything but its own error', () => {
+test('for any JSON the reader throws no error but its own', () => {
   fc.assert(
     fc.property(fc.jsonValue(), json => {
       const row = readRow(json);
