@@ -31,7 +31,7 @@ const rows: Record<string, string | number>[] = [];
 journal.clear();
 await pause(STEADY_MS);
 rows.push({
-  phase: `${STEADY_MS / 1_000} s of looking`,
+  phase: `${STEADY_MS / 1_000} s of polling`,
   'upstream requests a second': perSecond(STEADY_MS),
   ...counts(),
 });

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// A hundred thousand subscribers come and leave, in every way there is; what is left of them is nothing.
+// A hundred thousand subscribers connect and leave in every possible way. Nothing of them may remain.
 const TASKS = 200;
 const QUERY = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
 const AT_ONCE = 50;

@@ -73,7 +73,7 @@ async function measure(tasks: number) {
   }
 }
 
-/** A way to the tenant that counts what comes back. */
+/** A proxy to the tenant that counts the bytes of answers. */
 async function startWire(target: string) {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();

@@ -24,7 +24,7 @@ export function countEvent(received: Received, isEvent: boolean, isEnd: boolean)
   if (isEnd) received.ended++;
 }
 
-/** A socket with a subscription for each of these tasks. */
+/** Opens a socket with a subscription to each of these tasks. */
 export async function openSocket(
   url: string,
   ids: readonly string[],

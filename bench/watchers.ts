@@ -69,7 +69,7 @@ async function measure(transport: Transport, isFailing: boolean) {
   return row;
 }
 
-/** Waits for so many events; for each, the milliseconds since upstream last answered before it. */
+/** Waits for this many events. Returns for each the milliseconds since upstream's last answer before it. */
 async function delivered(
   received: Received,
   count: number,

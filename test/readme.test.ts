@@ -35,7 +35,7 @@ function examplesOf(text: string): { query: string; answer: unknown }[] {
   return [...pairs].map(([, query = '', answer = '']) => ({ query, answer: JSON.parse(answer) }));
 }
 
-test('the queries of the README have the answers that it shows', async t => {
+test('the queries of the README return the answers that it shows', async t => {
   const url = await startAsDocumented(t);
   const examples = examplesOf(ALONE);
   assert.ok(examples.length >= 5);
@@ -50,7 +50,7 @@ test('the queries of the README have the answers that it shows', async t => {
   }
 });
 
-test('so have those of the larger graph, of the subgraphs and the router that it shows', async t => {
+test('the queries of the larger graph return the answers that the README shows', async t => {
   const tasks = await startAsDocumented(t);
   const sources = await startSources(SANDBOX_SOURCES);
   t.after(() => sources.close());
@@ -70,7 +70,7 @@ test('so have those of the larger graph, of the subgraphs and the router that it
   }
 });
 
-test('what the README says of the directives of federation is what the SDL has', () => {
+test('the federation directives in the README are those of the SDL', () => {
   const sdl = printSubgraphSdl(schema);
   const rows = [...FEDERATED.matchAll(/^\| (.*?) \| (yes|no) \|/gm)];
   assert.ok(rows.length >= 10);
@@ -81,7 +81,7 @@ test('what the README says of the directives of federation is what the SDL has',
   }
 });
 
-test('the configuration table of the README names every variable there is', () => {
+test('the configuration table of the README names every variable', () => {
   const source = readFileSync(new URL('../src/config.ts', import.meta.url), 'utf8');
   const variables = [...source.matchAll(/^ {4}([A-Z][A-Z_]+):/gm)].map(([, name]) => name);
   assert.ok(variables.length > 20);

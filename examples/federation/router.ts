@@ -5,7 +5,7 @@ import { createGatewayRuntime } from '@graphql-hive/gateway-runtime';
 import { MemPubSub } from '@graphql-hive/pubsub';
 import type { Subgraph } from './sources.ts';
 
-/** How the router speaks to the subgraph `tasks` for a subscription. */
+/** The transport between the router and the subgraph `tasks` for subscriptions. */
 export type SubscriptionTransport = 'sse' | 'ws' | 'http-callback';
 
 export interface RouterOptions {

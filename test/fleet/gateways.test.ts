@@ -21,7 +21,7 @@ const LIMITED_ENV = {
 };
 const LIMITED_SANDBOX = { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs };
 
-/** Subscribers over sockets to whichever of the gateways is there; who is cut off comes back elsewhere. */
+/** Subscribes over sockets to any running gateway. A subscriber that is disconnected reconnects to another. */
 function subscribeToAll(
   t: TestContext,
   urls: () => string[],

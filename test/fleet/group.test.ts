@@ -29,7 +29,7 @@ async function join(t: TestContext, fleet: Fleet, name = 'credential'): Promise<
   return { group, heard, rejoined: () => rejoined };
 }
 
-/** The instances of a group, however many there are in a fleet of this kind. */
+/** Opens a group in every instance of a fleet of this kind. */
 const KINDS: Record<
   string,
   { skip: string | false; open: (t: TestContext) => Promise<[Member, ...Member[]]> }
@@ -122,7 +122,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
         if (waiting.length > 0) await until(() => holdersOf(waiting) === 1);
         leases.splice(leases.indexOf(holder), 1);
       }
-      // Where there is one instance only, it is held from the start.
+      // With a single instance the lease is held from the start.
       if (members.length > 1) assert.deepEqual(received.toSorted(), [0, 1, 2]);
     },
   );

@@ -56,7 +56,7 @@ test('every message is received once, in order, in chunks of at most a megabyte'
 });
 
 test('chunks are sent slowly enough that Redis keeps a subscriber that does not read', async () => {
-  // Of these, nothing is saved by compression.
+  // Compression does not make these messages smaller.
   const messages = Array.from({ length: 20 }, () => randomBytes(600_000).toString('base64'));
   const chunks = await sendAll(messages);
   for (const [place, { at }] of chunks.entries()) {

@@ -14,7 +14,7 @@ import { systemClock } from '../../src/clock.ts';
 
 const LIMITS = { limit: 20, windowMs: 400 };
 
-/** What a start over this URL is refused with. */
+/** The error of a start with this URL. */
 async function refusalOf(
   url: string,
   startup: 'continue' | 'require' = 'continue',
@@ -30,7 +30,7 @@ async function refusalOf(
   );
 }
 
-/** A Redis whose default user is off, and one user with these rights. */
+/** Starts a Redis whose default user is disabled, with one user that has these rights. */
 async function startWithUser(t: TestContext, rights: string) {
   const redis = await startRedis(t);
   const admin = new Redis(redis.url);
@@ -40,7 +40,7 @@ async function startWithUser(t: TestContext, rights: string) {
   return { admin, redis, urlOf: (user: string) => redis.url.replace('//', `//${user}@`) };
 }
 
-// As an operator would write it who reads the message of a refusal.
+// The rights that an operator would grant after reading the error message.
 const ALLOWED =
   'resetchannels ~{task-status-gateway:* &{task-status-gateway:* -@all +@connection +@scripting +@sortedset +@set +@string +@keyspace +@pubsub +time +info';
 
@@ -161,7 +161,8 @@ test(
     await until(() => lease.isHeld);
     assert.equal((await admin.keys('*:lease:tasks')).length, 1);
 
-    // Its user loses a right while it runs: said once, and mended by itself.
+    // The user loses a right at run time. This is logged once, and the instance rejoins when the right is
+    // back.
     await admin.call('ACL', 'SETUSER', 'default', '-zadd');
     await until(() => lines.some(line => line.includes('may not run a command')));
     await admin.call('ACL', 'SETUSER', 'default', '+zadd');

@@ -107,7 +107,7 @@ test(
   },
 );
 
-/** What may befall a Redis, or the connections to it. */
+/** Faults of a Redis, or of the connections to it. */
 const BLOWS: Record<string, (redis: RedisServer, admin: Redis) => Promise<unknown>> = {
   flush: (_, admin) => admin.flushall(),
   eviction: async (_, admin) => {
@@ -132,7 +132,7 @@ const BLOWS: Record<string, (redis: RedisServer, admin: Redis) => Promise<unknow
 
 for (const seed of [1, 2, 3])
   test(
-    `whatever befalls Redis, no window ever holds more than the limit (seed ${seed})`,
+    `whatever faults Redis has, no window holds more than the limit (seed ${seed})`,
     { skip: WITHOUT_OWN_REDIS },
     async t => {
       const random = new Random(seed);

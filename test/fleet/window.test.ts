@@ -30,7 +30,7 @@ const KINDS: Record<string, { skip: string | false; open: OpenWindows }> = {
     skip: WITHOUT_REDIS,
     async open(t) {
       const url = await redisUrlFor(t);
-      // Longer than a test holds a slot, on however slow a machine: taking all takes over a second.
+      // Longer than a test holds a slot on any machine: taking all slots takes more than a second.
       const options = { maxRequestMs: 60_000 };
       const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, url, LIMITS, options)));
       // A Redis that was there before may know of other tests' budgets.
@@ -98,7 +98,7 @@ test(
   async t => {
     const redis = await startRedis(t);
     const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, redis.url, LIMITS)));
-    // Each has heard of the others before anything goes wrong.
+    // Wait until each instance knows the others.
     await wait(1_200);
     const windows = fleets.map(fleet => fleet.openWindow('client'));
     t.after(() => windows.forEach(window => window.close()));
@@ -134,7 +134,7 @@ test(
     const fleets = [await openFleet(t, wire.url, LIMITS), await openFleet(t, redis.url, LIMITS)];
     const windows = fleets.map(fleet => fleet.openWindow('client'));
     t.after(() => windows.forEach(window => window.close()));
-    // Each has heard of the other.
+    // Wait until each instance knows the other.
     await wait(1_200);
     const countedAt: number[] = [];
     const own = windows.map(() => [] as number[]);
@@ -183,7 +183,7 @@ test(
     one!.pause(60_000);
     // Received, without having asked for anything.
     await until(() => other!.outlook().pausedForMs > 0);
-    // The first it may have read as it joined; the second it can only have heard.
+    // It may have read the first pause when it joined. It can know the second only from a message.
     one!.pause(120_000);
     await until(() => other!.outlook().pausedForMs > 100_000);
     await redis.kill();

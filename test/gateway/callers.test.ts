@@ -6,7 +6,7 @@ import { startGateway } from '../support/start.ts';
 
 const QUERY = JSON.stringify({ query: '{ __typename }' });
 
-/** One POST with these very headers, a Host among them. */
+/** Sends a POST with exactly these headers, which may include Host. */
 function post(url: string, headers: Record<string, string>) {
   return new Promise<{ status: number; body: any }>((resolve, reject) => {
     const sent = request(url, { method: 'POST', headers }, response => {

@@ -36,11 +36,11 @@ interface Case {
   name: string;
   respond: Respond;
   code: string;
-  /** What the caller reads. */
+  /** The message that the caller gets. */
   message: RegExp;
   /** How often upstream is asked by one read. */
   asked: number;
-  /** What the operator reads; null: nothing. */
+  /** The message in the log; null for none. */
   cause: RegExp | null;
 }
 

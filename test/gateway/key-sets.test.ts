@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 const LIST = '{ taskStatuses(first: 1) { nodes { id } } }';
 const SDL = '{ _service { sdl } }';
 
-/** What each failure of the key set is in the log. */
+/** The log message for each failure of the key set. */
 const FAULTS: Record<string, [(response: ServerResponse) => void, RegExp]> = {
   'with status 503': [response => response.writeHead(503).end(), /status is 503/],
   'with a redirect': [

@@ -19,7 +19,7 @@ const UNSUBSCRIBABLE = [
   'subscription ($missing: Boolean!) { taskProgress(id: "x") @skip(if: $missing) { id } }',
 ];
 
-/** A socket that speaks graphql-transport-ws, and what it was sent. */
+/** Opens a graphql-transport-ws socket and records the messages it receives. */
 async function openSocket(t: TestContext, url: string) {
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
   t.after(() => socket.terminate());

@@ -21,7 +21,7 @@ const COSTLY: Partial<Record<RowMutation, RegExp>> = {
   'id-missing': /id \(missing\)/,
   'created-unreadable': /created \(unreadable\)/,
 };
-/** What a task shows in place of what cannot be read, by the mutation. */
+/** The values that replace unreadable ones, by mutation. */
 const FALLBACKS: Partial<Record<RowMutation, object>> = {
   'type-missing': { type: 'UNKNOWN', rawType: '' },
   'type-new': { type: 'UNKNOWN', rawType: 'WORKFLOW' },
@@ -75,7 +75,7 @@ async function start(t: TestContext) {
   return { sandbox, tenant: sandbox.tenant, url: gateway.url, query, warnings };
 }
 
-/** What `expected` has of `actual`, to any depth. */
+/** Picks the keys of `expected` from `actual`, to any depth. */
 function assertHas(actual: any, expected: any, what: string): void {
   if (typeof expected !== 'object' || expected === null)
     return assert.equal(actual, expected, what);

@@ -254,7 +254,7 @@ test('while a caller pages, tasks that come and tasks that end neither repeat a 
     read.push(...data.taskStatuses.nodes.map(({ id }: any) => id));
     after = data.taskStatuses.pageInfo.endCursor;
     hasNext = data.taskStatuses.pageInfo.hasNextPage;
-    // Two that were read have ended, one more than has come: what follows moves up, then down.
+    // Two of the tasks read have ended, and one was created. So later tasks move up, then down.
     for (const id of read.slice(ended, ended + 2)) tenant.finish(id);
     ended += 2;
     tenant.addTask(LASTING);

@@ -43,7 +43,7 @@ test('an error of an operation is returned by its POST, with a code', async t =>
       status: 400,
       code: 'BAD_USER_INPUT',
     });
-  // A page of another origin may send these without asking.
+  // A page of another origin may send these without a preflight request.
   for (const type of ['text/plain;application/json', 'text/plain', ''])
     assert.deepEqual(await post(token, right, type), { status: 415, code: 'BAD_USER_INPUT' });
   assert.equal(requests().length, 0);

@@ -236,7 +236,7 @@ test('subscriptions are limited for each socket and for each credential, with a 
   assert.deepEqual(two.first.toSorted(), ['RATE_LIMITED', 'RUNNING', 'RUNNING']);
   await one.streams[0]!.return?.();
   let again = await open(1);
-  // The place of the one who left is free as soon as the gateway has heard of it.
+  // The slot of the subscriber that left is free as soon as the gateway notices.
   while (again.first[0] !== 'RUNNING') again = await open(1);
 });
 

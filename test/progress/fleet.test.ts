@@ -99,7 +99,7 @@ test("whichever instances are killed or cut off, every subscriber gets its task'
             const current = streams[place]!.at(-1);
             if (current?.isEnded) continue;
             isOver = false;
-            // Who is cut off from a gateway that is gone comes back to another.
+            // A subscriber whose gateway was killed reconnects to another.
             if (current === undefined ? clock.monotonic() >= joinsAt : isDead[current.instance])
               streams[place]!.push(follow(task, isDead[at] ? 0 : at));
           }

@@ -338,7 +338,7 @@ function startHub(all: Task[], overrides: Partial<TaskSource> = {}) {
   };
 }
 
-/** What a stream sends, as text. */
+/** Records the events of a stream as text. */
 function record<T>(
   stream: AsyncIterable<T | GatewayError>,
   toText: (event: T) => string,

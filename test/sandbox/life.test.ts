@@ -93,7 +93,7 @@ test('a tenant has every completion status, odd dates, and sometimes an unknown 
   assert.ok(rows.some(row => row.target === null));
 });
 
-test('lists hold what their version says, and count only when asked', async t => {
+test('lists contain the tasks that their version specifies, with a count only on request', async t => {
   const { tenant, get, read } = await connect(t);
   tenant.addTasks(2, { queueMs: 0, runMs: 0, statusLagMs: 0 });
   tenant.addTasks(3, { runMs: 60_000 });
@@ -184,7 +184,7 @@ test('tokens are issued for each form of request, expire, and are rejected as up
   );
 });
 
-test('only users with the level may patch', async t => {
+test('only users of a sufficient level may PATCH', async t => {
   const { sandbox, tenant } = await connect(t);
   const id = tenant.addTask();
   const patch = async (client: Parameters<typeof fetchToken>[1]) =>
@@ -201,7 +201,7 @@ test('only users with the level may patch', async t => {
   assert.equal((await patch(sandbox.clients.add({ level: 'HELPDESK' }))).status, 403);
 });
 
-test('faults that were ordered happen, as often as ordered', async t => {
+test('ordered faults occur as often as ordered', async t => {
   const { sandbox, tenant, get, read } = await connect(t);
   const ids = tenant.addTasks(4);
   const list = '/task-status/v1';
@@ -229,7 +229,7 @@ test('faults that were ordered happen, as often as ordered', async t => {
   assert.deepEqual(await idsOf(), ids.toSorted());
 });
 
-test('a request line longer than nginx takes is a 414', async t => {
+test('a request line that is too long for nginx gets a 414', async t => {
   const { get } = await connect(t);
   assert.equal((await get(`/task-status/v1?filters=${'x'.repeat(9_000)}`)).status, 414);
 });

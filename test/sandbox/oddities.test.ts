@@ -54,7 +54,7 @@ test('without oddities every row follows the specification during its whole life
   }
 });
 
-test('with oddities, tasks are as odd as those of live tenants', async t => {
+test('with oddities, tasks deviate from the specification as those of live tenants do', async t => {
   const { tenant, readLives } = await connect(t, { oddities: true });
   tenant.addTasks(200, { runMs: 20_000 });
   const rows = await readLives();
@@ -109,7 +109,7 @@ test('with oddities the sandbox rejects what live tenants reject beyond the spec
   }
 });
 
-test('a count is asked for in either case', async t => {
+test('a count can be requested in upper or lower case', async t => {
   const { tenant, get } = await connect(t, {});
   tenant.addTasks(2);
   for (const [query, total] of [
@@ -122,7 +122,7 @@ test('a count is asked for in either case', async t => {
     assert.equal((await get(`/task-status/v1?${query}`)).headers.get('x-total-count'), total);
 });
 
-test('rows that are not as specified can be ordered: one at random, those of some ids, or all', async t => {
+test('mutated rows can be ordered: one at random, those with some ids, or all', async t => {
   const { sandbox, tenant, get } = await connect(t, {});
   const ids = tenant.addTasks(3, { queueMs: 0, runMs: 60_000 });
   const list = async (): Promise<any[]> => (await get('/task-status/v1')).json();

@@ -5,13 +5,13 @@ import { type Task, isCompleted } from '../../src/task/task.ts';
 import { readRow } from '../../src/upstream/wire.ts';
 import { EPOCH, type HandClock } from './hand-clock.ts';
 
-/** What a task was from when on. The last state is its end. */
+/** The states of a task, each with its start. The last state is its end. */
 export interface History {
   id: string;
   states: { from: number; task: Task }[];
 }
 
-/** What a poll may come to, one after another and over again. */
+/** The outcome of one poll. A run repeats a list of these. */
 export type Luck = 'well' | 'omits' | 'fails' | 'malformed';
 
 export const anyHistory = (id: string): fc.Arbitrary<History> =>
@@ -62,7 +62,7 @@ export function createUpstream(
   };
   const there = () =>
     histories.map(nowOf).filter(task => task !== null && task.created <= clock.now()) as Task[];
-  // What is answered is the state when it was asked for, however long the answer takes.
+  // The answer has the state at the time of the request, however long it takes.
   const late = <T>(answer: T) =>
     latencyMs === 0
       ? Promise.resolve(answer)

@@ -22,13 +22,13 @@ export type Respond = (response: ServerResponse, request: IncomingMessage) => vo
 export interface HostileUpstream {
   url: string;
   port: number;
-  /** What the REST API was asked: target and headers. */
+  /** Requests to the REST API: target and headers. */
   requests: { target: string; headers: IncomingHttpHeaders }[];
   /** How the REST API answers from now on. */
   respond: Respond;
 }
 
-/** Of tenant.example.test and loopback; of another host; of loopback, expired. All are self-signed. */
+/** Self-signed certificates: for tenant.example.test and loopback; for another host; for loopback, expired. */
 export type CertificateName = 'good' | 'other' | 'expired';
 
 export const TOKEN = 'opaque-token-of-the-gateway';

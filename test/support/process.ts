@@ -29,7 +29,7 @@ export async function firstLine(child: ChildProcess): Promise<string> {
   return '';
 }
 
-/** Kills it, leaving it no time for anything, and waits until it is gone. */
+/** Kills the process with SIGKILL and waits until it has exited. */
 export async function kill(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit');
   child.kill('SIGKILL');

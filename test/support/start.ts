@@ -37,7 +37,7 @@ export async function startSandbox(t: TestContext, options: SandboxOptions = {})
   return sandbox;
 }
 
-/** What points a gateway at a sandbox, with the sandbox's own client. */
+/** Options that connect a gateway to a sandbox with the sandbox's own client. */
 export function environmentOver({ url, client }: Sandbox): Record<string, string> {
   return {
     SAIL_BASE_URL: url,
@@ -49,7 +49,7 @@ export function environmentOver({ url, client }: Sandbox): Record<string, string
   };
 }
 
-/** A gateway over such a sandbox. */
+/** Starts a gateway over such a sandbox. */
 export async function startGateway(
   t: TestContext,
   { over, sandbox: options = {}, env = {}, clock, log }: StartOptions = {},

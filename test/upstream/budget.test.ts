@@ -24,7 +24,7 @@ async function pass(clock: HandClock, ms: number, stepMs = 5): Promise<void> {
   }
 }
 
-test('no window ever holds more than the limit, wherever between its start and its answer a request is counted', async () => {
+test('no window holds more than the limit, whenever upstream counts a request between its start and its answer', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -64,7 +64,7 @@ test('no window ever holds more than the limit, wherever between its start and i
   );
 });
 
-test('a crowd is served evenly once the burst is spent, at the rate upstream allows', async () => {
+test('many waiting requests are served evenly after the burst, at the rate upstream allows', async () => {
   const { clock, budget } = setUp({ limit: 100, windowMs: 10_000 });
   const servedAt: number[] = [];
   for (let count = 0; count < 300; count++)
@@ -91,7 +91,7 @@ async function spendBurst(budget: Budget, clock: HandClock, count: number): Prom
   while (served < count) await pass(clock, 10);
 }
 
-test('slots that all lanes wait for are shared: of ten, readers get eight, polls of tasks and of lists one each', async () => {
+test('slots that all lanes wait for are divided: of ten, readers get eight, polls of tasks and of lists one each', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
@@ -208,7 +208,7 @@ test('with three times as many readers as upstream allows, every slot is used in
   assert.equal(waits.length, length + 1);
 });
 
-test('where answers have become slow, no slot goes to a reader whose time ends before its answer would come', async () => {
+test('when answers are slow, a reader gets no slot if its deadline is before the expected answer', async () => {
   const { clock, budget } = setUp();
   for (let count = 0; count < 20; count++) budget.answered(800);
   await spendBurst(budget, clock, LIMITS.limit);
@@ -234,7 +234,7 @@ test('where answers have become slow, no slot goes to a reader whose time ends b
   assert.ok(settled.every(outcome => typeof outcome === 'number' || outcome === 'RATE_LIMITED'));
 });
 
-test('where answers become slow while readers wait, those who can no longer be answered get no slot', async () => {
+test('when answers become slow while readers wait, those that cannot be answered in time get no slot', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const startedAt = clock.monotonic();
@@ -279,7 +279,7 @@ test('a pause rejects at once callers who cannot wait for its end, with the true
     assert.ok(Number(outcomes.get(name)) >= pausedAt + 20_000, `${name}: ${outcomes.get(name)}`);
 });
 
-test('a poll waits as long as it must, and ends only when it is aborted or the gateway closes', async () => {
+test('a poll waits without a deadline, and ends only when it is aborted or the gateway closes', async () => {
   const { clock, budget } = setUp({ limit: 1, windowMs: 3_600_000 });
   await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
   const controller = new AbortController();
@@ -359,7 +359,7 @@ test('whatever is acquired, aborted, cancelled, settled and paused, the limit ho
   );
 });
 
-test('a request whose caller has left is dropped and costs nothing', async () => {
+test('a request whose caller has disconnected is dropped and uses no slot', async () => {
   const { clock, budget } = setUp({ limit: 1, windowMs: 1_000 });
   const first = await budget.acquire({ lane: 'interactive', patienceMs: 1e9 });
   const controller = new AbortController();
@@ -397,7 +397,7 @@ test('a pause stops all requests, and waiting ones are served after it', async (
   assert.equal(servedAt, 5_000);
 });
 
-test('a slot that was not used is free again at once', async () => {
+test('a cancelled slot is free at once', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 1_000 });
   const request = { lane: 'interactive', patienceMs: 0 } as const;
   const slot: Slot = await budget.acquire(request);
