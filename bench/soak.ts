@@ -56,8 +56,9 @@ const after = await gateway.usage();
 // Ends are published in the order of polls, which is nearly the order in which the tasks ended.
 const ends = received.at.slice(-TASKS).toSorted((a, b) => a - b);
 const delays = endedAt.map((moment, place) => (ends[place] ?? NaN) - moment);
+// By the pages of running tasks, later by id.
 const polls = journal.requests.filter(
-  ({ query }) => query.includes('isnull') && !query.includes('offset'),
+  ({ query }) => query.startsWith('filters=id') || query.includes('isnull'),
 );
 const gaps = polls.slice(1).map((poll, place) => poll.at - (polls[place]?.at ?? poll.at));
 console.table({
@@ -68,7 +69,7 @@ console.table({
   'upstream requests a second': round(journal.requests.length / SECONDS),
   'most in any 10 s': journal.worstWindow(10_000),
   429: journal.requests.filter(({ status }) => status === 429).length,
-  'longest between polls of tasks, s': round(Math.max(...gaps) / 1_000),
+  'longest without a poll of tasks, s': round(Math.max(...gaps) / 1_000),
   'end received, p50 s': round(at(delays, 0.5) / 1_000),
   'end received, longest s': round(at(delays, 1) / 1_000),
   'ends lost': TASKS - received.ended,

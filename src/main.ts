@@ -12,7 +12,7 @@ const USAGE = `task-status-gateway [command]
   sandbox   run only the sandbox tenant
   schema    print the GraphQL schema as SDL; with --subgraph, the SDL for federation
 
-Environment variables configure it; the README lists them.
+Environment variables configure it; docs/configuration.md lists them.
 `;
 
 await main();

@@ -9,27 +9,44 @@ const PACKAGE = JSON.parse(readFileSync(join(SRC, '../package.json'), 'utf8')) a
   dependencies: Record<string, string>;
 };
 
-/** The floors of the house, ground first. Imports point down; rooms on one floor are strangers. */
+/** Each folder's rank, and what it is for. Imports only point to lower ranks; equal ranks do not import each other. */
 const RANKS: Record<string, number> = {
+  // What everything may use.
   'errors.ts': -1,
   'clock.ts': -1,
   'log.ts': -1,
-  'drift.ts': 0,
   'proxy.ts': -1,
+  // Counts how upstream's rows deviate from its specification.
+  'drift.ts': 0,
+  // The domain: tasks, filters, cursors, changes. Pure.
   task: 0,
+  // What instances share: windows, groups, leases; local and over Redis.
   fleet: 1,
+  // A tenant over HTTP, for tests and first steps.
   sandbox: 1,
+  // Who may send an upstream request, and when: budget, lanes, breaker, retries, deadlines.
   'upstream/admission': 1.5,
+  // The REST API, typed.
   upstream: 2,
+  // Watches, mailboxes, and the pollers of tasks and lists.
   progress: 2,
+  // What is kept for one credential. Nothing crosses over.
   session: 3,
+  // The schema: a type each, then the root fields.
   graphql: 4,
+  // Who may call, and which errors callers may see.
   'http/access': 4.2,
+  // One plugin of the GraphQL server per file.
   'http/plugins': 4.5,
+  // WebSocket, SSE, multipart, callback.
   'http/transports': 4.5,
+  // Routes and sockets of one port; the GraphQL pipeline.
   http: 5,
+  // The environment, checked.
   'config.ts': 5,
+  // Builds every part, closes them in reverse.
   'gateway.ts': 6,
+  // The command line.
   'main.ts': 7,
 };
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { readConfig } from '../src/config.ts';
 import { startGateway } from '../src/gateway.ts';
@@ -13,8 +13,13 @@ import { startSources } from '../examples/federation/sources.ts';
 import { postGraphQL } from './support/start.ts';
 import { collect, subscribe } from './support/subscribe.ts';
 
-const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
-const [ALONE = '', FEDERATED = ''] = README.split('## In a larger graph');
+const README = read('README.md');
+const FEDERATION = read('docs/federation.md');
+const DOCS = readdirSync(new URL('../docs/', import.meta.url));
+
+function read(file: string): string {
+  return readFileSync(new URL(`../${file}`, import.meta.url), 'utf8');
+}
 
 /** The gateway as `npm start` has it, on ports of its own. */
 async function startAsDocumented(t: TestContext) {
@@ -35,9 +40,9 @@ function examplesOf(text: string): { query: string; answer: unknown }[] {
   return [...pairs].map(([, query = '', answer = '']) => ({ query, answer: JSON.parse(answer) }));
 }
 
-test('the queries of the README return the answers that it shows', async t => {
+test('the queries of the README have the answers that it shows', async t => {
   const url = await startAsDocumented(t);
-  const examples = examplesOf(ALONE);
+  const examples = examplesOf(README);
   assert.ok(examples.length >= 5);
   for (const { query, answer } of examples) {
     const { status: _, ...result } = await postGraphQL(url, query);
@@ -50,7 +55,7 @@ test('the queries of the README return the answers that it shows', async t => {
   }
 });
 
-test('the queries of the larger graph return the answers that the README shows', async t => {
+test('the queries of docs/federation.md have the answers that it shows, through its subgraphs and router', async t => {
   const tasks = await startAsDocumented(t);
   const sources = await startSources(SANDBOX_SOURCES);
   t.after(() => sources.close());
@@ -58,7 +63,7 @@ test('the queries of the larger graph return the answers that the README shows',
     supergraphSdl: await compose({ tasks, sources: sources.url }),
   });
   t.after(() => router.close());
-  const examples = examplesOf(FEDERATED);
+  const examples = examplesOf(FEDERATION);
   assert.equal(examples.length, 2);
   for (const { query, answer } of examples) {
     if (query.startsWith('subscription'))
@@ -70,9 +75,9 @@ test('the queries of the larger graph return the answers that the README shows',
   }
 });
 
-test('the federation directives in the README are those of the SDL', () => {
+test('the SDL has the directives that docs/federation.md says it has, and no others', () => {
   const sdl = printSubgraphSdl(schema);
-  const rows = [...FEDERATED.matchAll(/^\| (.*?) \| (yes|no) \|/gm)];
+  const rows = [...FEDERATION.matchAll(/^\| (.*?) \| (yes|no) \|/gm)];
   assert.ok(rows.length >= 10);
   for (const [, names = '', verdict] of rows) {
     if (names.includes('multiple')) continue;
@@ -81,12 +86,21 @@ test('the federation directives in the README are those of the SDL', () => {
   }
 });
 
-test('the configuration table of the README names every variable', () => {
-  const source = readFileSync(new URL('../src/config.ts', import.meta.url), 'utf8');
+test('docs/configuration.md names every variable', () => {
+  const source = read('src/config.ts');
   const variables = [...source.matchAll(/^ {4}([A-Z][A-Z_]+):/gm)].map(([, name]) => name);
   assert.ok(variables.length > 20);
   assert.deepEqual(
-    variables.filter(name => !README.includes(`\`${name}\``)),
+    variables.filter(name => !read('docs/configuration.md').includes(`\`${name}\``)),
     [],
   );
+});
+
+test('every file that the documentation links to exists', () => {
+  for (const page of ['README.md', 'CONTRIBUTING.md', ...DOCS.map(name => `docs/${name}`)]) {
+    const base = new URL(`../${page}`, import.meta.url);
+    for (const [, target = ''] of read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g))
+      if (!/^[a-z]+:/.test(target))
+        assert.ok(existsSync(new URL(target, base)), `${page}: ${target}`);
+  }
 });
