@@ -20,7 +20,7 @@ console.table(rows);
 
 async function measure(transport: 'sse' | 'ws', hasOddRows: boolean) {
   const sandbox = await startSandbox({ tasks: 0, newTaskEveryMs: null, oddities: true });
-  // The followers connect before the first tasks end.
+  // The subscribers connect before the first tasks end.
   const ids = Array.from({ length: TASKS }, (_, place) =>
     sandbox.tenant.addTask({ runMs: 15_000 + (place * SPREAD_MS) / TASKS }),
   );

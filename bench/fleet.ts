@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks';
 import { spawnRedis } from '../test/support/redis.ts';
 import { forkGateway } from './gateway.ts';
-import { type Told, at, openSocket, until } from './subscribers.ts';
+import { type Received, at, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// Three instances share a Redis and 3,000 subscribers to 1,000 running tasks. The one that looks is killed
+// Three instances share a Redis and 3,000 subscribers to 1,000 running tasks. The polling one is killed
 // while it waits for upstream, its subscribers go to the others; then Redis is killed, and comes back.
 const TASKS = 1_000;
 const SUBSCRIBERS = 3_000;
@@ -20,9 +20,9 @@ for (let count = 0; count < 3; count++)
   gateways.push(await forkGateway(sandbox, { REDIS_URL: redis.url }));
 const [first, ...others] = gateways;
 if (!first) throw new Error('There is no gateway.');
-const told: Told = { events: 0, ended: 0, at: [] };
+const received: Received = { events: 0, ended: 0, at: [] };
 
-// Whoever is there first gets the right to look.
+// The first instance gets the right to poll.
 await subscribe(first.url, SUBSCRIBERS / 3, 0);
 for (const [place, { url }] of others.entries())
   await subscribe(url, SUBSCRIBERS / 3, place * PER_SOCKET);
@@ -31,12 +31,12 @@ const rows: Record<string, string | number>[] = [];
 journal.clear();
 await pause(STEADY_MS);
 rows.push({
-  phase: `${STEADY_MS / 1_000} s of looking`,
+  phase: `${STEADY_MS / 1_000} s of polling`,
   'upstream requests a second': perSecond(STEADY_MS),
   ...counts(),
 });
 
-// In mid-flight: its look is under way at upstream as it dies.
+// It is killed while its poll is at upstream.
 faults.order({ fault: { kind: 'latency', ms: 200 }, route: 'list' });
 await until(() => journal.requests.some(({ isClosed }) => !isClosed));
 endTasks(0, 250);
@@ -44,11 +44,11 @@ const killedAt = performance.now();
 await first.close();
 faults.clear();
 const asked = journal.requests.length;
-const lostHere = told.ended;
+const lostHere = received.ended;
 for (const [place, { url }] of others.entries())
   await subscribe(url, SUBSCRIBERS / 6, place * (SUBSCRIBERS / 6));
 await until(() => journal.requests.slice(asked).some(isLook));
-rows.push({ phase: 'the one that looks is killed', ...(await endOf(250, killedAt)) });
+rows.push({ phase: 'the polling instance is killed', ...(await endOf(250, killedAt)) });
 
 await redis.kill();
 const lostAt = performance.now();
@@ -66,37 +66,37 @@ endTasks(750, TASKS);
 rows.push({ phase: 'and a while later', ...(await endOf(TASKS, restAt)) });
 
 console.table(rows);
-console.log(`Final events lost: ${SUBSCRIBERS - (told.ended - lostHere)} of ${SUBSCRIBERS}.`);
+console.log(`Final events lost: ${SUBSCRIBERS - (received.ended - lostHere)} of ${SUBSCRIBERS}.`);
 for (const { close } of others) await close();
 await sandbox.close();
 await redis.kill();
 
 async function subscribe(url: string, count: number, from: number): Promise<void> {
-  const before = told.events;
+  const before = received.events;
   for (let place = 0; place < count; place += PER_SOCKET)
     await openSocket(
       url,
       Array.from({ length: PER_SOCKET }, (_, next) => ids[(from + place + next) % TASKS] ?? ''),
-      told,
+      received,
     );
-  await until(() => told.events >= before + count);
+  await until(() => received.events >= before + count);
 }
 
 function endTasks(from: number, to: number): void {
   for (const id of ids.slice(from, to)) tenant.finish(id);
 }
 
-/** Waits until the followers of so many tasks, from the first on, have been told of their end. */
+/** Waits until the subscribers of the first `count` tasks have received the end. */
 async function endOf(tasks: number, since: number) {
-  told.at.length = 0;
+  received.at.length = 0;
   const expected = lostHere + (tasks * SUBSCRIBERS) / TASKS;
-  await until(() => told.ended >= expected);
-  const delays = told.at.map(moment => moment - since);
+  await until(() => received.ended >= expected);
+  const delays = received.at.map(moment => moment - since);
   return {
     'next upstream request, ms': Math.round(
       (journal.requests.slice(asked).find(({ at: moment }) => moment > since)?.at ?? NaN) - since,
     ),
-    'ends told, p50 ms': at(delays, 0.5),
+    'ends received, p50 ms': at(delays, 0.5),
     'last ms': at(delays, 1),
     ...counts(),
   };

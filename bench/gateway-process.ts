@@ -1,7 +1,7 @@
 import { readConfig } from '../src/config.ts';
 import { startGateway } from '../src/gateway.ts';
 
-// The process that bench/gateway.ts forks: says where it listens, and what it uses when asked.
+// The process that bench/gateway.ts forks. It reports its URL, and its resource use on request.
 const config = readConfig(process.env);
 if (config.baseUrl === null) throw new Error('SAIL_BASE_URL must be set.');
 const { url } = await startGateway({ ...config, baseUrl: config.baseUrl });

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import type { Sandbox } from '../src/sandbox/sandbox.ts';
 import { environmentOver } from '../test/support/start.ts';
 
-/** What a gateway's process takes of the machine. */
+/** The resources that a gateway's process uses. */
 export interface Usage {
   heapMb: number;
   rssMb: number;
   cpuSeconds: number;
-  /** Timers, sockets and whatever else keeps a process up. */
+  /** Timers, sockets and other handles that keep a process running. */
   resources: number;
 }
 
@@ -17,7 +17,7 @@ export interface GatewayProcess {
   url: string;
   /** Heap after a full collection. */
   usage(): Promise<Usage>;
-  /** Whether the process has ended by itself. */
+  /** Whether the process has exited without `close`. */
   hasExited(): boolean;
   close(): Promise<void>;
 }

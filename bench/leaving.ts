@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// A hundred thousand subscribers come and leave, in every way there is; what is left of them is nothing.
+// A hundred thousand subscribers connect and leave in every possible way. Nothing of them may remain.
 const TASKS = 200;
 const QUERY = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
 const AT_ONCE = 50;
@@ -61,7 +61,7 @@ async function sample(when: string) {
   };
 }
 
-/** Waits until upstream is not asked any more: nobody is watched. */
+/** Waits until upstream gets no more requests, because no task is watched. */
 async function quiet(): Promise<void> {
   for (let before = -1; before !== sandbox.journal.requests.length;) {
     before = sandbox.journal.requests.length;
@@ -113,7 +113,7 @@ async function hangUp(accept: string): Promise<void> {
   stream.destroy();
 }
 
-/** Single connection mode of SSE: some operations in one stream, and nobody to read it any more. */
+/** Single connection mode of SSE: some operations in one stream, and its client no longer reads. */
 async function abandonStream(): Promise<void> {
   const at = `${gateway.url}/stream`;
   const token = await (await fetch(at, { method: 'PUT' })).text();

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { forkGateway } from './gateway.ts';
-import { type Told, openSocket, until } from './subscribers.ts';
+import { type Received, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
 // What a poll of many watched tasks costs the gateway: processor time, upstream requests and bytes received.
@@ -25,9 +25,9 @@ async function measure(tasks: number) {
       MAX_SUBSCRIPTIONS_PER_CONNECTION: String(tasks),
     },
   );
-  const told: Told = { events: 0, ended: 0, at: [] };
-  const close = await openSocket(gateway.url, ids, told);
-  await until(() => told.events >= tasks);
+  const received: Received = { events: 0, ended: 0, at: [] };
+  const close = await openSocket(gateway.url, ids, received);
+  await until(() => received.events >= tasks);
   await polls(2);
 
   const measured = [];
@@ -81,7 +81,7 @@ async function measure(tasks: number) {
   }
 }
 
-/** A way to the tenant that counts what comes back. */
+/** A proxy to the tenant that counts the bytes of answers. */
 async function startWire(target: string) {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();

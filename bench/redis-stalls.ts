@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { Random } from '../src/sandbox/random.ts';
 import { spawnRedis } from '../test/support/redis.ts';
 import { forkGateway } from './gateway.ts';
-import { type Told, openSocket, until } from './subscribers.ts';
+import { type Received, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
 // Two, then three instances share a Redis that hangs (SIGSTOP) ten times, for 1, 3 or 10 s, under subscribers
@@ -28,15 +28,15 @@ async function run(count: number): Promise<Record<string, string | number>> {
   const gateways = [];
   for (let place = 0; place < count; place++)
     gateways.push(await forkGateway(sandbox, { REDIS_URL: redis.url }));
-  const told: Told = { events: 0, ended: 0, at: [] };
+  const received: Received = { events: 0, ended: 0, at: [] };
   const startedAt = performance.now();
   for (let place = 0; place < TASKS; place += PER_SOCKET)
     await openSocket(
       gateways[(place / PER_SOCKET) % count]?.url ?? '',
       ids.slice(place, place + PER_SOCKET),
-      told,
+      received,
     );
-  await until(() => told.events >= TASKS);
+  await until(() => received.events >= TASKS);
   const begunMs = performance.now() - startedAt;
 
   let hungMs = 0;
@@ -51,13 +51,13 @@ async function run(count: number): Promise<Record<string, string | number>> {
     redis.thaw();
   }
   const lastAt = performance.now();
-  await until(() => told.ended >= TASKS);
+  await until(() => received.ended >= TASKS);
   const row = {
     instances: count,
     'Redis hung, s': hungMs / 1_000,
     'subscribed after, s': seconds(begunMs),
     'last end after, s': seconds(performance.now() - lastAt),
-    'lost ends': TASKS - told.ended,
+    'lost ends': TASKS - received.ended,
     exits: gateways.filter(gateway => gateway.hasExited()).length,
     requests: journal.requests.length,
     'most in any 10 s': journal.worstWindow(WINDOW_MS),

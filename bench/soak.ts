@@ -3,7 +3,7 @@ import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { Random } from '../src/sandbox/random.ts';
 import { forkGateway } from './gateway.ts';
-import { type Told, at, openSocket, until } from './subscribers.ts';
+import { type Received, at, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
 // Three times as many distinct lists as upstream's limit allows are asked for, for ten minutes, by callers of
@@ -21,11 +21,11 @@ const random = new Random(1);
 const { sandbox, ids } = await startTenant(TASKS);
 const { journal, tenant, faults } = sandbox;
 const gateway = await forkGateway(sandbox);
-const told: Told = { events: 0, ended: 0, at: [] };
+const received: Received = { events: 0, ended: 0, at: [] };
 for (let place = 0; place < TASKS; place += PER_SOCKET)
-  await openSocket(gateway.url, ids.slice(place, place + PER_SOCKET), told);
+  await openSocket(gateway.url, ids.slice(place, place + PER_SOCKET), received);
 const lists = followLists(gateway.url);
-await until(() => told.events >= TASKS);
+await until(() => received.events >= TASKS);
 journal.clear();
 const before = await gateway.usage();
 for (const kind of ['drop', 'truncate'] as const)
@@ -50,11 +50,11 @@ for (let count = 0; secondsPassed() < SECONDS; count++) {
   await new Promise(resolve => setTimeout(resolve, 20));
 }
 await Promise.all(reads);
-await until(() => told.ended >= TASKS);
+await until(() => received.ended >= TASKS);
 const after = await gateway.usage();
 
-// Ends are told in the order of polls, which is nearly the order in which the tasks ended.
-const ends = told.at.slice(-TASKS).toSorted((a, b) => a - b);
+// Ends are published in the order of polls, which is nearly the order in which the tasks ended.
+const ends = received.at.slice(-TASKS).toSorted((a, b) => a - b);
 const delays = endedAt.map((moment, place) => (ends[place] ?? NaN) - moment);
 // By the pages of running tasks, later by id.
 const polls = journal.requests.filter(
@@ -70,9 +70,9 @@ console.table({
   'most in any 10 s': journal.worstWindow(10_000),
   429: journal.requests.filter(({ status }) => status === 429).length,
   'longest without a poll of tasks, s': round(Math.max(...gaps) / 1_000),
-  'end told, p50 s': round(at(delays, 0.5) / 1_000),
-  'end told, longest s': round(at(delays, 1) / 1_000),
-  'ends lost': TASKS - told.ended,
+  'end received, p50 s': round(at(delays, 0.5) / 1_000),
+  'end received, longest s': round(at(delays, 1) / 1_000),
+  'ends lost': TASKS - received.ended,
   'streams of lists ended': lists.ended(),
   'heap at the start, MB': Math.round(before.heapMb),
   'heap at the end, MB': Math.round(after.heapMb),

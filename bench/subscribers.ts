@@ -1,34 +1,34 @@
 import { performance } from 'node:perf_hooks';
 import { WebSocket } from 'ws';
 
-/** What every subscriber here asks for. */
+/** The subscription of every subscriber in the benches. */
 export const PROGRESS =
   'subscription ($id: ID!) { taskProgress(id: $id) { id state percentComplete completionStatus } }';
 
 const PATIENCE_MS = 60_000;
 
-/** What subscribers were told, and when. */
-export interface Told {
+/** The events that subscribers received, and when. */
+export interface Received {
   events: number;
   ended: number;
   /** When each event arrived. */
   at: number[];
 }
 
-/** Counts what one subscriber was told. */
-export function hear(told: Told, isEvent: boolean, isEnd: boolean): void {
+/** Counts an event of one subscriber. */
+export function countEvent(received: Received, isEvent: boolean, isEnd: boolean): void {
   if (isEvent) {
-    told.events++;
-    told.at.push(performance.now());
+    received.events++;
+    received.at.push(performance.now());
   }
-  if (isEnd) told.ended++;
+  if (isEnd) received.ended++;
 }
 
-/** A socket with a subscription for each of these tasks. */
+/** Opens a socket with a subscription to each of these tasks. */
 export async function openSocket(
   url: string,
   ids: readonly string[],
-  told: Told,
+  received: Received,
 ): Promise<() => void> {
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
   await new Promise(resolve => socket.once('open', resolve));
@@ -43,7 +43,7 @@ export async function openSocket(
             payload: { query: PROGRESS, variables: { id } },
           }),
         );
-    hear(told, message.includes('"next"'), message.includes('"COMPLETED"'));
+    countEvent(received, message.includes('"next"'), message.includes('"COMPLETED"'));
   });
   socket.send('{"type":"connection_init"}');
   return () => socket.terminate();

@@ -2,16 +2,16 @@ import { request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import type { Sandbox } from '../src/sandbox/sandbox.ts';
 import { forkGateway } from './gateway.ts';
-import { PROGRESS, type Told, at, hear, openSocket, until } from './subscribers.ts';
+import { PROGRESS, type Received, at, countEvent, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// Ten thousand subscribers follow a thousand running tasks: a quarter of them changes at each look, then all
+// Ten thousand subscribers follow a thousand running tasks: a quarter of them changes between polls, then all
 // end. Once with an upstream that is well, once with one that fails a fifth of the time and refuses now and then.
 const TASKS = 1_000;
 const SUBSCRIBERS = 10_000;
 const PER_SOCKET = 100;
 const ROUNDS = 8;
-const LOOK_GAP_MS = 300;
+const POLL_GAP_MS = 300;
 
 type Transport = 'sse' | 'ws';
 
@@ -23,10 +23,10 @@ console.table(rows);
 async function measure(transport: Transport, isFailing: boolean) {
   const { sandbox, ids } = await startTenant(TASKS);
   const gateway = await forkGateway(sandbox);
-  const told: Told = { events: 0, ended: 0, at: [] };
+  const received: Received = { events: 0, ended: 0, at: [] };
   const before = await gateway.usage();
-  const close = await subscribeAll(transport, gateway.url, ids, told);
-  await until(() => told.events >= SUBSCRIBERS);
+  const close = await subscribeAll(transport, gateway.url, ids, received);
+  await until(() => received.events >= SUBSCRIBERS);
   const subscribed = await gateway.usage();
   const { journal } = sandbox;
   journal.clear();
@@ -38,23 +38,23 @@ async function measure(transport: Transport, isFailing: boolean) {
   const startedAt = performance.now();
   const changes: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    // A quarter of the tasks changes between two looks, as many as would of themselves.
+    // A quarter of the tasks changes between two polls, as many as would change on their own.
     const changing = ids.filter((_, place) => place % 4 === round % 4);
     for (const id of changing) sandbox.tenant.correct(id, { completedAt: Date.now() + round });
-    changes.push(...(await delivered(told, changing.length * (SUBSCRIBERS / TASKS), sandbox)));
+    changes.push(...(await delivered(received, changing.length * (SUBSCRIBERS / TASKS), sandbox)));
   }
-  const perLook = requestsPerLook(sandbox);
+  const perPoll = requestsPerLook(sandbox);
   for (const id of ids) sandbox.tenant.finish(id);
-  const ends = await delivered(told, SUBSCRIBERS, sandbox);
+  const ends = await delivered(received, SUBSCRIBERS, sandbox);
   const seconds = (performance.now() - startedAt) / 1_000;
-  await until(() => told.ended >= SUBSCRIBERS);
+  await until(() => received.ended >= SUBSCRIBERS);
   const after = await gateway.usage();
   const row = {
     transport,
     upstream: isFailing ? 'fails' : 'well',
     subscribers: SUBSCRIBERS,
-    'final events lost': SUBSCRIBERS - told.ended,
-    'most upstream requests a look': isFailing ? '' : perLook,
+    'final events lost': SUBSCRIBERS - received.ended,
+    'most upstream requests per poll': isFailing ? '' : perPoll,
     'most in any 10 s': journal.worstWindow(10_000),
     'change delivered, p50 ms': at(changes, 0.5),
     'p99 ms': at(changes, 0.99),
@@ -69,35 +69,39 @@ async function measure(transport: Transport, isFailing: boolean) {
   return row;
 }
 
-/** Waits for so many events; for each, the milliseconds since upstream last answered before it. */
-async function delivered(told: Told, count: number, { journal }: Sandbox): Promise<number[]> {
-  const already = told.events;
-  told.at.length = 0;
-  await until(() => told.events >= already + count);
+/** Waits for this many events. Returns for each the milliseconds since upstream's last answer before it. */
+async function delivered(
+  received: Received,
+  count: number,
+  { journal }: Sandbox,
+): Promise<number[]> {
+  const already = received.events;
+  received.at.length = 0;
+  await until(() => received.events >= already + count);
   const answers = journal.requests.map(({ answeredAt }) => answeredAt).filter(moment => moment > 0);
-  return told.at.map(
+  return received.at.map(
     moment => moment - (answers.findLast(answered => answered <= moment) ?? moment),
   );
 }
 
-/** Requests that follow each other closely are one look; the largest of the whole ones is told. */
+/** Counts requests in quick succession as one poll. Returns the size of the largest complete one. */
 function requestsPerLook({ journal }: Sandbox): number {
-  const looks: number[] = [];
+  const polls: number[] = [];
   let previous = -Infinity;
   for (const { at: moment } of journal.requests) {
-    if (moment - previous > LOOK_GAP_MS) looks.push(0);
-    looks[looks.length - 1]!++;
+    if (moment - previous > POLL_GAP_MS) polls.push(0);
+    polls[polls.length - 1]!++;
     previous = moment;
   }
   // The journal was opened in the middle of the first.
-  return Math.max(...looks.slice(1));
+  return Math.max(...polls.slice(1));
 }
 
 async function subscribeAll(
   transport: Transport,
   url: string,
   ids: readonly string[],
-  told: Told,
+  received: Received,
 ): Promise<() => void> {
   const closers: (() => void)[] = [];
   const idOf = (subscriber: number) => ids[subscriber % ids.length] ?? '';
@@ -107,18 +111,18 @@ async function subscribeAll(
         await openSocket(
           url,
           Array.from({ length: PER_SOCKET }, (_, place) => idOf(first + place)),
-          told,
+          received,
         ),
       );
   else
     for (let subscriber = 0; subscriber < SUBSCRIBERS; subscriber++) {
-      closers.push(openStream(url, idOf(subscriber), told));
-      if (subscriber % 200 === 199) await until(() => told.events >= subscriber - 400);
+      closers.push(openStream(url, idOf(subscriber), received));
+      if (subscriber % 200 === 199) await until(() => received.events >= subscriber - 400);
     }
   return () => closers.forEach(close => close());
 }
 
-function openStream(url: string, id: string, told: Told): () => void {
+function openStream(url: string, id: string, received: Received): () => void {
   const stream = request(url, {
     method: 'POST',
     agent: false,
@@ -127,7 +131,7 @@ function openStream(url: string, id: string, told: Told): () => void {
   stream.on('response', response =>
     response.setEncoding('utf8').on('data', (chunk: string) => {
       for (const line of chunk.split('\n'))
-        if (line.startsWith('data: {')) hear(told, true, line.includes('"COMPLETED"'));
+        if (line.startsWith('data: {')) countEvent(received, true, line.includes('"COMPLETED"'));
     }),
   );
   stream.on('error', () => {});

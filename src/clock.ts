@@ -1,17 +1,17 @@
-/** Time, and what waits for it: a part that is given one can be tested with its clock held. */
+/** The time and timers. Code that takes a Clock can be tested with one that the test controls. */
 export interface Clock {
-  /** Milliseconds since the epoch, as people date things. */
+  /** Wall-clock milliseconds since the epoch. The clock may be set back. */
   now(): number;
-  /** Milliseconds since some start. Never set back: what measures a duration asks this one. */
+  /** Milliseconds since an arbitrary start. Never goes back, so use it to measure durations. */
   monotonic(): number;
-  /** Runs `run` once, `delayMs` from now, unless the function it returns is called before. */
+  /** Runs `run` once, after `delayMs` milliseconds. The returned function cancels it. */
   after(delayMs: number, run: () => void): () => void;
 }
 
-// A longer delay overflows the timer, which then runs at once.
+// setTimeout fires at once if the delay is longer than this.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** The machine's own clock. */
+/** The machine's clock. Handles delays of any length. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

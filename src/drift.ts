@@ -17,11 +17,12 @@ export interface Drift {
   counts(): readonly Readonly<DriftCount>[];
 }
 
-// Bounded: an upstream that sends a new value in every row must not fill the memory or the log.
+// Bounded, so that an upstream which sends a new value in every row cannot fill the memory or the log.
 const MAX_LOGGED_VALUES = 100;
 // Enum values are words. Anything else may be personal data, which must not be logged.
 const ENUM_VALUE = /^[\w .-]{1,40}$/;
 
+/** Counters that start at zero; warnings go to `log`. */
 export function createDrift(log: Pick<Log, 'warn'>): Drift {
   const counts = new Map<string, DriftCount>();
   const loggedValues = new Set<string>();

@@ -1,4 +1,4 @@
-/** Every value that `extensions.code` of an error answered to a caller can have. */
+/** Every value that `extensions.code` of a GraphQL error can have. */
 export const ERROR_CODES = [
   'BAD_USER_INPUT',
   'UNAUTHENTICATED',
@@ -12,24 +12,24 @@ export const ERROR_CODES = [
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** What upstream said of the failure, for a caller's support ticket. */
+/** Upstream's answer to the failed request, for a support ticket. */
 export interface UpstreamFailure {
   status: number;
   detailCode: string | null;
   trackingId: string | null;
 }
 
-/** Goes into `extensions` beside the code; `cause` stays inside, for the log. */
+/** Details for `extensions`, next to the code. `cause` is only logged. */
 export interface ErrorDetails {
   cause?: unknown;
   retryAfterSeconds?: number;
   upstream?: UpstreamFailure;
 }
 
-/** A failure that callers may see. Whatever is not a GatewayError is a bug, and is masked. */
+/** An error that clients may see. Any other error is a bug, and is masked. */
 export class GatewayError extends Error {
   override readonly name = 'GatewayError';
-  // graphql-js carries `extensions` of the error thrown to the error answered.
+  // graphql-js copies `extensions` of the thrown error to the response.
   readonly extensions: { code: ErrorCode } & Omit<ErrorDetails, 'cause'>;
 
   constructor(code: ErrorCode, message: string, { cause, ...details }: ErrorDetails = {}) {

@@ -184,7 +184,7 @@ export async function startGateway(
       clock,
       log,
       intervalMs: options.progressIntervalMs,
-      maxFollowers: options.maxSubscriptionsPerCredential,
+      maxSubscribers: options.maxSubscriptionsPerCredential,
     });
   }
 }

@@ -8,11 +8,11 @@ import { startSandbox } from './sandbox/sandbox.ts';
 
 const USAGE = `task-status-gateway [command]
 
-  serve     the gateway; over an embedded sandbox tenant unless SAIL_BASE_URL is set (default)
-  sandbox   the sandbox tenant alone
-  schema    the GraphQL schema, as SDL; with --subgraph, as federation composes it
+  serve     run the gateway (default); without SAIL_BASE_URL it uses an embedded sandbox tenant
+  sandbox   run only the sandbox tenant
+  schema    print the GraphQL schema as SDL; with --subgraph, the SDL for federation
 
-Configuration is by environment variables; docs/configuration.md lists them.
+Environment variables configure it; docs/configuration.md lists them.
 `;
 
 await main();
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
 
 type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
 
-/** Starts and, on a signal, closes; a refused configuration is told line by line. */
+/** Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per line. */
 async function start(begin: Start): Promise<void> {
   try {
     const { close } = await begin(readConfig(process.env));
@@ -88,8 +88,8 @@ function explain(error: unknown): string {
   if (error instanceof ConfigError) return error.faults.join('\n');
   const { code, port } = error as { code?: string; port?: number };
   if (code === 'EADDRINUSE')
-    return `PORT: ${port} is taken by another program; set PORT or SANDBOX_PORT to another one`;
+    return `PORT: ${port} is in use by another program; set PORT or SANDBOX_PORT to a free port`;
   if (!(error instanceof Error)) return String(error);
-  // A fault that names its variable needs no stack.
+  // A configuration fault names its variable, so the stack would not help.
   return /^[A-Z_]+: /.test(error.message) ? error.message : (error.stack ?? error.message);
 }

@@ -4,7 +4,7 @@ import { systemClock } from '../src/clock.ts';
 
 const HOUR_MS = 3_600_000;
 
-test('what waits for longer than a timer can runs when its time has come, and not before', t => {
+test('a delay longer than a timer allows runs when it is over, and not before', t => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let ran = 0;
   systemClock.after(90 * 24 * HOUR_MS, () => ran++);

@@ -12,7 +12,7 @@ function faultsOf(env: Record<string, string>): readonly string[] {
   }
 }
 
-test('nothing set is the gateway over the sandbox, for this machine only', () => {
+test('without variables the gateway uses the sandbox and serves this machine only', () => {
   const config = readConfig({});
   assert.deepEqual(
     [config.baseUrl, config.authMode, config.host, config.port, config.apiVersion],
@@ -20,7 +20,7 @@ test('nothing set is the gateway over the sandbox, for this machine only', () =>
   );
 });
 
-test('a tenant is talked to with the tokens of the callers, unless told otherwise', () => {
+test("by default the callers' tokens are sent to the tenant", () => {
   const config = readConfig({ SAIL_BASE_URL: 'https://acme.api.identitynow.com' });
   assert.deepEqual(
     [config.authMode, config.baseUrl?.origin],
@@ -28,11 +28,11 @@ test('a tenant is talked to with the tokens of the callers, unless told otherwis
   );
 });
 
-test('a blank variable is an absent one', () => {
+test('a blank variable counts as not set', () => {
   assert.deepEqual(readConfig({ PORT: '', SAIL_BASE_URL: ' ' }), readConfig({}));
 });
 
-test('the sandbox is as odd as live tenants are, unless told otherwise', () => {
+test('by default the sandbox has the oddities of live tenants', () => {
   assert.equal(readConfig({}).sandbox.oddities, true);
   assert.equal(readConfig({ SANDBOX_ODDITIES: 'false' }).sandbox.oddities, false);
   assert.deepEqual(faultsOf({ SANDBOX_ODDITIES: 'no' }), [
@@ -40,7 +40,7 @@ test('the sandbox is as odd as live tenants are, unless told otherwise', () => {
   ]);
 });
 
-test('every fault is told at once, one line each, naming the variable', () => {
+test('all faults are reported together, one line each, naming the variable', () => {
   const faults = faultsOf({
     PORT: '70000',
     UPSTREAM_API_VERSION: 'v9',
@@ -66,7 +66,7 @@ test('every fault is told at once, one line each, naming the variable', () => {
   assert.ok(faults.every(fault => !fault.includes('\n')));
 });
 
-test('a REDIS_URL may name a cluster or sentinels, and what it cannot be is said without its password', () => {
+test('a REDIS_URL may name a cluster or sentinels, and an error about it does not repeat its password', () => {
   for (const url of [
     'redis://cache',
     'rediss://user:secret@cache:6380/1',
@@ -84,7 +84,7 @@ test('a REDIS_URL may name a cluster or sentinels, and what it cannot be is said
   assert.ok(faults.every(fault => !fault.includes('secret')));
 });
 
-test('what belongs together is asked for together', () => {
+test('variables that need each other must be set together', () => {
   assert.match(
     faultsOf({ AUTH_MODE: 'service', SAIL_BASE_URL: 'https://x.example' })[0] ?? '',
     /^SAIL_CLIENT_ID/,
@@ -101,7 +101,7 @@ test('what belongs together is asked for together', () => {
   );
 });
 
-test('own credentials are lent to strangers only when they show a JWT', () => {
+test("the gateway's own credentials serve remote callers only if they present a JWT", () => {
   assert.match(faultsOf({ HOST: '0.0.0.0' })[0] ?? '', /^HOST: must be a loopback address/);
   assert.deepEqual(
     faultsOf({
@@ -115,7 +115,7 @@ test('own credentials are lent to strangers only when they show a JWT', () => {
   assert.deepEqual(faultsOf({ HOST: '0.0.0.0', SAIL_BASE_URL: 'https://x.example' }), []);
 });
 
-test('tokens go over the network encrypted or not at all', () => {
+test('tokens are sent over the network only encrypted', () => {
   assert.match(
     faultsOf({ SAIL_BASE_URL: 'http://x.example' })[0] ?? '',
     /^SAIL_BASE_URL: must be https/,
@@ -123,7 +123,7 @@ test('tokens go over the network encrypted or not at all', () => {
   assert.deepEqual(faultsOf({ SAIL_BASE_URL: 'http://127.0.0.1:4001' }), []);
 });
 
-test('GraphiQL and introspection are for this machine, unless told otherwise', () => {
+test('by default GraphiQL and introspection are available on this machine only', () => {
   const open = { HOST: '0.0.0.0', SAIL_BASE_URL: 'https://x.example' };
   assert.deepEqual(
     [readConfig({}).graphiql, readConfig(open).graphiql, readConfig(open).introspection],
@@ -132,7 +132,7 @@ test('GraphiQL and introspection are for this machine, unless told otherwise', (
   assert.equal(readConfig({ ...open, GRAPHIQL: 'true' }).graphiql, true);
 });
 
-test('hosts for callbacks are hosts, and nothing more', () => {
+test('callback hosts must be plain host names', () => {
   const wrong = ['https://router.example.com', 'router.example.com/x', 'me@router', '', 'a b'];
   for (const host of wrong)
     assert.match(
@@ -144,7 +144,7 @@ test('hosts for callbacks are hosts, and nothing more', () => {
   assert.deepEqual(faultsOf({ SUBSCRIPTION_CALLBACK_HOSTS: hosts }), []);
 });
 
-test('proxies are those of the environment, and the lower-case names win', () => {
+test('proxies come from the environment, and lower-case names take precedence', () => {
   const { proxy } = readConfig({
     HTTP_PROXY: 'http://upper:3128',
     http_proxy: 'http://lower:3128',

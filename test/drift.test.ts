@@ -8,7 +8,7 @@ function start() {
   return { lines, drift: createDrift({ warn }) };
 }
 
-test('a field that is not as specified is counted each time and logged once', () => {
+test('a field that deviates from the specification is counted each time and logged once', () => {
   const { lines, drift } = start();
   for (let count = 0; count < 3; count++) drift.record('percentComplete', 'null');
   drift.record('percentComplete', 'string');
@@ -22,7 +22,7 @@ test('a field that is not as specified is counted each time and logged once', ()
   ]);
 });
 
-test('each new enum value is logged once, if it is a word, and never so many that they fill the log', () => {
+test('each new enum value that is a word is logged once, up to a limit', () => {
   const { lines, drift } = start();
   for (const value of ['WORKFLOW', 'WORKFLOW', 'BATCH', 'a secret:\n"hunter2"'])
     drift.record('type', 'unknown value', value);

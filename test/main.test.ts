@@ -29,7 +29,7 @@ test('schema prints the SDL', async t => {
   assert.equal((await ended)[0], 0);
 });
 
-test('without a word it serves GraphQL over the embedded sandbox, and stops when it is told', async t => {
+test('without a command it serves GraphQL over the embedded sandbox, and stops on a signal', async t => {
   const { child, ended } = run(t, [], { PORT: '0', SANDBOX_PORT: '0' });
   const line = await firstLine(child);
   const [, url = ''] =
@@ -40,7 +40,7 @@ test('without a word it serves GraphQL over the embedded sandbox, and stops when
   assert.equal((await ended)[0], 0);
 });
 
-test('the sandbox alone is a tenant that another gateway is pointed at', async t => {
+test('the sandbox command starts a tenant that another gateway can use', async t => {
   const { child } = run(t, ['sandbox'], { SANDBOX_PORT: '0', SANDBOX_TASKS: '5' });
   const lines: string[] = [];
   for await (const line of createInterface({ input: child.stdout! }))
@@ -75,7 +75,7 @@ test('a wrong value stops the start with one line per fault', async t => {
   assert.equal((await ended)[0], 1);
 });
 
-test('a word it does not know is answered with those it does', async t => {
+test('an unknown command prints the known ones', async t => {
   const { stderr, ended } = run(t, ['fly']);
   assert.match(await stderr, /serve[\s\S]+sandbox[\s\S]+schema/);
   assert.equal((await ended)[0], 2);

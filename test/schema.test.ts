@@ -15,10 +15,10 @@ import { printSdl } from '../src/graphql/sdl.ts';
 const committed = readFileSync(new URL('../schema.graphql', import.meta.url), 'utf8');
 
 test('schema.graphql is what the code prints', () => {
-  assert.equal(committed, printSdl(schema), 'run `npm run schema` and look at the difference');
+  assert.equal(committed, printSdl(schema), 'run `npm run schema` and check the difference');
 });
 
-test('schema.graphql is read by tools that know nothing of federation', () => {
+test('tools without federation support can read schema.graphql', () => {
   const read = buildSchema(committed);
   const types = Object.keys(schema.getTypeMap()).filter(name => !/^_(?!_)/.test(name));
   assert.deepEqual(Object.keys(read.getTypeMap()).sort(), types.sort());

@@ -5,7 +5,7 @@ import { createGatewayRuntime } from '@graphql-hive/gateway-runtime';
 import { MemPubSub } from '@graphql-hive/pubsub';
 import type { Subgraph } from './sources.ts';
 
-/** How the router speaks to the subgraph `tasks` for a subscription. */
+/** The transport between the router and the subgraph `tasks` for subscriptions. */
 export type SubscriptionTransport = 'sse' | 'ws' | 'http-callback';
 
 export interface RouterOptions {
@@ -22,7 +22,7 @@ export async function startRouter(options: RouterOptions): Promise<Subgraph> {
   const server = createServer();
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  // Listens first: callbacks must be told where to.
+  // Start to listen first, because subgraphs need the callback URL.
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const transports = {
     sse: { kind: 'http', options: { method: 'POST' } },

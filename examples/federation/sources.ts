@@ -33,7 +33,7 @@ const SDL = /* GraphQL */ `
   }
 `;
 
-// What every subgraph has, and its own SDL does not say.
+// The federation fields that every subgraph has but does not list in its SDL.
 const MACHINERY = /* GraphQL */ `
   directive @key(fields: String!) repeatable on OBJECT
   directive @link(url: String!, import: [String]) repeatable on SCHEMA

@@ -1,20 +1,23 @@
-// Two clocks drift apart by this share, more than a disciplined one may; and readings are whole milliseconds.
+// An upper bound for the drift of two synchronised clocks. Readings are whole milliseconds.
 const DRIFT = 0.001;
 const ROUNDING_MS = 2;
 
 /**
- * Compares the wall clock of Redis with the monotonic clock here, to notice that it was set.
+ * Detects when the wall clock of Redis is set, by comparing it with the monotonic clock here.
  *
- * Each reading bounds the difference between the two: Redis read its clock after it was asked and before
- * it had answered. Bounds of different readings that have no difference in common mean a step, however
- * slow the answers are.
+ * Redis reads its clock between our request and its answer, so each reading gives a lower and an upper bound
+ * for the difference of the two clocks. If the bounds of two readings do not overlap, the clock was set. This
+ * holds however slow the answers are.
  */
 export class ClockWatch {
   #least = -Infinity;
   #most = Infinity;
   #readAt = 0;
 
-  /** The milliseconds that the clock of Redis was set forward, or back if negative; 0 if it was not. */
+  /**
+   * Milliseconds by which the clock of Redis was set: positive for forward, negative for back, 0 if it was
+   * not set.
+   */
   stepAt(redisNow: number, askedAt: number, answeredAt: number): number {
     const slackMs = (answeredAt - this.#readAt) * DRIFT + ROUNDING_MS;
     const [least, most] = [redisNow - answeredAt, redisNow + 1 - askedAt];

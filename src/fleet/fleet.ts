@@ -1,77 +1,84 @@
-/** A place in the window of upstream's rate limit. */
+/** The right to send one request within upstream's rate limit. */
 export interface Slot {
   /**
-   * Upstream has answered, or its socket is gone: the slot comes free one window after this.
-   * Counted from the answer and not from the request, because upstream counts when the request
-   * arrives, which is between the two: so counted, no window at upstream ever holds too many.
+   * Upstream has answered, or the connection has closed. The slot is free one window after this call. The
+   * time counts from the answer rather than the request: upstream counts a request when it arrives, which
+   * is between the two, so no window at upstream ever holds too many.
    */
   settle(): void;
   /**
-   * Whether a request may still be sent with it. False where the process was held up for so long that the
-   * slot may have been given to another instance: cancel it then, and take another.
+   * Whether a request may still be sent. False if the process was suspended for so long that another
+   * instance may have got the slot. Then cancel it and take another.
    */
   isValid(): boolean;
-  /** Nothing was sent. */
+  /** Gives the slot back. Call it only if no request was sent. */
   cancel(): void;
 }
 
-/** A slot, or the milliseconds after which to ask again. */
+/** A slot, or milliseconds after which to try again. */
 export type Take = { slot: Slot } | { retryInMs: number };
 
-/** The sliding window of one upstream budget, shared by all who spend from it. */
+/** The sliding window of one upstream budget. All instances take slots from it. */
 export interface BudgetWindow {
   take(): Promise<Take> | Take;
-  /** No slot is given for that long: upstream said Retry-After. */
+  /** Gives no slot for this many milliseconds. For a Retry-After from upstream. */
   pause(forMs: number): void;
-  /** Slots free now, and milliseconds of pause left: what a forecast is made from. */
+  /** The number of free slots, and milliseconds left of a pause. For estimates of waiting times. */
   outlook(): { free: number; pausedForMs: number };
-  /** Nobody will take from it here any more. */
+  /** This instance takes no more slots. */
   close(): void;
 }
 
-/** Requests per window. */
+/** The maximum number of requests in any window of `windowMs` milliseconds. */
 export interface BudgetLimits {
   limit: number;
   windowMs: number;
 }
 
-/** The share of a window that may go at once; the rest is spread over what is left of the window. */
+/** The share of a window's slots that may be taken at once. The rest is spread over the remaining window. */
 export const BURST_SHARE = 0.2;
 
-/** A right that one instance has at a time; when it is not heard of any more, another gets it. */
+/** A right that one instance holds at a time. If that instance stops renewing it, another gets it. */
 export interface Lease {
   readonly isHeld: boolean;
-  /** It is not wanted here any more. */
+  /** Gives the lease up, or stops asking for it. */
   close(): void;
 }
 
-/** What a group tells the instance that opened it. */
+/** Callbacks of the instance that opened a group. */
 export interface GroupListener<M> {
-  /** Some instance published this, perhaps this one. */
+  /** An instance of the group published this message; it may be this instance. */
   receive(message: M): void;
-  /** What others published for a while was not heard here. */
-  rejoined(): void;
+  /** Messages of other instances may have been missed. */
+  onReconnect(): void;
 }
 
-/** Instances that watch tasks with one credential, and look at them for each other. */
+/** The instances that watch tasks with the same credential. One of them polls for all. */
 export interface WatchGroup<M> {
-  /** From here on everything that is published is heard. Never rejects. */
+  /** Resolves when this instance receives all messages that are published from then on. Never rejects. */
   readonly joined: Promise<void>;
   watch(id: string): void;
   unwatch(id: string): void;
-  /** The ids that any instance watches. */
+  /** The ids that at least one instance watches. */
   watchedIds(): Promise<ReadonlySet<string>>;
-  /** `onHeld` is called each time that the lease is got later: not where it is held from the start. */
+  /**
+   * Asks for the lease. `onHeld` is called each time it is obtained later, not if it is held from the
+   * start.
+   */
   openLease(name: string, onHeld: () => void): Lease;
-  /** Tells every instance, this one at once. A message survives JSON. */
+  /**
+   * Sends a message to every instance, including this one, which receives it before this returns. Messages
+   * must survive JSON.
+   */
   publish(message: M): void;
   close(): void;
 }
 
-/** What instances of the gateway share. */
+/** The state that gateway instances share. */
 export interface Fleet {
-  /** The window of the budget of this name. */
+  /** Opens the window of the budget with this name. */
   openWindow(name: string): BudgetWindow;
+  /** Joins the group with this name. */
   openGroup<M>(name: string, listener: GroupListener<M>): WatchGroup<M>;
   close(): Promise<void>;
 }

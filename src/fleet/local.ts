@@ -9,7 +9,7 @@ import {
   type WatchGroup,
 } from './fleet.ts';
 
-/** A fleet of one. */
+/** A fleet of a single instance, without Redis. */
 export function createLocalFleet(limits: BudgetLimits, clock: Clock): Fleet {
   return {
     openWindow: () => new LocalWindow(limits, clock),
@@ -18,7 +18,7 @@ export function createLocalFleet(limits: BudgetLimits, clock: Clock): Fleet {
   };
 }
 
-/** A group of one: whatever is watched, it looks itself. */
+/** A group of a single instance, which holds every lease. */
 export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive'>): WatchGroup<M> {
   const ids = new Set<string>();
   return {
@@ -33,24 +33,23 @@ export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive
 }
 
 /**
- * The window of one instance, in memory.
- *
- * Exact: a slot taken is not free again before one window has passed since its request was answered.
- * Even: once a burst is spent, what is left is spread over the time until slots come back. Without
- * that, a crowd would spend the whole window in its first second and wait out the other nine.
+ * The window of a single instance, in memory.\n\nA slot is free again no sooner than one window after its
+ * request was answered. Once a burst is spent, the remaining slots are spread over the time until slots
+ * come back. Without that, many waiting requests would take the whole window in its first second and then
+ * wait for the other nine.
  */
 export class LocalWindow implements BudgetWindow {
-  /** Slots per window. Lowered or raised, it counts from the next take. */
+  /** Slots per window. A change takes effect at the next `take`. */
   limit: number;
   readonly #windowMs: number;
   readonly #clock: Clock;
-  /** When settled slots were settled, oldest first. */
+  /** When each settled slot was settled, on the monotonic clock, oldest first. */
   readonly #settledAt: number[];
   #inFlight = 0;
   #pausedUntil = 0;
   #lastTakenAt = -Infinity;
 
-  /** `taken`: milliseconds until each slot that others hold is free, the last first. */
+  /** `taken` are milliseconds until each slot that is already taken is free, in descending order. */
   constructor({ limit, windowMs }: BudgetLimits, clock: Clock, taken: readonly number[] = []) {
     this.#settledAt = taken.map(freeInMs => clock.monotonic() + freeInMs - windowMs).toReversed();
     this.limit = limit;
@@ -74,7 +73,7 @@ export class LocalWindow implements BudgetWindow {
     };
     return {
       slot: {
-        // Counted until it is settled, however late that is.
+        // A slot in memory counts until it is settled, so it stays valid.
         isValid: () => isOpen,
         settle: () => close(this.#clock.monotonic()),
         cancel: () => close(null),
@@ -98,7 +97,8 @@ export class LocalWindow implements BudgetWindow {
     const free = this.#freeAt(now);
     const [oldest = now] = this.#settledAt;
     const untilNextReturn = oldest + this.#windowMs - now;
-    // All in flight: nobody knows when the first is settled, so ask again soon.
+    // All slots belong to requests without an answer. It is unknown when the first is settled, so try
+    // again soon.
     if (free <= 0)
       return this.#settledAt.length > 0 ? untilNextReturn : this.#windowMs / this.limit;
     if (free > this.limit * (1 - BURST_SHARE)) return 0;

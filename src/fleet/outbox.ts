@@ -2,18 +2,18 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Clock } from '../clock.ts';
 
 /**
- * Messages on their way to a channel, in order, in chunks of limited size.
+ * The header of a chunk. Messages are sent to a channel in order, in chunks of limited size.
  *
- * Redis keeps what a subscriber has not read, and drops a subscriber for whom it keeps more than 32 MB, or
- * 8 MB for a minute. So chunks follow each other no faster than `BYTES_PER_MS`, and a message that is
- * larger than a chunk is sent in several.
+ * Redis buffers what a subscriber has not read, and disconnects a subscriber when the buffer exceeds 32 MB, or
+ * 8 MB for a minute. So chunks are sent no faster than `BYTES_PER_MS`, and a message that is larger than a chunk
+ * is split.
  *
- * A chunk is a line of JSON, the header, and the bytes of a JSON array of messages, or a part of them.
+ * A chunk is one line of JSON, the header, followed by the bytes of a JSON array of messages or a part of it.
  */
 interface ChunkHeader {
-  /** The instance that sent it. */
+  /** Id of the instance that sent the chunk. */
   from: string;
-  /** Whether the array begins in this chunk, and whether it ends in it. */
+  /** Whether the chunk holds the start and the end of the array. */
   isFirst: boolean;
   isLast: boolean;
   isDeflated: boolean;
@@ -22,23 +22,25 @@ interface ChunkHeader {
 export interface OutboxOptions {
   from: string;
   clock: Clock;
-  /** Called before each chunk; rejects where the channel is lost. */
+  /** Sends one chunk. Rejects if the channel is disconnected. */
   send(chunk: Buffer): Promise<void>;
 }
 
-/** Bytes of a chunk at the most, before it is compressed. */
+/** The maximum size of a chunk in bytes, before compression. */
 export const MAX_CHUNK_BYTES = 1_000_000;
-// Tasks of one kind are much alike: compressed, they are a tenth. Small chunks are not worth the time.
+// Tasks of one kind are similar, so compression reduces them to a tenth. Small chunks are not worth the
+// time.
 const MIN_DEFLATED_BYTES = 16_000;
-// A subscriber that reads nothing for three seconds is not dropped yet.
+// At this rate Redis keeps a subscriber that reads nothing for three seconds.
 const BYTES_PER_MS = 8_000;
-// As much may be sent at once.
+// Milliseconds' worth of data that may be sent at once.
 const BURST_MS = 100;
 
+/** Messages of one instance that wait to be sent to a channel. */
 export class Outbox<M> {
   readonly #options: OutboxOptions;
   #waiting: string[] = [];
-  /** When everything sent is sent at the allowed rate, on the monotonic clock. */
+  /** When all data sent so far would have been sent at the allowed rate, on the monotonic clock. */
   #paidUntil = -Infinity;
   /** Counts the calls of `clear`. */
   #clearings = 0;
@@ -55,13 +57,16 @@ export class Outbox<M> {
     this.#waiting.push(JSON.stringify(message));
   }
 
-  /** Drops what is not sent. */
+  /** Drops all messages that are not sent yet. */
   clear(): void {
     this.#waiting = [];
     this.#clearings++;
   }
 
-  /** Sends the next messages, as many as fit into one chunk, or one that is larger. Rejects as `send` does. */
+  /**
+   * Sends one array of the next messages: as many as fit into a chunk, or a single larger one. Rejects as
+   * `send` does.
+   */
   async sendNext(): Promise<void> {
     const { from, send } = this.#options;
     const clearings = this.#clearings;
@@ -89,7 +94,8 @@ export class Outbox<M> {
     const taken: string[] = [];
     let length = 0;
     for (const text of this.#waiting) {
-      // Of characters: a message of others than ASCII takes up to three times the bytes, and more chunks.
+      // This counts characters. A message with characters outside ASCII has up to three times as many
+      // bytes, and takes more chunks.
       length += text.length + 1;
       if (taken.length > 0 && length > MAX_CHUNK_BYTES - 2) break;
       taken.push(text);
@@ -105,7 +111,7 @@ export class Outbox<M> {
   }
 }
 
-/** Puts chunks together again, of any number of senders but the instance itself. */
+/** Reassembles messages from the chunks of any number of other instances. Ignores chunks of this instance. */
 export class Inbox<M> {
   readonly #instanceId: string;
   readonly #parts = new Map<string, Buffer[]>();
@@ -114,7 +120,7 @@ export class Inbox<M> {
     this.#instanceId = instanceId;
   }
 
-  /** The messages that a chunk completes. Throws where it is no chunk. */
+  /** Returns the messages that a chunk completes. Throws if the chunk is malformed. */
   receive(chunk: Buffer): M[] {
     const end = chunk.indexOf('\n');
     const header = JSON.parse(chunk.toString('utf8', 0, end)) as ChunkHeader;
@@ -123,14 +129,14 @@ export class Inbox<M> {
     const bytes = chunk.subarray(end + 1);
     const parts = isFirst ? [] : this.#parts.get(from);
     this.#parts.delete(from);
-    // What came before it was not received: the sender was asked for all of it anew.
+    // The start of this message was not received. After a reconnect the missed state is published again.
     if (parts === undefined) return [];
     parts.push(isDeflated ? inflateRawSync(bytes) : bytes);
     if (!isLast) this.#parts.set(from, parts);
     return isLast ? (JSON.parse(Buffer.concat(parts).toString()) as M[]) : [];
   }
 
-  /** Forgets what is incomplete. */
+  /** Drops incomplete messages. */
   clear(): void {
     this.#parts.clear();
   }

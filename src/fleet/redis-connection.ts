@@ -13,62 +13,75 @@ import type { ScriptName } from './scripts.ts';
 /*
  * One instance's connection to the Redis of its fleet.
  *
- *   state      isLost  scripts and messages     left by
- *   connected  no      go to the session        a fault, a timeout, a forgotten or renewed generation, a
- *                                               step of Redis' clock → lost; members: onLost
- *   lost       yes     are rejected, dropped    a session that opens and passes the self-test → rejoining;
- *                                               one that is refused by a single Redis: members: onVanished
- *   rejoining  yes     go to the new session    all reported → connected; members: onRejoined
- *                                               any fault → lost, again
- *   closed     yes     are rejected, dropped
+ *   state         isDisconnected  scripts and messages    left by
+ *   connected     no              go to the session       an error, a timeout, a missing or new generation, or a
+ *                                                         step of Redis' clock → disconnected (onDisconnect)
+ *   disconnected  yes             rejected, or dropped    a session that opens and passes the self-test →
+ *                                                         rejoining; a single Redis that refuses the connection:
+ *                                                         members get onServerDown
+ *   rejoining     yes             go to the new session   all members have resynced → connected (onReconnect);
+ *                                                         any error → disconnected
+ *   closed        yes             rejected, or dropped
  *
- * A start is `lost` until its first session, and `connectRedis` resolves when that is connected, or once it
- * has failed and the instance may go on alone. A session is never mended: each attempt opens a new one, so
- * nothing that an old one still answers can be taken for an answer of now.
+ * A new connection is disconnected until its first session. `connectRedis` resolves when that session is
+ * connected, or when it has failed and the instance may start without Redis. A session is never reused after
+ * an error. Each attempt opens a new one, so late answers of an old session cannot be mistaken for current ones.
  */
 export interface RedisConnection {
   readonly instanceId: string;
-  readonly isLost: boolean;
-  /** Instances that were known when Redis last answered, this one counted. */
+  readonly isDisconnected: boolean;
+  /** The number of instances, including this one, at Redis' last answer. */
   readonly instances: number;
-  /** Whether the others counted this instance, so that they leave its share to it while Redis is lost. */
+  /**
+   * Whether the other instances have counted this one, so that they leave its share to it while it is
+   * disconnected.
+   */
   readonly isCounted: boolean;
-  /** Names of the keys, in the present generation. */
+  /** Names of the keys in the current generation. */
   readonly keys: ReturnType<typeof keysOf>;
-  /** Rejects where Redis is lost, or is so by that. The generation is added to keys and arguments. */
+  /**
+   * Runs a script, with the generation added to its keys and arguments. Rejects if Redis is disconnected;
+   * an error disconnects it.
+   */
   run(script: ScriptName, keys: string[], args: (string | number)[]): Promise<unknown>;
-  /** Rejects as `run` does. */
+  /** Publishes a message. Rejects as `run` does. */
   publish(channel: string, message: Buffer): Promise<void>;
-  /** Receives until `leave` is called, over every loss; `joined` resolves once it does, or Redis is lost. */
+  /**
+   * Receives messages until `leave` is called, across reconnects. `joined` resolves once messages arrive,
+   * or when Redis is disconnected.
+   */
   subscribe(channel: string, receive: (message: Buffer) => void): Subscription;
-  /** Compares Redis' clock with the one here; false where it was set, by which Redis is lost. */
+  /** Compares the clock of Redis with the one here. If it was set, returns false and disconnects. */
   isClockSteady(redisNow: number, askedAt: number): boolean;
-  /** A member is told what becomes of the connection, until the function it returns is called. */
+  /** Adds a member that is notified of changes of the connection. The returned function removes it. */
   join(member: Member): () => void;
   close(): Promise<void>;
 }
 
-/** A channel that messages are received from. */
+/** A subscription to a channel. */
 export interface Subscription {
   joined: Promise<void>;
   leave(): void;
 }
 
-/** A part that shares something over the connection. */
+/** A component that shares state over the connection. */
 export interface Member {
-  /** Alone from here on; called again where an attempt to rejoin failed. `isDeaf`: the last messages may not have been received. */
-  onLost(loss: { isDeaf: boolean }): void;
-  /** Nothing listens where Redis was, so that nobody has it: all are alone. */
-  onVanished(): void;
-  /** Redis is back: writes there what the others have to know before anybody goes on. */
-  report(): Promise<void>;
-  /** Everything is shared again. */
-  onRejoined(): void;
+  /**
+   * Redis is disconnected. Called again after each failed attempt to rejoin. `mayHaveMissed`: the last
+   * messages may not have been received.
+   */
+  onDisconnect(loss: { mayHaveMissed: boolean }): void;
+  /** Nothing listens at the address of Redis, so all instances have lost it. */
+  onServerDown(): void;
+  /** Redis is back. Writes what the other instances must know before any of them goes on. */
+  resync(): Promise<void>;
+  /** All members have resynced, and state is shared again. */
+  onReconnect(): void;
 }
 
 export interface RedisConnectionOptions {
   url: string;
-  /** What a start does while Redis is down: goes on alone, or is refused. */
+  /** Whether a start while Redis is down continues without it or fails. */
   startup: 'continue' | 'require';
   clock: Clock;
   log: Log;
@@ -77,14 +90,18 @@ export interface RedisConnectionOptions {
 const FIRST_RETRY_MS = 20;
 const RETRY_MS = 250;
 const HEARTBEAT_MS = 500;
-// Killed, or cut off and gone on alone: nobody can tell. Until then its share of a budget is left to it,
+// A silent instance may have been killed, or it may go on without Redis. Its share of a budget is left to
+// it until then,
 const GONE_AFTER_MS = 30_000;
-// and until then a small part.
+// and a small part of the budget until then.
 const RESERVED_MS = 600_000;
-// The others have counted a new instance after as many heartbeats of theirs.
+// After this time all other instances have sent a heartbeat and so have counted a new one.
 const COUNTED_AFTER_MS = 2_000;
 
-/** Rejects, naming REDIS_URL, where the start is refused. */
+/**
+ * Connects to Redis. Rejects with an error that names REDIS_URL if no retry can help, or if Redis is down
+ * and `startup` is `require`.
+ */
 export async function connectRedis(options: RedisConnectionOptions): Promise<RedisConnection> {
   const { url, startup, clock, log } = options;
   let target = readRedisUrl(url);
@@ -93,18 +110,18 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   const members = new Set<Member>();
   const channels = new Map<string, (message: Buffer) => void>();
   const clockWatch = new ClockWatch();
-  /** Reasons that were logged in this outage. */
+  /** Reasons logged since the last connection, so that each is logged once. */
   const loggedReasons = new Set<string>();
   let session: RedisSession | null = null;
   let generation = '';
   let instances = 1;
   let countedFrom = Infinity;
   let heardAt = -Infinity;
-  let isLost = true;
+  let isDisconnected = true;
   let isClosed = false;
   let cancelTimer = () => {};
 
-  // As a fault, not as an error: the client's error quotes the command, which may be the one with the password.
+  // Keep only the fault. The client's error quotes the command, which may contain the password.
   const fault = await connect().then(() => null, toRedisFault);
   if (fault !== null && (fault.isFinal || startup === 'require')) {
     isClosed = true;
@@ -112,14 +129,14 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   }
   if (fault !== null) {
     loggedReasons.add(fault.reason);
-    log.warn({ reason: fault.reason }, 'Redis cannot be used; starting alone');
+    log.warn({ reason: fault.reason }, 'Redis cannot be used; starting without it');
     retryIn(RETRY_MS);
   }
 
   return {
     instanceId,
-    get isLost() {
-      return isLost;
+    get isDisconnected() {
+      return isDisconnected;
     },
     get instances() {
       return instances;
@@ -132,15 +149,17 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       return keysOf(generation);
     },
     run,
-    publish: (channel, message) => orLose(open => open.publish(channel, message)),
+    publish: (channel, message) => orDisconnect(open => open.publish(channel, message)),
     subscribe(channel, receive) {
       channels.set(channel, receive);
-      const joined = isLost ? Promise.resolve() : orLose(open => open.subscribe([channel]));
+      const joined = isDisconnected
+        ? Promise.resolve()
+        : orDisconnect(open => open.subscribe([channel]));
       return {
         joined: joined.catch(() => {}),
         leave() {
           channels.delete(channel);
-          if (!isLost) orLose(open => open.unsubscribe(channel)).catch(() => {});
+          if (!isDisconnected) orDisconnect(open => open.unsubscribe(channel)).catch(() => {});
         },
       };
     },
@@ -150,9 +169,10 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       return () => void members.delete(member);
     },
     async close() {
-      if (!isLost) await run('leave', [keysOf(generation).instances], [instanceId]).catch(() => {});
+      if (!isDisconnected)
+        await run('leave', [keysOf(generation).instances], [instanceId]).catch(() => {});
       isClosed = true;
-      isLost = true;
+      isDisconnected = true;
       cancelTimer();
       session?.close();
       session = null;
@@ -160,22 +180,22 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   };
 
   function run(script: ScriptName, keys: string[], args: (string | number)[]): Promise<unknown> {
-    return orLose(open => open.run(script, [GENERATION_KEY, ...keys], [generation, ...args]));
+    return orDisconnect(open => open.run(script, [GENERATION_KEY, ...keys], [generation, ...args]));
   }
 
-  async function orLose<T>(send: (open: RedisSession) => Promise<T>): Promise<T> {
+  async function orDisconnect<T>(send: (open: RedisSession) => Promise<T>): Promise<T> {
     const asked = session;
-    if (asked === null) throw new RedisFaultError('Redis is lost');
+    if (asked === null) throw new RedisFaultError('Redis is disconnected');
     try {
       return await send(asked);
     } catch (error) {
-      // What an earlier session left unanswered says nothing of this one.
-      if (asked === session) lose(error);
+      // An error of an earlier session says nothing about the current one.
+      if (asked === session) disconnect(error);
       throw error;
     }
   }
 
-  /** Opens a session, and rejoins with it. */
+  /** Opens a session and rejoins the fleet with it. */
   async function connect(): Promise<void> {
     const found = await findServer(target);
     let onSelfTest = () => {};
@@ -188,7 +208,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
         else receive(channel, message);
       },
       onBroken(error) {
-        if (opened === session) lose(error);
+        if (opened === session) disconnect(error);
       },
     });
     if (isClosed) return opened.close();
@@ -200,39 +220,39 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       await subscribeToAll(opened);
       const { settling } = keysOf(generation);
       await run('awaitInstances', [settling], [instances, GONE_AFTER_MS]);
-      await Promise.all([...members].map(member => member.report()));
+      await Promise.all([...members].map(member => member.resync()));
       await sendHeartbeat();
       await subscribeToAll(opened);
       if (opened !== session) throw new RedisFaultError('the connection was closed');
     } catch (error) {
       opened.close();
       if (opened === session) session = null;
-      // What was begun alone goes on, and is reported to the next session.
-      for (const member of members) member.onLost({ isDeaf: false });
-      // A user that may not ask for INFO learns only now that it is a cluster.
+      // Members go on without Redis. They write what they know to the next session.
+      for (const member of members) member.onDisconnect({ mayHaveMissed: false });
+      // If the user may not run INFO, this error is the first sign of a cluster.
       if (target.kind === 'single' && toRedisFault(error).isMoved) {
         target = { ...target, kind: 'cluster' };
         return connect();
       }
       throw error;
     }
-    // Given up by the others meanwhile, it has to be counted anew.
+    // The others may have given this instance up meanwhile and must count it again.
     const now = clock.monotonic();
     if (now > heardAt + GONE_AFTER_MS / 2) countedFrom = now + COUNTED_AFTER_MS;
     heardAt = now;
-    isLost = false;
-    if (loggedReasons.size > 0) log.info('Redis is back; what instances share is shared again');
+    isDisconnected = false;
+    if (loggedReasons.size > 0) log.info('Redis is back; instances share their state again');
     loggedReasons.clear();
-    for (const member of members) member.onRejoined();
-    beatOn();
+    for (const member of members) member.onReconnect();
+    scheduleHeartbeat();
   }
 
   function receive(channel: string, message: Buffer): void {
     try {
       channels.get(channel)?.(message);
     } catch (error) {
-      // Thrown on from here it would end the process, over what another instance sent.
-      log.error({ err: error, channel }, 'a message of another instance could not be read');
+      // An exception here would end the process because of another instance's message.
+      log.error({ err: error, channel }, 'a message from another instance could not be read');
     }
   }
 
@@ -242,19 +262,19 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     const args = [instanceId, GONE_AFTER_MS, RESERVED_MS];
     const [answer] = await Promise.all([
       run('heartbeat', [key, settling, reserved], args),
-      // One connection may be gone without the other's being so.
-      orLose(open => open.ping()),
+      // One of the two connections may break without the other.
+      orDisconnect(open => open.ping()),
     ]);
     const [count, redisNow] = answer as [number, number];
     instances = Math.max(1, count);
     if (!isClockSteady(redisNow, askedAt)) throw new RedisFaultError('the clock of Redis was set');
-    if (!isLost) heardAt = askedAt;
+    if (!isDisconnected) heardAt = askedAt;
   }
 
-  function beatOn(): void {
+  function scheduleHeartbeat(): void {
     cancelTimer = clock.after(HEARTBEAT_MS, () => {
-      // A fault has lost the session by then, and the next attempt is planned.
-      sendHeartbeat().then(beatOn, () => {});
+      // An error has disconnected the session by then, and the next attempt is scheduled.
+      sendHeartbeat().then(scheduleHeartbeat, () => {});
     });
   }
 
@@ -262,23 +282,24 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     const stepMs = clockWatch.stepAt(redisNow, askedAt, clock.monotonic());
     if (stepMs === 0) return true;
     const reason = `the clock of Redis was set by ${Math.round(stepMs)} ms`;
-    // Whatever was scored by the old time is void. Others that notice find it done.
+    // Scores by the old time are invalid. Other instances that notice the step find the generation
+    // renewed.
     session?.run('renewGeneration', [GENERATION_KEY], [generation, randomUUID()]).catch(() => {});
-    lose(new RedisFaultError(reason));
+    disconnect(new RedisFaultError(reason));
     return false;
   }
 
-  function lose(error: unknown): void {
+  function disconnect(error: unknown): void {
     session?.close();
     session = null;
-    // Starting or rejoining: `connect` fails of it.
-    if (isLost || isClosed) return;
-    isLost = true;
+    // If this happens during a start or a rejoin, `connect` fails because of it.
+    if (isDisconnected || isClosed) return;
+    isDisconnected = true;
     cancelTimer();
     const { reason, isTimeout } = toRedisFault(error);
     loggedReasons.add(reason);
-    log.warn({ reason, instances }, 'Redis is lost; this instance goes on alone');
-    for (const member of members) member.onLost({ isDeaf: isTimeout });
+    log.warn({ reason, instances }, 'Redis is disconnected; this instance continues without it');
+    for (const member of members) member.onDisconnect({ mayHaveMissed: isTimeout });
     retryIn(FIRST_RETRY_MS);
   }
 
@@ -287,17 +308,18 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       connect().catch((error: unknown) => {
         if (isClosed) return;
         const { reason, isRefused } = toRedisFault(error);
-        if (!loggedReasons.has(reason)) log.warn({ reason }, 'Redis cannot be used; still alone');
+        if (!loggedReasons.has(reason))
+          log.warn({ reason }, 'Redis cannot be used; continuing without it');
         loggedReasons.add(reason);
-        // Of a cluster or of sentinels, others may have another server already.
+        // In a cluster or with sentinels, other instances may already use another server.
         if (isRefused && kind === 'single' && target.kind === 'single')
-          for (const member of members) member.onVanished();
+          for (const member of members) member.onServerDown();
         retryIn(RETRY_MS);
       });
     });
   }
 
-  /** A channel that is opened while this goes on is subscribed to by its next turn: none is left out. */
+  /** Repeats until no channel is missing, because channels may be opened meanwhile. */
   async function subscribeToAll(opened: RedisSession): Promise<void> {
     const subscribed = new Set<string>();
     for (;;) {

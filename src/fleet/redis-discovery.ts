@@ -3,16 +3,16 @@ import { GENERATION_KEY } from './redis-keys.ts';
 import { askOnce } from './redis-session.ts';
 import type { RedisHost, RedisTarget } from './redis-url.ts';
 
-/** The server to talk to, and whom to ask the next time. */
+/** The server that holds the keys, and the target to use for the next discovery. */
 export interface Discovery {
   server: RedisHost;
   target: RedisTarget;
 }
 
 /**
- * Finds the server that has the keys: the one of the URL, the master that the sentinels name, or the
- * cluster's node that owns the keys' slot. All keys have one hash tag, so one node is all of a cluster
- * that a gateway talks to; when the keys move, the connection is lost and this is asked again.
+ * Finds the server that holds the keys: the one in the URL, the master that the sentinels name, or the
+ * cluster node that owns the keys' slot. All keys have the same hash tag, so a gateway uses only one node
+ * of a cluster. When the keys move to another node, the connection breaks and this runs again.
  */
 export async function findServer(target: RedisTarget): Promise<Discovery> {
   switch (target.kind) {
@@ -25,7 +25,7 @@ export async function findServer(target: RedisTarget): Promise<Discovery> {
   }
 }
 
-/** The Redis of a plain URL may be a node of a cluster; then the cluster is what is meant. */
+/** A plain URL may name a node of a cluster. Then the cluster is used. */
 async function findSingle(target: RedisTarget): Promise<Discovery> {
   const [server] = target.hosts;
   if (!server) throw new RedisFaultError('the URL names no host', { isFinal: true });
@@ -33,21 +33,24 @@ async function findSingle(target: RedisTarget): Promise<Discovery> {
     try {
       return String(await client.call('INFO'));
     } catch (error) {
-      // A user who may not ask is served as by a Redis of its own; the self-test finds the rest.
+      // Without the right to run INFO we assume a single Redis. The self-test will detect a cluster.
       if (/NOPERM/.test(String(error))) return '';
       throw error;
     }
   });
   if (/redis_mode:sentinel/.test(info))
     throw new RedisFaultError(
-      'that is a Redis Sentinel; write redis-sentinel://host:port/master-name',
+      'the host is a Redis Sentinel; use redis-sentinel://host:port/master-name',
       { isFinal: true },
     );
   if (!/cluster_enabled:1/.test(info)) return { server, target };
   if (target.db !== 0)
-    throw new RedisFaultError('that is a node of a cluster, which has one database: leave it out', {
-      isFinal: true,
-    });
+    throw new RedisFaultError(
+      'the host is a cluster node, and clusters have only one database; remove the database from the URL',
+      {
+        isFinal: true,
+      },
+    );
   return findServer({ ...target, kind: 'cluster' });
 }
 
@@ -57,7 +60,7 @@ async function masterOf(sentinel: RedisHost, target: RedisTarget): Promise<Redis
     client.call('SENTINEL', 'get-master-addr-by-name', masterName ?? ''),
   );
   if (!Array.isArray(answer))
-    throw new RedisFaultError(`the sentinels watch no master named ${masterName}`, {
+    throw new RedisFaultError(`the sentinels do not know a master named ${masterName}`, {
       isFinal: true,
     });
   return { host: String(answer[0]), port: Number(answer[1]) };
@@ -73,23 +76,26 @@ async function ownerOf(node: RedisHost, target: RedisTarget): Promise<Discovery>
     ]),
   );
   const nodesOf = ([, , ...nodes]: SlotRange) =>
-    // A node that does not know its own address leaves it out.
+    // A node that does not know its own address sends none.
     nodes.map(([host, port]) => ({ host: host && host !== '?' ? host : node.host, port }));
   const owner = (ranges as SlotRange[]).find(
     ([first, last]) => first <= Number(slot) && Number(slot) <= last,
   );
   const [server] = owner ? nodesOf(owner) : [];
   if (!server) throw new RedisFaultError(toRedisFault(new Error('CLUSTERDOWN')).reason);
-  // The nodes of the URL may all be replaced one day.
+  // Remember other nodes too, because those in the URL may be replaced.
   const known = [...target.hosts, ...(ranges as SlotRange[]).flatMap(nodesOf)];
   const hosts = [...new Map(known.map(host => [`${host.host} ${host.port}`, host])).values()];
   return { server, target: { ...target, hosts: hosts.slice(0, MAX_HOSTS) } };
 }
 
-// As many addresses are remembered of a cluster whose nodes come and go.
+// Bounds the addresses that are remembered of a cluster whose nodes change.
 const MAX_HOSTS = 32;
 
-/** The first answer of several hosts, asked in turn; the most telling fault where none answers. */
+/**
+ * Asks several hosts in turn and returns the first answer. If all fail, throws a final fault if there is
+ * one, else the first.
+ */
 async function firstOf<T>(
   hosts: readonly RedisHost[],
   ask: (host: RedisHost) => Promise<T>,

@@ -1,17 +1,17 @@
-/** Why Redis cannot be used, in words for an operator. They hold no URL and no password. */
+/** Why Redis cannot be used. `reason` is written for operators and never holds a URL or a password. */
 export interface RedisFault {
   reason: string;
-  /** Trying again cannot help: somebody has to change the configuration. */
+  /** A retry cannot help; the configuration must be changed. */
   isFinal: boolean;
-  /** Redis did not answer in time. What it published meanwhile may not have been received. */
+  /** Redis did not answer in time. Messages published meanwhile may have been missed. */
   isTimeout: boolean;
   /** Nothing listens at the address. */
   isRefused: boolean;
-  /** It is a node of a cluster, and another node has the keys. */
+  /** The server is a cluster node, and another node owns the keys. */
   isMoved: boolean;
 }
 
-/** A fault that this gateway found by itself, rather than Redis or the network. */
+/** A fault found by the gateway itself rather than by Redis or the network. */
 export class RedisFaultError extends Error {
   override readonly name = 'RedisFaultError';
   readonly isFinal: boolean;
@@ -24,17 +24,17 @@ export class RedisFaultError extends Error {
 
 const FINAL = true;
 
-/** What a user of Redis has to be allowed, besides keys and channels. */
+/** The command rights that a Redis user needs, besides keys and channels. */
 const RIGHTS =
   '+@connection +@scripting +@sortedset +@set +@string +@keyspace +@pubsub +time +info';
 
-/** What Redis answers, most telling first. `$1` is the first group of the pattern. */
+/** Error replies of Redis, most specific first. `$1` is the first group of the pattern. */
 const REPLIES: readonly [pattern: RegExp, reason: string, isFinal?: boolean][] = [
   [/WRONGPASS|ERR invalid password/i, 'the user name or password is wrong (WRONGPASS)', FINAL],
-  [/NOAUTH/, 'Redis asks for a password, and the URL has none (NOAUTH)', FINAL],
+  [/NOAUTH/, 'Redis requires a password, but the URL has none (NOAUTH)', FINAL],
   [
     /wrong number of arguments for 'auth'/,
-    'this Redis knows no user names: leave out the user',
+    'this Redis does not support user names; remove the user from the URL',
     FINAL,
   ],
   [/NOPERM.*?'([^']+)' command/, "the user may not run the command '$1' (NOPERM)", FINAL],
@@ -58,7 +58,7 @@ const REPLIES: readonly [pattern: RegExp, reason: string, isFinal?: boolean][] =
     `the user may not use the gateway's keys (NOPERM); allow ~{task-status-gateway:*`,
     FINAL,
   ],
-  // Redis 7.0 does not say which command.
+  // Redis 7.0 does not name the command.
   [
     /can't run this command|ACL failure in script/,
     `the user may not run a command of the gateway's scripts (NOPERM); allow ${RIGHTS}`,
@@ -73,41 +73,44 @@ const REPLIES: readonly [pattern: RegExp, reason: string, isFinal?: boolean][] =
   ],
   [
     /DB index is out of range|SELECT is not allowed/,
-    'the database of the URL does not exist',
+    'the database in the URL does not exist',
     FINAL,
   ],
-  [/Protocol error, got/, 'what listens there is not Redis, or wants TLS (rediss://)', FINAL],
+  [/Protocol error, got/, 'the server is not Redis, or requires TLS (rediss://)', FINAL],
   [/^(?:MOVED|ASK|CROSSSLOT|TRYAGAIN)\b/, 'the cluster has moved the keys to another node (MOVED)'],
   [
     /CLUSTERDOWN|Hash slot not served/,
     'the cluster is down: not every slot is served (CLUSTERDOWN)',
   ],
-  [/READONLY/, 'it is a replica, and takes no writes (READONLY)'],
-  [/MASTERDOWN/, 'it is a replica that has lost its master (MASTERDOWN)'],
+  [/READONLY/, 'the server is a read-only replica (READONLY)'],
+  [/MASTERDOWN/, 'the server is a replica that has lost its master (MASTERDOWN)'],
   [/LOADING/, 'Redis is still loading its data (LOADING)'],
   [/OOM command not allowed|^OOM/, 'Redis is out of memory (OOM)'],
-  [/MISCONF/, 'Redis cannot save to disk and takes no writes (MISCONF)'],
-  [/NOREPLICAS/, 'Redis has too few replicas to take writes (NOREPLICAS)'],
+  [/MISCONF/, 'Redis cannot save to disk and rejects writes (MISCONF)'],
+  [/NOREPLICAS/, 'Redis has too few replicas to accept writes (NOREPLICAS)'],
   [/^BUSY\b/, 'Redis is busy with a script (BUSY)'],
-  [/max number of clients/, 'Redis has as many clients as it allows (maxclients)'],
-  [/^GENERATION/, 'Redis has lost what instances share, or another instance has begun it anew'],
+  [/max number of clients/, 'Redis has reached its maximum number of clients (maxclients)'],
+  [
+    /^GENERATION/,
+    'Redis has lost the state that instances share, or another instance has reset it',
+  ],
   [
     /^FORGOTTEN/,
-    'Redis has forgotten slots of the budget: it was flushed, or evicts keys (maxmemory-policy)',
+    'Redis has lost slots of the budget: it was flushed, or it evicts keys (maxmemory-policy)',
   ],
 ];
 
 const NETWORK: Record<string, string> = {
-  ECONNREFUSED: 'nothing listens there (ECONNREFUSED)',
+  ECONNREFUSED: 'nothing listens at the address (ECONNREFUSED)',
   ECONNRESET: 'the connection was reset (ECONNRESET)',
   EPIPE: 'the connection was closed (EPIPE)',
   EHOSTUNREACH: 'there is no route to the host (EHOSTUNREACH)',
   ENETUNREACH: 'there is no route to the network (ENETUNREACH)',
-  ENOTFOUND: 'the host name is not known (ENOTFOUND)',
-  EAI_AGAIN: 'the host name cannot be looked up now (EAI_AGAIN)',
+  ENOTFOUND: 'the host name does not exist (ENOTFOUND)',
+  EAI_AGAIN: 'the DNS lookup of the host name failed temporarily (EAI_AGAIN)',
 };
 
-/** Explains an error of the client, of the network or of Redis itself. */
+/** Converts an error of the client, the network or Redis to a fault. */
 export function toRedisFault(error: unknown): RedisFault {
   const { code = '', message = String(error) } = (error ?? {}) as {
     code?: string;
@@ -122,7 +125,7 @@ export function toRedisFault(error: unknown): RedisFault {
   if (error instanceof RedisFaultError)
     return { ...fault, reason: message, isFinal: error.isFinal };
   if (code === 'ETIMEDOUT' || /timed out|ETIMEDOUT/.test(message))
-    return { ...fault, reason: 'it does not answer in time (timeout)', isTimeout: true };
+    return { ...fault, reason: 'Redis does not answer in time (timeout)', isTimeout: true };
   const network = NETWORK[code];
   if (network) return { ...fault, reason: network, isRefused: code === 'ECONNREFUSED' };
   if (/^(ERR_SSL|ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code) || code === 'EPROTO')
@@ -133,5 +136,5 @@ export function toRedisFault(error: unknown): RedisFault {
   }
   if (/Connection is closed|connection close|isn't writeable/.test(message))
     return { ...fault, reason: 'the connection was closed' };
-  return { ...fault, reason: `Redis or its client says: ${message}` };
+  return { ...fault, reason: `unexpected error from Redis or its client: ${message}` };
 }

@@ -4,23 +4,23 @@ import { Inbox, Outbox } from './outbox.ts';
 import type { Member, RedisConnection } from './redis-connection.ts';
 import { CHANNELS } from './redis-keys.ts';
 
-// An instance that looks and is gone is replaced within the sum of these two.
+// When the polling instance disappears, another takes over within the sum of these two.
 const LEASE_MS = 2_000;
 const RENEW_MS = 400;
-// Ids of an instance that is gone are looked at for so long.
+// The ids of an instance that disappeared are still polled for this long.
 const KEEP_IDS_MS = 10_000;
-// A script's arguments are copied to a stack of limited depth.
+// Redis copies a script's arguments to a stack of limited depth.
 const IDS_PER_SCRIPT = 5_000;
 
 interface RedisLease extends Lease {
-  /** On the monotonic clock. It ends by that clock too, in an instance that was held up for so long. */
+  /** On the monotonic clock. An instance that was suspended past this time no longer holds the lease. */
   heldUntil: number;
   onHeld(): void;
 }
 
 /**
- * A group over Redis: a set of the ids that each instance watches, leases that expire, and a channel.
- * While Redis is lost an instance holds every lease it wants, and watches for itself.
+ * A group over Redis: a set with the ids that each instance watches, leases that expire, and a channel.
+ * While Redis is disconnected, the instance holds all leases it asked for and polls for itself.
  */
 export class RedisGroup<M> implements WatchGroup<M>, Member {
   readonly joined: Promise<void>;
@@ -33,9 +33,9 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   readonly #outbox: Outbox<M>;
   readonly #inbox: Inbox<M>;
   readonly #leave: () => void;
-  /** Ids that Redis is yet to be given: true where they are watched, false where no more. */
+  /** Changes of ids that are not written to Redis yet: true for watched, false for no longer watched. */
   #unwritten = new Map<string, boolean>();
-  /** While ids and messages are written, what ends with it. */
+  /** Resolves when the current writing of ids and messages ends; null if there is none. */
   #flushing: Promise<void> | null = null;
   #isFlushPlanned = false;
   #isRenewing = false;
@@ -75,9 +75,9 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   async watchedIds(): Promise<ReadonlySet<string>> {
     const { keys } = this.#connection;
     try {
-      // Whoever polls in turn so waits until what the last poll found is sent.
+      // This makes the poller wait until the results of its last poll are sent.
       await this.#flush();
-      if (this.#connection.isLost) return this.#own;
+      if (this.#connection.isDisconnected) return this.#own;
       const args = [keys.idsOf(this.#name, '')];
       return new Set(
         (await this.#connection.run('watchedIds', [keys.instances], args)) as string[],
@@ -90,7 +90,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   openLease(name: string, onHeld: () => void): Lease {
     const clock = this.#clock;
     const lease: RedisLease = {
-      heldUntil: this.#connection.isLost ? Infinity : -Infinity,
+      heldUntil: this.#connection.isDisconnected ? Infinity : -Infinity,
       get isHeld() {
         return this.heldUntil > clock.monotonic();
       },
@@ -106,7 +106,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   }
 
   publish(message: M): void {
-    if (!this.#connection.isLost) {
+    if (!this.#connection.isDisconnected) {
       this.#outbox.push(message);
       this.#flushSoon();
     }
@@ -123,25 +123,25 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     this.#release(held).catch(() => {});
   }
 
-  onLost(): void {
+  onDisconnect(): void {
     this.#cancelRenewal();
     this.#outbox.clear();
     this.#inbox.clear();
     for (const lease of this.#leases.values()) hold(lease, Infinity);
   }
 
-  onVanished(): void {}
+  onServerDown(): void {}
 
-  async report(): Promise<void> {
-    // Not all that was written before the loss may have arrived, and the rest may be of an earlier time.
+  async resync(): Promise<void> {
+    // Some of the ids written before may not have arrived, and others may be outdated.
     await this.#connection.run('forgetIds', [this.#idsKey()], []);
     this.#unwritten = new Map([...this.#own].map(id => [id, true]));
     await this.#writeIds();
   }
 
-  onRejoined(): void {
+  onReconnect(): void {
     for (const lease of this.#leases.values()) hold(lease, -Infinity);
-    this.#listener.rejoined();
+    this.#listener.onReconnect();
     void this.#renew();
   }
 
@@ -150,7 +150,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     this.#flushSoon();
   }
 
-  /** Together with whatever else is written in this turn of the loop. */
+  /** Flushes at the end of this event loop turn, together with other writes. */
   #flushSoon(): void {
     if (this.#isFlushPlanned || this.#flushing !== null) return;
     this.#isFlushPlanned = true;
@@ -160,14 +160,14 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     });
   }
 
-  /** Writes ids and sends messages until there are none. Never rejects: what is not sent is reported later. */
+  /** Writes ids and sends messages until none are left. Never rejects: after an error, `resync` writes them. */
   #flush(): Promise<void> {
     this.#flushing ??= this.#flushAll()
       .catch(() => {})
       .finally(() => {
         this.#flushing = null;
-        // Given between the last look and this.
-        if (!this.#connection.isLost && this.#hasUnsent) this.#flushSoon();
+        // More may have been added after the last check.
+        if (!this.#connection.isDisconnected && this.#hasUnsent) this.#flushSoon();
       });
     return this.#flushing;
   }
@@ -177,8 +177,8 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   }
 
   async #flushAll(): Promise<void> {
-    while (!this.#connection.isLost && this.#hasUnsent) {
-      // The ids first: an instance that receives a message finds what it is about among the watched.
+    while (!this.#connection.isDisconnected && this.#hasUnsent) {
+      // Write the ids first, so that an instance that receives a message finds its ids among the watched.
       const written = this.#writeIds();
       await Promise.all([written, this.#outbox.isEmpty ? null : this.#outbox.sendNext()]);
     }
@@ -198,13 +198,13 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     await Promise.all(scripts);
   }
 
-  /** Asks for every lease that is wanted, keeps those that are held, and does so again and again. */
+  /** Asks for all wanted leases, renews those that are held, and schedules itself again. */
   async #renew(): Promise<void> {
-    if (this.#isRenewing || this.#connection.isLost || this.#leases.size === 0) return;
+    if (this.#isRenewing || this.#connection.isDisconnected || this.#leases.size === 0) return;
     this.#isRenewing = true;
     this.#cancelRenewal();
     const wanted = [...this.#leases];
-    // Counted from the asking, it never ends later here than in Redis.
+    // Counted from before the request, so a lease never ends later here than in Redis.
     const heldUntil = this.#clock.monotonic() + LEASE_MS;
     try {
       const { instanceId } = this.#connection;
@@ -231,7 +231,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
   }
 
   async #release(names: string[]): Promise<void> {
-    if (names.length === 0 || this.#connection.isLost) return;
+    if (names.length === 0 || this.#connection.isDisconnected) return;
     await this.#connection.run(
       'releaseLeases',
       names.map(name => this.#leaseKey(name)),

@@ -1,10 +1,13 @@
-/** Every key has the same hash tag, so that one node of a cluster has them all. The number is that of their format. */
+/**
+ * All keys have the same hash tag, so that one cluster node holds them all. The number is the version of
+ * their format.
+ */
 export const KEY_PREFIX = '{task-status-gateway:2}';
 
-/** Names the generation that all other keys belong to. */
+/** Holds the name of the current generation, to which all other keys belong. */
 export const GENERATION_KEY = `${KEY_PREFIX}:generation`;
 
-/** Names of keys in one generation. */
+/** Names of the keys of one generation. */
 export function keysOf(generation: string) {
   const prefix = `${KEY_PREFIX}:${generation}`;
   return {
@@ -20,7 +23,7 @@ export function keysOf(generation: string) {
   };
 }
 
-/** Channels outlast a generation: what is said there is true in any. */
+/** Channels do not depend on the generation, because their messages hold in any. */
 export const CHANNELS = {
   budget: (name: string) => `${KEY_PREFIX}:budget:${name}`,
   group: (name: string) => `${KEY_PREFIX}:group:${name}`,

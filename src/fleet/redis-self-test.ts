@@ -3,13 +3,13 @@ import { CHANNELS, GENERATION_KEY, keysOf } from './redis-keys.ts';
 import type { RedisSession } from './redis-session.ts';
 import type { ScriptName } from './scripts.ts';
 
-/** What a self-test leaves in Redis is gone after so long. */
+/** Keys that the self-test leaves in Redis expire after this time. */
 const KEEP_MS = 5_000;
 const RECEIVE_TIMEOUT_MS = 1_000;
 
 /**
- * Runs every script on keys of its own, and sends a message to itself, so that a missing right or a Redis
- * that cannot do something is found at the start, not at the first request. It also loads the scripts.
+ * Runs every script on test keys and sends a message to itself. So a missing right or an unsuitable Redis
+ * is found at the start rather than at the first request. This also loads the scripts.
  */
 export async function testSession(
   session: RedisSession,
@@ -45,7 +45,7 @@ export async function testSession(
   ];
   await session.subscribe([channel]);
   await Promise.all([
-    // Of a generation that is not: it changes nothing.
+    // No generation has this name, so this changes nothing.
     session.run('renewGeneration', [GENERATION_KEY], ['', '']),
     ...runs.map(([script, scriptKeys, args]) =>
       session.run(script, [GENERATION_KEY, ...scriptKeys], [generation, ...args]),

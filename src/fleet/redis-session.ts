@@ -2,14 +2,14 @@ import { Redis } from 'ioredis';
 import type { RedisHost, RedisTarget } from './redis-url.ts';
 import { SCRIPTS, type ScriptName } from './scripts.ts';
 
-/** A pair of connections to one Redis server. It never reconnects: who loses it opens another. */
+/** A pair of connections to one Redis server. A session never reconnects; open a new one instead. */
 export interface RedisSession {
-  /** Rejects where the script fails, or its answer does not come in time. */
+  /** Runs a script. Rejects if it fails or does not answer within a second. */
   run(script: ScriptName, keys: string[], args: (string | number)[]): Promise<unknown>;
   publish(channel: string, message: Buffer): Promise<void>;
   subscribe(channels: readonly string[]): Promise<void>;
   unsubscribe(channel: string): Promise<void>;
-  /** Resolves while the connection that receives messages is well. */
+  /** Resolves if the connection that receives messages works. */
   ping(): Promise<void>;
   close(): void;
 }
@@ -17,7 +17,7 @@ export interface RedisSession {
 export interface SessionOptions {
   target: RedisTarget;
   onMessage(channel: string, message: Buffer): void;
-  /** Called once, when a connection ends that was not closed here. */
+  /** Called once, when a connection breaks without `close` being called. */
   onBroken(error: unknown): void;
 }
 
@@ -26,10 +26,10 @@ const CONNECT_TIMEOUT_MS = 2_000;
 
 type Run = (count: number, ...rest: (string | number)[]) => Promise<unknown>;
 
-/** Connects to one server. Rejects with the first error that says why it cannot be used. */
+/** Connects to one server. Rejects with the error that explains why it cannot be used. */
 export async function openSession(host: RedisHost, options: SessionOptions): Promise<RedisSession> {
   const { target, onMessage, onBroken } = options;
-  // A connection that subscribes can do nothing else.
+  // A connection with subscriptions cannot run other commands.
   const commands = openClient(host, target);
   const subscriber = openClient(host, target);
   const clients = [commands, subscriber];
@@ -42,7 +42,7 @@ export async function openSession(host: RedisHost, options: SessionOptions): Pro
     if (wasOpen) onBroken(cause ?? error);
   };
   for (const client of clients) {
-    // The promises of commands only say that the connection is closed; this says why.
+    // Rejected commands only say that the connection is closed. This event has the cause.
     client.on('error', (error: unknown) => (cause ??= error));
     client.on('end', () => end(new Error('Connection is closed.')));
   }
@@ -51,7 +51,7 @@ export async function openSession(host: RedisHost, options: SessionOptions): Pro
   );
   try {
     await Promise.all(clients.map(client => client.connect()));
-    // A wrong password is answered after the connection is made.
+    // Redis rejects a wrong password only after the connection is made.
     await Promise.all(clients.map(client => client.ping()));
   } catch (error) {
     await nextTurn();
@@ -82,7 +82,7 @@ export async function openSession(host: RedisHost, options: SessionOptions): Pro
   };
 }
 
-/** Asks one server something on a connection of its own. */
+/** Runs commands on a short-lived connection to one server. */
 export async function askOnce<T>(
   host: RedisHost,
   target: RedisTarget,
@@ -102,7 +102,7 @@ export async function askOnce<T>(
   }
 }
 
-/** A wrong password fails the commands behind it first; the event that says so comes a turn later. */
+/** After a wrong password the commands fail first. The event with the cause follows one turn later. */
 function nextTurn(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve));
 }
@@ -117,9 +117,9 @@ function openClient({ host, port }: RedisHost, target: RedisTarget): Redis {
     db,
     ...(isTls ? { tls: {} } : {}),
     lazyConnect: true,
-    // What cannot be sent now is not wanted later: the local window has answered by then.
+    // A command that cannot be sent now is useless later: the local window has answered by then.
     enableOfflineQueue: false,
-    // The self-test finds out more, and what INFO would say may be forbidden.
+    // The self-test checks more, and the user may not be allowed to run INFO.
     enableReadyCheck: false,
     disableClientInfo: true,
     maxRetriesPerRequest: 0,

@@ -1,13 +1,13 @@
-/** Where a Redis is, and how to sign in to it. */
+/** The address and credentials of a Redis. */
 export interface RedisTarget {
   kind: 'single' | 'cluster' | 'sentinel';
-  /** Servers to ask first: the one Redis, nodes of the cluster, or the sentinels. */
+  /** The single Redis, nodes of the cluster, or the sentinels. */
   hosts: readonly RedisHost[];
   isTls: boolean;
   username: string | undefined;
   password: string | undefined;
   db: number;
-  /** What the sentinels call the master; null for the other kinds. */
+  /** The name of the master that the sentinels watch; null for the other kinds. */
   masterName: string | null;
   sentinelUsername: string | undefined;
   sentinelPassword: string | undefined;
@@ -18,19 +18,19 @@ export interface RedisHost {
   port: number;
 }
 
-/** The forms of REDIS_URL, for an operator who has to correct one. */
+/** The valid forms of REDIS_URL, for error messages. */
 export const REDIS_URL_FORMS =
   'redis://, redis-cluster:// or redis-sentinel:// (rediss… for TLS), then [user:password@]host[:port][,host[:port]…], then /database, or for sentinels /master-name';
 
 const FORM =
   /^(redis|rediss)(?:[-+](cluster|sentinel))?:\/\/(?:(.*)@)?([^/?#@]+)(?:\/([^?#]*))?(?:\?([^#]*))?(?:#(.*))?$/;
 const HOST = /^(\[[0-9a-f:.]+\]|[^:[\]\s]+)(?::(\d{1,5}))?$/i;
-// The names that other clients give the parameter.
+// Names that other clients use for this parameter.
 const MASTER_PARAMETERS = ['sentinelMasterId', 'sentinelServiceName', 'master_name', 'master'];
 
 /**
- * Reads a REDIS_URL. The WHATWG parser cannot: several hosts, each with a port, are no URL to it.
- * Throws an Error that says what is wrong without quoting the URL, which may hold a password.
+ * Parses a REDIS_URL. The WHATWG parser does not accept several hosts with ports. Throws an Error that
+ * says what is wrong without quoting the URL, which may hold a password.
  */
 export function readRedisUrl(text: string): RedisTarget {
   const match = FORM.exec(text.trim());
@@ -41,7 +41,7 @@ export function readRedisUrl(text: string): RedisTarget {
     .split(',')
     .map(host => readHost(host, kind === 'sentinel' ? 26_379 : 6379));
   if (kind === 'single' && hosts.length > 1)
-    throw new Error('must name one host; several are a redis-cluster:// or a redis-sentinel://');
+    throw new Error('must name one host; for several use redis-cluster:// or redis-sentinel://');
   const parameters = new URLSearchParams(query);
   const [first = '', second = ''] = decode(path)
     .split('/')
@@ -54,11 +54,11 @@ export function readRedisUrl(text: string): RedisTarget {
       'must name the master that the sentinels watch: redis-sentinel://host:port/name',
     );
   if (kind !== 'sentinel' && first !== '' && !isNumber)
-    throw new Error('must have a database number after the host, or nothing');
+    throw new Error('must have a database number or nothing after the host');
   const db = kind === 'sentinel' && !isNumber ? Number(second || 0) : Number(first || 0);
-  if (!Number.isInteger(db)) throw new Error('must have a whole number for a database');
+  if (!Number.isInteger(db)) throw new Error('must have an integer as database number');
   if (kind === 'cluster' && db !== 0)
-    throw new Error('must not have a database: a cluster has one');
+    throw new Error('must not have a database number, because a cluster has only one database');
   const [username, password] = readUser(userInfo);
   return {
     kind,
@@ -88,7 +88,7 @@ function readUser(text: string | undefined): [username: string, password: string
     : [decode(text.slice(0, colon)), decode(text.slice(colon + 1))];
 }
 
-/** A password with a percent sign that was not encoded is taken as it stands. */
+/** A password with an unencoded percent sign is used as it is. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);

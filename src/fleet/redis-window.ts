@@ -14,40 +14,41 @@ import { CUT_OFF_DIVISOR, PAUSE_WORD } from './scripts.ts';
 import { SlotLog } from './slot-log.ts';
 
 /*
- * The window that all instances spend from, counted by Redis. Each instance also keeps a log of the slots
- * that all of them took, on its own clock. When Redis is lost, each goes on inside its share of what that
- * log leaves; when it is back, each first reports what it knows.
+ * The window that all instances take slots from, counted by Redis. Each instance also keeps a log of all
+ * slots that were taken, on its own clock. When Redis is disconnected, each instance gives slots alone, within
+ * its share of what the log leaves. When Redis is back, each first writes what it knows (`resync`).
  *
  *   state      gives slots                                  entered when
- *   connected  of Redis                                     all members have reported (onRejoined)
- *   waiting    none, until `#aloneFrom`                     Redis is lost (onLost), or it starts so: a window
- *                                                           and the time in which the others notice
- *   cut off    a tenth of the limit, which the others       `#aloneFrom` has passed, and others may still
- *              leave to an instance that is silent          share: Redis hangs, or only this one has lost it
- *   alone      its share: the limit less a tenth, divided   nothing listens at the address (onVanished), so
- *              by the instances known                       all have lost it; at the latest a second after
- *                                                           the loss, a window after it if the log has gaps
- *   reporting  none                                         Redis is back (report); a fault → as before it
+ *   connected  from Redis                                   all members have resynced (onReconnect)
+ *   waiting    none until `#aloneFrom`                      Redis is disconnected, also at a start (onDisconnect).
+ *                                                           Lasts for a window, plus the time in which the other
+ *                                                           instances notice
+ *   cut off    a tenth of the limit, which the others       `#aloneFrom` has passed, and the others may still
+ *              leave to an instance that is silent          use Redis: it hangs, or only this instance lost it
+ *   alone      its share: the limit less a tenth, divided   nothing listens at the address (onServerDown), so all
+ *              by the number of known instances             instances have lost it; a second after the disconnect,
+ *                                                           or a window after it if the log has gaps
+ *   resyncing  none                                         Redis is back (resync); an error → the state before
  *
- * An instance that starts while Redis is down, or that the others have not counted yet, has no share that
- * they leave to it: it stays at the tenth that all of them leave free.
+ * The others leave no share to an instance that starts while Redis is down or that they have not counted yet.
+ * Such an instance stays at the tenth that all of them leave free.
  *
- * A slot is counted from before its request is sent until a window after upstream answered. So no window
- * at upstream holds more than the limit, unless slots come free too soon. What might make them:
+ * A slot counts from before its request is sent until one window after upstream answered. So no window at
+ * upstream holds more than the limit, unless a slot comes free too soon. These faults could cause that:
  *
- *   the request takes longer than it should      the slot is kept while it is open (`keep`)
- *   the process is stopped before it sends       `isValid` is false: the slot is not to be used
- *   the answer to `take` is lost                 the slot is given back at the report; until then it counts
- *   Redis is lost while `take` is answered       the slot is not used, because the share was made without it
- *   the clock of Redis is set, or another        each answer is compared with the monotonic clock; a new
- *   server with another clock takes over         generation begins from what the instances report
- *   a flush, a restart without data              the generation is gone; likewise
- *   an eviction, writes lost in a failover       fewer slots than were settled (`FORGOTTEN`), or a new
- *                                                session; all report what they know
- *   an instance dies with a slot                 the slot expires after the longest request and a window
+ *   the request takes longer than it should      the slot is kept while the request is open (`keep`)
+ *   the process is stopped before it sends       `isValid` is false, so the slot is not used
+ *   the answer to `take` is lost                 the slot counts until the resync gives it back
+ *   Redis disconnects while `take` runs          the slot is not used, because the share was computed without it
+ *   the clock of Redis is set, or a server       each answer is compared with the monotonic clock; a new
+ *   with another clock takes over                generation begins with what the instances know
+ *   a flush, or a restart without data           the generation is missing; a new one begins likewise
+ *   an eviction, or writes lost in a failover    there are fewer slots than were settled (`FORGOTTEN`), or a
+ *                                                new session; all instances write what they know
+ *   an instance dies with a slot                 the slot expires after the longest request and one window
  *
- * What remains: an instance that is cut off by itself for longer than ten minutes; two masters at once, for
- * as long as clients write to both (`min-replicas-to-write` prevents it); fewer slots than instances.
+ * Not covered: an instance that is cut off alone for more than ten minutes; two masters at the same time, for as
+ * long as clients write to both (`min-replicas-to-write` prevents it); fewer slots than instances.
  */
 
 export interface RedisWindowOptions {
@@ -58,26 +59,27 @@ export interface RedisWindowOptions {
   maxRequestMs: number;
 }
 
-// Where Redis has just been found lost, the next attempt is the local window's.
+// Redis has just disconnected, so the local window answers the next attempt.
 const RETRY_AT_ONCE_MS = 1;
-const REPORT_RETRY_MS = 20;
-// A connection that breaks for a moment is back by then, and nothing was spent alone.
+const RESYNC_RETRY_MS = 20;
+// A connection that broke briefly is back by then, and no slot was given alone.
 const RECONNECT_GRACE_MS = 1_000;
-// An instance that is cut off is known to be by then, and the others leave its share to it.
+// By then the others know that this instance is cut off, and leave its share to it.
 const NOTICED_AFTER_MS = 2_500;
-// How often one that waits to go on alone asks whether it may.
+// How often a caller tries again while this instance waits to go on alone.
 const ALONE_RETRY_MS = 100;
-// A settled slot is looked for in Redis while it must be there, however late the script runs or the message
-// of the slot was read here: for so long, or half a window if that is longer, it may have expired.
+// A settled slot must still be in Redis until its last moments: within this time of its expiry, or half a
+// window if that is longer, a slow script or message may make it look missing.
 const UNSURE_MS = 1_500;
-// Two clocks drift apart: a settled slot is kept for this share of a window more.
+// Settled slots are kept longer by this share of a window, because clocks drift.
 const DRIFT = 0.001;
 
 interface OpenSlot {
-  /** When Redis was last asked to keep it, on the monotonic clock. */
+  /** When Redis was last asked to keep the slot, on the monotonic clock. */
   keptAt: number;
 }
 
+/** A budget window that all instances share over Redis. See the table above for faults. */
 export class RedisWindow implements BudgetWindow, Member {
   readonly #options: RedisWindowOptions;
   readonly #channel: string;
@@ -85,26 +87,26 @@ export class RedisWindow implements BudgetWindow, Member {
   readonly #unsettledMs: number;
   readonly #settledMs: number;
   readonly #log: SlotLog;
-  /** Those of the log that were settled, by whichever instance: nothing but time takes them out of Redis. */
+  /** The settled slots of the log, of all instances. Redis must hold them until they expire. */
   readonly #settled: SlotLog;
   readonly #open = new Map<string, OpenSlot>();
-  /** Slots that Redis may have given, or may yet give, without its answer being of use. */
+  /** Slots that Redis gave, or may still give, but whose answer could not be used. */
   readonly #abandoned: SlotLog;
   readonly #leave: () => void;
-  /** Whether the log has what was spent before it was begun, and since. */
+  /** Whether the log is complete: read from Redis at the start, and without missed messages since. */
   #isInformed = false;
   #alone: LocalWindow;
-  /** The limit of this instance once it is known that all have lost Redis. */
+  /** The limit of this instance when all instances have lost Redis. */
   #share = 1;
-  /** Since when Redis is lost, and from when on something may be spent alone; on the monotonic clock. */
-  #lostAt: number | null = null;
+  /** When Redis disconnected, and when slots may be given alone; on the monotonic clock. */
+  #disconnectedAt: number | null = null;
   #aloneFrom = -Infinity;
-  /** Counts losses, so that an answer of before one is not used after it. */
-  #losses = 0;
-  /** Until when upstream said that nothing is to be sent, to whichever instance; on the monotonic clock. */
+  /** Counts disconnects, so that an answer from before one is not used after it. */
+  #disconnectCount = 0;
+  /** The end of the pause that upstream asked any instance for, on the monotonic clock. */
   #pausedUntil = -Infinity;
-  #isReporting = false;
-  /** What Redis said last, and when: the forecast need not be fresh. */
+  #isResyncing = false;
+  /** The last number of free slots from Redis, and when. Estimates do not need a fresh value. */
   #seen: { free: number; at: number };
   #cancelKeeping: (() => void) | null = null;
 
@@ -124,7 +126,7 @@ export class RedisWindow implements BudgetWindow, Member {
       const [id = '', ms] = message.toString().split(' ');
       if (id === PAUSE_WORD) this.#notePause(Number(ms));
       else this.#note(id, Number(ms));
-      // Given late: what Redis had not read when it was lost, it may run afterwards.
+      // Redis may run a command that it had not read at the disconnect. Its slot is given back.
       if (Number(ms) > 0 && this.#abandoned.has(id)) this.#giveBack([id]);
     });
     const leave = connection.join(this);
@@ -132,15 +134,16 @@ export class RedisWindow implements BudgetWindow, Member {
       subscription.leave();
       leave();
     };
-    if (connection.isLost) this.onLost({ isDeaf: true });
-    // Once it is joined, what is spent is heard. Where it fails Redis is lost, and found again.
-    else subscription.joined.then(() => this.report()).catch(() => {});
+    if (connection.isDisconnected) this.onDisconnect({ mayHaveMissed: true });
+    // After the subscription, messages about slots arrive. If it fails, Redis is disconnected and `resync`
+    // runs later.
+    else subscription.joined.then(() => this.resync()).catch(() => {});
   }
 
   async take(): Promise<Take> {
     const { connection, limits, clock } = this.#options;
-    if (this.#isReporting) return { retryInMs: REPORT_RETRY_MS };
-    if (connection.isLost) return this.#takeAlone();
+    if (this.#isResyncing) return { retryInMs: RESYNC_RETRY_MS };
+    if (connection.isDisconnected) return this.#takeAlone();
     const pausedMs = this.#pausedUntil - clock.monotonic();
     if (pausedMs > 0) return { retryInMs: pausedMs };
     const id = randomUUID();
@@ -149,7 +152,7 @@ export class RedisWindow implements BudgetWindow, Member {
     const burst = Math.floor(limits.limit * BURST_SHARE);
     const unsureMs = Math.max(UNSURE_MS, limits.windowMs / 2);
     const due = this.#settled.taken().filter(([, freeInMs]) => freeInMs > unsureMs).length;
-    const [losses, askedAt] = [this.#losses, clock.monotonic()];
+    const [disconnects, askedAt] = [this.#disconnectCount, clock.monotonic()];
     try {
       const answer = await connection.run(
         'take',
@@ -158,8 +161,9 @@ export class RedisWindow implements BudgetWindow, Member {
       );
       const [isTaken, retryInMs = 0, free = 0, pausedForMs = 0, now = 0] = answer as number[];
       const isSteady = connection.isClockSteady(now, askedAt);
-      if (isTaken === 1 && (!isSteady || losses !== this.#losses)) this.#abandon(id);
-      if (!isSteady || losses !== this.#losses) return { retryInMs: RETRY_AT_ONCE_MS };
+      if (isTaken === 1 && (!isSteady || disconnects !== this.#disconnectCount)) this.#abandon(id);
+      if (!isSteady || disconnects !== this.#disconnectCount)
+        return { retryInMs: RETRY_AT_ONCE_MS };
       this.#seen = { free, at: clock.monotonic() };
       this.#notePause(pausedForMs);
       return isTaken === 1 ? { slot: this.#openSlot(id, askedAt) } : { retryInMs };
@@ -171,14 +175,14 @@ export class RedisWindow implements BudgetWindow, Member {
 
   pause(forMs: number): void {
     this.#notePause(forMs);
-    if (!this.#options.connection.isLost || this.#isReporting)
+    if (!this.#options.connection.isDisconnected || this.#isResyncing)
       this.#pauseAll(forMs).catch(() => {});
   }
 
   outlook() {
     const { connection, clock, limits } = this.#options;
     const now = clock.monotonic();
-    if (connection.isLost) {
+    if (connection.isDisconnected) {
       const { free, pausedForMs } = this.#alone.outlook();
       return { free, pausedForMs: Math.max(pausedForMs, this.#aloneFrom - now) };
     }
@@ -194,22 +198,23 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#leave();
   }
 
-  onLost({ isDeaf }: { isDeaf: boolean }): void {
-    this.#isReporting = false;
-    // Found and lost again before anything was shared: what was begun alone goes on.
-    if (this.#lostAt !== null) return;
+  onDisconnect({ mayHaveMissed }: { mayHaveMissed: boolean }): void {
+    this.#isResyncing = false;
+    // Redis disconnected again before the resync was complete, so the current local window stays in use.
+    if (this.#disconnectedAt !== null) return;
     const { connection, limits, clock } = this.#options;
     const { instances } = connection;
-    if (isDeaf) this.#isInformed = false;
-    // Each of the others may have taken one more that this instance did not hear of.
+    if (mayHaveMissed) this.#isInformed = false;
+    // Each other instance may have taken one slot whose message did not arrive here.
     const unheard = Array.from({ length: instances - 1 }, () => this.#unsettledMs);
-    // Of as many slots as there are instances, the last to come free is charged to each.
+    // The known slots are divided among the instances: of each group of `instances` slots, the one that is
+    // free last is charged to this instance.
     const charged = [...unheard, ...this.#log.taken().map(([, freeInMs]) => freeInMs)]
       .toSorted((one, other) => other - one)
       .filter((_, place) => place % instances === 0);
-    this.#losses++;
-    this.#lostAt = clock.monotonic();
-    this.#aloneFrom = this.#lostAt + limits.windowMs + NOTICED_AFTER_MS;
+    this.#disconnectCount++;
+    this.#disconnectedAt = clock.monotonic();
+    this.#aloneFrom = this.#disconnectedAt + limits.windowMs + NOTICED_AFTER_MS;
     const tenth = Math.ceil(limits.limit / CUT_OFF_DIVISOR);
     const cutOff = Math.max(1, Math.floor(limits.limit / Math.max(CUT_OFF_DIVISOR, instances)));
     this.#share = connection.isCounted
@@ -219,17 +224,17 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#alone.pause(this.#pausedUntil - clock.monotonic());
   }
 
-  onVanished(): void {
-    if (this.#lostAt === null) return;
-    // Without a complete log, what was spent before the loss is not known here.
+  onServerDown(): void {
+    if (this.#disconnectedAt === null) return;
+    // If the log is incomplete, wait until all slots from before the disconnect have expired.
     const graceMs = this.#isInformed ? RECONNECT_GRACE_MS : this.#options.limits.windowMs;
-    this.#aloneFrom = Math.min(this.#aloneFrom, this.#lostAt + graceMs);
+    this.#aloneFrom = Math.min(this.#aloneFrom, this.#disconnectedAt + graceMs);
     this.#alone.limit = this.#share;
   }
 
-  async report(): Promise<void> {
+  async resync(): Promise<void> {
     const { connection, limits, clock, maxRequestMs } = this.#options;
-    this.#isReporting = connection.isLost;
+    this.#isResyncing = connection.isDisconnected;
     const pausedForMs = this.#pausedUntil - clock.monotonic();
     if (pausedForMs > 0) await this.#pauseAll(pausedForMs);
     const { slots, pause } = connection.keys.budget(this.#name);
@@ -248,9 +253,9 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#isInformed = true;
   }
 
-  onRejoined(): void {
-    this.#isReporting = false;
-    this.#lostAt = null;
+  onReconnect(): void {
+    this.#isResyncing = false;
+    this.#disconnectedAt = null;
   }
 
   #takeAlone(): Take {
@@ -271,10 +276,10 @@ export class RedisWindow implements BudgetWindow, Member {
   #notePause(forMs: number): void {
     const { connection, clock } = this.#options;
     this.#pausedUntil = Math.max(this.#pausedUntil, clock.monotonic() + forMs);
-    if (connection.isLost) this.#alone.pause(forMs);
+    if (connection.isDisconnected) this.#alone.pause(forMs);
   }
 
-  /** `alone` is the same slot in the window of this instance, where Redis did not give it. */
+  /** `alone` is the slot of the local window, if Redis did not give it. */
   #openSlot(id: string, takenAt: number, alone?: Slot): Slot {
     const { connection, clock, maxRequestMs } = this.#options;
     const open: OpenSlot = { keptAt: takenAt };
@@ -284,8 +289,8 @@ export class RedisWindow implements BudgetWindow, Member {
     const close = (freeInMs: number, write: () => Promise<unknown>) => {
       if (!this.#open.delete(id)) return;
       this.#note(id, freeInMs);
-      // Reported later, where Redis is lost.
-      if (!connection.isLost || this.#isReporting) write().catch(() => {});
+      // If Redis is disconnected, `resync` writes it later.
+      if (!connection.isDisconnected || this.#isResyncing) write().catch(() => {});
     };
     return {
       isValid: () => alone?.isValid() ?? clock.monotonic() < open.keptAt + maxRequestMs,
@@ -300,7 +305,7 @@ export class RedisWindow implements BudgetWindow, Member {
     };
   }
 
-  /** Keeps slots of requests that are still under way; without that, they would expire like those of the dead. */
+  /** Renews slots of open requests. Otherwise they would expire like those of an instance that died. */
   #keepOpen(): void {
     const { connection, clock, maxRequestMs } = this.#options;
     if (this.#cancelKeeping !== null || this.#open.size === 0) return;
@@ -312,7 +317,7 @@ export class RedisWindow implements BudgetWindow, Member {
       const noteKept = () => {
         for (const [, open] of kept) open.keptAt = now;
       };
-      if (connection.isLost) noteKept();
+      if (connection.isDisconnected) noteKept();
       else if (kept.length > 0)
         this.#keep(kept.map(([id]) => id))
           .then(noteKept)
@@ -332,8 +337,8 @@ export class RedisWindow implements BudgetWindow, Member {
   }
 
   #giveBack(ids: readonly string[]): void {
-    // At the report, where Redis is lost.
-    if (!this.#options.connection.isLost) this.#cancelAll(ids).catch(() => {});
+    // If Redis is disconnected, `resync` gives them back.
+    if (!this.#options.connection.isDisconnected) this.#cancelAll(ids).catch(() => {});
   }
 
   async #settle(id: string): Promise<void> {

@@ -7,20 +7,19 @@ import { RedisWindow } from './redis-window.ts';
 
 export interface RedisFleetOptions {
   url: string;
-  /** What a start does while Redis is down: goes on alone (the default), or is refused. */
+  /** Whether a start while Redis is down continues without it (the default) or fails. */
   startup?: 'continue' | 'require';
   limits: BudgetLimits;
   clock: Clock;
   log: Log;
-  /** Milliseconds that a request takes at the most, from its slot to its answer. */
+  /** The longest time of a request in milliseconds, from its slot to its answer. */
   maxRequestMs: number;
 }
 
 /**
- * Many instances over one Redis, which counts for all of them. Rejects, naming REDIS_URL, where no retry
- * would help, and where Redis is down and `startup` is `require`.
- *
- * While Redis is lost each instance goes on alone, inside its share of the budget, and rejoins by itself.
+ * A fleet of instances over one Redis. Rejects with an error that names REDIS_URL if no retry can help,
+ * or if Redis is down and `startup` is `require`.\n\nWhile Redis is disconnected, each instance continues
+ * with its share of the budget. It reconnects by itself.
  */
 export async function createRedisFleet(options: RedisFleetOptions): Promise<Fleet> {
   const { clock, startup = 'continue' } = options;

@@ -1,23 +1,23 @@
 /**
- * What instances share, in Redis. The server's clock decides, so that no two instances disagree about
- * it, and each script runs whole, so that no two of them take the same slot or lease.
+ * The state that instances share in Redis. Scripts use the server's clock, so instances cannot disagree about
+ * the time. Each script runs atomically, so two instances cannot take the same slot or lease.
  *
- * The window of a budget is a sorted set of the slots taken, scored with the time at which each is free
- * again. Every change of it is published, as `id milliseconds until free`, 0 for at once: so each
- * instance knows what was spent when Redis is lost.
+ * The window of a budget is a sorted set of the slots taken, with the time at which each is free again as its
+ * score. Every change is published as `id milliseconds until free`, with 0 for a slot that is free at once. So
+ * each instance knows what was spent when Redis is disconnected.
  *
- * Keys belong to a generation. When Redis forgets it (a flush, a restart without data) or its clock is
- * set, what the keys say is worth nothing: a new generation begins, into which each instance writes what
- * it knows. Every script but `join` and `renewGeneration` takes the generation's key as KEYS[1] and the
- * generation that the instance is in as ARGV[1], and refuses any other.
+ * Keys belong to a generation. When Redis loses its data (a flush, a restart without persistence) or its clock
+ * is set, the keys cannot be trusted any more. A new generation begins, and each instance writes what it
+ * knows into it. Every script but `join` and `renewGeneration` takes the generation's key as KEYS[1] and the
+ * instance's generation as ARGV[1], and fails if they differ.
  */
 
-/** Stands for a slot's id in a message about a pause. */
+/** Takes the place of a slot id in a message about a pause. */
 export const PAUSE_WORD = 'pause';
 
 /**
- * The part of a budget, as a divisor, that an instance spends when it cannot know whether the others still
- * share, and that the others leave to it. Where there are more instances than this, the divisor is their number.
+ * An instance that cannot know whether the others still share state may spend this fraction of a budget
+ * (1/10), and the others leave it free. With more instances than this, the divisor is their number.
  */
 export const CUT_OFF_DIVISOR = 10;
 
@@ -32,27 +32,30 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** An instance that sent no heartbeat for so long may have gone on alone. */
+/** An instance that sent no heartbeat for this long may have continued without Redis. */
 const SILENT_MS = 1_500;
 
-/** KEYS generation; ARGV a generation to begin where there is none. Answers the generation. */
+/** KEYS generation; ARGV a name for a new generation if there is none. Returns the current generation. */
 const join = `
 if redis.call('SET', KEYS[1], ARGV[1], 'NX') then return ARGV[1] end
 return redis.call('GET', KEYS[1])
 `;
 
-/** KEYS generation; ARGV the generation that is to end, the one to begin. Of two instances that ask, the first does it. */
+/**
+ * KEYS generation; ARGV the generation to end, the one to begin. If two instances ask, only the first has
+ * an effect.
+ */
 const renewGeneration = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
 `;
 
 /**
- * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may go at
- * once), slot id, milliseconds after which a slot that is never settled is free, channel, how many slots must
- * be there at the least. Answers 1 or 0 for taken, milliseconds to wait, slots free,
- * milliseconds of pause left, the time.
+ * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may be
+ * taken at once), slot id, milliseconds until an unsettled slot expires, channel, the number of slots
+ * that must exist. Returns 1 if taken, else 0; milliseconds to wait; free slots; milliseconds of pause
+ * left; the time.
  *
- * The share of instances that are known and silent is left to them.
+ * The share of known but silent instances is left to them.
  */
 const take = `${GUARD}${NOW}
 local limit, window, burst = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -91,13 +94,19 @@ redis.call('PUBLISH', ARGV[7], ARGV[5] .. ' ' .. ARGV[6])
 return {1, 0, free - 1, 0, now}
 `;
 
-/** KEYS slots; ARGV slot id, milliseconds until it is free, channel. A millisecond is added because the clock is read rounded down. */
+/**
+ * KEYS slots; ARGV slot id, milliseconds until free, channel. Adds a millisecond because the clock is
+ * rounded down.
+ */
 const settle = `${GUARD}${NOW}
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]) + 1, ARGV[2])
 redis.call('PUBLISH', ARGV[4], ARGV[2] .. ' ' .. ARGV[3])
 `;
 
-/** KEYS slots; ARGV milliseconds until free, channel, then ids of slots whose requests are still under way. Those that are there are kept for longer. */
+/**
+ * KEYS slots; ARGV milliseconds until free, channel, then ids of slots with open requests. Extends those
+ * that exist.
+ */
 const keep = `${GUARD}${NOW}
 for place = 4, #ARGV do
   if redis.call('ZSCORE', KEYS[2], ARGV[place]) then
@@ -108,7 +117,7 @@ end
 redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[2]) * 2)
 `;
 
-/** KEYS slots; ARGV channel, then ids of slots for which nothing was sent. */
+/** KEYS slots; ARGV channel, then ids of slots whose requests were not sent. */
 const cancel = `${GUARD}
 for place = 3, #ARGV do
   redis.call('ZREM', KEYS[2], ARGV[place])
@@ -116,17 +125,17 @@ for place = 3, #ARGV do
 end
 `;
 
-/** KEYS pause; ARGV milliseconds, channel. A longer pause is not made shorter. */
+/** KEYS pause; ARGV milliseconds, channel. Does not shorten a longer pause. */
 const pause = `${GUARD}
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then redis.call('SET', KEYS[2], 1, 'PX', ARGV[2]) end
 redis.call('PUBLISH', ARGV[3], '${PAUSE_WORD} ' .. ARGV[2])
 `;
 
 /**
- * KEYS slots, pause; ARGV milliseconds to keep slots for at the least, channel, then id and milliseconds
- * until free of each slot that an instance knows of. Where both know of a slot, the earlier end is the
- * more recent; the other instances are sent what Redis did not know. Answers milliseconds of pause left,
- * then all slots as they were given.
+ * KEYS slots, pause; ARGV milliseconds to keep the slots at least, channel, then id and milliseconds
+ * until free of each slot that the instance knows. If Redis knows the slot too, the earlier time is the
+ * more recent one. Slots new to Redis are published. Returns milliseconds of pause left, then all slots
+ * as pairs.
  */
 const share = `${GUARD}${NOW}
 for place = 4, #ARGV, 2 do
@@ -142,9 +151,9 @@ return answer
 `;
 
 /**
- * KEYS settling; ARGV instances that are expected, milliseconds that they are expected for. Until each
- * of them has sent a heartbeat, and so has reported what it spent alone, the share of those that have not
- * is left to them. Of several that report, the one that knew most instances decides.
+ * KEYS settling; ARGV the number of expected instances, milliseconds to expect them. Until each has sent
+ * a heartbeat, and so has written what it spent alone, the share of the missing ones is left to them. Of
+ * several calls, the highest number counts.
  */
 const awaitInstances = `${GUARD}${NOW}
 local expected = tonumber(ARGV[2])
@@ -154,9 +163,9 @@ redis.call('SET', KEYS[2], string.format('%.0f %d', now, expected), 'PX', ARGV[3
 `;
 
 /**
- * KEYS instances, settling, reserved; ARGV instance id, milliseconds after which a silent instance is given
- * up, milliseconds for which a part of the budget is left to one that was. Answers how many instances there
- * are, those that are expected included, and the time.
+ * KEYS instances, settling, reserved; ARGV instance id, milliseconds after which a silent instance is
+ * given up, milliseconds for which a part of the budget stays reserved for it. Returns the number of
+ * instances, including expected ones, and the time.
  */
 const heartbeat = `${GUARD}${NOW}
 redis.call('ZADD', KEYS[2], now, ARGV[2])
@@ -169,12 +178,15 @@ if settling then known = math.max(known, tonumber(string.match(settling, ' (%d+)
 return {known, now}
 `;
 
-/** KEYS instances; ARGV instance id. The instance leaves, and leaves no share unused. */
+/** KEYS instances; ARGV instance id. Removes the instance, so that no share is left to it. */
 const leave = `${GUARD}
 redis.call('ZREM', KEYS[2], ARGV[2])
 `;
 
-/** KEYS ids watched by an instance; ARGV milliseconds to keep them, how many of the ids that follow are added; the others are removed. */
+/**
+ * KEYS ids watched by an instance; ARGV milliseconds to keep them, how many of the following ids to add;
+ * the others are removed.
+ */
 const watchIds = `${GUARD}
 local added = tonumber(ARGV[3])
 for place = 4, #ARGV do
@@ -183,12 +195,15 @@ end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 `;
 
-/** KEYS ids watched by an instance: all are removed. */
+/** KEYS ids watched by an instance. Removes all of them. */
 const forgetIds = `${GUARD}
 redis.call('DEL', KEYS[2])
 `;
 
-/** KEYS instances; ARGV prefix of the ids of an instance. Answers every id that any instance watches. */
+/**
+ * KEYS instances; ARGV prefix of the keys with an instance's ids. Returns every id that any instance
+ * watches.
+ */
 const watchedIds = `${GUARD}
 local keys = {}
 for place, instance in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do keys[place] = ARGV[2] .. instance end
@@ -197,7 +212,8 @@ return #keys > 0 and redis.call('SUNION', unpack(keys)) or {}
 
 /**
  * KEYS ids watched by an instance, then leases; ARGV instance id, milliseconds of a lease, milliseconds
- * to keep the ids. Answers whether the ids were still there, then 1 for each lease that is held.
+ * to keep the ids. Returns whether the ids still existed, then for each lease 1 if this instance holds
+ * it, else 0.
  */
 const renewLeases = `${GUARD}
 local answer = {redis.call('PEXPIRE', KEYS[2], ARGV[4])}
@@ -209,7 +225,7 @@ end
 return answer
 `;
 
-/** KEYS leases; ARGV instance id. */
+/** KEYS leases; ARGV instance id. Deletes those leases that the instance holds. */
 const releaseLeases = `${GUARD}
 for place = 2, #KEYS do
   if redis.call('GET', KEYS[place]) == ARGV[2] then redis.call('DEL', KEYS[place]) end

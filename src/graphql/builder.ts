@@ -10,23 +10,26 @@ import type { Session } from '../session/session.ts';
 import type { Instant } from '../task/task.ts';
 import { tooCostly } from './cost.ts';
 
-/** What resolvers are given of the request they serve. */
+/** The context of one operation, which resolvers receive. */
 export interface Context {
   caller: {
-    /** What the caller's credential opens. Throws UNAUTHENTICATED where there is none. */
+    /** The session of the caller's credential. Throws UNAUTHENTICATED if the request has none. */
     readonly session: Session;
-    /** Ends a stream with UNAUTHENTICATED when the caller's credential does. */
+    /** Ends the stream with UNAUTHENTICATED when the caller's credential expires. */
     whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
   };
-  /** The schema for composition, as SDL; null where the caller may not be told it. */
+  /** The schema for composition, as SDL; null if the caller may not read it. */
   subgraphSdl: () => string | null;
-  /** What an operation may cost, fields times the length of the lists they are in, and how deep it may be. */
+  /**
+   * The highest cost of an operation (its fields, each times the length of the lists it is in) and its
+   * greatest depth.
+   */
   limits: { complexity: number; depth: number };
-  /** The time, for what is derived from it. */
+  /** The current time, for fields that depend on it. */
   now(): Instant;
-  /** How the caller wants to be answered; its signal aborts when the caller has gone. */
+  /** Options for reads. Their signal aborts when the client disconnects. */
   read: ReadOptions;
-  /** Rows left out of a list because they could not be read, told beside the data. */
+  /** Rows that a list leaves out because they could not be read. The response reports them as errors. */
   omitted: { path: (string | number)[]; error: GatewayError }[];
 }
 
@@ -47,7 +50,7 @@ export interface SchemaTypes {
   };
 }
 
-/** Pothos, as the files beside this one use it. */
+/** The Pothos schema builder that all files of this folder use. */
 export const builder = new SchemaBuilder<SchemaTypes>({
   plugins: [ComplexityPlugin, DirectivesPlugin],
   complexity: {
@@ -63,14 +66,14 @@ builder.addScalarType(
   'DateTime',
   describe(
     GraphQLDateTime,
-    'An instant as RFC 3339 writes it, in UTC with milliseconds: `2026-08-20T06:00:00.412Z`.',
+    'An instant in RFC 3339 format, in UTC with milliseconds: `2026-08-20T06:00:00.412Z`.',
   ),
 );
 builder.addScalarType(
   'JSON',
   describe(
     GraphQLJSON,
-    'Any JSON value, as upstream sent it. Integers beyond 2^53 lose digits, as they would in a browser.',
+    'Any JSON value, as upstream sent it. Integers beyond 2^53 lose digits, as they do in a browser.',
   ),
 );
 

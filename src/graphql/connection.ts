@@ -9,38 +9,41 @@ import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
-// How long the list may be is known, and multiplied by, where it is asked for.
+// The list field that returns the connection already multiplies by the page length.
 const COUNTED_ABOVE = { field: 1, multiplier: 1 };
 
 const PageInfo = builder.objectRef<TaskSlice>('PageInfo').implement({
-  description: 'Where a page is in its list, as the Relay cursor connections specification says.',
+  description:
+    'The position of a page in its list, as the Relay cursor connections specification defines it.',
   directives: { shareable: {} },
   fields: t => ({
     hasNextPage: t.boolean({
-      description: 'Whether anything follows. It costs no count.',
+      description:
+        'Whether more tasks follow this page. Selecting it does not make upstream count them.',
       resolve: ({ hasNextPage }) => hasNextPage ?? false,
     }),
     hasPreviousPage: t.exposeBoolean('hasPreviousPage', {
-      description: 'Whether the page was asked for by a cursor.',
+      description: 'Whether the page was requested with an `after` cursor.',
     }),
     startCursor: t.string({
       nullable: true,
-      description: 'The cursor of the first edge.',
+      description: 'The cursor of the first task on the page. Null if the page is empty.',
       resolve: ({ entries }) => entries.at(0)?.cursor ?? null,
     }),
     endCursor: t.string({
       nullable: true,
-      description: 'The cursor of the last edge: `after` for the next page.',
+      description:
+        'The cursor of the last task on the page. Use it as `after` to get the next page. Null if the page is empty.',
       resolve: ({ entries }) => entries.at(-1)?.cursor ?? null,
     }),
   }),
 });
 
 const TaskStatusEdge = builder.objectRef<TaskSlice['entries'][number]>('TaskStatusEdge').implement({
-  description: 'A task in a list, and its place there.',
+  description: 'A task in a list, with its cursor.',
   fields: t => ({
     cursor: t.exposeString('cursor', {
-      description: 'The place: `after` for what follows this task.',
+      description: 'The cursor of this task. Use it as `after` to get the tasks that follow.',
     }),
     node: t.expose('task', { type: TaskStatus, description: 'The task.' }),
   }),
@@ -48,28 +51,28 @@ const TaskStatusEdge = builder.objectRef<TaskSlice['entries'][number]>('TaskStat
 
 export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConnection').implement({
   description:
-    'A page of tasks. A task that cannot be read is left out, and told of in the errors of the response.',
+    'A page of tasks. A task that cannot be read is left out and reported in the `errors` of the response.',
   fields: t => ({
     edges: t.expose('entries', {
       type: [TaskStatusEdge],
       complexity: COUNTED_ABOVE,
-      description: 'The tasks and their cursors.',
+      description: 'The tasks of the page, each with its cursor.',
     }),
     nodes: t.field({
       type: [TaskStatus],
       complexity: COUNTED_ABOVE,
-      description: 'The tasks, where no cursor is wanted.',
+      description: 'The tasks of the page, without cursors.',
       resolve: ({ entries }) => entries.map(({ task }) => task),
     }),
     pageInfo: t.field({
       type: PageInfo,
-      description: 'Where the page is.',
+      description: 'Cursors of the page, and whether more tasks follow.',
       resolve: slice => slice,
     }),
     totalCount: t.int({
       nullable: true,
       description:
-        'How many tasks match in all. Upstream is asked to count only when this is selected. Null, with an error at this field, where upstream does not count them.',
+        'The total number of matching tasks. Upstream counts them only if this field is selected. Null, with an error for this field, if upstream does not return a count.',
       resolve: countOf,
     }),
   }),
@@ -79,34 +82,37 @@ function countOf({ totalCount }: TaskSlice): number {
   if (totalCount !== null) return totalCount;
   throw new GatewayError(
     'UPSTREAM_INVALID_RESPONSE',
-    'Upstream did not count the tasks that match.',
+    'Upstream did not return the number of matching tasks.',
   );
 }
 
-/** The arguments of a field that is a list of tasks, `first` of them where a caller says nothing. */
+/** The arguments of a field that returns a list of tasks. `first` is the default page length. */
 export function listArguments(first: number) {
   return builder.args(t => ({
     filter: t.field({
       type: TaskStatusFilter,
-      description: 'Which of them; all where it is left out.',
+      description: 'Which tasks to return. Without a filter, all tasks.',
     }),
     orderBy: t.field({
       type: TaskStatusOrder,
-      description: 'In which order; newest first where it is left out.',
+      description: 'The order of the tasks. By default, newest first.',
     }),
-    first: t.int({ defaultValue: first, description: 'At most this many, 0–250.' }),
-    after: t.string({ description: 'Only what follows this cursor.' }),
+    first: t.int({
+      defaultValue: first,
+      description: 'The maximum number of tasks to return, 0–250.',
+    }),
+    after: t.string({ description: 'Return only tasks that follow this cursor.' }),
   }));
 }
 
 type ListArguments = InputShapeFromFields<ReturnType<typeof listArguments>>;
 
-/** What a list costs: what is selected of it, as often as it may be long. */
+/** The cost of a list field: the cost of its selection, times the page length. */
 export function costOfList({ first }: ListArguments) {
   return { field: 1, multiplier: Math.max(1, first ?? PAGE_LIMIT) };
 }
 
-/** The page that a list field asks for, and no more of it than was selected. */
+/** Reads the page that a list field asks for, but only the parts that the operation selects. */
 export async function resolveConnection(
   { orderBy, first, after }: ListArguments,
   filter: TaskFilter,

@@ -2,23 +2,23 @@ import { complexityFromQuery } from '@pothos/plugin-complexity';
 import { type ExecutionArgs, Kind, getOperationAST } from 'graphql';
 import { GatewayError } from '../errors.ts';
 
-/** What an operation costs: fields times the length of the lists they are in, and how deep they are. */
+/** The number of fields, each times the length of the lists it is in, and the depth of the deepest field. */
 interface Cost {
   complexity: number;
   depth: number;
 }
 
-/** The refusal of an operation that costs more than it may. */
+/** The error for an operation that exceeds a limit. */
 export function tooCostly(cost: Cost, limits: Cost): GatewayError {
   return new GatewayError(
     'BAD_USER_INPUT',
-    `The operation costs ${cost.complexity} of at most ${limits.complexity}, and is ${cost.depth} deep of at most ${limits.depth}: a field costs 1, and as often as its list may be long.`,
+    `The operation exceeds a limit: its cost is ${cost.complexity} of at most ${limits.complexity}, its depth ${cost.depth} of at most ${limits.depth}. A field costs 1, times the maximum length of each list that contains it.`,
   );
 }
 
 /**
- * Throws BAD_USER_INPUT for a subscription that costs too much. Queries and mutations are refused as they
- * are executed; a subscription would only be at each of its events.
+ * Throws BAD_USER_INPUT for a subscription that exceeds a limit. The executor checks queries and
+ * mutations when it runs them, but would check a subscription only at each of its events.
  */
 export function checkSubscription(args: ExecutionArgs, limits: Cost): void {
   const { schema, document, operationName, variableValues, contextValue } = args;

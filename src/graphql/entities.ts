@@ -5,7 +5,7 @@ import { type Context, builder } from './builder.ts';
 import { Source } from './source.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
-/** What an entity is found by: its type's name, and the fields of its key. */
+/** A reference to an entity: the name of its type, and the fields of its key. */
 interface Representation {
   __typename: string;
   id: string;
@@ -13,18 +13,18 @@ interface Representation {
 
 type ResolvedEntity = { __typename: string } & (Task | { id: string });
 
-// What stands here is how routers speak to subgraphs: named, and so underscored, by the subgraph
-// specification of Apollo Federation. Clients have no use for it: `printSdl` leaves it out.
+// The fields that routers use. The Apollo Federation subgraph specification gives them their names with
+// underscores. Clients do not need them, so `printSdl` leaves them out.
 builder.addScalarType(
   '_Any',
   new GraphQLScalarType({
     name: '_Any',
-    description: 'A reference to an entity: its `__typename`, and the fields of its key.',
+    description: 'A reference to an entity: its `__typename` and the fields of its key.',
   }),
 );
 
 const Entity = builder.unionType('_Entity', {
-  description: 'A type that other subgraphs reference, and whose fields are resolved here.',
+  description: 'An entity type whose fields this subgraph resolves.',
   types: [TaskStatus, Source],
   resolveType: entity => (entity as ResolvedEntity).__typename,
 });
@@ -33,16 +33,17 @@ builder.queryField('_entities', t =>
   t.field({
     type: [Entity],
     nullable: { list: false, items: true },
-    description: 'The entities of these references, in their order; null where there is none.',
+    description:
+      'The referenced entities, in the same order; null for an entity that does not exist.',
     args: {
       representations: t.arg({
         type: ['_Any'],
         required: true,
-        description: 'The references.',
+        description: 'References to the entities.',
       }),
     },
     complexity: ({ representations }) => ({ field: 1, multiplier: representations.length }),
-    // A promise for each: what becomes of one is no matter to the others.
+    // One promise each, so that one failure does not fail the others.
     resolve: (_root, { representations }, context) =>
       representations.map(reference => resolveReference(reference, context)),
   }),
@@ -63,7 +64,7 @@ async function resolveReference(
     default:
       throw new GatewayError(
         'BAD_USER_INPUT',
-        `${JSON.stringify(__typename)} is no entity of this subgraph.`,
+        `${JSON.stringify(__typename)} is not an entity of this subgraph.`,
       );
   }
 }
@@ -73,6 +74,6 @@ function readRepresentation(reference: unknown): Representation {
   if (typeof __typename === 'string' && typeof id === 'string') return { __typename, id };
   throw new GatewayError(
     'BAD_USER_INPUT',
-    'A reference to an entity must have a `__typename` and an `id`, both texts.',
+    'A reference to an entity must have a `__typename` and an `id`, both strings.',
   );
 }

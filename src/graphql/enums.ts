@@ -1,14 +1,15 @@
 import { builder } from './builder.ts';
 
 const UNKNOWN = {
-  description: 'A value that upstream has added since; the raw field beside this one has it.',
+  description:
+    'A value that this schema does not know yet. The corresponding `raw…` field, if there is one, holds it as upstream sent it.',
 };
 
 export const TaskType = builder.enumType('TaskType', {
   description:
-    'How upstream runs the task. It is not the vocabulary that `definitionType` filters by.',
+    'The kind of job that runs the task. These are not the values of the filter `definitionType`.',
   values: {
-    QUARTZ: { description: "A job of the tenant's scheduler; nearly every task is one." },
+    QUARTZ: { description: "A job of the tenant's scheduler, as nearly all tasks are." },
     QPOC: { description: 'A job of the queue processor.' },
     QUEUED_TASK: { description: 'A task that waits in a queue.' },
     UNKNOWN,
@@ -16,13 +17,15 @@ export const TaskType = builder.enumType('TaskType', {
 });
 
 export const TaskCompletionStatus = builder.enumType('TaskCompletionStatus', {
-  description: 'How a task ended.',
+  description: 'The result of a task that has ended.',
   values: {
-    SUCCESS: { description: 'It did what it was to do.' },
-    WARNING: { description: 'It ended, and left something undone; its messages say what.' },
-    ERROR: { description: 'It failed.' },
-    TERMINATED: { description: 'It was stopped.' },
-    TEMPERROR: { description: 'It failed for a reason expected to pass.' },
+    SUCCESS: { description: 'The task succeeded.' },
+    WARNING: {
+      description: 'The task ended but did not do everything; its messages say what is missing.',
+    },
+    ERROR: { description: 'The task failed.' },
+    TERMINATED: { description: 'The task was stopped before its end.' },
+    TEMPERROR: { description: 'The task failed for a temporary reason.' },
     UNKNOWN,
   },
 });
@@ -34,13 +37,13 @@ export const TaskState = builder.enumType('TaskState', {
     RUNNING: { description: 'Launched, without a completion status yet.' },
     COMPLETED: {
       description:
-        '`completionStatus` is set. A task whose `completed` date is set and whose status is not is still RUNNING: upstream writes the status a moment later.',
+        '`completionStatus` is set. A task with a `completed` date but no status is still RUNNING, because upstream sets the status a moment later.',
     },
   },
 });
 
 export const TargetType = builder.enumType('TargetType', {
-  description: 'What kind of thing a task runs against.',
+  description: 'The kind of object that a task runs against.',
   values: {
     APPLICATION: { description: 'A source.' },
     IDENTITY: { description: 'An identity.' },
@@ -49,24 +52,24 @@ export const TargetType = builder.enumType('TargetType', {
 });
 
 export const TaskMessageType = builder.enumType('TaskMessageType', {
-  description: 'How grave a message is.',
+  description: 'The severity of a message.',
   values: {
-    INFO: { description: 'Good to know.' },
-    WARN: { description: 'Something was left undone.' },
-    ERROR: { description: 'Something failed.' },
+    INFO: { description: 'Information only.' },
+    WARN: { description: 'A warning: something was not done.' },
+    ERROR: { description: 'An error: something failed.' },
     UNKNOWN,
   },
 });
 
 export const TaskStatusChangeKind = builder.enumType('TaskStatusChangeKind', {
-  description: 'What became of a task.',
+  description: 'The kind of change that an event reports.',
   values: {
-    SNAPSHOT: { description: 'It matched when the subscription began.' },
-    ADDED: { description: 'It was created, or has begun to match.' },
-    UPDATED: { description: 'Something a caller can see has changed.' },
+    SNAPSHOT: { description: 'The task already matched when the subscription began.' },
+    ADDED: { description: 'The task was created, or has begun to match the filter.' },
+    UPDATED: { description: 'A visible field of the task has changed.' },
     COMPLETED: {
       description:
-        'It has ended. For a task that started and ended between two looks at upstream this is the first event too.',
+        'The task has ended. If it started and ended between two polls of upstream, this is its first event.',
     },
   },
 });

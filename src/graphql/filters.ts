@@ -3,72 +3,81 @@ import type { TaskFilter as TaskFilterData, TaskOrder } from '../task/filter.ts'
 import { builder } from './builder.ts';
 import { TaskCompletionStatus } from './enums.ts';
 
+const EQUALS = 'Matches this value.';
+const IS_ONE_OF = 'Matches any of these values. An empty list matches no task.';
+
 const IDFilter = builder.inputType('IDFilter', {
-  description: 'A condition on an id: exactly one of the fields.',
+  description: 'A condition on an id. Set exactly one field.',
   isOneOf: true,
   fields: t => ({
-    eq: t.id({ description: 'It is this one.' }),
-    in: t.idList({ description: 'It is one of these; none of an empty list.' }),
+    eq: t.id({ description: EQUALS }),
+    in: t.idList({ description: IS_ONE_OF }),
   }),
 });
 
 const StringFilter = builder.inputType('StringFilter', {
   description:
-    'A condition on a text: exactly one of the fields. Upstream compares without regard to case.',
+    'A condition on a string. Set exactly one field. Upstream ignores case when it compares.',
   isOneOf: true,
   fields: t => ({
-    eq: t.string({ description: 'It is this one.' }),
-    in: t.stringList({ description: 'It is one of these; none of an empty list.' }),
+    eq: t.string({ description: EQUALS }),
+    in: t.stringList({ description: IS_ONE_OF }),
   }),
 });
 
 const TaskCompletionStatusFilter = builder.inputType('TaskCompletionStatusFilter', {
-  description: 'A condition on how a task ended: exactly one of the fields.',
+  description: 'A condition on the completion status. Set exactly one field.',
   isOneOf: true,
   fields: t => ({
     eq: t.field({
       type: TaskCompletionStatus,
-      description: 'It is this one. UNKNOWN cannot be asked for.',
+      description: `${EQUALS} UNKNOWN is not allowed.`,
     }),
     in: t.field({
       type: [TaskCompletionStatus],
-      description: 'It is one of these; none of an empty list.',
+      description: IS_ONE_OF,
     }),
-    isNull: t.boolean({ description: 'Whether there is none yet. Not on v2024 and beta.' }),
+    isNull: t.boolean({
+      description:
+        'True: the task has no status yet. False: it has one. Not available on v2024 and beta.',
+    }),
   }),
 });
 
 export const TaskStatusFilter = builder.inputType('TaskStatusFilter', {
   description:
-    'Which tasks are wanted: those for which every condition given holds. A condition that the configured version of the API cannot express is refused with BAD_USER_INPUT.',
+    'Selects the tasks that meet every condition given. A condition that the configured API version does not support is rejected with BAD_USER_INPUT.',
   fields: t => ({
-    id: t.field({ type: IDFilter, description: 'By id of the task.' }),
-    sourceId: t.field({ type: IDFilter, description: 'By id of the source it runs against.' }),
+    id: t.field({ type: IDFilter, description: 'The id of the task.' }),
+    sourceId: t.field({
+      type: IDFilter,
+      description: 'The id of the source that the task runs against.',
+    }),
     completionStatus: t.field({
       type: TaskCompletionStatusFilter,
-      description: 'By how it ended.',
+      description: 'The completion status of the task.',
     }),
     definitionType: t.field({
       type: StringFilter,
       description:
-        "By upstream's word for the kind of task, such as CLOUD_ACCOUNT_AGGREGATION. It is not the vocabulary of `TaskStatus.type`.",
+        "The type of the task's definition in upstream's terms, such as CLOUD_ACCOUNT_AGGREGATION. These are not the values of `TaskStatus.type`.",
     }),
     launcher: t.field({
       type: StringFilter,
-      description: 'By who started it. On v2026 and v1 only.',
+      description: 'The user or service that started the task. Available on v2026 and v1 only.',
     }),
   }),
 });
 
 const TaskStatusOrderField = builder.enumType('TaskStatusOrderField', {
-  description: 'What lists can be ordered by.',
+  description: 'A field by which a list can be ordered.',
   values: {
-    CREATED: { description: 'When the task was created; upstream orders by nothing else.' },
+    CREATED: { description: 'The creation date, the only order that upstream supports.' },
   },
 });
 
 const OrderDirection = builder.enumType('OrderDirection', {
-  description: 'Which end of an order comes first.',
+  description: 'The direction of an order.',
   values: { ASC: { description: 'Oldest first.' }, DESC: { description: 'Newest first.' } },
 });
 
@@ -79,18 +88,21 @@ export const TaskStatusOrder = builder.inputType('TaskStatusOrder', {
       type: TaskStatusOrderField,
       required: true,
       defaultValue: 'CREATED',
-      description: 'What to order by.',
+      description: 'The field to order by.',
     }),
     direction: t.field({
       type: OrderDirection,
       required: true,
       defaultValue: 'DESC',
-      description: 'Which end comes first.',
+      description: 'The direction to order in.',
     }),
   }),
 });
 
-/** A filter as the domain has it. Throws BAD_USER_INPUT for what cannot be asked of upstream. */
+/**
+ * Converts a filter argument to the domain's filter. Throws BAD_USER_INPUT for a condition that upstream
+ * does not support.
+ */
 export function toTaskFilter(
   input: typeof TaskStatusFilter.$inferInput | null | undefined,
 ): TaskFilterData {
@@ -99,7 +111,7 @@ export function toTaskFilter(
   if (statuses?.includes('UNKNOWN'))
     throw new GatewayError(
       'BAD_USER_INPUT',
-      '`completionStatus` UNKNOWN stands for values that upstream cannot be asked for.',
+      '`completionStatus` cannot be filtered by UNKNOWN, which stands for values that this schema does not know.',
     );
   const conditions: TaskFilterData = {
     ids: anyOf(id),
@@ -112,7 +124,7 @@ export function toTaskFilter(
   return Object.fromEntries(Object.entries(conditions).filter(([, value]) => value !== undefined));
 }
 
-/** Newest first where nothing is said. */
+/** Converts an order argument to the domain's order; newest first if it is left out. */
 export function toTaskOrder(
   input: typeof TaskStatusOrder.$inferInput | null | undefined,
 ): TaskOrder {

@@ -5,17 +5,17 @@ import { TaskCompletionStatus } from './enums.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 const UpdateTaskStatusInput = builder.inputType('UpdateTaskStatusInput', {
-  description: "What a task's record is to say.",
+  description: "The end to write into a task's record.",
   fields: t => ({
     id: t.id({ required: true, description: 'The id of the task.' }),
     completionStatus: t.field({
       type: TaskCompletionStatus,
       required: true,
-      description: 'How the task is to have ended. UNKNOWN is refused.',
+      description: 'The completion status to set. UNKNOWN is rejected.',
     }),
     completed: t.field({
       type: 'DateTime',
-      description: 'When it is to have ended; now, when left out.',
+      description: 'The end date to set. By default, the current time.',
     }),
   }),
 });
@@ -23,28 +23,28 @@ const UpdateTaskStatusInput = builder.inputType('UpdateTaskStatusInput', {
 const UpdateTaskStatusPayload = builder
   .objectRef<{ taskStatus: Task }>('UpdateTaskStatusPayload')
   .implement({
-    description: 'What an update came to.',
+    description: 'The result of an update.',
     fields: t => ({
       taskStatus: t.expose('taskStatus', {
         type: TaskStatus,
-        description: 'The task as it is now.',
+        description: 'The task after the update.',
       }),
     }),
   });
 
 builder.mutationType({
-  description: 'Writing.',
+  description: 'Changes to tasks.',
   fields: t => ({
     updateTaskStatus: t.field({
       type: UpdateTaskStatusPayload,
       directives: { tag: { name: 'write' } },
       description:
-        "Clears a pending task by writing its end into its record. It does not stop the job. Upstream allows it to users' tokens only.",
+        "Clears a pending task by setting its completion status and end date. This does not stop the job. Upstream allows it only with a user's token.",
       args: {
         input: t.arg({
           type: UpdateTaskStatusInput,
           required: true,
-          description: 'What to write.',
+          description: 'The task, and the end to set.',
         }),
       },
       resolve: async (_root, { input }, { caller, now, read }) => ({
@@ -63,8 +63,5 @@ builder.mutationType({
 
 function known(status: CompletionStatus): CompletionStatus {
   if (status !== 'UNKNOWN') return status;
-  throw new GatewayError(
-    'BAD_USER_INPUT',
-    '`completionStatus` UNKNOWN is no status that a task can be given.',
-  );
+  throw new GatewayError('BAD_USER_INPUT', '`completionStatus` cannot be set to UNKNOWN.');
 }

@@ -9,19 +9,19 @@ import { toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 builder.queryType({
-  description: 'Reading.',
+  description: 'Reads of tasks.',
   fields: t => ({
     taskStatus: t.field({
       type: TaskStatus,
       nullable: true,
-      description: 'One task; null when upstream has none of that id.',
+      description: 'The task with this id; null if it does not exist.',
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
       resolve: (_root, { id }, { caller, read }) => caller.session.tasks.load(id, read),
     }),
     taskStatuses: t.field({
       type: TaskStatusConnection,
       description:
-        'Tasks of the last 90 days. On v2024 and beta upstream lists only tasks that have ended.',
+        'A list of the tasks of the last 90 days. On v2024 and beta it contains only tasks that have ended.',
       args: listArguments(50),
       complexity: costOfList,
       resolve: (_root, args, context, info) =>

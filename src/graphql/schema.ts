@@ -19,26 +19,25 @@ import './service.ts';
 const FEDERATION = 'https://specs.apollo.dev/federation/v2.5';
 const text = { type: new GraphQLNonNull(GraphQLString) };
 
-// Defined here so that tools which know nothing of federation can read the SDL too.
+// Defined here so that tools without support for federation can read the SDL too.
 const directives = [
   ...specifiedDirectives,
   new GraphQLDirective({
     name: 'key',
-    description: 'The fields by which other subgraphs reference the entity.',
+    description: 'The fields with which other subgraphs reference the entity.',
     isRepeatable: true,
     locations: [DirectiveLocation.OBJECT, DirectiveLocation.INTERFACE],
     args: { fields: text, resolvable: { type: GraphQLBoolean, defaultValue: true } },
   }),
   new GraphQLDirective({
     name: 'shareable',
-    description: 'Other subgraphs may resolve it too.',
+    description: 'Other subgraphs may resolve this too.',
     isRepeatable: true,
     locations: [DirectiveLocation.OBJECT, DirectiveLocation.FIELD_DEFINITION],
   }),
   new GraphQLDirective({
     name: 'tag',
-    description:
-      'A label by which a larger graph may leave what has it out of some of its variants.',
+    description: 'A label with which a supergraph can leave elements out of some of its variants.',
     isRepeatable: true,
     locations: [
       DirectiveLocation.OBJECT,
@@ -56,7 +55,7 @@ const directives = [
   }),
   new GraphQLDirective({
     name: 'link',
-    description: 'The specification that the directives of the schema come from.',
+    description: 'The specification that defines the directives of this schema.',
     isRepeatable: true,
     locations: [DirectiveLocation.SCHEMA],
     args: { url: text, import: { type: new GraphQLList(GraphQLString) } },

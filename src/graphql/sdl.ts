@@ -11,27 +11,30 @@ import {
   lexicographicSortSchema,
 } from 'graphql';
 
-/** The schema as clients are to know it, sorted, so that equal schemas print alike. */
+/** The schema for clients as SDL, sorted so that equal schemas print the same text. */
 export function printSdl(schema: GraphQLSchema): string {
-  return print(withoutMachinery(schema));
+  return print(withoutFederationFields(schema));
 }
 
 /**
- * The schema as composition wants it, which is what `_service` answers. `@oneOf` is left out: Apollo's
- * composition knows no such directive. It is enforced here all the same.
+ * The schema for composition as SDL, which `_service` returns. It leaves out `@oneOf`, because Apollo's
+ * composition does not know that directive. The gateway enforces it anyway.
  */
 export function printSubgraphSdl(schema: GraphQLSchema): string {
-  const composable = mapSchema(withoutMachinery(schema), {
+  const composable = mapSchema(withoutFederationFields(schema), {
     [MapperKind.INPUT_OBJECT_TYPE]: type =>
       new GraphQLInputObjectType({ ...type.toConfig(), isOneOf: false }),
-    // Federation's own come with `@link`.
+    // `@link` brings the federation directives.
     [MapperKind.DIRECTIVE]: directive => (isSpecifiedDirective(directive) ? directive : null),
   });
   return print(composable);
 }
 
-/** Without what federation adds to every subgraph: its names begin with an underscore. */
-function withoutMachinery(schema: GraphQLSchema): GraphQLSchema {
+/**
+ * Leaves out the types and root fields that federation adds to every subgraph: their names begin with an
+ * underscore.
+ */
+function withoutFederationFields(schema: GraphQLSchema): GraphQLSchema {
   return filterSchema({
     schema,
     typeFilter: name => !name.startsWith('_') || name.startsWith('__'),

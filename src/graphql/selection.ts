@@ -11,7 +11,7 @@ export function selects(
   for (const name of path) {
     if (!isObjectType(type)) return false;
     const { fields } = collectSubFields(schema, fragments, variableValues, type, [...nodes]);
-    // By name and not by response key: a field may have been given an alias, or several.
+    // Compare names rather than response keys, because a field may have an alias or several.
     nodes = [...fields.values()].flat().filter(node => node.name.value === name);
     const field = type.getFields()[name];
     if (nodes.length === 0 || !field) return false;

@@ -2,12 +2,12 @@ import { GatewayError } from '../errors.ts';
 import { builder } from './builder.ts';
 
 const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
-  description: 'This subgraph, as composition wants to know it.',
+  description: "This subgraph's schema for composition.",
   fields: t => ({
     sdl: t.exposeString('sdl', {
-      // As long as a thousand fields.
+      // The SDL is about as long as the response to a thousand fields.
       complexity: 1_000,
-      description: 'The schema of the subgraph, with its directives.',
+      description: 'The SDL of the subgraph, with its directives.',
     }),
   }),
 });
@@ -15,11 +15,11 @@ const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
 builder.queryField('_service', t =>
   t.field({
     type: Service,
-    description: 'What this subgraph brings to a larger graph.',
+    description: 'The schema that this subgraph contributes to a supergraph.',
     resolve(_root, _args, { subgraphSdl }) {
       const sdl = subgraphSdl();
       if (sdl !== null) return { sdl };
-      throw new GatewayError('FORBIDDEN', 'The schema is told to the router only.');
+      throw new GatewayError('FORBIDDEN', 'Only the router may read the schema.');
     },
   }),
 );

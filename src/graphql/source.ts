@@ -18,7 +18,7 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
     tasks: t.field({
       type: TaskStatusConnection,
       description:
-        'The tasks that ran against the source. A `sourceId` in the filter is joined by AND.',
+        'The tasks that ran against the source. A `sourceId` in the filter is an additional condition.',
       args: listArguments(10),
       complexity: costOfList,
       resolve: ({ id }, args, context, info) =>
@@ -27,7 +27,8 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
     latestTask: t.field({
       type: TaskStatus,
       nullable: true,
-      description: 'The newest task that ran against the source.',
+      description:
+        'The most recently created task that ran against the source; null if there is none.',
       resolve: ({ id }, _args, { caller, read }) =>
         caller.session.latest({ sourceIds: [id] }, read),
     }),
@@ -35,6 +36,6 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
 });
 
 function ofSource(id: string, filter: TaskFilter): TaskFilter {
-  const isAskedFor = filter.sourceIds?.includes(id) ?? true;
-  return { ...filter, sourceIds: isAskedFor ? [id] : [] };
+  const mayMatch = filter.sourceIds?.includes(id) ?? true;
+  return { ...filter, sourceIds: mayMatch ? [id] : [] };
 }

@@ -6,52 +6,52 @@ import { TaskStatusFilter, toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 const TaskStatusChange = builder.objectRef<TaskChange>('TaskStatusChange').implement({
-  description: 'What became of a task.',
+  description: 'A change of a task.',
   fields: t => ({
-    kind: t.expose('kind', { type: TaskStatusChangeKind, description: 'What became of it.' }),
+    kind: t.expose('kind', { type: TaskStatusChangeKind, description: 'The kind of change.' }),
     taskStatus: t.expose('task', {
       type: TaskStatus,
-      description: 'The whole task, as it is then.',
+      description: 'The whole task after the change.',
     }),
   }),
 });
 
 builder.subscriptionType({
-  description: 'Progress.',
+  description: 'Live updates of tasks.',
   fields: t => ({
     taskProgress: t.field({
       type: TaskStatus,
       description:
-        'One task: its state now, then each change, each carrying the whole task as it is then. The stream completes after the event in which the task is COMPLETED. NOT_FOUND for an unknown id, and for a task that upstream no longer has.',
+        'Live updates of one task. Sends its current state, then the whole task after each change. The stream completes after the event in which the task is COMPLETED. It ends with NOT_FOUND if the task does not exist or is deleted.',
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
       subscribe: (_root, { id }, { caller }) =>
-        caller.whileValid(caller.session.progress.followTask(id)),
+        caller.whileValid(caller.session.progress.subscribeToTask(id)),
       resolve: valueOf,
     }),
     taskStatusChanged: t.field({
       type: TaskStatusChange,
       description:
-        'Every task that matches: what is there now when `snapshot`, then what is added, changes or completes.',
+        'Live updates of all tasks that match a filter: an event for each task that is added, updated or completed. With `snapshot`, the tasks that match now come first.',
       args: {
         filter: t.arg({
           type: TaskStatusFilter,
-          description: 'Which tasks; all where it is left out.',
+          description: 'Which tasks to watch. Without a filter, all tasks.',
         }),
         snapshot: t.arg.boolean({
           defaultValue: false,
-          description: 'Whether to begin with what matches now, at most 5,000 tasks.',
+          description: 'Whether to send the tasks that match now first, at most 5,000.',
         }),
       },
       subscribe: (_root, { filter, snapshot }, { caller }) =>
         caller.whileValid(
-          caller.session.progress.followChanges(toTaskFilter(filter), snapshot ?? false),
+          caller.session.progress.subscribeToChanges(toTaskFilter(filter), snapshot ?? false),
         ),
       resolve: valueOf,
     }),
   }),
 });
 
-/** An error among the events is answered as an error of this field; the stream ends or goes on after it. */
+/** Turns an error event into an error of this field. The stream ends or continues after it. */
 function valueOf<T>(event: T | GatewayError): T {
   if (event instanceof GatewayError) throw event;
   return event;

@@ -4,39 +4,39 @@ import { TargetType } from './enums.ts';
 import { Source } from './source.ts';
 
 const Identity = builder.objectRef<{ id: string }>('Identity').implement({
-  description: 'An identity of the tenant. Another subgraph owns it; here is its key.',
+  description: 'An identity of the tenant. Another subgraph owns it; this one knows only its id.',
   directives: { key: { fields: 'id', resolvable: false } },
   fields: t => ({ id: t.exposeID('id', { description: 'The id of the identity.' }) }),
 });
 
 export const Target = builder.objectRef<TargetData>('Target').implement({
-  description: 'What a task runs against.',
+  description: 'The object that a task runs against.',
   directives: { shareable: {} },
   fields: t => ({
     id: t.exposeID('id', { nullable: true, description: 'The id of the source or identity.' }),
     type: t.expose('type', {
       type: TargetType,
       nullable: true,
-      description: 'What the id is the id of.',
+      description: 'The kind of object that the id identifies.',
     }),
     rawType: t.exposeString('rawType', {
       nullable: true,
-      description: 'The type in the word upstream sent.',
+      description: 'The type exactly as upstream sent it.',
     }),
     name: t.exposeString('name', {
       nullable: true,
-      description: 'The name, such as `Workday HR [source]`.',
+      description: 'The display name, such as `Workday HR [source]`.',
     }),
     source: t.field({
       type: Source,
       nullable: true,
-      description: 'The source, where the type is APPLICATION.',
+      description: 'The source, if `type` is APPLICATION.',
       resolve: target => keyOf(target, 'APPLICATION'),
     }),
     identity: t.field({
       type: Identity,
       nullable: true,
-      description: 'The identity, where the type is IDENTITY.',
+      description: 'The identity, if `type` is IDENTITY.',
       resolve: target => keyOf(target, 'IDENTITY'),
     }),
   }),

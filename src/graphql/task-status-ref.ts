@@ -1,5 +1,8 @@
 import type { Task } from '../task/task.ts';
 import { builder } from './builder.ts';
 
-/** TaskStatus by name: its target has a source, which has tasks again, and files cannot go in a circle. */
+/**
+ * A reference to TaskStatus, in a file of its own to break an import cycle: its target has a source, and a
+ * source has tasks.
+ */
 export const TaskStatus = builder.objectRef<Task>('TaskStatus');

@@ -15,62 +15,62 @@ import { Target } from './target.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 const LocalizedMessage = builder.objectRef<LocalizedText>('LocalizedMessage').implement({
-  description: 'A text in one language.',
+  description: 'A text in a known language.',
   fields: t => ({
     locale: t.exposeString('locale', {
       nullable: true,
-      description: 'The language, as a BCP 47 tag; null where upstream does not say.',
+      description: 'The language as a BCP 47 tag; null if upstream does not send it.',
     }),
     message: t.exposeString('message', { description: 'The text.' }),
   }),
 });
 
 const TaskStatusMessage = builder.objectRef<TaskMessage>('TaskStatusMessage').implement({
-  description: 'A message that the task has written.',
+  description: 'A message that the task wrote.',
   fields: t => ({
     type: t.expose('type', {
       type: TaskMessageType,
-      description: 'The severity; UNKNOWN where upstream does not say.',
+      description: 'The severity; UNKNOWN if upstream does not send it.',
     }),
     key: t.exposeString('key', {
       description:
-        'The key of the text; in practice often the text itself. Where upstream sends no key it is the text of `localizedText`, else empty.',
+        'The key of the text, often the text itself. If upstream sends no key, this is the text of `localizedText`, or empty.',
     }),
     localizedText: t.expose('localizedText', {
       type: LocalizedMessage,
       nullable: true,
-      description: 'The text in a language, where upstream has one.',
+      description: 'The text with its language, if upstream sends one.',
     }),
     parameters: t.expose('parameters', {
       type: 'JSON',
       nullable: true,
-      description: 'What the text is filled with.',
+      description: 'The values for the placeholders of the text.',
     }),
   }),
 });
 
 const TaskReturnDetails = builder.objectRef<TaskReturn>('TaskReturnDetails').implement({
-  description: 'A result that a task of this kind gives.',
+  description: 'A result that the task returns.',
   fields: t => ({
     name: t.exposeString('name', {
-      description: 'The label of the result; equal to `attributeName` where it has none.',
+      description: 'The label of the result; the same as `attributeName` if it has no label.',
     }),
     attributeName: t.exposeString('attributeName', {
-      description: 'Its key in `attributes` of the task.',
+      description: "The key of the result in the task's `attributes`.",
     }),
   }),
 });
 
 const TaskDefinitionSummary = builder.objectRef<TaskDefinition>('TaskDefinitionSummary').implement({
-  description: 'The definition that a task was made from.',
-  // Shareable, so that whoever owns definitions may have these fields too.
+  description: 'The definition from which a task was created.',
+  // Shareable, so that the subgraph that owns definitions can define these fields too.
   directives: { key: { fields: 'id', resolvable: false }, shareable: {} },
   fields: t => ({
     id: t.exposeID('id', { description: 'The id of the definition.' }),
     uniqueName: t.exposeString('uniqueName', { description: 'The name, unique in the tenant.' }),
     description: t.exposeString('description', {
       nullable: true,
-      description: 'What such tasks do.',
+      description: 'A description of what tasks of this definition do.',
     }),
     parentName: t.exposeString('parentName', {
       nullable: true,
@@ -78,28 +78,28 @@ const TaskDefinitionSummary = builder.objectRef<TaskDefinition>('TaskDefinitionS
     }),
     executor: t.exposeString('executor', {
       nullable: true,
-      description: 'The class that runs such tasks.',
+      description: 'The class that executes tasks of this definition.',
     }),
     arguments: t.expose('arguments', {
       type: 'JSON',
-      description: 'The formal parameters, an object.',
+      description: 'The parameters of the definition, a JSON object.',
     }),
   }),
 });
 
 TaskStatus.implement({
-  description: 'A background task of the tenant, as it stood when it was read.',
+  description: 'A background task of the tenant.',
   directives: { key: { fields: 'id' } },
   fields: t => ({
-    id: t.exposeID('id', { description: 'The id upstream gave it, unencoded.' }),
-    type: t.expose('type', { type: TaskType, description: 'How upstream runs it.' }),
+    id: t.exposeID('id', { description: 'The id of the task.' }),
+    type: t.expose('type', { type: TaskType, description: 'The kind of job that runs the task.' }),
     uniqueName: t.exposeString('uniqueName', {
       description:
-        "The name of the task. Where upstream sends none: its definition's name, else its description, else empty.",
+        'The name of the task. If upstream sends none, the name of its definition, its description, or empty.',
     }),
     description: t.exposeString('description', {
       nullable: true,
-      description: 'What the task does.',
+      description: 'A description of what the task does.',
     }),
     parentName: t.exposeString('parentName', {
       nullable: true,
@@ -107,66 +107,66 @@ TaskStatus.implement({
     }),
     launcher: t.exposeString('launcher', {
       nullable: true,
-      description: 'The user or service that started it.',
+      description: 'The user or service that started the task.',
     }),
     target: t.expose('target', {
       type: Target,
       nullable: true,
-      description: 'What it runs against.',
+      description: 'The source or identity that the task runs against.',
     }),
-    created: t.expose('created', { type: 'DateTime', description: 'When it was created.' }),
+    created: t.expose('created', { type: 'DateTime', description: 'When the task was created.' }),
     modified: t.expose('modified', {
       type: 'DateTime',
       nullable: true,
-      description: 'When its record last changed.',
+      description: "When the task's record was last modified.",
     }),
     launched: t.expose('launched', {
       type: 'DateTime',
       nullable: true,
-      description: 'When it began to run.',
+      description: 'When the task began to run.',
     }),
     completed: t.expose('completed', {
       type: 'DateTime',
       nullable: true,
       description:
-        'When it ended. Upstream usually sets it a moment before `completionStatus`; for a few tasks it stays null.',
+        'When the task ended. Upstream usually sets this a moment before `completionStatus`; for a few tasks it stays null.',
     }),
     completionStatus: t.expose('completionStatus', {
       type: TaskCompletionStatus,
       nullable: true,
-      description: 'How it ended. The task is COMPLETED as soon as this is set.',
+      description: 'The result of the task. The task is COMPLETED as soon as this is set.',
     }),
     messages: t.expose('messages', {
       type: [TaskStatusMessage],
-      description: 'What it has said, oldest first.',
+      description: 'The messages that the task wrote, oldest first.',
     }),
     returns: t.expose('returns', {
       type: [TaskReturnDetails],
-      description: 'The results such a task gives.',
+      description: 'The results that the task returns. Their values are in `attributes`.',
     }),
     attributes: t.expose('attributes', {
       type: 'JSON',
-      description: 'Its results and settings, an object.',
+      description: 'The results and settings of the task, a JSON object.',
     }),
     progress: t.exposeString('progress', {
       nullable: true,
-      description: 'What it is doing, as upstream words it.',
+      description: 'The current step of the task, as text from upstream.',
     }),
     percentComplete: t.exposeInt('percentComplete', {
       description:
-        'The percentage that upstream reports, 0–100; 0 where it reports none. Many finished tasks are at 0: use `effectivePercentComplete` for a progress bar.',
+        'The percentage that upstream reports, 0–100; 0 if it reports none. Upstream resets it to 0 for many finished tasks, so use `effectivePercentComplete` for a progress bar.',
     }),
     taskDefinitionSummary: t.expose('taskDefinitionSummary', {
       type: TaskDefinitionSummary,
       nullable: true,
-      description: 'The definition it was made from, where upstream tells.',
+      description: 'The definition from which the task was created, if upstream sends it.',
     }),
     rawType: t.exposeString('rawType', {
-      description: 'The type in the word upstream sent; empty where it sent none.',
+      description: 'The type exactly as upstream sent it; empty if it sent none.',
     }),
     rawCompletionStatus: t.exposeString('rawCompletionStatus', {
       nullable: true,
-      description: 'The completion status in the word upstream sent.',
+      description: 'The completion status exactly as upstream sent it.',
     }),
     state: t.field({
       type: TaskState,
@@ -175,20 +175,20 @@ TaskStatus.implement({
     }),
     effectivePercentComplete: t.int({
       description:
-        'The percentage to show, 0–100: 100 as soon as `completed` or `completionStatus` is set, `percentComplete` until then. Within a subscription it never falls.',
+        'The percentage to show in a progress bar, 0–100. It is 100 as soon as `completed` or `completionStatus` is set, and `percentComplete` before that. Within a subscription it never decreases.',
       resolve: effectivePercentCompleteOf,
     }),
     elapsedSeconds: t.float({
       nullable: true,
       description:
-        'Seconds from `launched` to `completed`, or until now while it runs. Null before launch. For a task that has ended without a date, the seconds to `modified`, null if there is none.',
+        'Seconds from `launched` to `completed`, or until now while the task runs. Null before launch. For a task that has ended without an end date, seconds until `modified`, or null.',
       resolve: (task: Task, _args, { now }) => elapsedSecondsOf(task, now()),
     }),
     estimatedCompletion: t.field({
       type: 'DateTime',
       nullable: true,
       description:
-        'When it would end if the rest goes as fast as what is done. Null unless the task runs and `effectivePercentComplete` is from 1 to 99.',
+        'The estimated end, extrapolated from `effectivePercentComplete`. Null unless the task is running and that percentage is 1–99.',
       resolve: (task: Task, _args, { now }) => estimatedCompletionOf(task, now()),
     }),
   }),

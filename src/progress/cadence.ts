@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 
-/** How often something watched is polled: often while it is new or changing, less while it is quiet. */
+/** Options of a Cadence. */
 export interface CadenceOptions {
   clock: Clock;
-  /** Milliseconds from one poll to the next at the least. */
+  /** The shortest time between two polls, in milliseconds. */
   intervalMs: number;
   /** Milliseconds to the first poll; one interval by default. */
   firstInMs?: number | undefined;
@@ -11,16 +11,19 @@ export interface CadenceOptions {
   pressure(): number;
 }
 
-// After its start and after a change it is polled in each of so many intervals. Then each quiet poll makes
-// the next one wait longer, up to a maximum.
+// A new or changed task is polled in each of the next ten intervals. After that each poll without a change
+// lengthens the delay, up to a maximum.
 export const LIVELY_INTERVALS = 10;
 const QUIET_GROWTH = 1.5;
 const MAX_QUIET_INTERVALS = 5;
-// Above this part of the budget polls give way to readers, the more the less is left.
+// When more than this part of the budget is spent, polls slow down to leave requests for readers.
 const CALM_PRESSURE = 0.5;
 const MAX_STRETCH = 3;
 
-/** When something watched is due. At most 15 intervals pass: a quiet task on a spent budget. */
+/**
+ * Decides when a watched task or list is polled next: often while it is new or changing, less often while
+ * it is quiet. At most 15 intervals pass, when the task is quiet and the budget is spent.
+ */
 export class Cadence {
   readonly #options: CadenceOptions;
   #livelyUntil: number;
@@ -40,7 +43,7 @@ export class Cadence {
     return this.#dueAt;
   }
 
-  /** A poll is done, and found a change or not. */
+  /** Call this after each poll. Plans the next one. */
   polled(hasChanged: boolean): void {
     const { clock, intervalMs, pressure } = this.#options;
     const now = clock.monotonic();
@@ -53,7 +56,7 @@ export class Cadence {
     this.#dueAt = this.#onGrid(this.#quietMs * (1 + scarcity * (MAX_STRETCH - 1)));
   }
 
-  /** About that long from now, on a grid that all watches share, so that they are polled together. */
+  /** Rounds the time to a grid shared by all watches, so that their polls can be joined. */
   #onGrid(delayMs: number): number {
     const { clock, intervalMs } = this.#options;
     const now = clock.monotonic() / intervalMs;

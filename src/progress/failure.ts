@@ -2,20 +2,24 @@ import { GatewayError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Failure } from './group-message.ts';
 
-/** Milliseconds for which failures that may pass are not published. A stream that would be silent for longer is ended. */
+/**
+ * Milliseconds for which polls may fail before subscribers get an error. Temporary failures are hidden for
+ * this long.
+ */
 export const MAX_SILENCE_MS = 60_000;
 
-/** The error as a group message carries it; the cause stays here. */
+/** The error as a group message carries it, without its cause. */
 export function toFailure({ code, message, extensions }: GatewayError): Failure {
   const { code: _, ...details } = extensions;
   return { code, message, details };
 }
 
+/** The reverse of `toFailure`. */
 export function fromFailure({ code, message, details }: Failure): GatewayError {
   return new GatewayError(code, message, details);
 }
 
-/** The error as subscribers may see it. Anything but a GatewayError is a bug, and logged as one. */
+/** The error to send to subscribers. An error other than GatewayError is a bug: it is logged and masked. */
 export function toGatewayError(error: unknown, log: Log): GatewayError {
   if (error instanceof GatewayError) return error;
   log.error({ err: error }, 'a watch failed unexpectedly');

@@ -1,26 +1,29 @@
 import type { ErrorCode, ErrorDetails } from '../errors.ts';
 import type { Instant, Task } from '../task/task.ts';
 
-/** What instances that watch with one credential send to each other. Survives JSON. */
+/** A message between the gateway instances that watch tasks with the same credential. Survives JSON. */
 export type GroupMessage =
   /**
-   * The sender watches these tasks, and knows them as the etag says; null: it does not know them yet.
-   * A state with another etag is to be published by the next poll.
+   * The sender watches these tasks. `etag` is the state that it has sent to its subscribers, null if
+   * none. The next poll publishes any other state.
    */
   | { kind: 'subscribed'; tasks: readonly { id: string; etag: string | null }[] }
-  /** Tasks were polled: those that changed, those that upstream no longer has, and those unreadable for too long. */
+  /**
+   * Tasks were polled. `tasks` have changed, `deletedIds` no longer exist upstream, `failures` could not
+   * be read for too long.
+   */
   | {
       kind: 'polled';
       tasks: readonly Task[];
       deletedIds: readonly string[];
       failures: readonly { id: string; error: Failure }[];
     }
-  /** The head of a list was polled: the tasks that are new on it. */
+  /** The head of a list was polled. `tasks` are new on it. */
   | { kind: 'listed'; list: string; tasks: readonly Task[]; asOf: Instant }
-  /** A poll of a list failed, or of tasks where `list` is null. */
+  /** A poll of the list failed, or a poll of tasks if `list` is null. */
   | { kind: 'failed'; list: string | null; error: Failure };
 
-/** A GatewayError as JSON carries it. */
+/** A GatewayError in a form that survives JSON. */
 export interface Failure {
   code: ErrorCode;
   message: string;

@@ -16,42 +16,45 @@ import { createTaskPoller } from './task-poller.ts';
 import { TaskWatch } from './task-watch.ts';
 import { createWatchedIds } from './watched-ids.ts';
 
-/** Watches, each shared by all its subscribers. */
+/** The watches of one credential. All subscribers to the same task or list share one watch. */
 export interface Hub {
-  /** The current state, then each change; ends with the event in which the task is COMPLETED. */
-  followTask(id: string): Mailbox<Task>;
-  /** What is added, changes or completes; with `snapshot`, first what matches now. */
-  followChanges(filter: TaskFilter, snapshot: boolean): Mailbox<TaskChange>;
-  /** Watches that have subscribers. */
+  /** Sends the current state, then each change. Ends after the event in which the task is COMPLETED. */
+  subscribeToTask(id: string): Mailbox<Task>;
+  /**
+   * Sends a change for each matching task that is added, updated or completed; with `snapshot`, all tasks
+   * that match now come first.
+   */
+  subscribeToChanges(filter: TaskFilter, snapshot: boolean): Mailbox<TaskChange>;
+  /** How many watches are open. A watch closes when its last subscriber leaves. */
   readonly size: number;
   close(): void;
 }
 
 export interface HubParts {
   source: TaskSource;
-  /** Joins the instances that watch with the same credential. */
+  /** Joins the group of gateway instances that watch with the same credential. */
   openGroup(listener: GroupListener<GroupMessage>): WatchGroup<GroupMessage>;
   clock: Clock;
   log: Log;
   intervalMs: number;
-  /** Subscriptions at once. */
-  maxFollowers: number;
+  /** The most subscriptions open at one time. */
+  maxSubscribers: number;
 }
 
 /**
- * The group is told what is watched here, and one of its instances polls it for all. What that instance
- * finds comes back as messages to each instance, itself included.
+ * Each instance publishes to its group which tasks it watches, and one instance polls them for all. The
+ * results come back as group messages to every instance, including the one that polled.
  */
 export function createHub(parts: HubParts): Hub {
-  const { source, clock, log, intervalMs, maxFollowers } = parts;
+  const { source, clock, log, intervalMs, maxSubscribers } = parts;
   const taskWatches = new Map<string, TaskWatch>();
   const listWatches = new Map<string, ListWatch>();
-  /** Since when polls fail: of a list, or of tasks (null). */
+  /** When polls began to fail, on the monotonic clock, by list; the key null stands for polls of tasks. */
   const failingSince = new Map<string | null, number>();
   let taskLease: Lease | null = null;
   let subscribers = 0;
 
-  const group = parts.openGroup({ receive, rejoined });
+  const group = parts.openGroup({ receive, onReconnect });
   const taskPoller = createTaskPoller({ ...parts, group, lease: () => taskLease });
   const listPoller = createListPoller({ ...parts, group, lists: () => listWatches.values() });
   const watchedIds = createWatchedIds({
@@ -71,24 +74,24 @@ export function createHub(parts: HubParts): Hub {
     get size() {
       return taskWatches.size + listWatches.size;
     },
-    // Subscribed before it returns, so that nothing published meanwhile is missed.
-    followTask(id) {
+    // The mailbox is subscribed before this returns, so it misses no change that is published meanwhile.
+    subscribeToTask(id) {
       checkRoom();
       const watch = taskWatches.get(id) ?? openTaskWatch(id);
       return counted(watch.subscribe());
     },
-    followChanges(filter, snapshot) {
+    subscribeToChanges(filter, snapshot) {
       checkRoom();
       if (matchesNothing(filter))
         throw new GatewayError(
           'BAD_USER_INPUT',
-          'The filter has an empty list: no task can ever match it.',
+          'The filter contains an empty list, so no task can match it.',
         );
       const key = JSON.stringify(lastingPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
       const mailbox = counted(watch.subscribe(filter));
       if (snapshot)
-        joined(() => watch.initialise())
+        afterJoin(() => watch.initialise())
           .then(() => watch.sendSnapshot(mailbox))
           .catch((error: unknown) => mailbox.end(toGatewayError(error, log)));
       return mailbox;
@@ -102,10 +105,10 @@ export function createHub(parts: HubParts): Hub {
   };
 
   function checkRoom(): void {
-    if (subscribers >= maxFollowers)
+    if (subscribers >= maxSubscribers)
       throw new GatewayError(
         'RATE_LIMITED',
-        `One credential may have ${maxFollowers} subscriptions at once.`,
+        `A credential may have at most ${maxSubscribers} subscriptions at the same time.`,
       );
   }
 
@@ -130,10 +133,11 @@ export function createHub(parts: HubParts): Hub {
     return watch;
 
     async function initialise(): Promise<void> {
-      await joined(() => watch.initialise()).catch((error: unknown) =>
+      await afterJoin(() => watch.initialise()).catch((error: unknown) =>
         watch.refuse(toGatewayError(error, log)),
       );
-      // Even where it failed: a poll for others may have sent those who waited a state, and they stay.
+      // Also after a failure: a poll for others may have sent a state to the waiting subscribers, and they
+      // stay.
       if (!watch.hasSubscribers) return;
       if (!isWatched) watchedIds.add(id);
       isWatched = true;
@@ -158,16 +162,16 @@ export function createHub(parts: HubParts): Hub {
       },
     });
     listWatches.set(key, watch);
-    joined(() => watch.initialise()).then(
+    afterJoin(() => watch.initialise()).then(
       () => listPoller.startIn(intervalMs),
-      // Without knowing what is there, nothing can be told to be new.
+      // New tasks cannot be recognised if the existing ones are not known.
       (error: unknown) => watch.fail(toGatewayError(error, log)),
     );
     return watch;
   }
 
-  /** Reads once the group is joined: what others publish from the moment of reading on must be received. */
-  async function joined(read: () => Promise<void>): Promise<void> {
+  /** Reads after the group is joined, so that changes published after the read are received. */
+  async function afterJoin(read: () => Promise<void>): Promise<void> {
     await group.joined;
     return read();
   }
@@ -198,8 +202,11 @@ export function createHub(parts: HubParts): Hub {
     }
   }
 
-  /** Messages were lost meanwhile: the group is told what is known here, and publishes what is newer. */
-  function rejoined(): void {
+  /**
+   * Some messages were missed. Publishes which states are known here, so that the next poll sends newer
+   * ones.
+   */
+  function onReconnect(): void {
     taskPoller.forgetStates();
     const etags = new Map<string, string | null>();
     for (const [id, { etag }] of taskWatches) etags.set(id, etag);
@@ -219,7 +226,8 @@ export function createHub(parts: HubParts): Hub {
   }
 
   function onPollFailure(list: string | null, failure: Failure): void {
-    // Of a poll that was under way when the last subscriber left, or of a list that others watch.
+    // The failure may come from a poll begun before the last subscriber left, or concern a list that only
+    // others watch.
     const isOurs = list === null ? taskWatches.size + listWatches.size > 0 : listWatches.has(list);
     if (!isOurs) return;
     const isFinal = failure.code === 'UNAUTHENTICATED' || failure.code === 'FORBIDDEN';
@@ -238,7 +246,7 @@ export function createHub(parts: HubParts): Hub {
   }
 }
 
-/** What a subscriber knows of a task. */
+/** The state of a task that subscribers have been sent, for a `subscribed` message. */
 function toKnown({ id, etag }: Task): { id: string; etag: string } {
   return { id, etag };
 }

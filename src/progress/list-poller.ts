@@ -7,9 +7,9 @@ import type { ListWatch } from './list-watch.ts';
 import { createPoller } from './poller.ts';
 import type { ListHead, TaskSource } from './source.ts';
 
-/** Polls the heads of watched lists, of each while this instance has the lease for it. */
+/** Polls the heads of watched lists. A list is polled only while this instance holds its lease. */
 export interface ListPoller {
-  /** A list is to be polled within `delayMs` milliseconds, or when it is due if that is later. */
+  /** Polls lists that are due after `delayMs` milliseconds. A list that is due later waits until then. */
   startIn(delayMs: number): void;
   close(): void;
 }
@@ -23,9 +23,10 @@ export interface ListPollerParts {
   intervalMs: number;
 }
 
+/** A poller that is idle until `startIn` is called. */
 export function createListPoller(parts: ListPollerParts): ListPoller {
   const { source, group, lists, clock, log, intervalMs } = parts;
-  /** Lists that are being read. One that hangs holds up neither tasks nor other lists. */
+  /** Lists that are being read. A read that hangs delays neither tasks nor other lists. */
   const inFlight = new Set<ListWatch>();
   const poller = createPoller({ clock, poll: async () => pollDue() });
   return { startIn: poller.startIn, close: poller.close };
@@ -58,7 +59,7 @@ export function createListPoller(parts: ListPollerParts): ListPoller {
   }
 
   function publish(watch: ListWatch, head: ListHead): void {
-    // Another instance polls it by now, and has published what is later than this.
+    // The lease was lost during the read. The instance that holds it now may have published a later state.
     if (!watch.isOurs) return;
     const tasks = watch.newTasksOf(head);
     group.publish({ kind: 'listed', list: watch.key, tasks, asOf: head.asOf });

@@ -9,46 +9,50 @@ import type { HeadRequest, ListHead, TaskRow, TaskSource } from './source.ts';
 
 interface Subscriber {
   filter: TaskFilter;
-  /** Tasks of its snapshot as they were sent, until the watch has found them on the list and got as far. */
+  /** Tasks as its snapshot sent them, kept until the watch has sent the same or a later state. */
   snapshotTasks: Map<string, Task>;
-  /** Tasks sent since its snapshot was requested, which is older; null: no snapshot is on its way. */
+  /**
+   * Tasks sent after the snapshot was requested. Their rows in the snapshot are older and are skipped.
+   * Null: no snapshot is being read.
+   */
   supersededIds: Set<string> | null;
 }
 
-// A task may appear on upstream's lists a moment after one that was created later.
+// Upstream may list a task a moment after one that was created later.
 export const LATE_BY_MS = 60_000;
-// A snapshot is for a screen; more than this many tasks ask for a narrower filter.
+// A snapshot is meant for a screen. With more tasks than this the client should use a narrower filter.
 const MAX_SNAPSHOT = 5_000;
 
 export interface ListWatchParts {
   source: TaskSource;
   cadence: Cadence;
-  /** The lasting part of the filter as text: watches with the same are one. */
+  /** The lasting part of the filter as text. Filters with the same key share one watch. */
   key: string;
-  /** The right to poll the list for all instances that watch it. */
+  /** Asks for the right to poll the list for all instances that watch it. */
   openLease(): Lease;
-  /** These running tasks of it are to be polled. */
+  /** Polls these running tasks of the list from now on. */
   watch(tasks: readonly Task[]): void;
   unwatch(id: string): void;
   onEmpty(): void;
 }
 
 /**
- * All tasks that match a filter, and all subscribers to them.
+ * Watches all tasks that match a filter, for all subscribers to them.
  *
- * Two things are polled for it: the head of the list, newest first, back to where the last poll began; and,
- * with all other watched tasks, every task of it that runs. So a task is seen that starts and ends between
- * two polls, and one that begins or ceases to match by ending. A task's match with a filter never changes
- * but for the completion status: that part is decided here, for each subscriber.
+ * Two things are polled: the head of the list, newest first, back to where the last poll began; and every
+ * running task of the list, together with all other watched tasks. So the watch notices a task that
+ * starts and ends between two polls, and one that begins or stops matching when it ends. Of the
+ * conditions of a filter only the completion status can change its result. It is checked here, for each
+ * subscriber.
  *
- * One instance polls the head for all that watch the list. Each keeps what it was sent: the instance that
- * polls next goes on from there.
+ * One instance polls the head for all instances. Every instance keeps the rows it received, so any of
+ * them can take over the polling.
  *
  * | state        | begins with                  | a message of the group is                     | polls the head |
  * | ------------ | ---------------------------- | --------------------------------------------- | -------------- |
- * | initialising | the first subscriber         | buffered until it is known what was there     | no             |
- * | ready        | the end of `initialise`      | compared with what is known, and published    | with the lease |
- * | behind       | `fallBehind`, messages lost  | as in ready                                   | once in any case |
+ * | initialising | the first subscriber         | buffered until the existing tasks are read    | no             |
+ * | ready        | the end of `initialise`      | compared with the known tasks, and published    | with the lease |
+ * | behind       | `fallBehind`, messages lost  | as in ready                                   | once, even without the lease |
  * | closed       | the last subscriber leaves   | ignored                                       | no             |
  */
 export class ListWatch {
@@ -58,14 +62,17 @@ export class ListWatch {
   readonly #parts: ListWatchParts;
   readonly #subscribers = new Map<Mailbox<TaskChange>, Subscriber>();
   readonly #running = new Map<string, Task>();
-  /** Tasks on the head of the list, by creation: they are not published again as new. */
+  /** Creation dates of the tasks on the head of the list, by id. They are not published again as new. */
   readonly #recent = new Map<string, Instant>();
   #newestCreated: Instant | null = null;
-  /** What was listed before it is known what was there; null from then on. */
+  /** Messages that arrived before the existing tasks were read; null from then on. */
   #bufferedUntilReady: { tasks: readonly Task[]; asOf: Instant }[] | null = [];
   #initialised: Promise<void> | null = null;
   #lease: Lease | null = null;
-  /** Messages were lost: from when on the list is to be read again; null: it was empty. Undefined: none were lost. */
+  /**
+   * After messages were lost, the creation date from which the list is read again; null if the list was
+   * empty. Undefined: no messages were lost.
+   */
   #behindSince: Instant | null | undefined = undefined;
   #hasChanged = false;
 
@@ -80,7 +87,7 @@ export class ListWatch {
     return this.#bufferedUntilReady === null;
   }
 
-  /** Whether this instance is to poll the head of the list. */
+  /** Whether this instance polls the head of the list. */
   get isOurs(): boolean {
     return (
       this.hasSubscribers && (this.#behindSince !== undefined || (this.#lease?.isHeld ?? false))
@@ -95,12 +102,12 @@ export class ListWatch {
     return this.#running.values();
   }
 
-  /** What to read of the list next. */
+  /** The part of the list that the next poll reads. */
   get headRequest(): HeadRequest {
     return { filter: this.#lasting, since: this.#since };
   }
 
-  /** Tasks created before this are not compared with the list any more. */
+  /** Tasks created before this are ignored when the head is compared. */
   get #since(): Instant | null {
     if (this.#behindSince !== undefined) return this.#behindSince;
     return this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
@@ -114,12 +121,15 @@ export class ListWatch {
     return mailbox;
   }
 
-  /** Reads what is there and publishes none of it. Done once, however often it is called. */
+  /** Reads the existing tasks without publishing them. Only the first call reads. */
   initialise(): Promise<void> {
-    return (this.#initialised ??= this.#readWhatIsThere());
+    return (this.#initialised ??= this.#readExistingTasks());
   }
 
-  /** Sends one subscriber every task that matches now. Call it after `initialise`: changes between the two are sent twice, not never. */
+  /**
+   * Sends every task that matches now to one subscriber. Call it after `initialise`: a change between the
+   * two is then sent twice rather than never.
+   */
   async sendSnapshot(mailbox: Mailbox<TaskChange>): Promise<void> {
     const subscriber = this.#subscribers.get(mailbox);
     if (subscriber === undefined) return;
@@ -133,49 +143,52 @@ export class ListWatch {
       if (count > MAX_SNAPSHOT)
         throw new GatewayError(
           'BAD_USER_INPUT',
-          `More than ${MAX_SNAPSHOT} tasks match. A snapshot needs a narrower filter.`,
+          `More than ${MAX_SNAPSHOT} tasks match. Use a narrower filter for a snapshot.`,
         );
     }
     subscriber.supersededIds = null;
   }
 
-  /** The tasks of the head that are new to this instance. */
+  /** The tasks of the head that this instance does not know yet. */
   newTasksOf({ rows }: ListHead): Task[] {
     return readableOf(rows).filter(task => this.#isNew(task));
   }
 
-  /** The head was polled, and what was new on it was published. */
+  /** Call this after the head was polled and its new tasks were published. */
   onPolled(): void {
     this.cadence.polled(this.#hasChanged);
     this.#hasChanged = false;
     this.#behindSince = undefined;
   }
 
-  /** Messages about the list were lost: this instance polls its head once itself. */
+  /** Messages about the list were lost, so this instance polls its head once, even without the lease. */
   fallBehind(): void {
     if (this.#behindSince === undefined) this.#behindSince = this.#since;
   }
 
-  /** These tasks are new on the list. */
+  /** A group message says that these tasks are new on the list. */
   onListed(tasks: readonly Task[], asOf: Instant): void {
     if (this.#bufferedUntilReady !== null) {
       this.#bufferedUntilReady.push({ tasks, asOf });
       return;
     }
-    // All of them before any is remembered, which moves the bound of what is new.
+    // Publish all before remembering any: remembering a task moves the limit that `#isNew` uses.
     for (const task of tasks.filter(one => this.#isNew(one))) this.#publish(null, task);
     for (const task of tasks) this.#remember(task, asOf);
     const oldest = this.#since ?? -Infinity;
     for (const [id, created] of this.#recent) if (created < oldest) this.#recent.delete(id);
   }
 
-  /** A watched task, of this list or not, was read. */
+  /** A poll read this task. It is ignored if it does not belong to the list. */
   onTask(task: Task): void {
     const before = this.#running.get(task.id);
     if (before !== undefined && this.isInitialised) this.#publish(before, task);
   }
 
-  /** A watched task, of this list or not, cannot be read any more. The list goes on. */
+  /**
+   * A task cannot be read any more. Subscribers whose filter it matches get the error, and the list
+   * continues.
+   */
   onUnreadable(id: string, error: GatewayError): void {
     const task = this.#running.get(id);
     if (task === undefined) return;
@@ -183,6 +196,7 @@ export class ListWatch {
       if (matchesCompletion(filter, task)) mailbox.put(id, error);
   }
 
+  /** Upstream no longer has this task. */
   onDeleted(id: string): void {
     this.#stopRunning(id);
   }
@@ -191,9 +205,9 @@ export class ListWatch {
     for (const mailbox of this.#subscribers.keys()) mailbox.end(error);
   }
 
-  async #readWhatIsThere(): Promise<void> {
+  async #readExistingTasks(): Promise<void> {
     const { source, watch, openLease } = this.#parts;
-    // The head first: a task that starts meanwhile is newer than it, and is new at the next poll.
+    // Read the head first. A task that starts after this read will be new at the next poll.
     const { rows, asOf } = await source.readHead(this.headRequest);
     for (const task of readableOf(rows)) {
       this.#remember(task, asOf);
@@ -218,7 +232,7 @@ export class ListWatch {
 
   #isNew({ id, created }: Task): boolean {
     if (this.#recent.has(id) || this.#running.has(id)) return false;
-    // Older ones were known and have been forgotten.
+    // Older tasks were known once and have been forgotten.
     return created >= (this.#since ?? -Infinity);
   }
 
@@ -230,7 +244,7 @@ export class ListWatch {
 
   #remember({ id, created }: Task, asOf: Instant): void {
     this.#recent.set(id, created);
-    // A date in the future would place every task that follows before the head.
+    // `asOf` is a limit because a creation date in the future would make all later tasks look old.
     this.#newestCreated = Math.max(this.#newestCreated ?? -Infinity, Math.min(created, asOf));
   }
 
@@ -250,7 +264,7 @@ export class ListWatch {
     else this.#run(now);
     if (changeOf(before, now) === null) return;
     this.#hasChanged = true;
-    // One object for all that are sent the same: what transports make of it is made once.
+    // Subscribers that get the same change get the same object, so transports serialize it once.
     const changes = new Map<TaskChangeKind, TaskChange>();
     for (const [mailbox, { filter, snapshotTasks, supersededIds }] of this.#subscribers) {
       supersededIds?.add(now.id);
@@ -266,11 +280,11 @@ export class ListWatch {
   }
 }
 
-/** What a change is to one subscriber: its filter may begin or cease to match as the task ends. */
+/** The kind of a change for one subscriber. Its filter may begin or stop matching when the task ends. */
 function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChangeKind | null {
   const kind = changeOf(before, now);
   if (kind === null) return null;
-  // A task never seen before began without a completion status, as every task does.
+  // A task not known before had no completion status when it was created.
   const matchedBefore =
     before === null ? filter.completionStatusIsNull === true : matchesCompletion(filter, before);
   if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;

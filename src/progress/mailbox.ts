@@ -1,10 +1,12 @@
 import { GatewayError } from '../errors.ts';
 
 /**
- * What a subscriber has yet to read: the newest value of each key. A slow subscriber skips values that
- * newer ones replaced, never the last. A value may be an error; one that ends the stream is read last.
+ * The values that a subscriber has not read yet: the newest of each key. A slow subscriber skips values
+ * that were replaced by newer ones, but always gets the last. A value may be an error. The error that
+ * ends the stream is read last.
  *
- * No async generator: one that is dropped before its first next() never runs its finally.
+ * This is not an async generator, because a generator that is dropped before its first next() never runs
+ * its finally block.
  */
 export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   readonly #join: (earlier: T, later: T) => T;
@@ -15,19 +17,20 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   #isEnded = false;
   #isClosed = false;
 
-  /** `join` makes one value of two unread ones of a key; `onClose` is called once, when the stream has ended. */
+  /** `join` merges two unread values of one key. `onClose` is called once, when the stream has ended. */
   constructor(onClose: () => void, join: (earlier: T, later: T) => T = (_, later) => later) {
     this.#onClose = [onClose];
     this.#join = join;
   }
 
-  /** Calls `run` once the stream has ended; at once if it has. */
+  /** Calls `run` when the stream ends, or at once if it has ended. */
   whenClosed(run: () => void): this {
     if (this.#isClosed) run();
     else this.#onClose.push(run);
     return this;
   }
 
+  /** Adds a value. It replaces or joins the unread value of the same key. */
   put(key: string, value: T | GatewayError): void {
     if (this.#isEnded) return;
     const earlier = this.#pending.get(key);
@@ -39,7 +42,7 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
     this.#serve();
   }
 
-  /** Nothing more will come: the stream ends once everything in it has been read. */
+  /** Ends the stream after the pending values and, if given, the error have been read. */
   end(error: GatewayError | null = null): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
@@ -55,7 +58,7 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
     });
   }
 
-  /** The subscriber leaves. */
+  /** The subscriber has left: drops unread values and ends the stream. */
   async return(): Promise<IteratorResult<T | GatewayError>> {
     this.#pending.clear();
     this.#isEnded = true;

@@ -1,22 +1,26 @@
 import type { Clock } from '../clock.ts';
 
-/** Polls again and again, while there is something to poll. */
+/** A timer loop that runs one poll at a time. */
 export interface Poller {
-  /** Polls within `delayMs` milliseconds from now. */
+  /** Polls after `delayMs` milliseconds at the latest. */
   startIn(delayMs: number): void;
   close(): void;
 }
 
 export interface PollerParts {
   clock: Clock;
-  /** One poll. Returns the milliseconds until the next is due; null when there is nothing to poll. Never rejects. */
+  /**
+   * Polls once. Returns milliseconds until the next poll, or null if there is nothing left to poll. Never
+   * rejects.
+   */
   poll(): Promise<number | null>;
 }
 
+/** A poller that is idle until `startIn` is called, and whenever `poll` returns null. */
 export function createPoller({ clock, poll }: PollerParts): Poller {
   let isClosed = false;
   let isPolling = false;
-  // Asked to start during a poll, which cannot know of what is new.
+  // The delay requested by `startIn` during a poll, which cannot know about what was added meanwhile.
   let startInMs: number | null = null;
   let planned: { at: number; cancel: () => void } | null = null;
 

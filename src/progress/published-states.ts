@@ -1,24 +1,26 @@
-// More tasks than any instance watches; the oldest are forgotten, which costs one publication each.
+// More tasks than an instance ever watches. Forgetting the oldest only means that its state is published
+// once more.
 const MAX_STATES = 100_000;
 
 /**
- * Which state of each task every subscriber in the group knows, by etag. Each instance keeps it from the
- * group's messages, so that the one that polls next goes on where the last one stopped.
+ * The etag of each task's state that every subscriber in the group has been sent. Each instance builds
+ * this from the group messages, so any of them can take over the polling without publishing everything
+ * again.
  */
 export class PublishedStates {
   readonly #etags = new Map<string, string | null>();
 
-  /** Null: subscribers know different states, or none. Undefined: no state was heard of. */
+  /** Null: subscribers have different states, or none. Undefined: no state is known. */
   etagOf(id: string): string | null | undefined {
     return this.#etags.get(id);
   }
 
-  /** All subscribers of the group were sent this state. */
+  /** This state was sent to all subscribers of the group. */
   published(id: string, etag: string): void {
     this.#set(id, etag);
   }
 
-  /** A subscriber has come who knows this state. */
+  /** A new subscriber has this state; null if it has none. */
   subscribed(id: string, etag: string | null): void {
     const known = this.#etags.get(id);
     this.#set(id, known === undefined || known === etag ? etag : null);
@@ -33,7 +35,7 @@ export class PublishedStates {
   }
 
   #set(id: string, etag: string | null): void {
-    // Last again: the first is the one that was longest unheard of.
+    // Move the id to the end, so that the first entries are the ones updated longest ago.
     this.#etags.delete(id);
     this.#etags.set(id, etag);
     for (const oldest of this.#etags.keys()) {

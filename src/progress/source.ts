@@ -2,24 +2,27 @@ import type { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Instant, Task } from '../task/task.ts';
 
-/** A row of upstream's: a task, or the reason why it cannot be read. */
+/** A row of an upstream answer: a task, or an error if it could not be read. */
 export type TaskRow = Task | GatewayError;
 
-/** Where watches read tasks. Reads for a caller who waits go before polls. */
+/** Reads tasks from upstream. Reads for a waiting caller go before polls. */
 export interface TaskSource {
-  /** A task that a caller waits for; null where there is none. */
+  /** Reads a task for a waiting caller; null if it does not exist. */
   load(id: string): Promise<Task | null>;
-  /** Polls the tasks of these ids. An id that is missing from the answer may be there all the same: `confirm` it. */
+  /** Polls these tasks. A task missing from the result may still exist: check it with `confirm`. */
   poll(ids: readonly string[]): Promise<Map<string, TaskRow>>;
-  /** Polls one task by itself. */
+  /** Polls one task with a request of its own; null if it does not exist. */
   confirm(id: string): Promise<TaskRow | null>;
-  /** Polls the heads of lists, together where that saves requests. Each list has a result of its own. */
+  /** Polls the heads of lists, joined where that saves requests. Returns one promise for each list. */
   pollHeads(requests: readonly HeadRequest[]): Promise<ListHead>[];
-  /** The head of one list, before it is polled. Not refused for lack of budget: it waits. */
+  /** Reads the head of a list before it is polled. Waits for budget instead of failing. */
   readHead(request: HeadRequest): Promise<ListHead>;
-  /** Every running task of a list, before it is polled. Not refused for lack of budget: it waits. */
+  /** Reads all running tasks of a list before it is polled. Waits for budget instead of failing. */
   running(filter: TaskFilter): Promise<TaskRow[]>;
-  /** Everything that matches, newest first, for a caller who waits; running tasks first on versions that do not list them. */
+  /**
+   * Reads all matching tasks for a waiting caller, newest first; API versions that do not list running
+   * tasks send those first.
+   */
   snapshot(filter: TaskFilter): AsyncIterable<TaskRow[]>;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
@@ -28,12 +31,12 @@ export interface TaskSource {
 /** The newest tasks of a list. */
 export interface HeadRequest {
   filter: TaskFilter;
-  /** How far back: tasks created before this are not read. Null: a minute before the newest. */
+  /** Tasks created before this are not read. Null: tasks up to a minute older than the newest are read. */
   since: Instant | null;
 }
 
 export interface ListHead {
   rows: TaskRow[];
-  /** When upstream was read, by the slower of its clock and ours. */
+  /** When upstream was read: the earlier of its clock and ours. */
   asOf: Instant;
 }

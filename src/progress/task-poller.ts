@@ -10,15 +10,13 @@ import { createPoller } from './poller.ts';
 import { PublishedStates } from './published-states.ts';
 import type { TaskRow, TaskSource } from './source.ts';
 
-/** Polls the watched tasks of every instance of the group, while this one has the lease for it. */
+/** Polls the watched tasks of all instances of the group while this instance holds the lease. */
 export interface TaskPoller {
-  /** Takes in a message of the group, whichever instance sent it. */
+  /** Handles a group message, whichever instance sent it. */
   onMessage(message: GroupMessage): void;
-  /** Polls within one interval. */
-  start(): void;
-  /** The lease is ours: another instance polled until now. */
+  /** This instance now holds the lease; another polled before. */
   takeOver(): void;
-  /** Messages were lost: which states subscribers know is not known any more. */
+  /** Messages were lost, so it is not known any more which states subscribers have. */
   forgetStates(): void;
   close(): void;
 }
@@ -26,7 +24,7 @@ export interface TaskPoller {
 export interface TaskPollerParts {
   source: TaskSource;
   group: Pick<WatchGroup<GroupMessage>, 'watchedIds' | 'publish'>;
-  /** The right to poll tasks; null while none is watched here. */
+  /** The right to poll tasks for the group; null while this instance watches none. */
   lease(): Lease | null;
   clock: Clock;
   log: Log;
@@ -35,27 +33,29 @@ export interface TaskPollerParts {
 
 interface PolledTask {
   cadence: Cadence;
-  /** As it was last read. */
+  /** The etag of the last read; null before the first. */
   etag: string | null;
-  /** Since when it cannot be read while others can; null where it can. */
+  /** When it first could not be read although others could, on the monotonic clock; null while it can. */
   failingSince: number | null;
-  /** Whether subscribers were told so. */
+  /** Whether that failure was published. */
   isFailurePublished: boolean;
 }
 
-/** What a poll found of a task: null where upstream no longer has it, an error where it cannot be read. */
+/** The result of polling one task: null if upstream no longer has it, an error if it could not be read. */
 interface Found {
   id: string;
   entry: PolledTask;
   row: TaskRow | null;
 }
 
-// Each costs a request. Where a source is deleted, all its tasks go missing at once; the rest stay due.
+// Confirming a task costs a request. When a source is deleted all its tasks disappear at once; those not
+// confirmed now are tried again at the next poll.
 const MAX_CONFIRMED = 5;
 
-// Some 3 kB each: a message is small enough to be sent among others.
+// A task has about 3 kB. Other messages should not have to wait for a very large one.
 const TASKS_PER_MESSAGE = 200;
 
+/** A poller that is idle until a task is subscribed to while this instance holds the lease. */
 export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   const { source, group, lease, clock, log, intervalMs } = parts;
   const poller = createPoller({ clock, poll });
@@ -70,7 +70,6 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
         for (const id of message.deletedIds) states.forget(id);
       }
     },
-    start: () => poller.startIn(intervalMs),
     takeOver() {
       polled.clear();
       poller.startIn(0);
@@ -82,7 +81,8 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   function subscribe(tasks: readonly { id: string; etag: string | null }[]): void {
     for (const { id, etag } of tasks) {
       states.subscribed(id, etag);
-      // A poll under way may have read an older state than the subscriber knows: it is not published.
+      // A running poll may have read an older state than the new subscriber has. The new entry keeps it
+      // from being published.
       if (lease()?.isHeld) begin(id);
     }
     if (lease()?.isHeld) poller.startIn(intervalMs);
@@ -105,7 +105,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
 
   async function pollDue(startedAt: number): Promise<void> {
     await gather();
-    // A task that is nearly due comes along: together they cost less.
+    // Include tasks that are nearly due, because one joined poll costs less than two.
     const due = [...polled].filter(
       ([, { cadence }]) => cadence.dueAt <= startedAt + intervalMs / 2,
     );
@@ -119,7 +119,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     publish(missing.flatMap(([id, entry], place) => withRow(id, entry, confirmed[place])));
   }
 
-  /** What is watched anywhere in the group is polled, and nothing else. */
+  /** Updates the tasks to poll to those that any instance of the group watches. */
   async function gather(): Promise<void> {
     if (!lease()?.isHeld) {
       polled.clear();
@@ -144,7 +144,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     polled.set(id, { cadence, etag: null, failingSince: null, isFailurePublished: false });
   }
 
-  /** A failure of one task alone does not concern the others; a refused token does. */
+  /** Returns the error of a single task as its row. A rejected token fails the whole poll. */
   async function confirm(id: string): Promise<TaskRow | null> {
     try {
       return await source.confirm(id);
@@ -154,14 +154,15 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     }
   }
 
-  /** Publishes the tasks that subscribers know otherwise. */
+  /** Publishes tasks whose state differs from what subscribers have. */
   function publish(found: readonly Found[]): void {
     if (!lease()?.isHeld) return;
     const tasks: Task[] = [];
     const deletedIds: string[] = [];
     const failures: { id: string; error: Failure }[] = [];
     for (const { id, entry, row } of found) {
-      // Subscribed to anew since, or polled by another instance for a while: a later state may be known.
+      // The entry was replaced by a new subscription or a lease change, so subscribers may have a later
+      // state.
       if (polled.get(id) !== entry) continue;
       if (row instanceof GatewayError) {
         if (isNewFailure(entry)) failures.push({ id, error: toFailure(row) });
@@ -187,7 +188,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     }
   }
 
-  /** Whether a task has been unreadable for so long that its subscribers are to know, and do not yet. */
+  /** Whether a task has been unreadable for `MAX_SILENCE_MS` and this has not been published yet. */
   function isNewFailure(entry: PolledTask): boolean {
     const now = clock.monotonic();
     entry.failingSince ??= now;

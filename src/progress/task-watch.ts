@@ -8,14 +8,17 @@ import type { TaskSource } from './source.ts';
 export interface TaskWatchParts {
   source: Pick<TaskSource, 'load'>;
   clock: Clock;
-  /** Milliseconds for which the last published state is given to new subscribers; while it is that young, polls are frequent. */
+  /**
+   * Milliseconds for which new subscribers are sent the last published state instead of a fresh read.
+   * Polls are frequent during that time.
+   */
   youngForMs: number;
-  /** A subscriber waits for the current state: `initialise` is to be called. */
+  /** A subscriber needs the current state, so `initialise` must be called. */
   onStateNeeded(): void;
   onEmpty(): void;
 }
 
-/** One task, and all its subscribers. */
+/** Watches one task for all its subscribers. */
 export class TaskWatch {
   readonly id: string;
   readonly #parts: TaskWatchParts;
@@ -35,7 +38,7 @@ export class TaskWatch {
     return this.#subscribers.size > 0;
   }
 
-  /** Of the state that subscribers know; null where they know none. */
+  /** The etag of the state that subscribers have; null if they have none. */
   get etag(): string | null {
     return this.#lastPublished?.etag ?? null;
   }
@@ -56,23 +59,23 @@ export class TaskWatch {
     return mailbox;
   }
 
-  /** Reads the current state for the subscribers that wait for it. */
+  /** Reads the current state for the subscribers that wait for it. Throws if it cannot be read. */
   async initialise(): Promise<void> {
     const countBefore = this.#publishCount;
     const task = await this.#parts.source.load(this.id);
-    // A poll published a state meanwhile, which may be younger than this one.
+    // A poll published a state during the read, and that state may be newer.
     if (this.#publishCount !== countBefore) return;
     if (task) this.onTask(task);
     else this.fail(new GatewayError('NOT_FOUND', 'Upstream has no such task.'));
   }
 
-  /** The task was read: publishes it where it changed, and to subscribers that wait. */
+  /** Publishes a state that was read: to all subscribers if it changed, else only to those that wait. */
   onTask(read: Task): void {
     const task = keepProgress(this.#lastPublished, read);
     this.#publishCount++;
     this.#youngUntil = this.#parts.clock.monotonic() + this.#parts.youngForMs;
     const hasChanged = changeOf(this.#lastPublished, task) !== null;
-    // The same object for all: what transports make of it is made once.
+    // All subscribers get the same object, so transports serialize it once.
     const published = hasChanged || this.#lastPublished === null ? task : this.#lastPublished;
     this.#lastPublished = published;
     for (const mailbox of hasChanged ? this.#subscribers : this.#waiting) {
@@ -82,13 +85,13 @@ export class TaskWatch {
     this.#waiting.clear();
   }
 
-  /** The current state could not be read: ends the subscribers that wait for it. */
+  /** The current state could not be read. Ends the subscriptions that wait for it. */
   refuse(error: GatewayError): void {
     for (const mailbox of this.#waiting) mailbox.end(error);
   }
 
   onDeleted(): void {
-    this.fail(new GatewayError('NOT_FOUND', 'The task is gone: upstream no longer has it.'));
+    this.fail(new GatewayError('NOT_FOUND', 'The task was deleted: upstream no longer has it.'));
   }
 
   fail(error: GatewayError): void {

@@ -1,4 +1,4 @@
-/** The ids that are watched here, each by one watch or several. */
+/** The ids of tasks that this instance watches, with a reference count for each. */
 export interface WatchedIds {
   add(id: string): void;
   remove(id: string): void;
@@ -6,14 +6,15 @@ export interface WatchedIds {
 }
 
 export interface WatchedIdsParts {
-  /** The first watch of this id has come. */
+  /** The id was added and was not watched before. */
   onFirst(id: string): void;
-  /** The last watch of this id has gone. */
+  /** The last reference to the id was removed. */
   onLast(id: string): void;
   /** Nothing is watched any more. */
   onEmpty(): void;
 }
 
+/** An empty set of ids that calls back when an id is first added or last removed. */
 export function createWatchedIds({ onFirst, onLast, onEmpty }: WatchedIdsParts): WatchedIds {
   const counts = new Map<string, number>();
   return {

@@ -15,7 +15,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The fields of a token request: in the query, urlencoded, or as form data. */
+/** Reads the fields of a token request from the query, a urlencoded body or form data. */
 export async function readForm(request: IncomingMessage, url: URL): Promise<Map<string, string>> {
   const fields = new Map(url.searchParams);
   const contentType = request.headers['content-type'];
@@ -30,18 +30,18 @@ export async function readForm(request: IncomingMessage, url: URL): Promise<Map<
   return fields;
 }
 
-/** The body of a PATCH. */
+/** Reads the JSON Patch of a PATCH request. Throws a Refusal for another content type. */
 export async function readPatch(request: IncomingMessage): Promise<unknown> {
   if (!request.headers['content-type']?.startsWith('application/json-patch+json'))
     throw new Refusal(
       415,
       '415 Unsupported Media Type',
-      'A JSON Patch is sent as application/json-patch+json.',
+      'A JSON Patch must be sent as application/json-patch+json.',
     );
   return readJson(request);
 }
 
-/** A body of JSON, or a 400. */
+/** Reads a JSON body. Throws a Refusal with status 400 if it is not JSON. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const body = await readBody(request);
   try {

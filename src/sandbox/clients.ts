@@ -7,24 +7,27 @@ import { unauthorized } from './refusal.ts';
 export interface Client {
   id: string;
   secret: string;
-  /** A personal access token stands for a user; an application does not, and may not PATCH. */
+  /**
+   * `user`: a personal access token, which acts as a user. `application`: acts as no user, and may not
+   * PATCH.
+   */
   kind: 'user' | 'application';
   /** The user level, such as ORG_ADMIN. HELPDESK may read but not PATCH. */
   level: string;
-  /** The sources whose tasks it sees; undefined: all tasks. */
+  /** The sources whose tasks the client sees; undefined: all tasks. */
   sourceIds?: readonly string[];
 }
 
-/** Who sent a request, as its token says. */
+/** The client that a token belongs to, and when the token expires. */
 export interface Bearer {
   client: Client;
   expiresAtMs: number;
 }
 
-// Bounded: a client that fetches a token for each request must not fill the sandbox.
+// Bounded, because a client may fetch a token for each request.
 const MAX_REMEMBERED = 10_000;
 
-/** The tenant's clients and the tokens they are given: signed JWTs that expire. */
+/** The tenant's API clients. Issues their tokens, signed JWTs that expire, and verifies them. */
 export class Clients {
   readonly #clients = new Map<string, Client>();
   readonly #verified = new Map<string, Bearer>();
@@ -40,7 +43,7 @@ export class Clients {
     this.#key = Buffer.from(random.hex(64), 'hex');
   }
 
-  /** A new client: ids have 32 and secrets 64 hexadecimal digits, as personal access tokens have. */
+  /** Adds a client. Like those of personal access tokens, ids have 32 and secrets 64 hexadecimal digits. */
   add(options: Partial<Client> = {}): Client {
     const client: Client = {
       id: this.#random.hex(32),
@@ -59,7 +62,7 @@ export class Clients {
     return client?.secret === secret ? client : undefined;
   }
 
-  /** What the token endpoint answers. */
+  /** Issues a token. Returns the response body of the token endpoint. */
   async grant(client: Client): Promise<Record<string, unknown>> {
     const nowSeconds = Math.floor(this.#clock.now() / 1000);
     const jti = this.#random.hex(32);
@@ -81,7 +84,10 @@ export class Clients {
     };
   }
 
-  /** Whose token stands in an Authorization header; a 401 where it is no good. */
+  /**
+   * Returns the client of the token in an Authorization header. Throws a Refusal with status 401 if the
+   * token is not valid.
+   */
   async verify(authorization: string | undefined): Promise<Client> {
     const [, token] = /^Bearer (\S+)$/i.exec(authorization ?? '') ?? [];
     if (token === undefined) throw unauthorized('JWT validation failed: JWT is missing');

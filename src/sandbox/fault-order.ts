@@ -2,7 +2,10 @@ import { type Fault, type FaultOrder, FAULT_KINDS, ROUTES } from './faults.ts';
 import { Refusal } from './refusal.ts';
 import { ROW_MUTATIONS } from './row-mutations.ts';
 
-/** The order of a fault in a request's body, or a 400 that names the faults there are. */
+/**
+ * Reads the order of a fault from a request body. Throws a Refusal with status 400 that lists the known
+ * faults.
+ */
 export function readFaultOrder(body: unknown): FaultOrder {
   const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;
   const known =
@@ -14,7 +17,7 @@ export function readFaultOrder(body: unknown): FaultOrder {
     throw new Refusal(
       400,
       '400.1 Bad request content',
-      `A fault is one of ${FAULT_KINDS.join(', ')}; a mutation of a row one of ${Object.keys(ROW_MUTATIONS).join(', ')}.`,
+      `The fault must be one of ${FAULT_KINDS.join(', ')}; the mutation of a row must be one of ${Object.keys(ROW_MUTATIONS).join(', ')}.`,
     );
   return {
     fault: fault as Fault,

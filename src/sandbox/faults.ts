@@ -1,15 +1,24 @@
 import type { Random } from './random.ts';
 import { ROW_MUTATIONS, type RowMutation } from './row-mutations.ts';
 
-/** A way to go wrong. The kinds that end in `-row` or `-rows` spoil lists of tasks only. */
+/**
+ * A fault that the sandbox can simulate. The kinds that end in `-row` or `-rows` change lists of tasks
+ * only.
+ */
 export type Fault =
   | { kind: 'latency'; ms: number }
-  /** Answered as the service does, in JSON; with `body`, as a proxy before it does: in HTML, without a tracking id. */
+  /**
+   * An error answer: JSON as the service sends it; with `body`, HTML without a tracking id as a proxy
+   * sends it.
+   */
   | { kind: 'status'; status: number; retryAfter?: string; body?: string }
   | { kind: 'drop' | 'truncate' | 'malformed' }
-  /** The total: left out, or replaced by this text. */
+  /** Leaves out the total count, or replaces it with `text`. */
   | { kind: 'no-count'; text?: string }
-  /** Rows that are not as specified: those of these ids, or all, or by default one at random. */
+  /**
+   * Mutates rows so that they break the specification: those with these ids, all, or by default one at
+   * random.
+   */
   | { kind: 'row'; mutation: RowMutation; ids?: readonly string[]; all?: boolean }
   | { kind: 'omit-row' | 'repeat-row' | 'reorder-rows' | 'malformed-row' | 'no-target-row' };
 
@@ -32,8 +41,8 @@ export const ROUTES = ['token', 'list', 'pending', 'task', 'patch'] as const;
 export type Route = (typeof ROUTES)[number];
 
 /**
- * When a fault strikes: on which route (every one but the token endpoint, if none is named), in
- * which share (0–1) of the requests, how many times.
+ * A fault, and which requests it affects: those of a route (by default all but the token endpoint), a
+ * share of them (0–1), and how many times.
  */
 export interface FaultOrder {
   fault: Fault;
@@ -42,7 +51,7 @@ export interface FaultOrder {
   times?: number;
 }
 
-/** The faults that were ordered, drawn from as requests come in. */
+/** The ordered faults. Each request draws those that affect it. */
 export class Faults {
   readonly #random: Random;
   #orders: Required<FaultOrder, 'rate' | 'times'>[] = [];
@@ -59,33 +68,33 @@ export class Faults {
     this.#orders = [];
   }
 
-  /** The faults of one request. */
+  /** Returns the faults that affect one request, and counts it. */
   draw(route: Route): Fault[] {
-    const struck = this.#orders.filter(
+    const drawn = this.#orders.filter(
       order =>
         (order.route === undefined ? route !== 'token' : order.route === route) &&
         (order.rate >= 1 || this.#random.chance(order.rate)),
     );
-    for (const order of struck) order.times--;
+    for (const order of drawn) order.times--;
     this.#orders = this.#orders.filter(order => order.times > 0);
-    return struck.map(order => order.fault);
+    return drawn.map(order => order.fault);
   }
 
-  /** The rows of a list, spoilt as the faults say. */
-  spoil(rows: unknown[], faults: readonly Fault[]): unknown[] {
-    const spoilt = [...rows];
+  /** Applies the faults to the rows of a list. Returns a new list. */
+  applyTo(rows: unknown[], faults: readonly Fault[]): unknown[] {
+    const changed = [...rows];
     for (const fault of faults) {
-      if (spoilt.length === 0) break;
+      if (changed.length === 0) break;
       const { kind } = fault;
-      const at = this.#random.between(0, spoilt.length - 1);
-      if (fault.kind === 'row') mutateRows(spoilt, fault, at);
-      if (kind === 'omit-row') spoilt.splice(at, 1);
-      if (kind === 'repeat-row') spoilt.splice(at, 0, spoilt[at]);
-      if (kind === 'reorder-rows') spoilt.reverse();
-      if (kind === 'no-target-row') spoilt[at] = { ...(spoilt[at] as object), target: null };
-      if (kind === 'malformed-row') spoilt[at] = { ...(spoilt[at] as object), created: 'never' };
+      const at = this.#random.between(0, changed.length - 1);
+      if (fault.kind === 'row') mutateRows(changed, fault, at);
+      if (kind === 'omit-row') changed.splice(at, 1);
+      if (kind === 'repeat-row') changed.splice(at, 0, changed[at]);
+      if (kind === 'reorder-rows') changed.reverse();
+      if (kind === 'no-target-row') changed[at] = { ...(changed[at] as object), target: null };
+      if (kind === 'malformed-row') changed[at] = { ...(changed[at] as object), created: 'never' };
     }
-    return spoilt;
+    return changed;
   }
 }
 
@@ -95,8 +104,9 @@ function mutateRows(
   chosen: number,
 ): void {
   for (const [place, row] of (rows as Record<string, unknown>[]).entries()) {
-    const isMeant = ids === undefined ? all || place === chosen : ids.includes(String(row['id']));
-    if (isMeant) rows[place] = ROW_MUTATIONS[mutation](row);
+    const isSelected =
+      ids === undefined ? all || place === chosen : ids.includes(String(row['id']));
+    if (isSelected) rows[place] = ROW_MUTATIONS[mutation](row);
   }
 }
 

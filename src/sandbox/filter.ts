@@ -1,22 +1,22 @@
 import { Refusal, internalFault } from './refusal.ts';
 import type { VersionRules } from './versions.ts';
 
-/** A filter expression, read. */
+/** A parsed filter expression. */
 export type Expression =
   | { kind: 'and' | 'or'; terms: Expression[] }
   | { kind: 'not'; term: Expression }
   | { kind: 'any'; field: string; values: string[] }
   | { kind: 'null'; field: string };
 
-/** Fields of a task that a filter can name, as text; null where the task has none. */
+/** Reads a field of a task that a filter can name, as text; null if the task has none. */
 export type FieldReader = (field: string) => string | null;
 
 const COMPLETION_STATUSES = ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'];
 const KEYWORDS = new Set(['and', 'or', 'not']);
-// The specification of v2026 and v1 has it.
+// The specifications of v2026 and v1 list this type, but live tenants reject it.
 const LIVE_UNSUPPORTED_TYPES = new Set(['CLOUD_ENTITLEMENT_IMPORT']);
 const MAX_DEPTH = 50;
-// In this order: a quoted string with its escapes; a word; a parenthesis or comma.
+// Alternatives: a quoted string with escapes; a word; a parenthesis or comma.
 const TOKEN = /\s*(?:"((?:[^"\\]|\\["\\])*)"|([A-Za-z][\w.]*)|([(),]))/y;
 
 interface Token {
@@ -25,8 +25,9 @@ interface Token {
 }
 
 /**
- * Reads the filter language of the standard collection parameters; what it refuses is a 400. With `isLive`
- * it refuses as live tenants were seen to, beyond the specification.
+ * Parses the filter language of the standard collection parameters. Throws a Refusal with status 400 for
+ * an invalid filter. With `isLive`, also rejects filters that live tenants reject although the
+ * specification allows them.
  */
 export function parseFilter(text: string, rules: VersionRules, isLive = false): Expression {
   const tokens = tokenize(text);
@@ -108,7 +109,7 @@ export function parseFilter(text: string, rules: VersionRules, isLive = false): 
   }
 }
 
-/** Whether a task, read field by field, matches. Text is compared without regard to case. */
+/** Whether a task matches the expression. Comparisons ignore case. */
 export function matches(expression: Expression, read: FieldReader): boolean {
   switch (expression.kind) {
     case 'and':
@@ -136,7 +137,7 @@ function tokenize(text: string): Token[] {
       tokens.push({ kind: 'string', text: string.replace(/\\(.)/gs, '$1') });
     else if (word !== undefined) tokens.push({ kind: 'word', text: word });
     else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark });
-    else throw syntax('there is a character that belongs to nothing');
+    else throw syntax('there is an unexpected character');
   }
   tokens.push({ kind: 'end', text: '' });
   return tokens;

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { SandboxVersion } from './versions.ts';
 
-/** A request that reached the tenant, and how it was answered. */
+/** A request to the sandbox, and how it was answered. */
 export interface RequestRecord {
   /** Milliseconds on the sandbox's monotonic clock. */
   at: number;
@@ -10,16 +10,16 @@ export interface RequestRecord {
   query: string;
   version: SandboxVersion | null;
   clientId: string | null;
-  /** 0 while there is none, and when the connection was closed without one. */
+  /** The status of the answer; 0 before it, and if the connection closed without one. */
   status: number;
   isClosed: boolean;
-  /** When the answer was sent, on the same clock; 0 until then. */
+  /** When the answer was sent or the connection closed, on the same clock; 0 before. */
   answeredAt: number;
 }
 
 const MAX_RECORDS = 20_000;
 
-/** What the tenant was asked, newest last; the oldest are forgotten. */
+/** Records the requests to the sandbox, newest last. Only the latest 20,000 are sure to be kept. */
 export class Journal {
   readonly #clock: Clock;
   #records: RequestRecord[] = [];
@@ -28,7 +28,7 @@ export class Journal {
     this.#clock = clock;
   }
 
-  /** A request is answered, or its connection gone. */
+  /** Call this when a request is answered or its connection has closed. */
   close(record: RequestRecord, status: number): void {
     Object.assign(record, { status, isClosed: true, answeredAt: this.#clock.monotonic() });
   }
@@ -50,7 +50,7 @@ export class Journal {
     return record;
   }
 
-  /** The requests to the REST API, those for tokens left out. */
+  /** The requests to the REST API, without those to the token endpoint. */
   get requests(): readonly RequestRecord[] {
     return this.#records.filter(record => record.version !== null);
   }
@@ -63,7 +63,7 @@ export class Journal {
     this.#records = [];
   }
 
-  /** The most requests of one client and version that any `windowMs` saw, refused ones included. */
+  /** The highest number of requests of one client and version in any `windowMs`, including rejected ones. */
   worstWindow(windowMs: number): number {
     const moments = new Map<string, number[]>();
     for (const { at, clientId, version } of this.requests) {

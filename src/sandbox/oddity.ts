@@ -1,19 +1,19 @@
 import type { Random } from './random.ts';
 
-/** In which ways a task differs from the specification, as tasks of live tenants were seen to. */
+/** How a task deviates from the specification. Live tenants were seen to send all of these. */
 export interface Oddity {
-  /** What is written first at its end; `undated`: the status only, and never a date. */
+  /** What upstream writes first when the task ends. `undated`: it writes the status only, never a date. */
   ending: 'date-first' | 'status-first' | 'undated';
-  /** Whether the status is an empty text, and not null, between the date and the status. */
+  /** Whether the status is an empty string instead of null between the end date and the status. */
   blankStatus: boolean;
-  /** `mixed`: `Success`, as older services write it. */
+  /** `mixed`: as in `Success`, which older services send. */
   statusCase: 'upper' | 'mixed';
   percentForm: 'number' | 'text' | 'null';
-  /** `load-accounts`: the words of the endpoint that starts aggregations, for the same task. */
+  /** `load-accounts`: the field names of the endpoint that starts aggregations. */
   wording: 'specified' | 'load-accounts';
 }
 
-/** As the specification has it. */
+/** A task that follows the specification. */
 export const NO_ODDITY: Oddity = {
   ending: 'date-first',
   blankStatus: false,
@@ -22,7 +22,7 @@ export const NO_ODDITY: Oddity = {
   wording: 'specified',
 };
 
-/** What is odd about the next task. */
+/** Draws the oddities of a new task. */
 export function drawOddity(random: Random): Oddity {
   return {
     ending: oneIn(random, 0.06, ['status-first', 'undated']) ?? 'date-first',

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 
-/** Upstream's limit, counted in its strictest form: no `windowMs` holds more than `limit` requests. */
+/** Upstream's rate limit in its strictest form: no period of `windowMs` may hold more than `limit` requests. */
 export class RateLimit {
   readonly #limit: number;
   readonly #windowMs: number;
@@ -13,7 +13,7 @@ export class RateLimit {
     this.#clock = clock;
   }
 
-  /** Counts a request of `key`. Null when it may pass, else the seconds after which one may. */
+  /** Counts a request of `key`. Returns null if it is allowed, else the seconds until the next one is. */
   admit(key: string): number | null {
     const now = this.#clock.monotonic();
     const recent = (this.#admitted.get(key) ?? []).filter(at => at > now - this.#windowMs);

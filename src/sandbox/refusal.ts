@@ -1,4 +1,4 @@
-/** A request that the sandbox answers with an error, in the words upstream uses. */
+/** An error answer of the sandbox, with the texts that upstream uses. */
 export class Refusal extends Error {
   readonly status: number;
   readonly detailCode: string;
@@ -16,7 +16,10 @@ export class Refusal extends Error {
     this.headers = headers;
   }
 
-  /** The answer's body. The gateways in front of the services word 401 and 429 in their own way. */
+  /**
+   * The body of the answer. 401 and 429 have forms of their own, because API gateways in front of the
+   * services send them.
+   */
   toJson(trackingId: string): unknown {
     if (this.status === 401) return { error: this.message };
     if (this.status === 429) return { message: this.message };

@@ -4,7 +4,7 @@ import { Refusal, forbidden, notFound } from './refusal.ts';
 import type { Tenant } from './tenant.ts';
 import type { VersionRules } from './versions.ts';
 
-/** What a resource answers: rows or one task, and the total where it was asked for. */
+/** The answer of a resource: rows or a task as its body, and the total count in a header if requested. */
 export interface Answer {
   status: number;
   body: unknown;
@@ -14,7 +14,7 @@ export interface Answer {
 const MAX_LIMIT = 250;
 const STATUSES = new Set(['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR']);
 
-/** GET of the collection. */
+/** Answers GET of the collection. */
 export function listTasks(
   tenant: Tenant,
   rules: VersionRules,
@@ -34,7 +34,7 @@ export function listTasks(
   return toPage(selected, query, {});
 }
 
-/** GET and HEAD of `pending-tasks`. Deprecated, and says so. */
+/** Answers GET and HEAD of `pending-tasks`, with the header that marks it as deprecated. */
 export function listPendingTasks(tenant: Tenant, query: URLSearchParams, client: Client): Answer {
   const selected = tenant.select({ filter: null, completed: false, ascending: null, client });
   const headers = { 'X-Deprecated': 'true' };
@@ -43,14 +43,14 @@ export function listPendingTasks(tenant: Tenant, query: URLSearchParams, client:
     : toPage(selected, query, headers);
 }
 
-/** GET of one task. */
+/** Answers GET of one task. */
 export function readTask(tenant: Tenant, id: string, client: Client): Answer {
   const task = tenant.read(id, client);
   if (task === null) throw notFound();
   return { status: 200, body: task, headers: {} };
 }
 
-/** PATCH of one task: a user's right, and of the two properties documented. */
+/** Answers PATCH of one task. Only users may PATCH, and only the two documented properties. */
 export function patchTask(tenant: Tenant, id: string, body: unknown, client: Client): Answer {
   if (client.kind !== 'user' || client.level === 'HELPDESK') throw forbidden();
   const before = readTask(tenant, id, client);
@@ -89,7 +89,7 @@ function toPage(
   const limit = readInteger(query, 'limit', MAX_LIMIT, MAX_LIMIT);
   const offset = readInteger(query, 'offset', 0, 2 ** 31 - 1);
   const body = selected.page(offset, limit);
-  // The vendor's PowerShell client writes `True`.
+  // The vendor's PowerShell client sends `True`.
   if (query.get('count')?.toLowerCase() !== 'true') return { status: 200, body, headers };
   return { status: 200, body, headers: { ...headers, 'X-Total-Count': String(selected.count) } };
 }
@@ -107,7 +107,7 @@ function readInteger(query: URLSearchParams, name: string, absent: number, most:
   return value;
 }
 
-/** True for ascending, false for descending, null where no order is asked for. */
+/** True for ascending, false for descending, null if no order is requested. */
 function readSorters(sorters: string | null): boolean | null {
   if (sorters === null || sorters === '') return null;
   if (sorters === 'created' || sorters === '-created') return sorters === 'created';

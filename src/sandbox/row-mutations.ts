@@ -9,9 +9,9 @@ const MESSAGE = {
 };
 const DATES = ['created', 'modified', 'launched', 'completed'] as const;
 
-/** Ways in which a row can differ from the specification, by the name that orders them. */
+/** Mutations that make a row deviate from the specification, by name. */
 export const ROW_MUTATIONS = {
-  // A client cannot read a row with one of these two.
+  // With one of these two mutations a row cannot be read at all.
   'id-missing': without('id'),
   'created-unreadable': setting({ created: 'never' }),
 
@@ -77,7 +77,7 @@ function without(...names: string[]): Mutate {
   return row => Object.fromEntries(Object.entries(row).filter(([name]) => !names.includes(name)));
 }
 
-/** Writes the dates that are there in another form; one that another mutation has made odd stays as it is. */
+/** Rewrites the row's valid dates in another format. Skips dates that another mutation has made invalid. */
 function dated(write: (at: number) => unknown): Mutate {
   return row => {
     const changed = { ...row };

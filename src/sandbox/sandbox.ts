@@ -11,17 +11,20 @@ import { Tenant } from './tenant.ts';
 
 export interface SandboxOptions {
   host?: string;
-  /** 0: any free port. */
+  /** The port to listen on; 0, the default, takes any free port. */
   port?: number;
-  /** The same seed makes the same tenant. */
+  /** The same seed creates the same tenant. */
   seed?: number;
-  /** Tasks that are there from the start, 0–20,000. */
+  /** The number of tasks at the start, 0–20,000. */
   tasks?: number;
-  /** Milliseconds between two new tasks; null: none comes by itself. */
+  /** Milliseconds between two new tasks; null: no task is created automatically. */
   newTaskEveryMs?: number | null;
-  /** How many times faster than life tasks run. */
+  /** A factor by which tasks run faster than in reality. */
   speed?: number;
-  /** Whether it has the oddities of live tenants; false: it follows the vendor's specification to the letter. */
+  /**
+   * Whether the tenant has the oddities of live tenants. False: it follows the vendor's specification
+   * exactly.
+   */
   oddities?: boolean;
   /** Requests per client, version and window; Infinity: no limit. */
   rateLimit?: number;
@@ -33,7 +36,7 @@ export interface SandboxOptions {
 /** A running sandbox tenant. */
 export interface Sandbox {
   url: string;
-  /** A user's client that is there from the start. */
+  /** An API client of a user, created at the start. */
   client: Client;
   clients: Clients;
   tenant: Tenant;
@@ -42,12 +45,12 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-/** Starts a tenant that behaves as the Task Status API does, over HTTP on a port of its own. */
+/** Starts a tenant that behaves like the Task Status API, over HTTP on its own port. */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { host = '127.0.0.1', port = 0, seed = 1, speed = 1, clock = systemClock } = options;
   const { tasks = 80, newTaskEveryMs = 4_000 / speed, oddities = true } = options;
   const { rateLimit = 100, rateWindowMs = 10_000, tokenLifetimeSeconds = 749 } = options;
-  // One generator each: what one of them draws must not change what the others come to.
+  // Each part has its own generator, so that draws of one do not affect the others.
   const clients = new Clients(new Random(seed + 1), clock, tokenLifetimeSeconds);
   const client = clients.add();
   const tenant = new Tenant(new Random(seed), new Random(seed + 4), clock, {

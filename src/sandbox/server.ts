@@ -27,9 +27,9 @@ interface Target {
   id: string;
 }
 
-// Shorter bodies gain nothing.
+// Compressing shorter bodies saves nothing.
 const MIN_PACKED_BYTES = 1_024;
-// What nginx takes of a request line unless it is told otherwise.
+// The longest request line that nginx accepts by default.
 const MAX_URL_BYTES = 8_192;
 const COMMON_HEADERS = {
   Server: 'nginx',
@@ -37,10 +37,10 @@ const COMMON_HEADERS = {
   'Access-Control-Expose-Headers': 'Retry-After, SLPT-Request-ID, X-Zuul-ServiceId',
 };
 
-/** The tenant over HTTP. */
+/** Serves the tenant over HTTP. */
 export function createSandboxServer(parts: ServerParts): Server {
   const { tenant, clients, faults, rateLimit, journal, random } = parts;
-  // Requests longer than Node's default must get as far as the 414 they deserve.
+  // Node's default limit would reject long requests before they reach the 414 below.
   return createServer({ maxHeaderSize: 65_536 }, (request, response) => {
     const trackingId = random.hex(32);
     const url = new URL(request.url ?? '/', 'http://sandbox');
@@ -81,9 +81,14 @@ export function createSandboxServer(parts: ServerParts): Server {
     const retryAfterSeconds = rateLimit.admit(`${client.id} ${target.rules.version}`);
     if (retryAfterSeconds !== null) throw rateLimited(retryAfterSeconds);
 
-    const struck = faults.draw(target.route);
-    if (await strike(response, struck, trackingId)) return;
-    send(response, spoil(await answer(target, request, url, client), struck), trackingId, struck);
+    const drawn = faults.draw(target.route);
+    if (await applyToResponse(response, drawn, trackingId)) return;
+    send(
+      response,
+      applyToAnswer(await answer(target, request, url, client), drawn),
+      trackingId,
+      drawn,
+    );
   }
 
   async function answer(
@@ -110,8 +115,8 @@ export function createSandboxServer(parts: ServerParts): Server {
     url: URL,
     trackingId: string,
   ) {
-    const struck = faults.draw('token');
-    if (await strike(response, struck, trackingId)) return;
+    const drawn = faults.draw('token');
+    if (await applyToResponse(response, drawn, trackingId)) return;
     const fields = await readForm(request, url);
     const client = clients.find(fields.get('client_id') ?? '', fields.get('client_secret') ?? '');
     const body =
@@ -126,19 +131,19 @@ export function createSandboxServer(parts: ServerParts): Server {
               body: { error: 'invalid_client', error_description: 'Bad client credentials' },
             }
           : { status: 200, body: await clients.grant(client) };
-    send(response, { ...body, headers: {} }, trackingId, struck);
+    send(response, { ...body, headers: {} }, trackingId, drawn);
   }
 
-  function spoil(answered: Answer, struck: readonly Fault[]): Answer {
-    const headers = spoilCount(answered.headers, struck);
+  function applyToAnswer(answered: Answer, drawn: readonly Fault[]): Answer {
+    const headers = applyToCount(answered.headers, drawn);
     if (Array.isArray(answered.body))
-      return { ...answered, headers, body: faults.spoil(answered.body, struck) };
-    // A task by itself is a list of one, but that it cannot be left out or repeated.
-    const mutations = struck.filter(({ kind }) => kind === 'row');
-    return { ...answered, headers, body: faults.spoil([answered.body], mutations)[0] };
+      return { ...answered, headers, body: faults.applyTo(answered.body, drawn) };
+    // A single task is treated as a list of one, which can be mutated but not omitted or repeated.
+    const mutations = drawn.filter(({ kind }) => kind === 'row');
+    return { ...answered, headers, body: faults.applyTo([answered.body], mutations)[0] };
   }
 
-  /** POST orders a fault, DELETE takes all back: for a person at a running sandbox. */
+  /** POST orders a fault and DELETE clears all. For people who try out a running sandbox. */
   async function control(request: IncomingMessage): Promise<Answer> {
     if (request.method === 'DELETE') faults.clear();
     else if (request.method === 'POST') faults.order(readFaultOrder(await readJson(request)));
@@ -169,13 +174,13 @@ function decodeSegment(segment: string): string {
   }
 }
 
-/** Faults that leave nothing to answer. True when the request is done with. */
-async function strike(
+/** Applies faults that replace the answer. Returns true if the request is finished. */
+async function applyToResponse(
   response: ServerResponse,
-  struck: readonly Fault[],
+  drawn: readonly Fault[],
   trackingId: string,
 ): Promise<boolean> {
-  for (const fault of struck) {
+  for (const fault of drawn) {
     if (fault.kind === 'latency') await new Promise(resolve => setTimeout(resolve, fault.ms));
     if (fault.kind === 'drop') response.destroy();
     if (fault.kind === 'status') {
@@ -202,11 +207,11 @@ async function strike(
   return false;
 }
 
-function spoilCount(
+function applyToCount(
   { 'X-Total-Count': total, ...others }: Record<string, string>,
-  struck: readonly Fault[],
+  drawn: readonly Fault[],
 ): Record<string, string> {
-  const fault = struck.find(({ kind }) => kind === 'no-count');
+  const fault = drawn.find(({ kind }) => kind === 'no-count');
   const text = fault?.kind === 'no-count' ? fault.text : total;
   return text === undefined ? others : { ...others, 'X-Total-Count': text };
 }
@@ -215,10 +220,10 @@ function send(
   response: ServerResponse,
   { status, body, headers }: Answer,
   trackingId: string,
-  struck: readonly Fault[],
+  drawn: readonly Fault[],
 ): void {
   const text = body === undefined ? '' : JSON.stringify(body);
-  const isMalformed = struck.some(({ kind }) => kind === 'malformed');
+  const isMalformed = drawn.some(({ kind }) => kind === 'malformed');
   const plain = Buffer.from(isMalformed ? `<html>${text.slice(1)}` : text);
   const isPacked = plain.length >= MIN_PACKED_BYTES && acceptsGzip(response.req);
   const bytes = isPacked ? gzipSync(plain, { level: 1 }) : plain;
@@ -236,8 +241,8 @@ function send(
     ...content,
     ...headers,
   });
-  if (!struck.some(({ kind }) => kind === 'truncate')) response.end(bytes);
-  // Flushed first, or the headers would be lost with the connection.
+  if (!drawn.some(({ kind }) => kind === 'truncate')) response.end(bytes);
+  // Wait for the write, or the headers would be lost with the connection.
   else response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
 }
 

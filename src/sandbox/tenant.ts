@@ -3,17 +3,22 @@ import type { Client } from './clients.ts';
 import { type Expression, matches } from './filter.ts';
 import { NO_ODDITY, drawOddity } from './oddity.ts';
 import type { Random } from './random.ts';
-import { type Sources, type Story, type StoryOptions, tellStory } from './story.ts';
-import { type Correction, standingOf, tell } from './telling.ts';
+import {
+  type Sources,
+  type Lifecycle,
+  type LifecycleOptions,
+  createLifecycle,
+} from './lifecycle.ts';
+import { type Correction, stateAt, serializeTask } from './serialize.ts';
 
 export interface TenantOptions {
-  /** Tasks that are there from the start, most of them finished. */
+  /** The number of tasks at the start, most of them finished. */
   tasks: number;
-  /** Milliseconds between two new tasks; null: none comes by itself. */
+  /** Milliseconds between two new tasks; null: no task is created automatically. */
   newTaskEveryMs: number | null;
-  /** How many times faster than life tasks run. */
+  /** A factor by which tasks run faster than in reality. */
   speed: number;
-  /** Whether it has the oddities of live tenants, or follows the specification to the letter. */
+  /** Whether the tenant has the oddities of live tenants, or follows the specification exactly. */
   oddities: boolean;
 }
 
@@ -26,15 +31,15 @@ export interface Selection {
 }
 
 interface Entry {
-  story: Story;
+  lifecycle: Lifecycle;
   correction?: Correction;
 }
 
 const DAY_MS = 86_400_000;
-/** Upstream returns nothing older. */
+/** Upstream does not return older tasks. */
 const RETENTION_MS = 90 * DAY_MS;
 const RUNNING_AT_START = 0.25;
-// A sandbox left running for weeks stays small: the oldest tasks are pruned.
+// The oldest tasks are deleted, so a sandbox can run for weeks.
 const MAX_TASKS = 20_000;
 const SOURCE_NAMES = [
   'Workday HR',
@@ -45,14 +50,14 @@ const SOURCE_NAMES = [
   'SAP',
 ];
 
-/** The tenant's tasks. They live by the clock: each answer shows them as they are at that moment. */
+/** The tenant's tasks. Each answer shows them in their state at the current time. */
 export class Tenant {
   readonly sources: Sources;
   readonly #options: TenantOptions;
   readonly #random: Random;
   readonly #oddRandom: Random;
   readonly #clock: Clock;
-  // Ids are made of lower-case digits: as filters fold them, so they are looked up.
+  // Ids are in lower case, as are the values of a parsed filter.
   readonly #entries = new Map<string, Entry>();
   #nextBirthAt: number;
 
@@ -72,25 +77,25 @@ export class Tenant {
     for (let count = 0; count < options.tasks; count++) this.#addEarlier();
   }
 
-  /** Starts a task now. Milliseconds in the options are as given, whatever the tenant's speed. */
-  addTask(options: StoryOptions = {}): string {
+  /** Creates a task now and returns its id. The tenant's speed does not apply to the options. */
+  addTask(options: LifecycleOptions = {}): string {
     return this.#add(this.#clock.now(), options);
   }
 
-  addTasks(count: number, options: StoryOptions = {}): string[] {
+  addTasks(count: number, options: LifecycleOptions = {}): string[] {
     return Array.from({ length: count }, () => this.addTask(options));
   }
 
-  /** Ends a task now, status and all. */
+  /** Ends a task now, with date and status. Throws if there is no such task. */
   finish(id: string, status = 'SUCCESS'): void {
-    const story = this.#entries.get(id)?.story;
-    if (!story) throw new Error(`The tenant has no task ${id}.`);
+    const lifecycle = this.#entries.get(id)?.lifecycle;
+    if (!lifecycle) throw new Error(`The tenant has no task ${id}.`);
     const now = this.#clock.now();
-    const launchedAt = Math.min(story.launchedAt, now);
-    Object.assign(story, { launchedAt, completedAt: now, statusAt: now, status });
+    const launchedAt = Math.min(lifecycle.launchedAt, now);
+    Object.assign(lifecycle, { launchedAt, completedAt: now, statusAt: now, status });
   }
 
-  /** Takes a task away, as upstream does with tasks of a deleted source. */
+  /** Deletes a task, as upstream does when its source is deleted. */
   remove(id: string): void {
     this.#entries.delete(id);
   }
@@ -103,21 +108,21 @@ export class Tenant {
     return this.#entries.size;
   }
 
-  /** A task in the REST API's words; null where there is none, or the client may not see it. */
+  /** A task as JSON of the REST API; null if it does not exist or the client may not see it. */
   read(id: string, client: Client): Record<string, unknown> | null {
     this.#catchUp();
     const entry = this.#entries.get(id);
-    return entry && this.#isVisible(entry, client) ? this.#tell(entry) : null;
+    return entry && this.#isVisible(entry, client) ? this.#serialize(entry) : null;
   }
 
-  /** Writes over the record of a task. The job itself goes on. */
+  /** Overwrites fields of a task's record. The job itself continues. */
   correct(id: string, correction: Omit<Correction, 'modifiedAt'>): void {
     const entry = this.#entries.get(id);
     if (entry)
       entry.correction = { ...entry.correction, ...correction, modifiedAt: this.#clock.now() };
   }
 
-  /** The tasks selected, in order; a page of them is told only when it is asked for. */
+  /** Selects tasks in order. Only the requested page is serialized. */
   select({ filter, completed, ascending, client }: Selection): {
     count: number;
     page: (offset: number, limit: number) => unknown[];
@@ -126,31 +131,33 @@ export class Tenant {
     const now = this.#clock.now();
     const found = this.#candidates(filter).filter(entry => {
       if (!this.#isVisible(entry, client)) return false;
-      const { status } = standingOf(entry.story, now, entry.correction);
+      const { status } = stateAt(entry.lifecycle, now, entry.correction);
       if (completed !== null && completed !== (status !== null)) return false;
-      return filter === null || matches(filter, field => fieldOf(entry.story, status, field));
+      return filter === null || matches(filter, field => fieldOf(entry.lifecycle, status, field));
     });
     found.sort(ascending === null ? byId : ascending ? byCreation : (a, b) => byCreation(b, a));
     return {
       count: found.length,
-      page: (offset, limit) => found.slice(offset, offset + limit).map(entry => this.#tell(entry)),
+      page: (offset, limit) =>
+        found.slice(offset, offset + limit).map(entry => this.#serialize(entry)),
     };
   }
 
-  /** The tasks a filter can be about: looked up where it names ids, as nearly every look does. */
+  /** The tasks that a filter may match. A filter by ids, which most polls use, needs no scan. */
   #candidates(filter: Expression | null): Entry[] {
     if (filter?.kind !== 'any' || filter.field !== 'id') return [...this.#entries.values()];
     return [...new Set(filter.values)].flatMap(id => this.#entries.get(id) ?? []);
   }
 
-  #tell({ story, correction }: Entry): Record<string, unknown> {
-    return tell(story, standingOf(story, this.#clock.now(), correction));
+  #serialize({ lifecycle, correction }: Entry): Record<string, unknown> {
+    return serializeTask(lifecycle, stateAt(lifecycle, this.#clock.now(), correction));
   }
 
-  #isVisible({ story }: Entry, { sourceIds }: Client): boolean {
-    if (story.createdAt < this.#clock.now() - RETENTION_MS) return false;
+  #isVisible({ lifecycle }: Entry, { sourceIds }: Client): boolean {
+    if (lifecycle.createdAt < this.#clock.now() - RETENTION_MS) return false;
     return (
-      sourceIds === undefined || (story.target !== null && sourceIds.includes(story.target.id))
+      sourceIds === undefined ||
+      (lifecycle.target !== null && sourceIds.includes(lifecycle.target.id))
     );
   }
 
@@ -175,22 +182,22 @@ export class Tenant {
 
   #addAt(createdAt: number): void {
     const { speed } = this.#options;
-    const story = this.#make(createdAt, {});
+    const lifecycle = this.#make(createdAt, {});
     for (const moment of ['launchedAt', 'completedAt', 'statusAt'] as const)
-      story[moment] = Math.floor(createdAt + (story[moment] - createdAt) / speed);
-    this.#entries.set(story.id, { story });
+      lifecycle[moment] = Math.floor(createdAt + (lifecycle[moment] - createdAt) / speed);
+    this.#entries.set(lifecycle.id, { lifecycle });
   }
 
-  #add(createdAt: number, options: StoryOptions): string {
-    const story = this.#make(createdAt, options);
-    this.#entries.set(story.id, { story });
-    return story.id;
+  #add(createdAt: number, options: LifecycleOptions): string {
+    const lifecycle = this.#make(createdAt, options);
+    this.#entries.set(lifecycle.id, { lifecycle });
+    return lifecycle.id;
   }
 
-  #make(createdAt: number, options: StoryOptions): Story {
+  #make(createdAt: number, options: LifecycleOptions): Lifecycle {
     const { oddities } = this.#options;
     const oddity = oddities ? drawOddity(this.#oddRandom) : NO_ODDITY;
-    return tellStory(this.#random, this.sources, Math.floor(createdAt), oddities, {
+    return createLifecycle(this.#random, this.sources, Math.floor(createdAt), oddities, {
       ...oddity,
       ...options,
     });
@@ -198,7 +205,7 @@ export class Tenant {
 }
 
 function fieldOf(
-  { id, kind, target, launcher }: Story,
+  { id, kind, target, launcher }: Lifecycle,
   status: string | null,
   field: string,
 ): string | null {
@@ -212,16 +219,17 @@ function fieldOf(
     case 'launcher':
       return launcher;
     default:
-      // A filter matches both spellings, TEMPERROR and TEMP_ERROR.
+      // A filter matches both TEMPERROR and TEMP_ERROR.
       return status?.replaceAll('_', '') ?? null;
   }
 }
 
 function byCreation(a: Entry, b: Entry): number {
-  return a.story.createdAt - b.story.createdAt || byId(a, b);
+  return a.lifecycle.createdAt - b.lifecycle.createdAt || byId(a, b);
 }
 
-// What upstream does without sorters is unstated: an order nobody can mistake for a useful one.
+// The specification names no order without sorters. An order by random ids cannot be relied on by
+// accident.
 function byId(a: Entry, b: Entry): number {
-  return a.story.id < b.story.id ? -1 : 1;
+  return a.lifecycle.id < b.lifecycle.id ? -1 : 1;
 }

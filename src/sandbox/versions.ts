@@ -1,14 +1,14 @@
 export type SandboxVersion = 'beta' | 'v2024' | 'v2025' | 'v2026' | 'v1';
 export type Operator = 'eq' | 'in' | 'isnull';
 
-/** What one version of the REST API offers. */
+/** The features of one version of the REST API. */
 export interface VersionRules {
   version: SandboxVersion;
-  /** The collection; a task is one segment below it. */
+  /** The path of the collection. A task's path has one more segment. */
   path: string;
-  /** Whether a list holds running tasks too. */
+  /** Whether lists include running tasks. */
   listsRunning: boolean;
-  /** Whether the deprecated `pending-tasks` is there. */
+  /** Whether the deprecated `pending-tasks` exists. */
   hasPendingTasks: boolean;
   operators: Readonly<Record<string, readonly Operator[]>>;
   definitionTypes: readonly string[];
@@ -41,7 +41,7 @@ const OPERATORS = { id: EQUALITY, sourceId: EQUALITY, completionStatus: EQUALITY
 const NULLABLE_OPERATORS = { ...OPERATORS, completionStatus: [...EQUALITY, 'isnull'] as const };
 const LAUNCHER_OPERATORS = { ...NULLABLE_OPERATORS, launcher: EQUALITY };
 
-/** Every version that the sandbox speaks. */
+/** All versions that the sandbox supports. */
 export const VERSIONS: readonly VersionRules[] = [
   {
     version: 'beta',

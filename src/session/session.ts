@@ -35,7 +35,7 @@ export interface SessionParts {
   /** Milliseconds between two polls of what is watched. */
   intervalMs: number;
   /** Subscriptions at once. */
-  maxFollowers: number;
+  maxSubscribers: number;
 }
 
 export function createSession(parts: SessionParts): Session {

@@ -3,27 +3,27 @@ import { type Task, isCompleted } from './task.ts';
 
 export type TaskChangeKind = 'SNAPSHOT' | 'ADDED' | 'UPDATED' | 'COMPLETED';
 
-/** What became of a task, and the whole task as it is then. */
+/** What happened to a task, and the whole task after it. */
 export interface TaskChange {
   kind: TaskChangeKind;
   task: Task;
 }
 
-/** What changed for a caller between two reads of a task; null where nothing did. */
+/** How a task changed between two reads, as a subscriber sees it; null if it did not change. */
 export function changeOf(before: Task | null, now: Task): TaskChangeKind | null {
-  if (before !== null && saysTheSame(before, now)) return null;
+  if (before !== null && isEqual(before, now)) return null;
   if (isCompleted(now) && (before === null || !isCompleted(before))) return 'COMPLETED';
   return before === null ? 'ADDED' : 'UPDATED';
 }
 
-function saysTheSame(before: Task, now: Task): boolean {
+function isEqual(before: Task, now: Task): boolean {
   if (before === now || (before.etag !== '' && before.etag === now.etag)) return true;
   const bare = { etag: '', wireBytes: 0 };
   return isDeepStrictEqual({ ...before, ...bare }, { ...now, ...bare });
 }
 
-/** Two changes of a task, neither read yet, as the one that tells a reader as much. */
+/** Merges two unread changes of one task. An unread ADDED stays ADDED when an update follows it. */
 export function joinChanges(earlier: TaskChange, later: TaskChange): TaskChange {
-  const isNews = later.kind === 'UPDATED' && earlier.kind !== 'UPDATED';
-  return isNews ? { kind: earlier.kind, task: later.task } : later;
+  const keepsKind = later.kind === 'UPDATED' && earlier.kind !== 'UPDATED';
+  return keepsKind ? { kind: earlier.kind, task: later.task } : later;
 }

@@ -1,6 +1,6 @@
 import type { CompletionStatus, Task } from './task.ts';
 
-/** What a caller wants of a list: every condition given must hold. A list means any one of it. */
+/** Selects tasks. Every condition that is set must hold; a list means any one of its values. */
 export interface TaskFilter {
   ids?: readonly string[];
   sourceIds?: readonly string[];
@@ -13,18 +13,18 @@ export interface TaskFilter {
 
 export type TaskOrder = 'CREATED_ASC' | 'CREATED_DESC';
 
-/** Asks for none of something: no task can match, and upstream need not be asked. */
+/** Whether the filter has an empty list. No task can match it, so upstream need not be asked. */
 export function matchesNothing(filter: TaskFilter): boolean {
   return Object.values(filter).some(value => Array.isArray(value) && value.length === 0);
 }
 
-/** The part of a filter whose answer cannot change while a task lives. */
+/** The conditions whose result never changes during a task's life: all but the completion status. */
 export function lastingPartOf(filter: TaskFilter): TaskFilter {
   const { completionStatuses: _, completionStatusIsNull: __, ...lasting } = filter;
   return lasting;
 }
 
-/** Whether the rest of the filter, what `lastingPartOf` leaves out, holds for the task as it is. */
+/** Whether the task matches the conditions that `lastingPartOf` leaves out: those on its completion status. */
 export function matchesCompletion(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
   const status = task.completionStatus;

@@ -12,7 +12,7 @@ export const COMPLETION_STATUSES = [
 export const TARGET_TYPES = ['APPLICATION', 'IDENTITY'] as const;
 export const MESSAGE_TYPES = ['INFO', 'WARN', 'ERROR'] as const;
 
-/** A value of upstream's: one that we know, or UNKNOWN for one added since. */
+/** An upstream enum value. UNKNOWN stands for a value that upstream has added since. */
 export type Open<T extends readonly string[]> = T[number] | 'UNKNOWN';
 
 export type TaskType = Open<typeof TASK_TYPES>;
@@ -21,11 +21,11 @@ export type TargetType = Open<typeof TARGET_TYPES>;
 export type MessageType = Open<typeof MESSAGE_TYPES>;
 export type TaskState = 'PENDING' | 'RUNNING' | 'COMPLETED';
 
-/** One task of the tenant as it stood when it was read. Plain data: it survives JSON unchanged. */
+/** A task of the tenant at the time it was read. Plain data: it survives JSON unchanged. */
 export interface Task {
   id: string;
   type: TaskType;
-  /** The type in upstream's word; empty where there is none. */
+  /** The type exactly as upstream sent it; empty if upstream sent none. */
   rawType: string;
   uniqueName: string;
   description: string | null;
@@ -43,12 +43,12 @@ export interface Task {
   attributes: Record<string, unknown>;
   progress: string | null;
   percentComplete: number;
-  /** The greatest percentage that the stream has shown before; 0 where there was none. Set by `keepProgress`. */
+  /** The highest percentage that the stream has sent before; 0 if none. Set by `keepProgress`. */
   percentFloor: number;
   taskDefinitionSummary: TaskDefinition | null;
-  /** Equal for rows of equal bytes, which say the same; empty where the bytes are not known. */
+  /** A hash of the row's bytes: rows with the same etag are equal. Empty if the bytes are not known. */
   etag: string;
-  /** How many bytes the row had; 0 where that is not known. */
+  /** Size of the row in bytes; 0 if not known. */
   wireBytes: number;
 }
 
@@ -60,7 +60,7 @@ export interface Target {
   name: string | null;
 }
 
-/** Something a task said; `key` often is the sentence itself. */
+/** A message that the task wrote. `key` often is the sentence itself. */
 export interface TaskMessage {
   type: MessageType;
   key: string;
@@ -68,19 +68,19 @@ export interface TaskMessage {
   parameters: unknown;
 }
 
-/** A text, and its language where upstream says it. */
+/** A text with its language, if upstream sends one. */
 export interface LocalizedText {
   locale: string | null;
   message: string;
 }
 
-/** The label of a result, and the key it has in the task's attributes. */
+/** A result of the task: its label, and its key in the task's attributes. */
 export interface TaskReturn {
   name: string;
   attributeName: string;
 }
 
-/** The definition a task was made from. */
+/** The definition from which a task was created. */
 export interface TaskDefinition {
   id: string;
   uniqueName: string;
@@ -91,8 +91,8 @@ export interface TaskDefinition {
 }
 
 /**
- * COMPLETED once `completionStatus` is set. Upstream writes `completed` a moment before the status, and
- * for some tasks never: neither ends a task too early, nor keeps it from ending.
+ * COMPLETED once `completionStatus` is set. The `completed` date is not enough: upstream sets it a moment
+ * before the status, and for some tasks never.
  */
 export function stateOf(task: Task): TaskState {
   if (task.completionStatus !== null) return 'COMPLETED';
@@ -104,37 +104,43 @@ export function isCompleted(task: Task): boolean {
   return task.completionStatus !== null;
 }
 
-/** Whether the task has stopped, as far as either its date or its status says. */
+/** Whether either the end date or the status says that the task has ended. */
 function hasEnded({ completed, completionStatus }: Task): boolean {
   return completed !== null || completionStatus !== null;
 }
 
 /**
- * 0–100, and 100 as soon as either `completed` or the status is set: upstream resets `percentComplete`
- * of many tasks to 0 at their end, and the status follows only after that.
+ * The percentage to show, 0–100. It is 100 once `completed` or the status is set, because upstream resets
+ * `percentComplete` of many tasks to 0 at their end.
  */
 export function effectivePercentCompleteOf(task: Task): number {
   return hasEnded(task) ? 100 : Math.max(task.percentComplete, task.percentFloor);
 }
 
-/** The task as a stream shows it after `before`: upstream may report less than it did, a stream does not. */
+/** The task as a stream sends it after `before`. Upstream's percentage may fall; the stream's must not. */
 export function keepProgress(before: Task | null, now: Task): Task {
   const percentFloor = before === null ? 0 : effectivePercentCompleteOf(before);
   return percentFloor > effectivePercentCompleteOf(now) ? { ...now, percentFloor } : now;
 }
 
-/** Seconds from launch to the end, or to `now` while it runs; null before launch, and where the end is not known. */
+/**
+ * Seconds from launch to the end, or to `now` while the task runs. Null before launch, or if the end is
+ * not known.
+ */
 export function elapsedSecondsOf(task: Task, now: Instant): number | null {
   const { launched, completed, modified } = task;
   if (launched === null) return null;
-  // A task may have a status and no date of its end. Its record was last written at the end, or later.
+  // A task may have a status but no end date. Its record was last modified at its end or later.
   const end = completed ?? (hasEnded(task) ? modified : now);
   if (end === null) return null;
-  // The tenant's clock may be ahead of ours: a task cannot have run for less than no time.
+  // The tenant's clock may be ahead of ours. The result must not be negative.
   return Math.max(0, end - launched) / 1000;
 }
 
-/** The end, if the rest goes as fast as what is done; null unless the task runs and its percentage is from 1 to 99. */
+/**
+ * Extrapolates when the task ends from its percentage. Null unless the task runs and its percentage is
+ * 1–99.
+ */
 export function estimatedCompletionOf(task: Task, now: Instant): Instant | null {
   const { launched } = task;
   const percent = effectivePercentCompleteOf(task);

@@ -21,8 +21,13 @@ const LIMITED_ENV = {
 };
 const LIMITED_SANDBOX = { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs };
 
-/** Subscribers over sockets to whichever of the gateways is there; who is cut off comes back elsewhere. */
-function followAll(t: TestContext, urls: () => string[], ids: readonly string[], sockets: number) {
+/** Subscribes over sockets to any running gateway. A subscriber that is disconnected reconnects to another. */
+function subscribeToAll(
+  t: TestContext,
+  urls: () => string[],
+  ids: readonly string[],
+  sockets: number,
+) {
   let ended = 0;
   let begun = 0;
   const failed: unknown[] = [];
@@ -93,7 +98,7 @@ test(
 );
 
 test(
-  'the instance that looks is killed in mid-flight, then Redis: every subscriber gets its final event',
+  'when the polling instance is killed during a poll, and then Redis, every subscriber gets its final event',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
@@ -112,11 +117,11 @@ test(
       await until(() => journal.requests.length >= before + count);
     };
 
-    // Whoever is there first gets the lease.
-    const early = followAll(t, () => [first.url], ids.slice(0, 1), 1);
+    // The first instance gets the lease.
+    const early = subscribeToAll(t, () => [first.url], ids.slice(0, 1), 1);
     await until(() => early.begun() === 1);
     await looksAfter(2);
-    const { begun, ended, failed } = followAll(t, urls, ids, 9);
+    const { begun, ended, failed } = subscribeToAll(t, urls, ids, 9);
     await until(() => begun() === 9 * ids.length);
 
     faults.order({ fault: { kind: 'latency', ms: 150 }, route: 'list' });
@@ -156,28 +161,30 @@ test(
     const env = { REDIS_URL: redis.url, PROGRESS_INTERVAL_MS: String(INTERVAL_MS), ...LIMITED_ENV };
     const gateways = await Promise.all([1, 2].map(() => startGatewayProcess(t, sandbox, env)));
     const ids = tenant.addTasks(200, LASTING);
-    const followers = gateways.map(({ url }) => followAll(t, () => [url], ids.slice(0, 100), 1));
-    await until(() => followers.every(({ begun }) => begun() === 100));
+    const subscribers = gateways.map(({ url }) =>
+      subscribeToAll(t, () => [url], ids.slice(0, 100), 1),
+    );
+    await until(() => subscribers.every(({ begun }) => begun() === 100));
     for (let hang = 0; hang < 4; hang++) {
       const before = journal.requests.length;
       const count = random.between(1, 12);
       await until(() => journal.requests.length >= before + count);
       await wait(random.between(0, 300));
-      // Somebody subscribes just then to a task that was read a moment before.
+      // A new subscription to a task that was just read begins at this moment.
       const [late = ''] = ids.slice(100 + hang);
       const { url } = random.pick(gateways);
       await postGraphQL(url, BY_ID, { id: late });
       redis.freeze();
-      followers.push(followAll(t, () => [url], [late], 1));
+      subscribers.push(subscribeToAll(t, () => [url], [late], 1));
       for (const id of ids.slice(25 * hang, 25 * (hang + 1))) tenant.finish(id);
       await wait(random.pick([300, 1_000, 2_500]));
       redis.thaw();
     }
     for (const id of ids.slice(100)) tenant.finish(id);
-    await until(() => followers.reduce((sum, { ended }) => sum + ended(), 0) === 2 * 100 + 4);
+    await until(() => subscribers.reduce((sum, { ended }) => sum + ended(), 0) === 2 * 100 + 4);
 
     assert.deepEqual(
-      followers.flatMap(({ failed }) => failed),
+      subscribers.flatMap(({ failed }) => failed),
       [],
     );
     assert.ok(gateways.every(gateway => !gateway.hasExited()));
@@ -188,7 +195,7 @@ test(
 );
 
 test(
-  'a gateway that is stopped for a while and goes on does not make upstream count too much',
+  "a gateway that is suspended and resumed does not exceed upstream's limit",
   { skip: WITHOUT_REDIS },
   async t => {
     const redisUrl = await redisUrlFor(t);
@@ -220,7 +227,7 @@ test(
 );
 
 test(
-  'a fleet looks once, whoever follows where, and at nothing when nobody does',
+  'a fleet polls once for all its subscribers, and not at all without subscribers',
   { skip: WITHOUT_REDIS },
   async t => {
     const redisUrl = await redisUrlFor(t);
@@ -229,22 +236,22 @@ test(
     const { sandbox, tenant, requests } = first;
     const others = await Promise.all([1, 2].map(() => startGateway(t, { env, over: sandbox })));
     const ids = tenant.addTasks(30, LASTING);
-    const watchers = [first, ...others].map(({ url }) => followAll(t, () => [url], ids, 1));
+    const watchers = [first, ...others].map(({ url }) => subscribeToAll(t, () => [url], ids, 1));
     await until(() => watchers.every(({ begun }) => begun() === ids.length));
 
-    const looks = requests().length;
+    const polls = requests().length;
     const seen = sandbox.journal.requests.length;
-    await until(() => requests().length >= looks + 10);
+    await until(() => requests().length >= polls + 10);
     const times = sandbox.journal.requests.slice(seen).map(({ at }) => at);
-    // Three that looked for themselves would have asked three times in each interval.
+    // Three instances that polled separately would send three times as many requests.
     const intervals = (times.at(-1)! - times[0]!) / INTERVAL_MS;
-    assert.ok(times.length <= intervals + 2, `${times.length} looks in ${intervals} intervals`);
+    assert.ok(times.length <= intervals + 2, `${times.length} polls in ${intervals} intervals`);
 
     for (const id of ids) tenant.finish(id);
     await until(() => watchers.every(({ ended }) => ended() === ids.length));
     const redis = new Redis(redisUrl);
     t.after(() => redis.disconnect());
-    // Nothing of them is left for anybody to look at: no id, and no right to look.
+    // No watched id and no lease is left in Redis.
     while ((await redis.keys('*:group:*')).some(key => /:ids:|:lease:/.test(key)));
   },
 );

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const LIMITS = { limit: 20, windowMs: 400 };
 
-/** An instance in a group, and what it was told there. */
+/** An instance in a group, and the messages it received. */
 interface Member {
   group: WatchGroup<string>;
   heard: string[];
@@ -22,14 +22,14 @@ async function join(t: TestContext, fleet: Fleet, name = 'credential'): Promise<
   let rejoined = 0;
   const group = fleet.openGroup<string>(name, {
     receive: message => void heard.push(message),
-    rejoined: () => void rejoined++,
+    onReconnect: () => void rejoined++,
   });
   t.after(() => group.close());
   await group.joined;
   return { group, heard, rejoined: () => rejoined };
 }
 
-/** The instances of a group, however many there are in a fleet of this kind. */
+/** Opens a group in every instance of a fleet of this kind. */
 const KINDS: Record<
   string,
   { skip: string | false; open: (t: TestContext) => Promise<[Member, ...Member[]]> }
@@ -63,7 +63,7 @@ function holdersOf(leases: readonly Lease[]): number {
 }
 
 for (const [kind, { skip, open }] of Object.entries(KINDS)) {
-  test(`${kind}: what one publishes every instance hears, once and in order`, { skip }, async t => {
+  test(`${kind}: every instance receives each message once and in order`, { skip }, async t => {
     const members = await open(t);
     for (const place of Array(100).keys()) members[0].group.publish(String(place));
     const expected = Array.from({ length: 100 }, (_, place) => String(place));
@@ -74,7 +74,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
   });
 
   test(
-    `${kind}: an id is watched from when the first instance watches it until the last does not`,
+    `${kind}: an id is watched until the last instance that watches it stops`,
     { skip },
     async t => {
       const members = await open(t);
@@ -83,7 +83,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
       first.group.watch('a');
       last.group.watch('b');
       for (const { group } of members) group.watch('c');
-      // Whoever asks has told of its own before; what others watch is there once they have said so.
+      // An instance's own ids are written before it asks. Those of others appear once they are written.
       for (const member of members) {
         let watched: string[] = [];
         while (watched.length < 3) watched = await watchedOf(member);
@@ -91,7 +91,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
       }
       first.group.unwatch('a');
       if (last !== first) first.group.unwatch('c');
-      // Whoever has not said so yet still watches `b`, and `c` is watched by two at the least.
+      // An instance that has not written its change yet still watches `b`; at least two watch `c`.
       assert.ok(!(await watchedOf(first)).includes('a'));
       if (last !== first) assert.ok((await watchedOf(first)).includes('c'));
       last.group.unwatch('b');
@@ -104,13 +104,13 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
   );
 
   test(
-    `${kind}: a lease has one holder; when that has gone another gets it, and is told`,
+    `${kind}: a lease has one holder; when the holder closes it, another gets it and is notified`,
     { skip },
     async t => {
       const members = await open(t);
-      const told: number[] = [];
+      const received: number[] = [];
       const leases = members.map(({ group }, place) =>
-        group.openLease('tasks', () => told.push(place)),
+        group.openLease('tasks', () => received.push(place)),
       );
       let waiting = [...leases];
       while (waiting.length > 0) {
@@ -122,8 +122,8 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
         if (waiting.length > 0) await until(() => holdersOf(waiting) === 1);
         leases.splice(leases.indexOf(holder), 1);
       }
-      // Where there is one instance only, it is held from the start.
-      if (members.length > 1) assert.deepEqual(told.toSorted(), [0, 1, 2]);
+      // With a single instance the lease is held from the start.
+      if (members.length > 1) assert.deepEqual(received.toSorted(), [0, 1, 2]);
     },
   );
 }
@@ -150,7 +150,11 @@ test(
     members[0].group.publish('said together');
     await until(() => members.every(({ heard }) => heard.at(-1) === 'said together'));
     for (const { heard } of members.slice(1))
-      assert.deepEqual(heard, ['said together'], 'what was said alone is nobody else’s');
+      assert.deepEqual(
+        heard,
+        ['said together'],
+        'a message sent while disconnected reaches no other instance',
+      );
     for (const member of members) {
       let watched: string[] = [];
       while (watched.length < 3) watched = await watchedOf(member);

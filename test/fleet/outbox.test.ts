@@ -32,7 +32,7 @@ async function sendAll(messages: readonly unknown[]) {
   return chunks;
 }
 
-test('whatever is published is received once, in order, in chunks of a megabyte at the most', async () => {
+test('every message is received once, in order, in chunks of at most a megabyte', async () => {
   const anyText = fc
     .tuple(fc.string({ unit: 'binary', maxLength: 40 }), fc.integer({ min: 0, max: 60_000 }))
     .map(([text, times]) => text.repeat(times));
@@ -55,8 +55,8 @@ test('whatever is published is received once, in order, in chunks of a megabyte 
   );
 });
 
-test('chunks follow each other so slowly that Redis need not drop a subscriber that is held up', async () => {
-  // Of these, nothing is saved by compression.
+test('chunks are sent slowly enough that Redis keeps a subscriber that does not read', async () => {
+  // Compression does not make these messages smaller.
   const messages = Array.from({ length: 20 }, () => randomBytes(600_000).toString('base64'));
   const chunks = await sendAll(messages);
   for (const [place, { at }] of chunks.entries()) {
@@ -68,7 +68,7 @@ test('chunks follow each other so slowly that Redis need not drop a subscriber t
   }
 });
 
-test('a part of a message whose beginning was not received is dropped', async () => {
+test('a part of a message is dropped if its start was not received', async () => {
   const [, second, third] = await sendAll([
     randomBytes(1_500_000).toString('base64'),
     'the next message',
@@ -80,7 +80,7 @@ test('a part of a message whose beginning was not received is dropped', async ()
 });
 
 test(
-  'tens of megabytes at once reach every instance, and none is dropped by Redis',
+  'tens of megabytes at once reach every instance, and Redis disconnects none',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     // The limits of Redis' defaults, an eighth of them.
@@ -92,7 +92,7 @@ test(
     const groups = fleets.map((fleet, place) =>
       fleet.openGroup<string>('g', {
         receive: () => void counts[place]!++,
-        rejoined: () => void rejoined++,
+        onReconnect: () => void rejoined++,
       }),
     );
     await Promise.all(groups.map(({ joined }) => joined));

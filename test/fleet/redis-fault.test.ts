@@ -14,7 +14,7 @@ import { systemClock } from '../../src/clock.ts';
 
 const LIMITS = { limit: 20, windowMs: 400 };
 
-/** What a start over this URL is refused with. */
+/** The error of a start with this URL. */
 async function refusalOf(
   url: string,
   startup: 'continue' | 'require' = 'continue',
@@ -30,7 +30,7 @@ async function refusalOf(
   );
 }
 
-/** A Redis whose default user is off, and one user with these rights. */
+/** Starts a Redis whose default user is disabled, with one user that has these rights. */
 async function startWithUser(t: TestContext, rights: string) {
   const redis = await startRedis(t);
   const admin = new Redis(redis.url);
@@ -40,7 +40,7 @@ async function startWithUser(t: TestContext, rights: string) {
   return { admin, redis, urlOf: (user: string) => redis.url.replace('//', `//${user}@`) };
 }
 
-// As an operator would write it who reads the message of a refusal.
+// The rights that an operator would grant after reading the error message.
 const ALLOWED =
   'resetchannels ~{task-status-gateway:* &{task-status-gateway:* -@all +@connection +@scripting +@sortedset +@set +@string +@keyspace +@pubsub +time +info';
 
@@ -82,7 +82,7 @@ for (const [name, rights, reason] of RIGHTS)
   );
 
 test(
-  'a wrong password and a missing one are refused by name, however the start is set',
+  'a wrong or missing password stops the start with a clear error, whatever REDIS_STARTUP is',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const { urlOf, redis } = await startWithUser(t, ALLOWED);
@@ -91,39 +91,43 @@ test(
         await refusalOf(urlOf('gateway:wr0ng'), startup),
         'REDIS_URL: the user name or password is wrong (WRONGPASS)',
       );
-      assert.match(await refusalOf(redis.url, startup), /asks for a password.*\(NOAUTH\)/);
+      assert.match(await refusalOf(redis.url, startup), /requires a password.*\(NOAUTH\)/);
     }
   },
 );
 
-test('TLS that fails, and what is no Redis, are refused', { skip: WITHOUT_OWN_REDIS }, async t => {
-  const strict = createTlsServer().listen(0, '127.0.0.1');
-  await once(strict, 'listening');
-  t.after(() => strict.close());
-  const { port: tlsPort } = strict.address() as AddressInfo;
-  assert.match(
-    await refusalOf(`rediss://127.0.0.1:${tlsPort}`),
-    /^REDIS_URL: TLS failed \((ERR_SSL_|EPROTO)/,
-  );
-  const web = createServer(socket => {
-    socket.on('error', () => {});
-    socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
-  });
-  web.listen(0, '127.0.0.1');
-  await once(web, 'listening');
-  t.after(() => web.close());
-  const { port } = web.address() as AddressInfo;
-  assert.match(await refusalOf(`redis://127.0.0.1:${port}`), /is not Redis/);
-});
+test(
+  'a failed TLS handshake and a server that is not Redis stop the start',
+  { skip: WITHOUT_OWN_REDIS },
+  async t => {
+    const strict = createTlsServer().listen(0, '127.0.0.1');
+    await once(strict, 'listening');
+    t.after(() => strict.close());
+    const { port: tlsPort } = strict.address() as AddressInfo;
+    assert.match(
+      await refusalOf(`rediss://127.0.0.1:${tlsPort}`),
+      /^REDIS_URL: TLS failed \((ERR_SSL_|EPROTO)/,
+    );
+    const web = createServer(socket => {
+      socket.on('error', () => {});
+      socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+    });
+    web.listen(0, '127.0.0.1');
+    await once(web, 'listening');
+    t.after(() => web.close());
+    const { port } = web.address() as AddressInfo;
+    assert.match(await refusalOf(`redis://127.0.0.1:${port}`), /is not Redis/);
+  },
+);
 
 test(
-  'while Redis is down a start goes on alone, and is refused where Redis is required',
+  'while Redis is down an instance starts without it, or fails if Redis is required',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const url = `redis://127.0.0.1:${await freePort()}`;
     assert.equal(
       await refusalOf(url, 'require'),
-      'REDIS_URL: nothing listens there (ECONNREFUSED)',
+      'REDIS_URL: nothing listens at the address (ECONNREFUSED)',
     );
     assert.equal(await refusalOf(url), 'started');
     const frozen = await startRedis(t);
@@ -134,27 +138,31 @@ test(
 );
 
 test(
-  'an instance that has started alone joins when Redis comes, or says why it cannot',
+  'an instance that started without Redis joins when Redis comes, or logs why it cannot',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
     await redis.kill();
     const { log, lines } = createMemoryLog();
     const fleet = await openFleet(t, redis.url, LIMITS, { log });
-    const group = fleet.openGroup<string>(randomUUID(), { receive: () => {}, rejoined: () => {} });
+    const group = fleet.openGroup<string>(randomUUID(), {
+      receive: () => {},
+      onReconnect: () => {},
+    });
     const lease = group.openLease('tasks', () => {});
     assert.ok(lease.isHeld, 'alone it polls for itself');
     await redis.start();
     await until(() => lines.some(line => line.startsWith('Redis is back')));
     assert.deepEqual(lines.slice(0, 1), [
-      'Redis cannot be used; starting alone: nothing listens there (ECONNREFUSED)',
+      'Redis cannot be used; starting without it: nothing listens at the address (ECONNREFUSED)',
     ]);
     const admin = new Redis(redis.url);
     t.after(() => admin.disconnect());
     await until(() => lease.isHeld);
     assert.equal((await admin.keys('*:lease:tasks')).length, 1);
 
-    // Its user loses a right while it runs: said once, and mended by itself.
+    // The user loses a right at run time. This is logged once, and the instance rejoins when the right is
+    // back.
     await admin.call('ACL', 'SETUSER', 'default', '-zadd');
     await until(() => lines.some(line => line.includes('may not run a command')));
     await admin.call('ACL', 'SETUSER', 'default', '+zadd');
@@ -188,7 +196,7 @@ const REPLIES: [message: string, reason: RegExp, isFinal: boolean][] = [
 ];
 
 for (const [message, reason, isFinal] of REPLIES)
-  test(`what Redis says is explained: ${message}`, () => {
+  test(`the error is explained: ${message}`, () => {
     const fault = toRedisFault(new Error(message));
     assert.match(fault.reason, reason);
     assert.equal(fault.isFinal, isFinal);

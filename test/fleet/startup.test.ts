@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 const RATE = { limit: 50, windowMs: 1_000 };
 
 test(
-  'gateways that start while Redis is down answer, keep the budget together, and share it once Redis comes',
+  'gateways that start while Redis is down serve requests within the budget, and share it once Redis is up',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);

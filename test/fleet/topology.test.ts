@@ -81,7 +81,10 @@ async function openPair(t: TestContext, urls: [string, string]) {
   const name = randomUUID();
   const heard: string[] = [];
   const groups = fleets.map(fleet =>
-    fleet.openGroup<string>(name, { receive: text => void heard.push(text), rejoined: () => {} }),
+    fleet.openGroup<string>(name, {
+      receive: text => void heard.push(text),
+      onReconnect: () => {},
+    }),
   );
   await Promise.all(groups.map(({ joined }) => joined));
   const leases = groups.map(group => group.openLease('tasks', () => {}));
@@ -107,7 +110,7 @@ async function openPair(t: TestContext, urls: [string, string]) {
 }
 
 test(
-  'a Redis Cluster is one fleet, from whichever node and URL, and stays so when a master fails',
+  'all nodes of a Redis Cluster lead to one fleet, also after a master fails',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const { owner, replica, stranger } = await startCluster(t);
@@ -127,7 +130,7 @@ test(
 );
 
 test(
-  'a master that sentinels watch is found, and found again when another one takes over',
+  "the sentinels' master is found, and the new one after a failover",
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const master = await startRedis(t);
@@ -159,11 +162,11 @@ test(
 
     await assert.rejects(
       openFleet(t, `redis-sentinel://${hosts}/other`, LIMITS),
-      /^Error: REDIS_URL: the sentinels watch no master named other$/,
+      /^Error: REDIS_URL: the sentinels do not know a master named other$/,
     );
     await assert.rejects(
       openFleet(t, `redis://${hosts.split(',')[0]}`, LIMITS),
-      /^Error: REDIS_URL: that is a Redis Sentinel; write redis-sentinel:/,
+      /^Error: REDIS_URL: the host is a Redis Sentinel; use redis-sentinel:/,
     );
   },
 );

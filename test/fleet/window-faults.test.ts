@@ -21,7 +21,7 @@ const PREFIX = '{task-status-gateway:2}';
 const GENERATION = `${PREFIX}:generation`;
 
 test(
-  'a request that takes longer than it should keeps its slot until it is answered',
+  'a request that takes too long keeps its slot until it is answered',
   { skip: WITHOUT_REDIS },
   async t => {
     const url = await redisUrlFor(t);
@@ -47,7 +47,7 @@ test(
 );
 
 test(
-  'a slot is not valid any more where the process was held up before it was used',
+  'a slot becomes invalid if the process is suspended before it is used',
   { skip: WITHOUT_REDIS },
   async t => {
     const url = await redisUrlFor(t);
@@ -65,7 +65,7 @@ test(
 );
 
 test(
-  'a slot that Redis gave without its answer having come is given back',
+  'a slot is given back if Redis gave it but the answer was lost',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
@@ -88,7 +88,7 @@ test(
 );
 
 test(
-  'where another instance begins the shared state anew, each reports what it knows of',
+  'when another instance resets the shared state, each writes what it knows',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
@@ -107,7 +107,7 @@ test(
   },
 );
 
-/** What may befall a Redis, or the connections to it. */
+/** Faults of a Redis, or of the connections to it. */
 const BLOWS: Record<string, (redis: RedisServer, admin: Redis) => Promise<unknown>> = {
   flush: (_, admin) => admin.flushall(),
   eviction: async (_, admin) => {
@@ -132,7 +132,7 @@ const BLOWS: Record<string, (redis: RedisServer, admin: Redis) => Promise<unknow
 
 for (const seed of [1, 2, 3])
   test(
-    `whatever befalls Redis, no window ever holds more than the limit (seed ${seed})`,
+    `whatever faults Redis has, no window holds more than the limit (seed ${seed})`,
     { skip: WITHOUT_OWN_REDIS },
     async t => {
       const random = new Random(seed);
@@ -140,7 +140,7 @@ for (const seed of [1, 2, 3])
       const admin = new Redis(redis.url, { maxRetriesPerRequest: null });
       admin.on('error', () => {});
       t.after(() => admin.disconnect());
-      // So long that what must be there can be told from what has come free meanwhile.
+      // Long enough to distinguish slots that must exist from slots that have become free.
       const limits = { limit: 60, windowMs: 3_000 };
       const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, redis.url, limits)));
       const windows = fleets.map(fleet => fleet.openWindow('client'));
@@ -151,13 +151,13 @@ for (const seed of [1, 2, 3])
       const spenders = windows.flatMap(window =>
         [1, 2].map(() => spend(window, () => isOver, countedAt)),
       );
-      const story: string[] = [];
+      const steps: string[] = [];
       for (let blow = 0; blow < 8; blow++) {
         const before = countedAt.length;
         const count = random.between(1, 30);
         await until(() => countedAt.length >= before + count);
         const kind = random.pick(Object.keys(BLOWS));
-        story.push(kind);
+        steps.push(kind);
         await BLOWS[kind]!(redis, admin);
       }
       const before = countedAt.length;
@@ -165,6 +165,6 @@ for (const seed of [1, 2, 3])
       isOver = true;
       await Promise.all(spenders);
       const worst = worstOf(countedAt, limits.windowMs);
-      assert.ok(worst <= limits.limit, `${worst} in a window after ${story.join(', ')}`);
+      assert.ok(worst <= limits.limit, `${worst} in a window after ${steps.join(', ')}`);
     },
   );

@@ -30,7 +30,7 @@ const KINDS: Record<string, { skip: string | false; open: OpenWindows }> = {
     skip: WITHOUT_REDIS,
     async open(t) {
       const url = await redisUrlFor(t);
-      // Longer than a test holds a slot, on however slow a machine: taking all takes over a second.
+      // Longer than a test holds a slot on any machine: taking all slots takes more than a second.
       const options = { maxRequestMs: 60_000 };
       const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, url, LIMITS, options)));
       // A Redis that was there before may know of other tests' budgets.
@@ -41,21 +41,25 @@ const KINDS: Record<string, { skip: string | false; open: OpenWindows }> = {
 };
 
 for (const [kind, { skip, open }] of Object.entries(KINDS)) {
-  test(`${kind}: whoever spends, no window ever holds more than the limit`, { skip }, async t => {
-    const windows = await open(t);
-    const countedAt: number[] = [];
-    const spenders = windows.flatMap(window =>
-      [1, 2, 3, 4].map(() => spend(window, () => countedAt.length >= 120, countedAt)),
-    );
-    await Promise.all(spenders);
-    assert.ok(
-      worstOf(countedAt, LIMITS.windowMs) <= LIMITS.limit,
-      `${worstOf(countedAt, LIMITS.windowMs)} in a window`,
-    );
-  });
+  test(
+    `${kind}: however many instances take slots, no window holds more than the limit`,
+    { skip },
+    async t => {
+      const windows = await open(t);
+      const countedAt: number[] = [];
+      const spenders = windows.flatMap(window =>
+        [1, 2, 3, 4].map(() => spend(window, () => countedAt.length >= 120, countedAt)),
+      );
+      await Promise.all(spenders);
+      assert.ok(
+        worstOf(countedAt, LIMITS.windowMs) <= LIMITS.limit,
+        `${worstOf(countedAt, LIMITS.windowMs)} in a window`,
+      );
+    },
+  );
 
   test(
-    `${kind}: a pause holds everybody, and is not cut short by a shorter one`,
+    `${kind}: a pause stops all callers, and a shorter one does not end it early`,
     { skip },
     async t => {
       const [one, other] = await open(t);
@@ -71,7 +75,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
   );
 
   test(
-    `${kind}: a slot that was not used is free at once, one that was settled is not, and each counts once`,
+    `${kind}: a cancelled slot is free at once, a settled one is not, and each counts once`,
     { skip },
     async t => {
       const [one, other] = await open(t);
@@ -94,7 +98,7 @@ test(
   async t => {
     const redis = await startRedis(t);
     const fleets = await Promise.all([1, 2, 3].map(() => openFleet(t, redis.url, LIMITS)));
-    // Each has heard of the others before anything goes wrong.
+    // Wait until each instance knows the others.
     await wait(1_200);
     const windows = fleets.map(fleet => fleet.openWindow('client'));
     t.after(() => windows.forEach(window => window.close()));
@@ -122,7 +126,7 @@ test(
 );
 
 test(
-  'one instance cut off by itself and back: its share is left to it, and never is too much spent',
+  'when one instance is cut off and returns, its share is left to it and the limit holds',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
@@ -130,7 +134,7 @@ test(
     const fleets = [await openFleet(t, wire.url, LIMITS), await openFleet(t, redis.url, LIMITS)];
     const windows = fleets.map(fleet => fleet.openWindow('client'));
     t.after(() => windows.forEach(window => window.close()));
-    // Each has heard of the other.
+    // Wait until each instance knows the other.
     await wait(1_200);
     const countedAt: number[] = [];
     const own = windows.map(() => [] as number[]);
@@ -170,16 +174,16 @@ test(
 );
 
 test(
-  'a pause that one instance was told of holds the others, too, when Redis is lost',
+  'a pause that one instance requested stops the others too, when Redis is disconnected',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
     const fleets = await Promise.all([1, 2].map(() => openFleet(t, redis.url, LIMITS)));
     const [one, other] = fleets.map(fleet => fleet.openWindow('client'));
     one!.pause(60_000);
-    // Told, without having asked for anything.
+    // Received, without having asked for anything.
     await until(() => other!.outlook().pausedForMs > 0);
-    // The first it may have read as it joined; the second it can only have heard.
+    // It may have read the first pause when it joined. It can know the second only from a message.
     one!.pause(120_000);
     await until(() => other!.outlook().pausedForMs > 100_000);
     await redis.kill();
@@ -191,7 +195,7 @@ test(
   },
 );
 
-test('what is known of slots is forgotten as they come free', () => {
+test('the slot log drops slots as they become free', () => {
   const clock = new HandClock();
   const log = new SlotLog(clock);
   for (let slot = 0; slot < 10_000; slot++) {

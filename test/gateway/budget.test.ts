@@ -15,7 +15,7 @@ const LIMITED = {
   env: { UPSTREAM_RATE_LIMIT: String(RATE.limit), UPSTREAM_RATE_WINDOW_MS: String(RATE.windowMs) },
 };
 
-test('tasks asked for while none may be sent, by any operation, share upstream requests', async t => {
+test('tasks requested by any operation while no request may be sent share upstream requests', async t => {
   const { tenant, query, requests } = await startGateway(t, {
     env: { UPSTREAM_RATE_LIMIT: '2', UPSTREAM_RATE_WINDOW_MS: '2000' },
   });
@@ -54,7 +54,7 @@ test('two identical lists at once are one request', async t => {
 });
 
 for (const staleness of ['1000', '0'])
-  test(`a crowd that asks for far more than upstream allows is served, and upstream never sees a 429 (MAX_STALENESS_MS=${staleness})`, async t => {
+  test(`when callers ask for far more than upstream allows, all are served and upstream never sends a 429 (MAX_STALENESS_MS=${staleness})`, async t => {
     const { sandbox, tenant, url, requests } = await startGateway(t, {
       ...LIMITED,
       env: { ...LIMITED.env, MAX_STALENESS_MS: staleness },
@@ -81,7 +81,7 @@ for (const staleness of ['1000', '0'])
     assert.ok(requests().length <= 400, `${requests().length} requests for 4,000 reads`);
   });
 
-test('lists that differ are served too, each in its turn, within the limit', async t => {
+test('different lists are all served, within the limit', async t => {
   const { sandbox, tenant, query } = await startGateway(t, LIMITED);
   tenant.addTasks(120, ENDED);
   const answers = await Promise.all(
@@ -95,7 +95,7 @@ test('lists that differ are served too, each in its turn, within the limit', asy
   assert.ok(sandbox.journal.requests.every(({ status }) => status === 200));
 });
 
-test('a 429 that upstream sends all the same is waited out, and no caller sees it', async t => {
+test('the gateway waits out an unexpected 429, and no caller sees it', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   const id = tenant.addTask(ENDED);
   const date = new Date(Date.now() + 1_500).toUTCString();
@@ -113,7 +113,7 @@ test('a 429 that upstream sends all the same is waited out, and no caller sees i
   }
 });
 
-test('who cannot be served in time is told so early, and when to come back', async t => {
+test('a caller who cannot be served in time is rejected early, with a time to retry', async t => {
   const { sandbox, tenant, query } = await startGateway(t, {
     env: { OPERATION_TIMEOUT_MS: '500' },
   });
@@ -130,7 +130,7 @@ test('who cannot be served in time is told so early, and when to come back', asy
   assert.equal(sandbox.journal.requests.length, 2, 'upstream was not asked in its pause');
 });
 
-test('budgets are counted for each client, and one that is spent holds up nobody else', async t => {
+test('each client has its own budget, and an exhausted one does not delay others', async t => {
   const { sandbox, tenant, query } = await startGateway(t, { env: { AUTH_MODE: 'passthrough' } });
   const id = tenant.addTask(ENDED);
   const [busy, calm] = await Promise.all(
@@ -150,7 +150,7 @@ test('budgets are counted for each client, and one that is spent holds up nobody
   assert.equal((await waiting).data.taskStatus.id, id);
 });
 
-test('a URL that something on the way refuses is halved until it passes, and shorter from then on', async t => {
+test('a URL that a proxy rejects as too long is halved until it passes, and later URLs stay that short', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t, {
     env: { UPSTREAM_MAX_URL_BYTES: '16000' },
   });
@@ -171,7 +171,7 @@ test('a URL that something on the way refuses is halved until it passes, and sho
   assert.ok(requests().every(request => request.length < 8_192));
 });
 
-test('the last caller to hang up cancels what was sent for it, down to the socket', async t => {
+test('when the last caller disconnects, its upstream request is cancelled and the socket closed', async t => {
   const { sandbox, url } = await startGateway(t);
   sandbox.faults.order({ fault: { kind: 'latency', ms: 5_000 } });
   const controllers = [new AbortController(), new AbortController()];
@@ -187,14 +187,14 @@ test('the last caller to hang up cancels what was sent for it, down to the socke
   const [request] = sandbox.journal.requests;
   controllers[0]!.abort();
   await assert.rejects(calls[0]!);
-  assert.equal(request!.isClosed, false, 'somebody still waits');
+  assert.equal(request!.isClosed, false, 'another caller still waits');
   controllers[1]!.abort();
   await assert.rejects(calls[1]!);
   await until(() => request!.isClosed);
   assert.equal(request!.status, 0, 'closed without an answer');
 });
 
-test('two tokens with different rights, the same ids, interleaved: nobody is given what another may see', async t => {
+test("two tokens with different rights that request the same ids concurrently never see each other's answers", async t => {
   const { sandbox, tenant, url } = await startGateway(t, {
     env: { AUTH_MODE: 'passthrough', MAX_STALENESS_MS: '1000' },
   });
@@ -231,7 +231,7 @@ test('two tokens with different rights, the same ids, interleaved: nobody is giv
   assert.equal(seen, 10_000);
 });
 
-test('whatever is asked at once, of whatever ids, each caller gets its own answer', async t => {
+test('whatever ids are requested concurrently, each caller gets its own answer', async t => {
   const { tenant, query } = await startGateway(t);
   const ids = [...tenant.addTasks(30, ENDED), 'unknown', '', '"', '\\', 'x'.repeat(300)];
   await fc.assert(

@@ -6,7 +6,7 @@ import { startGateway } from '../support/start.ts';
 
 const QUERY = JSON.stringify({ query: '{ __typename }' });
 
-/** One POST with these very headers, a Host among them. */
+/** Sends a POST with exactly these headers, which may include Host. */
 function post(url: string, headers: Record<string, string>) {
   return new Promise<{ status: number; body: any }>((resolve, reject) => {
     const sent = request(url, { method: 'POST', headers }, response => {
@@ -43,7 +43,7 @@ test('a page of another origin opens no socket, unless its origin is listed', as
     assert.equal(await open(url, { origin }), 4403, origin);
 });
 
-test('while whoever reaches it is served, it answers to the names of this machine only', async t => {
+test('while all callers are served, it accepts only the host names of this machine', async t => {
   const { url } = await startGateway(t);
   const json = { 'content-type': 'application/json' };
   const { port } = new URL(url);

@@ -25,7 +25,7 @@ const { version } = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
 ) as { version: string };
 
-test('every request upstream says who sends it, and that its answer may be compressed', async t => {
+test('every upstream request names the gateway and accepts compressed answers', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   await query(LIST);
@@ -123,7 +123,7 @@ for (const [name, encoding, body, message, asked] of BODIES)
     assert.equal((await query(LIST)).errors, undefined);
   });
 
-test('a task that nests without end is read without its depths, and harms nothing', async t => {
+test('a task nested too deeply is read without its deepest values, and breaks nothing', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
@@ -147,7 +147,7 @@ const over = async (t: TestContext, certificate: 'good' | 'expired') =>
   (await startHostileUpstream(t, certificate)).url;
 const FAILURES: Failure[] = [
   {
-    name: 'nobody listens',
+    name: 'the port is closed',
     url: () => 'http://127.0.0.1:1',
     cause: /^the connection was refused \(127\.0\.0\.1:1\)$/,
     attempts: 4,
@@ -209,7 +209,7 @@ const FAILURES: Failure[] = [
 ];
 
 for (const { name, url, code = 'UPSTREAM_UNAVAILABLE', cause, attempts, env } of FAILURES)
-  test(`where ${name}, the caller is told ${code}, and the log says why, once for each attempt`, async t => {
+  test(`where ${name}, the caller gets ${code}, and each attempt logs the reason once`, async t => {
     const { query, log, causes } = await startGatewayOver(t, await url(t), env);
     const [error] =
       (await query('{ taskStatuses(filter: { launcher: { eq: "who asks" } }) { nodes { id } } }'))
@@ -221,7 +221,7 @@ for (const { name, url, code = 'UPSTREAM_UNAVAILABLE', cause, attempts, env } of
     assert.doesNotMatch(JSON.stringify(log.lines), /who asks|secret|opaque/);
   });
 
-test('a certificate for another host is told by its name', async t => {
+test('a certificate for another host is reported with its name', async t => {
   const { url } = await startHostileUpstream(t, 'other');
   const dispatcher = new Agent({ connect: { ca: readFileSync(certificatePath('other')) } });
   t.after(() => dispatcher.destroy());
@@ -271,7 +271,7 @@ async function startProxy(t: TestContext, targetPort: number, refuseWith?: numbe
 }
 
 for (const variable of ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'])
-  test(`a tenant is reached through ${variable}, token and all`, async t => {
+  test(`token and API requests reach the tenant through ${variable}`, async t => {
     const upstream = await startHostileUpstream(t, 'good');
     const proxy = await startProxy(t, upstream.port);
     const child = spawnMain(t, ['serve'], {
@@ -309,7 +309,7 @@ for (const [status, cause, attempts] of [
   [407, /^the proxy wants credentials \(407\)$/, 1],
   [502, /^the proxy refused to connect \(502\)$/, 4],
 ] as const)
-  test(`a proxy that refuses with ${status} is told of in the log`, async t => {
+  test(`a proxy that rejects a request with ${status} is logged`, async t => {
     const proxy = await startProxy(t, 1, status);
     const env = { HTTPS_PROXY: proxy.url };
     const { query, causes } = await startGatewayOver(t, 'https://tenant.example.test', env);
@@ -319,7 +319,7 @@ for (const [status, cause, attempts] of [
     for (const line of causes()) assert.match(line, cause);
   });
 
-test('a proxy that is down is told of in the log, with its address', async t => {
+test('a proxy that is down is logged with its address', async t => {
   const env = { HTTPS_PROXY: 'http://user:password@127.0.0.1:1' };
   const { query, causes, log } = await startGatewayOver(t, 'https://tenant.example.test', env);
   await query(LIST);
@@ -327,7 +327,7 @@ test('a proxy that is down is told of in the log, with its address', async t => 
   assert.ok(!JSON.stringify(log.lines).includes('password'));
 });
 
-test('what is plain HTTP goes to the proxy as it is, without a tunnel', async t => {
+test('plain HTTP requests go to the proxy without a tunnel', async t => {
   const upstream = await startHostileUpstream(t);
   const proxy = await startProxy(t, upstream.port);
   const { query } = await startGatewayOver(t, 'http://tenant.example.test', {

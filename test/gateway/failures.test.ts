@@ -36,11 +36,11 @@ interface Case {
   name: string;
   respond: Respond;
   code: string;
-  /** What the caller reads. */
+  /** The message that the caller gets. */
   message: RegExp;
   /** How often upstream is asked by one read. */
   asked: number;
-  /** What the operator reads; null: nothing. */
+  /** The message in the log; null for none. */
   cause: RegExp | null;
 }
 
@@ -236,7 +236,7 @@ test('words that repeat the headers of the request, or hold anything like a key,
   }
 });
 
-test('a caller who asks three times for what upstream answers with a worded 500 is noticed by nobody else', async t => {
+test('a caller who three times gets a 500 with an upstream message does not affect other callers', async t => {
   const upstream = await startHostileUpstream(t);
   upstream.respond = (response, { url = '' }) =>
     url.includes('odd')
@@ -260,7 +260,7 @@ test('a caller who asks three times for what upstream answers with a worded 500 
   }
 });
 
-test('however long a caller asks for what upstream answers with a worded 500, others are served', async t => {
+test('a caller who keeps getting a 500 with an upstream message does not stop other callers', async t => {
   const upstream = await startHostileUpstream(t);
   upstream.respond = (response, { url = '' }) =>
     url.includes('odd')
@@ -282,7 +282,7 @@ test('however long a caller asks for what upstream answers with a worded 500, ot
   assert.equal((await query(LIST, { launcher: 'plain' })).errors, undefined);
 });
 
-test('what one credential meets, in words or without, stops no read of another', async t => {
+test('upstream failures for one credential stop no reads of another', async t => {
   const upstream = await startHostileUpstream(t);
   upstream.respond = (response, { headers }) =>
     headers.authorization === 'Bearer bad'
@@ -298,7 +298,7 @@ test('what one credential meets, in words or without, stops no read of another',
   assert.equal(await ask('good'), undefined);
 });
 
-test('a Retry-After that nobody can mean pauses a client for an hour, and not for ever', async t => {
+test('an absurdly long Retry-After pauses a client for an hour at most', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   upstream.respond = empty(429, { 'retry-after': '1000000000000' });

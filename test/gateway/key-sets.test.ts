@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 const LIST = '{ taskStatuses(first: 1) { nodes { id } } }';
 const SDL = '{ _service { sdl } }';
 
-/** What each failure of the key set is in the log. */
+/** The log message for each failure of the key set. */
 const FAULTS: Record<string, [(response: ServerResponse) => void, RegExp]> = {
   'with status 503': [response => response.writeHead(503).end(), /status is 503/],
   'with a redirect': [
@@ -62,7 +62,7 @@ for (const [how, [fault, cause]] of Object.entries(FAULTS))
     assert.equal(issuer.requests, 1, 'a fetch that failed is not repeated for each token');
   });
 
-test('a key set on a port that nobody listens on is UPSTREAM_UNAVAILABLE', async t => {
+test('a key set on a closed port is UPSTREAM_UNAVAILABLE', async t => {
   const issuer = await startIssuer(t);
   issuer.close();
   const { codeFor, log } = await startWithIssuer(t, issuer);
@@ -70,7 +70,7 @@ test('a key set on a port that nobody listens on is UPSTREAM_UNAVAILABLE', async
   assert.match(String(failuresIn(log, 'JWKS_URL')[0]?.['cause']), /connection was refused/);
 });
 
-test('a key that is known goes on verifying while the key set cannot be fetched', async t => {
+test('a known key still verifies tokens while the key set cannot be fetched', async t => {
   const clock = new HandClock(Date.now());
   const issuer = await startIssuer(t);
   const { codeFor, log } = await startWithIssuer(t, issuer, {}, clock);
@@ -117,7 +117,7 @@ test('of several keys, each verifies a token that does not name its key', async 
   assert.equal(await codeFor(await issuer.sign({ kid: 'unknown' })), 'UNAUTHENTICATED');
 });
 
-test('where the keys of the router cannot be fetched, it is told so, and no caller is forbidden for it', async t => {
+test("if the router's keys cannot be fetched, the router gets that error and no caller is FORBIDDEN because of it", async t => {
   const issuer = await startIssuer(t);
   issuer.fault = response => response.writeHead(503).end();
   const log = createCapturedLog();

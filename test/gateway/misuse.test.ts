@@ -19,7 +19,7 @@ const UNSUBSCRIBABLE = [
   'subscription ($missing: Boolean!) { taskProgress(id: "x") @skip(if: $missing) { id } }',
 ];
 
-/** A socket that speaks graphql-transport-ws, and what it was sent. */
+/** Opens a graphql-transport-ws socket and records the messages it receives. */
 async function openSocket(t: TestContext, url: string) {
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
   t.after(() => socket.terminate());
@@ -40,7 +40,7 @@ function codesOf({ payload }: any): string[] {
   return errors.map(({ extensions }: any) => extensions.code);
 }
 
-test('ws: what cannot be subscribed to is an error of that operation, and the others on the socket go on', async t => {
+test('ws: an invalid subscription is an error of that operation, and the others on the socket continue', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const { socket, subscribe, messagesOf } = await openSocket(t, url);
@@ -86,7 +86,7 @@ for (const accept of [
     }
   });
 
-test('single-connection sse: what cannot be subscribed to is refused where it was posted, and the stream goes on', async t => {
+test('single-connection sse: an invalid subscription is rejected in its POST, and the stream continues', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const stream = `${url}/stream`;
@@ -131,7 +131,7 @@ test('single-connection sse: what cannot be subscribed to is refused where it wa
   assert.match(text, new RegExp(`"id":"right".*${id}`));
 });
 
-test('callback: what cannot be subscribed to is refused, and the router is sent nothing', async t => {
+test('callback: an invalid subscription is rejected, and nothing is sent to the router', async t => {
   let calls = 0;
   const router = createServer((_request, response) => {
     calls++;
@@ -167,7 +167,7 @@ const FRAMES: [what: string, frame: number[], code: number][] = [
   ['a message above the limit', [0x81, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], 1009],
 ];
 
-test('what clients do wrong leaves no stack on stderr and no error in the log', async t => {
+test('client errors leave no stack on stderr and no error in the log', async t => {
   const child = spawnMain(t, ['serve'], { PORT: '0', SANDBOX_PORT: '0', LOG_LEVEL: 'error' });
   let complaints = '';
   child.stderr?.on('data', data => (complaints += data));

@@ -16,12 +16,12 @@ const ALL_FIELDS = `
   returns { name attributeName }
   taskDefinitionSummary { id uniqueName description parentName executor arguments }`;
 const ENDED = { queueMs: 0, runMs: 60_000, status: 'ERROR', hasDefinition: true } as const;
-/** What costs a task, and what the caller is told of it. */
+/** Mutations that make a row unreadable, and the error that the caller gets. */
 const COSTLY: Partial<Record<RowMutation, RegExp>> = {
   'id-missing': /id \(missing\)/,
   'created-unreadable': /created \(unreadable\)/,
 };
-/** What a task shows in place of what cannot be read, by the mutation. */
+/** The values that replace unreadable ones, by mutation. */
 const FALLBACKS: Partial<Record<RowMutation, object>> = {
   'type-missing': { type: 'UNKNOWN', rawType: '' },
   'type-new': { type: 'UNKNOWN', rawType: 'WORKFLOW' },
@@ -75,7 +75,7 @@ async function start(t: TestContext) {
   return { sandbox, tenant: sandbox.tenant, url: gateway.url, query, warnings };
 }
 
-/** What `expected` has of `actual`, to any depth. */
+/** Picks the keys of `expected` from `actual`, to any depth. */
 function assertHas(actual: any, expected: any, what: string): void {
   if (typeof expected !== 'object' || expected === null)
     return assert.equal(actual, expected, what);

@@ -92,7 +92,7 @@ for (const transport of TRANSPORTS) {
   });
 }
 
-test('two who follow one task cost one watch; the last to leave ends it', async t => {
+test('two subscribers to one task share one watch, which ends when the last leaves', async t => {
   const clock = new HandClock();
   const { tenant, url, requests } = await startGateway(t, { clock });
   const id = tenant.addTask(LASTING);
@@ -100,14 +100,14 @@ test('two who follow one task cost one watch; the last to leave ends it', async 
   const other = subscribe(t, 'ws', url, PROGRESS, { id });
   await Promise.all([one.next(), other.next()]);
   assert.equal(requests().length, 1, 'one read served both');
-  assert.equal(clock.waiting, 1, 'one look is planned');
+  assert.equal(clock.waiting, 1, 'one poll is planned');
 
   await one.return?.();
   tenant.correct(id, { completionStatus: 'ERROR' });
   const last = other.next();
   clock.advance(20);
   assert.equal((await last).value.data.taskProgress.completionStatus, 'ERROR');
-  assert.equal(requests().length, 2, 'one look');
+  assert.equal(requests().length, 2, 'one poll');
 
   await other.return?.();
   await quietOf(clock, 20);
@@ -117,7 +117,7 @@ test('two who follow one task cost one watch; the last to leave ends it', async 
   assert.equal(requests().length, quiet + 1, 'nothing but what was asked for');
 });
 
-test('a filter is told of a task that begins to match by ending, and of one that ceases to', async t => {
+test('a filtered subscription gets a task that begins to match when it ends, and one that stops matching', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const failed = subscribe(t, 'ws', url, CHANGES, {
@@ -127,20 +127,20 @@ test('a filter is told of a task that begins to match by ending, and of one that
     filter: { completionStatus: { isNull: true } },
     snapshot: true,
   });
-  const told = async (events: AsyncIterator<any>) => {
+  const received = async (events: AsyncIterator<any>) => {
     const { kind, taskStatus } = (await events.next()).value.data.taskStatusChanged;
     return [kind, taskStatus.id, taskStatus.completionStatus];
   };
-  const first = told(failed);
-  assert.deepEqual(await told(running), ['SNAPSHOT', id, null]);
+  const first = received(failed);
+  assert.deepEqual(await received(running), ['SNAPSHOT', id, null]);
   const marker = tenant.addTask(LASTING);
-  assert.deepEqual(await told(running), ['ADDED', marker, null]);
+  assert.deepEqual(await received(running), ['ADDED', marker, null]);
   tenant.finish(id, 'ERROR');
-  assert.deepEqual(await told(running), ['COMPLETED', id, 'ERROR']);
+  assert.deepEqual(await received(running), ['COMPLETED', id, 'ERROR']);
   assert.deepEqual(await first, ['COMPLETED', id, 'ERROR']);
 });
 
-test('a task that starts and ends between two looks is told of', async t => {
+test('a task that starts and ends between two polls is published', async t => {
   const { tenant, url } = await startGateway(t, { env: { PROGRESS_INTERVAL_MS: '300' } });
   const events = subscribe(t, 'ws', url, CHANGES, { snapshot: true });
   const there = tenant.addTask(LASTING);
@@ -154,7 +154,7 @@ test('a task that starts and ends between two looks is told of', async t => {
   );
 });
 
-test('a filter that cannot be followed is refused with a code', async t => {
+test('an unsupported filter is rejected with a code', async t => {
   const { tenant, url } = await startGateway(t, { env: { UPSTREAM_API_VERSION: 'v2025' } });
   const ids = tenant.addTasks(200, LASTING);
   for (const filter of [
@@ -172,7 +172,7 @@ test('a filter that cannot be followed is refused with a code', async t => {
   }
 });
 
-test('failures of upstream that pass end no stream', async t => {
+test('temporary upstream failures end no stream', async t => {
   const { sandbox, tenant, url, requests } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const events = subscribe(t, 'sse', url, PROGRESS, { id });
@@ -186,7 +186,7 @@ test('failures of upstream that pass end no stream', async t => {
   assert.equal((await events.next()).value.data.taskProgress.state, 'COMPLETED');
 });
 
-test('what becomes of one task that is missing is no matter to the others', async t => {
+test('a task that disappears does not affect other tasks', async t => {
   const { sandbox, tenant, url, requests } = await startGateway(t);
   const [gone = '', there = ''] = tenant.addTasks(2, LASTING);
   const lost = subscribe(t, 'ws', url, PROGRESS, { id: gone });
@@ -202,7 +202,7 @@ test('what becomes of one task that is missing is no matter to the others', asyn
 });
 
 for (const version of API_VERSIONS)
-  test(`${version}: progress is told to the end`, async t => {
+  test(`${version}: subscribers get progress up to the end`, async t => {
     const { tenant, url, requests } = await startGateway(t, {
       env: { UPSTREAM_API_VERSION: version },
     });
@@ -211,21 +211,21 @@ for (const version of API_VERSIONS)
     const progress = subscribe(t, 'ws', url, PROGRESS, { id });
     const changes = subscribe(t, 'ws', url, CHANGES, { filter: { id: { in: running } } });
     assert.equal((await progress.next()).value.data.taskProgress.state, 'RUNNING');
-    const told = collectTasks(changes, running.length);
-    // The watch of all five looks at them already: what happens from here on is news to it.
+    const received = collectTasks(changes, running.length);
+    // The watch already polls all five tasks, so every later change is new to it.
     const before = requests().length;
     await until(() => requests().length > before + 10);
     for (const ending of running) tenant.finish(ending);
     assert.equal((await progress.next()).value.data.taskProgress.state, 'COMPLETED');
     assert.equal((await progress.next()).done, true);
-    assert.deepEqual(await told, running.map(task => `COMPLETED ${task}`).sort());
+    assert.deepEqual(await received, running.map(task => `COMPLETED ${task}`).sort());
   });
 
 async function collectTasks(changes: AsyncIterator<any>, count: number): Promise<string[]> {
-  const told: string[] = [];
-  while (told.length < count) {
+  const received: string[] = [];
+  while (received.length < count) {
     const { kind, taskStatus } = (await changes.next()).value.data.taskStatusChanged;
-    told.push(`${kind} ${taskStatus.id}`);
+    received.push(`${kind} ${taskStatus.id}`);
   }
-  return told.sort();
+  return received.sort();
 }

@@ -102,7 +102,7 @@ for (const version of API_VERSIONS) {
     assert.deepEqual(await find({ id: { in: [] } }), []);
   });
 
-  test(`${version}: a condition it has no words for is refused, naming the versions that have`, async t => {
+  test(`${version}: an unsupported condition is rejected with the names of the versions that support it`, async t => {
     const { query, requests } = await startGateway(t, { env });
     const launcher = await query(PAGE, { filter: { launcher: { eq: 'System' } } });
     const isNull = await query(PAGE, { filter: { completionStatus: { isNull: true } } });
@@ -149,7 +149,7 @@ test('a count is asked of upstream only when it is selected, and then with the p
 });
 
 for (const text of [undefined, '', 'many', '-1', '1e3', '99999999999'])
-  test(`an upstream that counts ${JSON.stringify(text) ?? 'not at all'} costs no rows, and no count where the page tells it`, async t => {
+  test(`if upstream sends ${JSON.stringify(text) ?? 'nothing'} as the count, rows are returned, and so is a count that the page itself determines`, async t => {
     const { sandbox, tenant, query, requests } = await startGateway(t);
     tenant.addTasks(7, ENDED);
     sandbox.faults.order({ fault: { kind: 'no-count', ...(text !== undefined && { text }) } });
@@ -191,7 +191,7 @@ for (const text of [undefined, '', 'many', '-1', '1e3', '99999999999'])
     assert.deepEqual(codes(many), [['taskStatuses.totalCount', 'UPSTREAM_INVALID_RESPONSE']]);
   });
 
-test('the last page of a list tells the total, too, where upstream does not count', async t => {
+test('the last page of a list determines the total if upstream does not count', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   tenant.addTasks(7, ENDED);
   sandbox.faults.order({ fault: { kind: 'no-count' } });
@@ -254,7 +254,7 @@ test('while a caller pages, tasks that come and tasks that end neither repeat a 
     read.push(...data.taskStatuses.nodes.map(({ id }: any) => id));
     after = data.taskStatuses.pageInfo.endCursor;
     hasNext = data.taskStatuses.pageInfo.hasNextPage;
-    // Two that were read have ended, one more than has come: what follows moves up, then down.
+    // Two of the tasks read have ended, and one was created. So later tasks move up, then down.
     for (const id of read.slice(ended, ended + 2)) tenant.finish(id);
     ended += 2;
     tenant.addTask(LASTING);
@@ -309,7 +309,7 @@ test('one task that cannot be read costs that field alone, and in a list itself 
   );
 });
 
-test('a task shows every field, dates in UTC, and what upstream really said', async t => {
+test('a task has every field, with dates in UTC and the raw values of upstream', async t => {
   const { tenant, query } = await startGateway(t);
   const [source] = tenant.sources;
   const id = tenant.addTask({
@@ -358,7 +358,7 @@ test('a task shows every field, dates in UTC, and what upstream really said', as
   assert.equal(typeof task.taskDefinitionSummary.arguments.serviceMethod, 'string');
 });
 
-test('a source tells its tasks and the latest of them', async t => {
+test('a source has its tasks and its latest task', async t => {
   const clock = new HandClock();
   const { tenant, query } = await startGateway(t, { clock });
   const [source, other] = tenant.sources;

@@ -87,7 +87,7 @@ test('a PATCH that upstream refused unseen, with 429 or 401, is sent again', asy
 /** An outage, as the proxy before upstream answers in it. */
 const OUTAGE = { kind: 'status', status: 502, body: '<h1>Bad Gateway</h1>' } as const;
 
-test('an upstream that fails for some seconds is not asked for a moment, and then by one request at a time', async t => {
+test('after failures for some seconds upstream gets no request for a while, and then one at a time', async t => {
   const clock = new HandClock();
   const { sandbox, query, requests } = await startGateway(t, { clock });
   await query(LIST);
@@ -117,7 +117,7 @@ test('an upstream that fails for some seconds is not asked for a moment, and the
   assert.equal((await query(LIST, { first: 62 })).errors, undefined);
 });
 
-test('twenty requests that fail at one moment, and succeed when they are sent again, stop nobody', async t => {
+test('twenty requests that fail at once and succeed when retried do not stop other callers', async t => {
   const { sandbox, query } = await startGateway(t);
   await query(LIST);
   sandbox.faults.order({ fault: OUTAGE, times: 20 });

@@ -29,7 +29,7 @@ async function start(t: Parameters<typeof startGateway>[0], env: Record<string, 
   return { ...gateway, url, reserve, post, operation };
 }
 
-test('what is wrong with an operation is said where it was posted, with a code', async t => {
+test('an error of an operation is returned by its POST, with a code', async t => {
   const { reserve, post, operation, requests } = await start(t);
   const token = await reserve();
   const right = operation('1');
@@ -43,7 +43,7 @@ test('what is wrong with an operation is said where it was posted, with a code',
       status: 400,
       code: 'BAD_USER_INPUT',
     });
-  // A page of another origin may send these without asking.
+  // A page of another origin may send these without a preflight request.
   for (const type of ['text/plain;application/json', 'text/plain', ''])
     assert.deepEqual(await post(token, right, type), { status: 415, code: 'BAD_USER_INPUT' });
   assert.equal(requests().length, 0);
@@ -51,7 +51,7 @@ test('what is wrong with an operation is said where it was posted, with a code',
   assert.deepEqual(await post(token, right), { status: 409, code: 'BAD_USER_INPUT' });
 });
 
-test('one stream has so many operations and no more, and one reader', async t => {
+test('a stream allows a limited number of operations, and one reader', async t => {
   const { url, reserve, post, operation } = await start(t, {
     MAX_SUBSCRIPTIONS_PER_CONNECTION: '2',
   });
@@ -78,7 +78,7 @@ test('streams that are reserved and not opened are bounded', async t => {
   assert.deepEqual(Object.fromEntries(statuses), { 201: 1_000, 429: 10 });
 });
 
-test('a slow reader of one stream is told the newest of each operation, and always the last', async () => {
+test('a slow reader of a stream gets the newest event of each operation, and always the last', async () => {
   const stream = new EventStream({ onOpen: () => {}, onClose: () => {} });
   stream.open();
   const mailboxes = ['a', 'b'].map(id => {
@@ -92,23 +92,23 @@ test('a slow reader of one stream is told the newest of each operation, and alwa
   }
   for (const mailbox of mailboxes) mailbox.end();
 
-  const told: Record<string, number[]> = { a: [], b: [] };
+  const received: Record<string, number[]> = { a: [], b: [] };
   let open = 2;
   for await (const chunk of stream) {
     for (const [, event, json = ''] of String(chunk).matchAll(/event: (\w+)\ndata: (.*)\n\n/g)) {
       const { id, payload } = JSON.parse(json);
       if (event === 'complete') open--;
-      else told[id]?.push(payload.data.value);
+      else received[id]?.push(payload.data.value);
     }
     if (open === 0) break;
   }
-  for (const values of Object.values(told)) {
+  for (const values of Object.values(received)) {
     assert.ok(values.length <= 4, `${values.length} values`);
     assert.equal(values.at(-1), 1_000);
   }
 });
 
-test('an operation that was stopped while it was being started is left, and so is all of a stream that is gone', async () => {
+test('an operation stopped while it starts is cancelled, and so are all of a closed stream', async () => {
   const closed: string[] = [];
   const stream = new EventStream({ onOpen: () => {}, onClose: () => {} });
   stream.open();

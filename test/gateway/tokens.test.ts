@@ -125,7 +125,7 @@ for (const [road, read] of Object.entries({ 'a list': LIST, 'a task by id': BY_I
     assert.ok(performance.now() - startedAt < 1_900, 'before the token could have come');
   });
 
-test('a caller who leaves while the token is fetched takes it from nobody else', async t => {
+test('a caller who disconnects during a token request does not cancel it for others', async t => {
   const { sandbox, tenant, query, url } = await startGateway(t);
   tenant.addTask(ENDED);
   sandbox.faults.order({ fault: { kind: 'latency', ms: 200 }, route: 'token', times: 1 });

@@ -13,8 +13,8 @@ const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const INTERVAL_MS = 1_000;
 const MAX_QUIET_MS = 5 * INTERVAL_MS;
 
-/** Follows tasks over one socket, and remembers what was told of each. */
-function followAll(t: TestContext, url: string, ids: readonly string[]) {
+/** Subscribes to tasks over one socket, and records the events of each. */
+function subscribeToAll(t: TestContext, url: string, ids: readonly string[]) {
   const client = createClient({
     url: url.replace('http', 'ws'),
     webSocketImpl: WebSocket,
@@ -23,21 +23,21 @@ function followAll(t: TestContext, url: string, ids: readonly string[]) {
   });
   // Its server has gone by then, which it has something to say about.
   t.after(() => Promise.resolve(client.dispose()).catch(() => {}));
-  const told = new Map<string, any[]>(ids.map(id => [id, []]));
+  const received = new Map<string, any[]>(ids.map(id => [id, []]));
   let ended = 0;
   for (const id of ids)
     client.subscribe(
       { query: PROGRESS, variables: { id } },
       {
-        next: result => void told.get(id)?.push(result),
+        next: result => void received.get(id)?.push(result),
         error: () => ended++,
         complete: () => ended++,
       },
     );
   return {
-    told,
+    received,
     ended: () => ended,
-    events: () => [...told.values()].reduce((sum, { length }) => sum + length, 0),
+    events: () => [...received.values()].reduce((sum, { length }) => sum + length, 0),
   };
 }
 
@@ -61,7 +61,7 @@ for (const version of API_VERSIONS)
     const gateway = await startGateway(t, { clock, env });
     const { tenant, url } = gateway;
     const ids = tenant.addTasks(1_000, LASTING);
-    const { told, events, ended } = followAll(t, url, ids);
+    const { received, events, ended } = subscribeToAll(t, url, ids);
     await until(() => events() === 1_000 && isBetweenPolls(clock));
 
     const quiet = await pass(clock, gateway);
@@ -71,15 +71,15 @@ for (const version of API_VERSIONS)
     assert.ok(busy.length <= 5, busy.join('\n'));
     await until(() => ended() === 60);
     for (const id of ids.slice(0, 60))
-      assert.equal(told.get(id)?.at(-1).data.taskProgress.completionStatus, 'ERROR');
-    assert.equal(events(), 1_060, 'nobody else was told of anything');
+      assert.equal(received.get(id)?.at(-1).data.taskProgress.completionStatus, 'ERROR');
+    assert.equal(events(), 1_060, 'no other subscriber got an event');
   });
 
 const CHANGES =
   'subscription { taskStatusChanged(snapshot: true) { kind taskStatus { id state } } }';
 
 for (const version of API_VERSIONS)
-  test(`${version}: a task that outlives many younger ones is told to be added and to end`, async t => {
+  test(`${version}: a task that outlives many younger ones is published as ADDED and as COMPLETED`, async t => {
     const clock = new HandClock();
     const gateway = await startGateway(t, {
       clock,
@@ -88,23 +88,23 @@ for (const version of API_VERSIONS)
     const { tenant, url } = gateway;
     const [there = '', ended = ''] = tenant.addTasks(2, LASTING);
     tenant.finish(ended);
-    const told: string[] = [];
+    const received: string[] = [];
     const events = subscribe(t, 'ws', url, CHANGES);
     void (async () => {
       for await (const { data } of events) {
         const { kind, taskStatus } = data.taskStatusChanged;
-        told.push(`${kind} ${taskStatus.id} ${taskStatus.state}`);
+        received.push(`${kind} ${taskStatus.id} ${taskStatus.state}`);
       }
     })().catch(() => {});
-    await until(() => told.length === 2 && isBetweenPolls(clock));
+    await until(() => received.length === 2 && isBetweenPolls(clock));
     assert.deepEqual(
-      told.splice(0).toSorted(),
+      received.splice(0).toSorted(),
       [`SNAPSHOT ${ended} COMPLETED`, `SNAPSHOT ${there} RUNNING`].toSorted(),
     );
 
     const passUntil = async (count: number) => {
-      while (told.length < count) await pass(clock, gateway);
-      return told.splice(0);
+      while (received.length < count) await pass(clock, gateway);
+      return received.splice(0);
     };
     const long = tenant.addTask(LASTING);
     assert.deepEqual(await passUntil(1), [`ADDED ${long} RUNNING`]);
@@ -121,14 +121,14 @@ for (const version of API_VERSIONS)
     }
   });
 
-test('a few watched among very many that run are asked for by id', async t => {
+test('a few watched tasks among very many running ones are polled by id', async t => {
   const clock = new HandClock();
   const gateway = await startGateway(t, {
     clock,
     env: { PROGRESS_INTERVAL_MS: String(INTERVAL_MS) },
   });
   const all = gateway.tenant.addTasks(5_000, LASTING);
-  const { events } = followAll(t, gateway.url, all.slice(0, 180));
+  const { events } = subscribeToAll(t, gateway.url, all.slice(0, 180));
   await until(() => events() === 180 && isBetweenPolls(clock));
   await pass(clock, gateway);
   const later = await pass(clock, gateway);
@@ -136,7 +136,7 @@ test('a few watched among very many that run are asked for by id', async t => {
   assert.ok(later.every(request => request.includes('filters=id')));
 });
 
-test('a quiet task is looked at less, to a stated maximum; one that changes, at once more', async t => {
+test('a quiet task is polled less often, up to a stated interval, and more often as soon as it changes', async t => {
   const clock = new HandClock();
   const gateway = await startGateway(t, {
     clock,
@@ -144,7 +144,7 @@ test('a quiet task is looked at less, to a stated maximum; one that changes, at 
   });
   const { tenant, url, requests } = gateway;
   const id = tenant.addTask(LASTING);
-  const { events } = followAll(t, url, [id]);
+  const { events } = subscribeToAll(t, url, [id]);
   await until(() => events() === 1 && isBetweenPolls(clock));
   const looksIn = async (seconds: number) => {
     const before = requests().length;
@@ -180,7 +180,7 @@ for (const transport of TRANSPORTS)
     assert.equal((await events.next()).done, true);
   });
 
-test('subscribers who select the same of a task are told the same, and those who do not are not', async t => {
+test('subscribers with the same selection of a task share results, and others do not', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const queries = [
@@ -193,13 +193,13 @@ test('subscribers who select the same of a task are told the same, and those who
   const all = subscribe(t, 'sse', url, queries[2]!, { id, all: true });
   await Promise.all([...streams, all].map(stream => stream.next()));
   tenant.correct(id, { completionStatus: 'ERROR' });
-  const told = await Promise.all(
+  const received = await Promise.all(
     [...streams, all].map(async stream => (await stream.next()).value.data.taskProgress),
   );
-  assert.deepEqual(told[0], { id, completionStatus: 'ERROR' });
-  assert.deepEqual(told[1], told[0]);
-  assert.deepEqual(told[2], { status: 'ERROR' });
-  assert.deepEqual(told[3], { status: 'ERROR', percentComplete: 0 });
+  assert.deepEqual(received[0], { id, completionStatus: 'ERROR' });
+  assert.deepEqual(received[1], received[0]);
+  assert.deepEqual(received[2], { status: 'ERROR' });
+  assert.deepEqual(received[3], { status: 'ERROR', percentComplete: 0 });
 });
 
 test('subscriptions are limited for each socket and for each credential, with a code', async t => {
@@ -236,7 +236,7 @@ test('subscriptions are limited for each socket and for each credential, with a 
   assert.deepEqual(two.first.toSorted(), ['RATE_LIMITED', 'RUNNING', 'RUNNING']);
   await one.streams[0]!.return?.();
   let again = await open(1);
-  // The place of the one who left is free as soon as the gateway has heard of it.
+  // The slot of the subscriber that left is free as soon as the gateway notices.
   while (again.first[0] !== 'RUNNING') again = await open(1);
 });
 
@@ -307,19 +307,19 @@ test('one task that cannot be read for too long ends its own stream, with its co
   const { sandbox, tenant, url } = gateway;
   const ids = tenant.addTasks(2, LASTING);
   const [missing = '', there = ''] = ids;
-  const { told, ended, events } = followAll(t, url, ids);
+  const { received, ended, events } = subscribeToAll(t, url, ids);
   await until(() => events() === 2 && isBetweenPolls(clock));
   tenant.remove(missing);
   sandbox.faults.order({ fault: { kind: 'status', status: 403 }, route: 'task' });
   for (let seconds = 0; seconds < 55; seconds++) await pass(clock, gateway);
   assert.equal(ended(), 0, 'what passes ends no stream');
   while (ended() === 0) await pass(clock, gateway);
-  assert.equal(told.get(missing)?.at(-1).errors[0].extensions.code, 'FORBIDDEN');
+  assert.equal(received.get(missing)?.at(-1).errors[0].extensions.code, 'FORBIDDEN');
   tenant.finish(there);
-  // Nobody is left to look for after that: there is no next look to wait for.
+  // Nothing is left to poll after that, so there is no next poll to wait for.
   await until(() => {
     clock.advance(INTERVAL_MS);
     return ended() === 2;
   });
-  assert.equal(told.get(there)?.at(-1).data.taskProgress.state, 'COMPLETED');
+  assert.equal(received.get(there)?.at(-1).data.taskProgress.state, 'COMPLETED');
 });

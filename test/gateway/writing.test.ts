@@ -9,7 +9,7 @@ const UPDATE = `mutation ($input: UpdateTaskStatusInput!) {
 const LASTING = { queueMs: 0, runMs: 3_600_000 };
 
 for (const version of API_VERSIONS)
-  test(`${version}: a pending task is cleared, dated as told`, async t => {
+  test(`${version}: a pending task is cleared with the given end date`, async t => {
     const { tenant, query, requests } = await startGateway(t, {
       env: { UPSTREAM_API_VERSION: version },
     });
@@ -27,7 +27,7 @@ for (const version of API_VERSIONS)
     assert.equal(requests().length, 1);
   });
 
-test('a task is cleared now where no date is given', async t => {
+test('without a date a task is cleared with the current time', async t => {
   const { tenant, query } = await startGateway(t);
   const before = Date.now();
   const { data } = await query(UPDATE, {
@@ -37,7 +37,7 @@ test('a task is cleared now where no date is given', async t => {
   assert.ok(completed >= before && completed <= Date.now());
 });
 
-test('what cannot be written is refused, and says why', async t => {
+test('an invalid update is rejected with the reason', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t, {
     env: { AUTH_MODE: 'passthrough' },
   });

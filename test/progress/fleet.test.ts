@@ -15,12 +15,12 @@ const INTERVAL_MS = 1_000;
 const STEP_MS = 50;
 const LASTING = lastingHistory('9');
 const INSTANCES = 3;
-// The first is spared, so that there is somebody to go to.
+// The first instance always survives, so that subscribers can move to it.
 const anyBlow = fc.record({
   at: fc.integer({ min: 500, max: 20_000 }),
   to: fc.integer({ min: 1, max: INSTANCES - 1 }),
   kind: fc.constantFrom('kill', 'cut', 'cut', 'cut'),
-  // Some are over before anybody takes over, some are not.
+  // Some histories end before another instance takes over, some do not.
   healsAfter: fc.oneof(fc.integer({ min: 50, max: 900 }), fc.integer({ min: 900, max: 6_000 })),
 });
 const anySubscriber = fc.record({
@@ -29,14 +29,14 @@ const anySubscriber = fc.record({
   at: fc.integer({ min: 0, max: INSTANCES - 1 }),
 });
 
-/** What one stream told: of a task, step after step, until its end. */
-interface Told {
+/** The states of a task that one stream sent, up to its end. */
+interface Received {
   instance: number;
   steps: number[];
   isEnded: boolean;
 }
 
-test('whichever instances are killed or cut off, every subscriber sees its task to the end, never backwards', async () => {
+test("whichever instances are killed or cut off, every subscriber gets its task's end and never an older state", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.tuple(anyHistory('1'), anyHistory('2'), anyHistory('3')),
@@ -50,7 +50,7 @@ test('whichever instances are killed or cut off, every subscriber sees its task 
         const members = Array.from({ length: INSTANCES }, () => fleet.open());
         const hubs = members.map(({ openGroup }, place) =>
           createHub({
-            // Some are further from upstream than others: what they say of a look comes late.
+            // Some instances are slower, so their messages about a poll arrive late.
             source: createUpstream(
               clock,
               [...histories, LASTING],
@@ -61,24 +61,24 @@ test('whichever instances are killed or cut off, every subscriber sees its task 
             clock,
             log: createLog('silent'),
             intervalMs: INTERVAL_MS,
-            maxFollowers: 100,
+            maxSubscribers: 100,
           }),
         );
-        // Somebody always has something to look at: no instance gets to look by being the last.
-        const lasting = hubs[0]!.followTask(LASTING.id);
+        // One watch lasts to the end, so no instance starts polling only because it is the last.
+        const lasting = hubs[0]!.subscribeToTask(LASTING.id);
         const isDead = members.map(() => false);
         const faults: unknown[] = [];
 
-        const follow = (task: number, instance: number): Told => {
-          const told: Told = { instance, steps: [], isEnded: false };
+        const follow = (task: number, instance: number): Received => {
+          const received: Received = { instance, steps: [], isEnded: false };
           void (async () => {
-            for await (const event of hubs[instance]!.followTask(histories[task]!.id)) {
+            for await (const event of hubs[instance]!.subscribeToTask(histories[task]!.id)) {
               if (event instanceof GatewayError) faults.push(event);
-              else told.steps.push(stepOf(event));
+              else received.steps.push(stepOf(event));
             }
-            told.isEnded = true;
+            received.isEnded = true;
           })();
-          return told;
+          return received;
         };
         for (const { at, to, kind, healsAfter } of blows)
           clock.after(at, () => {
@@ -92,14 +92,14 @@ test('whichever instances are killed or cut off, every subscriber sees its task 
             isDead[to] = true;
           });
 
-        const streams = subscribers.map(() => [] as Told[]);
+        const streams = subscribers.map(() => [] as Received[]);
         for (let tick = 0; tick < 2_400; tick++) {
           let isOver = true;
           for (const [place, { task, joinsAt, at }] of subscribers.entries()) {
             const current = streams[place]!.at(-1);
             if (current?.isEnded) continue;
             isOver = false;
-            // Who is cut off from a gateway that is gone comes back to another.
+            // A subscriber whose gateway was killed reconnects to another.
             if (current === undefined ? clock.monotonic() >= joinsAt : isDead[current.instance])
               streams[place]!.push(follow(task, isDead[at] ? 0 : at));
           }
@@ -128,7 +128,7 @@ test('whichever instances are killed or cut off, every subscriber sees its task 
   );
 });
 
-test('whichever instances are cut off, each tells its list of every task that ends, once', async () => {
+test('whichever instances are cut off, each list subscriber gets one COMPLETED event for each task', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.tuple(...['1', '2', '3', '4', '5', '6'].map(anyHistory)),
@@ -146,7 +146,7 @@ test('whichever instances are cut off, each tells its list of every task that en
             clock,
             log: createLog('silent'),
             intervalMs: INTERVAL_MS,
-            maxFollowers: 100,
+            maxSubscribers: 100,
           }),
         );
         for (const { at, to, healsAfter } of blows)
@@ -154,12 +154,12 @@ test('whichever instances are cut off, each tells its list of every task that en
             members[to]!.cut();
             clock.after(healsAfter, () => members[to]!.heal());
           });
-        const told = hubs.map(() => [] as string[]);
-        const streams = hubs.map(hub => hub.followChanges({}, false));
+        const received = hubs.map(() => [] as string[]);
+        const streams = hubs.map(hub => hub.subscribeToChanges({}, false));
         const readers = streams.map(async (stream, place) => {
           for await (const change of stream) {
             if (change instanceof GatewayError) throw change;
-            if (change.kind === 'COMPLETED') told[place]!.push(change.task.id);
+            if (change.kind === 'COMPLETED') received[place]!.push(change.task.id);
           }
         });
         const over = new Set(
@@ -175,7 +175,7 @@ test('whichever instances are cut off, each tells its list of every task that en
         await Promise.all(readers);
 
         const expected = histories.map(({ id }) => id).filter(id => !over.has(id));
-        for (const ended of told) assert.deepEqual(ended.toSorted(), expected);
+        for (const ended of received) assert.deepEqual(ended.toSorted(), expected);
       },
     ),
     { numRuns: 200 },

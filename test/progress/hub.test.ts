@@ -15,7 +15,7 @@ import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/
 
 const INTERVAL_MS = 1_000;
 
-test('what each subscriber saw is a subsequence of the history that ends with its end', async () => {
+test('each subscriber gets the states of its task in order, and always the last', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.tuple(anyHistory('1'), anyHistory('2'), anyHistory('3')),
@@ -36,17 +36,19 @@ test('what each subscriber saw is a subsequence of the history that ends with it
           clock,
           log: createLog('silent'),
           intervalMs: INTERVAL_MS,
-          maxFollowers: 100,
+          maxSubscribers: 100,
         });
         const seen: number[][] = subscribers.map(() => []);
         const ended = subscribers.map(() => false);
-        const streams = subscribers.map(() => null as ReturnType<typeof hub.followTask> | null);
+        const streams = subscribers.map(
+          () => null as ReturnType<typeof hub.subscribeToTask> | null,
+        );
         const reading = new Set<number>();
 
         for (let tick = 0; tick < 1_000 && ended.includes(false); tick++) {
           for (const [place, { task, joinsAt, readsEvery }] of subscribers.entries()) {
             if (streams[place] === null && clock.monotonic() >= joinsAt)
-              streams[place] = hub.followTask(histories[task]!.id);
+              streams[place] = hub.subscribeToTask(histories[task]!.id);
             const stream = streams[place];
             if (!stream || reading.has(place) || tick % readsEvery !== 0) continue;
             reading.add(place);
@@ -87,7 +89,7 @@ test('what each subscriber saw is a subsequence of the history that ends with it
   );
 });
 
-test('whatever happens between looks, each task that ends is told to have, once, to whom it concerns', async () => {
+test('whatever happens between polls, each subscriber gets one COMPLETED event for each task that ends and matches its filter', async () => {
   const filters: TaskFilter[] = [
     {},
     { completionStatusIsNull: true },
@@ -106,21 +108,21 @@ test('whatever happens between looks, each task that ends is told to have, once,
           clock,
           log: createLog('silent'),
           intervalMs: INTERVAL_MS,
-          maxFollowers: 100,
+          maxSubscribers: 100,
         });
-        const told: string[][] = filters.map(() => []);
-        const streams = filters.map(filter => hub.followChanges(filter, false));
+        const received: string[][] = filters.map(() => []);
+        const streams = filters.map(filter => hub.subscribeToChanges(filter, false));
         const readers = streams.map(async (stream, place) => {
           for await (const change of stream) {
             assert.ok(
               !(change instanceof GatewayError),
               change instanceof GatewayError ? change.message : '',
             );
-            told[place]!.push(`${change.kind} ${change.task.id}`);
+            received[place]!.push(`${change.kind} ${change.task.id}`);
           }
         });
         await setImmediate();
-        // Those that were over before anybody followed are nobody's news.
+        // Tasks that ended before the first subscription are not published.
         const over = new Set(
           histories
             .filter(
@@ -136,14 +138,14 @@ test('whatever happens between looks, each task that ends is told to have, once,
         await Promise.all(readers);
 
         const ends = (place: number) =>
-          told[place]!.filter(event => event.startsWith('COMPLETED')).toSorted();
+          received[place]!.filter(event => event.startsWith('COMPLETED')).toSorted();
         const expected = histories
           .filter(({ id }) => !over.has(id))
           .map(({ id }) => `COMPLETED ${id}`)
           .toSorted();
         for (const place of [0, 1, 2])
           assert.deepEqual(ends(place), expected, JSON.stringify(filters[place]));
-        assert.deepEqual(told[3], [], 'none has failed');
+        assert.deepEqual(received[3], [], 'none has failed');
         assert.equal(hub.size, 0);
       },
     ),
@@ -151,7 +153,7 @@ test('whatever happens between looks, each task that ends is told to have, once,
   );
 });
 
-test('who was told by a look for others while its own first read failed is told the end', async () => {
+test('a subscriber whose first read failed, but which a poll for others sent a state, still gets the end', async () => {
   const clock = new HandClock();
   const [history] = fc.sample(anyHistory('1'), { numRuns: 1, seed: 1 });
   assert.ok(history);
@@ -169,7 +171,7 @@ test('who was told by a look for others while its own first read failed is told 
     clock,
     log: createLog('silent'),
     intervalMs: INTERVAL_MS,
-    maxFollowers: 100,
+    maxSubscribers: 100,
   });
   const pass = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += 250) {
@@ -177,20 +179,20 @@ test('who was told by a look for others while its own first read failed is told 
       await setImmediate();
     }
   };
-  const list = hub.followChanges({}, false);
+  const list = hub.subscribeToChanges({}, false);
   await pass(2_000);
-  const stream = hub.followTask('1');
+  const stream = hub.subscribeToTask('1');
   await pass(8_000);
   fail(new GatewayError('UPSTREAM_UNAVAILABLE', 'too late'));
   await pass(250);
   await list.return();
-  const told: (Task | GatewayError)[] = [];
+  const received: (Task | GatewayError)[] = [];
   const reading = (async () => {
-    for await (const event of stream) told.push(event);
+    for await (const event of stream) received.push(event);
   })();
   await pass(120_000);
   await reading;
-  const last = told.at(-1);
+  const last = received.at(-1);
   assert.ok(last && !(last instanceof GatewayError) && isCompleted(last));
   assert.equal(hub.size, 0);
 });
@@ -224,7 +226,7 @@ function startLists() {
     clock,
     log: createLog('silent'),
     intervalMs: INTERVAL_MS,
-    maxFollowers: 100,
+    maxSubscribers: 100,
   });
   return {
     hub,
@@ -241,43 +243,43 @@ function startLists() {
       return () => release();
     },
     follow(snapshot: boolean) {
-      const told: string[] = [];
-      const stream = hub.followChanges({}, snapshot);
+      const received: string[] = [];
+      const stream = hub.subscribeToChanges({}, snapshot);
       void (async () => {
         for await (const change of stream) {
           assert.ok(!(change instanceof GatewayError));
-          told.push(`${change.kind} ${change.task.id}`);
+          received.push(`${change.kind} ${change.task.id}`);
         }
       })();
-      return { told, leave: () => stream.return() };
+      return { received, leave: () => stream.return() };
     },
   };
 }
 
-test('what a snapshot has shown is not told again as new', async () => {
+test('a task that a snapshot has sent is not sent again as ADDED', async () => {
   const { pass, follow } = startLists();
   const first = follow(false);
-  // Between two looks: the first follower is told at the next, which is after the snapshot.
+  // Between two polls: the first subscriber gets it at the next poll, after the snapshot.
   await pass(2_900);
-  assert.deepEqual(first.told, ['ADDED 1']);
+  assert.deepEqual(first.received, ['ADDED 1']);
   const second = follow(true);
   await pass(1_000);
-  assert.deepEqual(first.told, ['ADDED 1', 'ADDED 4']);
-  assert.deepEqual(second.told.toSorted(), ['SNAPSHOT 1', 'SNAPSHOT 4']);
+  assert.deepEqual(first.received, ['ADDED 1', 'ADDED 4']);
+  assert.deepEqual(second.received.toSorted(), ['SNAPSHOT 1', 'SNAPSHOT 4']);
   await Promise.all([first.leave(), second.leave()]);
 });
 
-test('a snapshot that comes late takes nothing back that was told since it was asked for', async () => {
+test('a late snapshot does not overwrite events sent since it was requested', async () => {
   const { pass, follow, holdNextSnapshot } = startLists();
   const first = follow(false);
   await pass(3_200);
   const release = holdNextSnapshot();
   const second = follow(true);
   await pass(1_500);
-  assert.deepEqual(second.told, ['COMPLETED 1']);
+  assert.deepEqual(second.received, ['COMPLETED 1']);
   release();
   await pass(100);
-  assert.deepEqual(second.told, ['COMPLETED 1', 'SNAPSHOT 4']);
+  assert.deepEqual(second.received, ['COMPLETED 1', 'SNAPSHOT 4']);
   await Promise.all([first.leave(), second.leave()]);
 });
 
@@ -308,7 +310,7 @@ function startHub(all: Task[], overrides: Partial<TaskSource> = {}) {
     clock,
     log: createLog('silent'),
     intervalMs: INTERVAL_MS,
-    maxFollowers: 1_000,
+    maxSubscribers: 1_000,
   });
   return {
     hub,
@@ -336,7 +338,7 @@ function startHub(all: Task[], overrides: Partial<TaskSource> = {}) {
   };
 }
 
-/** What a stream sends, as text. */
+/** Records the events of a stream as text. */
 function record<T>(
   stream: AsyncIterable<T | GatewayError>,
   toText: (event: T) => string,
@@ -349,11 +351,14 @@ function record<T>(
   return events;
 }
 
-test('a task dated in the future hides none that follow it', async () => {
+test('a task with a creation date in the future hides no later task', async () => {
   const all: Task[] = [];
   const { hub, clock, put, pass } = startHub(all);
   put('old', clock.now() - 1_000);
-  const events = record(hub.followChanges({}, false), ({ kind, task }) => `${kind} ${task.id}`);
+  const events = record(
+    hub.subscribeToChanges({}, false),
+    ({ kind, task }) => `${kind} ${task.id}`,
+  );
   await pass(3_000);
   put('ahead', clock.now() + 3_600_000);
   await pass(20_000);
@@ -365,7 +370,7 @@ test('a task dated in the future hides none that follow it', async () => {
   hub.close();
 });
 
-test('a list that hangs holds up neither tasks nor other lists', async () => {
+test('a list whose read hangs delays neither tasks nor other lists', async () => {
   const all: Task[] = [];
   const { hub, clock, put, pass } = startHub(all, {
     pollHeads: requests =>
@@ -376,9 +381,12 @@ test('a list that hangs holds up neither tasks nor other lists', async () => {
       ),
   });
   put('x', clock.now());
-  const steps = record(hub.followTask('x'), ({ attributes }) => String(attributes['step']));
-  record(hub.followChanges({ sourceIds: ['hangs'] }, false), () => '');
-  const added = record(hub.followChanges({ sourceIds: ['well'] }, false), ({ task }) => task.id);
+  const steps = record(hub.subscribeToTask('x'), ({ attributes }) => String(attributes['step']));
+  record(hub.subscribeToChanges({ sourceIds: ['hangs'] }, false), () => '');
+  const added = record(
+    hub.subscribeToChanges({ sourceIds: ['well'] }, false),
+    ({ task }) => task.id,
+  );
   await pass(3_000);
   for (let step = 1; step <= 20; step++) {
     put('x', clock.now(), { attributes: { step } });
@@ -391,7 +399,7 @@ test('a list that hangs holds up neither tasks nor other lists', async () => {
   hub.close();
 });
 
-test('a task that cannot be read any more is an error to all who follow it; a list goes on', async () => {
+test('a task that becomes unreadable is an error for all its subscribers, and its list continues', async () => {
   const all: Task[] = [];
   let isReadable = true;
   const { hub, clock, put, pass } = startHub(all, {
@@ -409,8 +417,11 @@ test('a task that cannot be read any more is an error to all who follow it; a li
   });
   put('x', clock.now());
   put('y', clock.now());
-  const task = record(hub.followTask('x'), () => 'event');
-  const list = record(hub.followChanges({}, false), ({ kind, task: { id } }) => `${kind} ${id}`);
+  const task = record(hub.subscribeToTask('x'), () => 'event');
+  const list = record(
+    hub.subscribeToChanges({}, false),
+    ({ kind, task: { id } }) => `${kind} ${id}`,
+  );
   await pass(3_000);
   isReadable = false;
   await pass(120_000);

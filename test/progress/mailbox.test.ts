@@ -27,7 +27,7 @@ test('an error is the last value read, after what came before it', async () => {
   assert.deepEqual(await collect(mailbox), ['a1', error]);
 });
 
-test('a follower that leaves before its first event is let go, once', async () => {
+test('a subscriber that leaves before its first event is removed once', async () => {
   const { mailbox, closed } = setUp();
   await mailbox.return();
   await mailbox.return();
@@ -36,7 +36,7 @@ test('a follower that leaves before its first event is let go, once', async () =
   assert.deepEqual(await mailbox.next(), { done: true, value: undefined });
 });
 
-test('a reader that waits is told of the end', async () => {
+test('a waiting reader gets the end of the stream', async () => {
   const { mailbox } = setUp();
   const waiting = [mailbox.next(), mailbox.next()];
   mailbox.put('a', 'a1');

@@ -28,7 +28,7 @@ function start(histories: readonly History[]) {
         clock,
         log: createLog('silent'),
         intervalMs: INTERVAL_MS,
-        maxFollowers: 1_000,
+        maxSubscribers: 1_000,
         openGroup: listener => {
           const group = member.openGroup(listener);
           const publish = (message: GroupMessage) => {
@@ -49,10 +49,10 @@ function start(histories: readonly History[]) {
   };
 }
 
-test('what every subscriber has already is not published: not after subscribing, nor after another instance polls or has been cut off', async () => {
+test('a state that every subscriber has is not published again, even after a new subscription, a lease change or a reconnect', async () => {
   const { open, pass, published } = start(IDS.map(lastingHistory));
   const [first, second] = [open(), open()];
-  for (const { hub } of [first, second]) for (const id of IDS) hub.followTask(id);
+  for (const { hub } of [first, second]) for (const id of IDS) hub.subscribeToTask(id);
   await pass(20 * INTERVAL_MS);
   assert.deepEqual(published, []);
 
@@ -68,7 +68,7 @@ test('what every subscriber has already is not published: not after subscribing,
   second.hub.close();
 });
 
-test('a subscriber whose first state is older than the last one published is sent that, and nothing else is', async () => {
+test('a subscriber whose first state is outdated gets the last published state, and nothing else is published', async () => {
   const histories = IDS.map(lastingHistory);
   const [changing] = histories;
   assert.ok(changing);
@@ -80,7 +80,7 @@ test('a subscriber whose first state is older than the last one published is sen
   });
   const { open, pass, published, clock } = start(histories);
   const first = open();
-  for (const id of IDS) first.hub.followTask(id);
+  for (const id of IDS) first.hub.subscribeToTask(id);
   await pass(20 * INTERVAL_MS);
   assert.deepEqual(published, [changing.id]);
 
@@ -90,8 +90,8 @@ test('a subscriber whose first state is older than the last one published is sen
     // From a memory that is a moment old.
     load: async id => (id === changing.id ? before.task : upstream.load(id)),
   });
-  const mailbox = second.hub.followTask(changing.id);
-  for (const id of IDS.slice(1)) second.hub.followTask(id);
+  const mailbox = second.hub.subscribeToTask(changing.id);
+  for (const id of IDS.slice(1)) second.hub.subscribeToTask(id);
   await pass(5 * INTERVAL_MS);
   assert.deepEqual(published, [changing.id, changing.id]);
   const { value } = await mailbox.next();

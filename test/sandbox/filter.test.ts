@@ -16,7 +16,7 @@ function holds(filter: string, task = TASK): boolean {
   return matches(parseFilter(filter, rulesOf('v1')), field => task[field] ?? null);
 }
 
-test('filters are read as the documentation of the collection parameters has them', () => {
+test('filters are parsed as the documentation of the collection parameters specifies', () => {
   for (const filter of [
     'id eq "a1"',
     'id eq"a1"',
@@ -45,7 +45,7 @@ test('not binds tighter than and, and tighter than or', () => {
   assert.ok(!holds('not id eq "a1" and id eq "a1"'));
 });
 
-test('what is no filter is refused with 400', () => {
+test('invalid filters get a 400', () => {
   for (const filter of [
     'id',
     'id eq',
@@ -66,7 +66,7 @@ test('what is no filter is refused with 400', () => {
     assert.throws(() => holds(filter), { status: 400 }, filter);
 });
 
-test('each version refuses what it does not offer', () => {
+test('each version rejects what it does not support', () => {
   const refused = (version: string, filter: string) =>
     assert.throws(
       () => parseFilter(filter, rulesOf(version)),

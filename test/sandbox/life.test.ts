@@ -54,8 +54,8 @@ test('a task is created, launched, makes progress, and is dated as ended before 
   assert.equal(states[4].messages[0].type, 'WARN');
 });
 
-test('the same seed is the same tenant, another seed another', async t => {
-  const tell = async (seed: number) => {
+test('the same seed creates the same tenant, and another seed another', async t => {
+  const rowsOf = async (seed: number) => {
     const { clock, read } = await connect(t, {
       seed,
       tasks: 30,
@@ -65,13 +65,13 @@ test('the same seed is the same tenant, another seed another', async t => {
     clock.advance(30_000);
     return read('/v2026/task-status');
   };
-  const first = await tell(7);
+  const first = await rowsOf(7);
   assert.equal(first.length, 60);
-  assert.deepEqual(await tell(7), first);
-  assert.notDeepEqual(await tell(8), first);
+  assert.deepEqual(await rowsOf(7), first);
+  assert.notDeepEqual(await rowsOf(8), first);
 });
 
-test('a tenant has every completion status, odd dates, and now and then a word nobody knows', async t => {
+test('a tenant has every completion status, odd dates, and sometimes an unknown enum value', async t => {
   const { read } = await connect(t, { tasks: 1_000, oddities: true });
   const rows = (
     await Promise.all([0, 250, 500, 750].map(offset => read(`/task-status/v1?offset=${offset}`)))
@@ -93,7 +93,7 @@ test('a tenant has every completion status, odd dates, and now and then a word n
   assert.ok(rows.some(row => row.target === null));
 });
 
-test('lists hold what their version says, and count only when asked', async t => {
+test('lists contain the tasks that their version specifies, with a count only on request', async t => {
   const { tenant, get, read } = await connect(t);
   tenant.addTasks(2, { queueMs: 0, runMs: 0, statusLagMs: 0 });
   tenant.addTasks(3, { runMs: 60_000 });
@@ -124,7 +124,7 @@ test('lists hold what their version says, and count only when asked', async t =>
   assert.equal((await get('/v2026/task-status/pending-tasks')).status, 404);
 });
 
-test('the limit is counted for each client and version, and says when to come back', async t => {
+test('each client and version has its own limit, and a 429 has a time to retry', async t => {
   const { clock, get, sandbox } = await connect(t);
   const statuses = async (path: string, count: number) =>
     (await Promise.all(Array.from({ length: count }, () => get(path)))).map(({ status }) => status);
@@ -140,7 +140,7 @@ test('the limit is counted for each client and version, and says when to come ba
   assert.equal(sandbox.journal.worstWindow(10_000), 101);
 });
 
-test('tokens are given in each way they are asked for, expire, and are refused as upstream does', async t => {
+test('tokens are issued for each form of request, expire, and are rejected as upstream does', async t => {
   const { clock, sandbox } = await connect(t);
   const { id: client_id, secret: client_secret } = sandbox.client;
   const fields = { grant_type: 'client_credentials', client_id, client_secret };
@@ -184,7 +184,7 @@ test('tokens are given in each way they are asked for, expire, and are refused a
   );
 });
 
-test('only users with the level may patch', async t => {
+test('only users of a sufficient level may PATCH', async t => {
   const { sandbox, tenant } = await connect(t);
   const id = tenant.addTask();
   const patch = async (client: Parameters<typeof fetchToken>[1]) =>
@@ -201,7 +201,7 @@ test('only users with the level may patch', async t => {
   assert.equal((await patch(sandbox.clients.add({ level: 'HELPDESK' }))).status, 403);
 });
 
-test('faults that were ordered happen, as often as ordered', async t => {
+test('ordered faults occur as often as ordered', async t => {
   const { sandbox, tenant, get, read } = await connect(t);
   const ids = tenant.addTasks(4);
   const list = '/task-status/v1';
@@ -229,7 +229,7 @@ test('faults that were ordered happen, as often as ordered', async t => {
   assert.deepEqual(await idsOf(), ids.toSorted());
 });
 
-test('a request line longer than nginx takes is a 414', async t => {
+test('a request line that is too long for nginx gets a 414', async t => {
   const { get } = await connect(t);
   assert.equal((await get(`/task-status/v1?filters=${'x'.repeat(9_000)}`)).status, 414);
 });

@@ -30,7 +30,7 @@ async function connect(t: TestContext, options: SandboxOptions) {
   return { clock, tenant: sandbox.tenant, sandbox, get, readAll, readLives };
 }
 
-test('without oddities every row is to the letter of the specification, all its life long', async t => {
+test('without oddities every row follows the specification during its whole life', async t => {
   const { tenant, readLives } = await connect(t, { oddities: false });
   tenant.addTasks(40, { runMs: 20_000 });
   for (const row of await readLives()) {
@@ -54,7 +54,7 @@ test('without oddities every row is to the letter of the specification, all its 
   }
 });
 
-test('with oddities, tasks are as odd as those of live tenants', async t => {
+test('with oddities, tasks deviate from the specification as those of live tenants do', async t => {
   const { tenant, readLives } = await connect(t, { oddities: true });
   tenant.addTasks(200, { runMs: 20_000 });
   const rows = await readLives();
@@ -86,7 +86,7 @@ test('with oddities, tasks are as odd as those of live tenants', async t => {
   );
 });
 
-test('what live tenants refuse beyond the specification is refused where there are oddities', async t => {
+test('with oddities the sandbox rejects what live tenants reject beyond the specification', async t => {
   for (const oddities of [true, false]) {
     const { get } = await connect(t, { oddities });
     const refusal = async (filter: string) => {
@@ -109,7 +109,7 @@ test('what live tenants refuse beyond the specification is refused where there a
   }
 });
 
-test('a count is asked for in either case', async t => {
+test('a count can be requested in upper or lower case', async t => {
   const { tenant, get } = await connect(t, {});
   tenant.addTasks(2);
   for (const [query, total] of [
@@ -122,7 +122,7 @@ test('a count is asked for in either case', async t => {
     assert.equal((await get(`/task-status/v1?${query}`)).headers.get('x-total-count'), total);
 });
 
-test('rows that are not as specified can be ordered: one at random, those of some ids, or all', async t => {
+test('mutated rows can be ordered: one at random, those with some ids, or all', async t => {
   const { sandbox, tenant, get } = await connect(t, {});
   const ids = tenant.addTasks(3, { queueMs: 0, runMs: 60_000 });
   const list = async (): Promise<any[]> => (await get('/task-status/v1')).json();
@@ -155,7 +155,7 @@ test('rows that are not as specified can be ordered: one at random, those of som
   }
 });
 
-test('a fault that is ordered over HTTP names what there is', async t => {
+test('the error for an unknown fault ordered over HTTP lists the known ones', async t => {
   const { sandbox } = await connect(t, {});
   const order = (fault: object) =>
     fetch(`${sandbox.url}/sandbox/faults`, { method: 'POST', body: JSON.stringify({ fault }) });

@@ -17,7 +17,7 @@ interface Spec {
 
 const NEVER: (sources: number) => boolean = () => false;
 
-/** Upstream's list of these tasks; `refuses` tells which joined requests it does not take. */
+/** Upstream's list of these tasks. `refuses` selects joined requests that it rejects. */
 function setUp(specs: readonly Spec[], { maxSources = 80, refuses = NEVER } = {}) {
   const requests: TaskQuery[] = [];
   const tasks = specs
@@ -52,7 +52,7 @@ function setUp(specs: readonly Spec[], { maxSources = 80, refuses = NEVER } = {}
 const idsOf = async (head: Promise<{ rows: readonly (Task | GatewayError)[] }>) =>
   (await head).rows.map(row => (row instanceof GatewayError ? row.code : row.id));
 
-test('heads that are read together are those that are read one by one', async () => {
+test('heads that are read together equal those read one by one', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -117,7 +117,7 @@ test('the heads of two hundred sources cost three requests', async () => {
   assert.equal(requests.length, 3);
 });
 
-test('a joined request that fails fails each of its lists, and no other', async () => {
+test('a failed joined request fails each of its lists, and no other', async () => {
   const { heads } = setUp([{ source: 1, created: 1 }], {
     refuses: count => {
       if (count > 1) throw new GatewayError('UPSTREAM_UNAVAILABLE', 'down');

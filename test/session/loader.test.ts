@@ -61,7 +61,7 @@ function setUp(idsPerRequest = 90) {
   };
 }
 
-test('a caller who asks while another leaves is answered, whether the load gathers or was sent', async () => {
+test('a caller is answered when another one of the same load disconnects, before or after the request was sent', async () => {
   const { grantSlots, sent, nameOf } = setUp();
   for (const [round, leavesAfter] of (['gathering', 'sending'] as const).entries()) {
     const leaver = new AbortController();
@@ -79,7 +79,7 @@ test('a caller who asks while another leaves is answered, whether the load gathe
   }
 });
 
-test('of several callers of one load those who stay are answered, and it is aborted with the last', async () => {
+test('of several callers of one load, the remaining ones are answered; it is aborted when the last disconnects', async () => {
   const { grantSlots, sent, nameOf } = setUp();
   const leavers = [new AbortController(), new AbortController()];
   const [first, second] = leavers.map(({ signal }) => nameOf('x', { signal }));
@@ -99,10 +99,10 @@ test('of several callers of one load those who stay are answered, and it is abor
   const request = await sent(2);
   last.abort();
   assert.equal(await alone, 'AbortError');
-  assert.equal(request.signal.aborted, true, 'nobody waits for the batch');
+  assert.equal(request.signal.aborted, true, 'no caller waits for the batch');
 });
 
-test('a fresh read that others join is theirs: one who leaves takes nothing from them', async () => {
+test('a fresh read is shared with callers who join it; one who disconnects does not end it for others', async () => {
   const { grantSlots, sent, nameOf } = setUp();
   const old = nameOf();
   await grantSlots();
@@ -118,7 +118,7 @@ test('a fresh read that others join is theirs: one who leaves takes nothing from
   assert.deepEqual(await Promise.all([old, fresh, left]), ['before', 'before', 'AbortError']);
 });
 
-test('batches that are full at once answer each of two fresh reads', async () => {
+test('full batches answer each of two fresh reads', async () => {
   const { grantSlots, sent, requests, nameOf } = setUp(1);
   const old = nameOf();
   await grantSlots();
@@ -130,7 +130,7 @@ test('batches that are full at once answer each of two fresh reads', async () =>
   assert.deepEqual(await Promise.all([old, ...fresh]), Array(4).fill('before'));
 });
 
-test('nothing that was sent before a write answers a read after it, however many overlap', async () => {
+test('no request sent before a write answers a read after it, however many overlap', async () => {
   const { grantSlots, sent, write, nameOf } = setUp();
   const one = nameOf();
   await grantSlots();
@@ -149,7 +149,7 @@ test('nothing that was sent before a write answers a read after it, however many
   assert.equal(await two, 'before');
 });
 
-test('callers who leave while pages of sources gather cost upstream nothing', async () => {
+test('callers who disconnect while pages of sources are collected cause no upstream request', async () => {
   const asked: string[] = [];
   const memory = createMemories({ maxStalenessMs: 0, clock: systemClock }).of('c');
   const api = {
@@ -172,7 +172,7 @@ test('callers who leave while pages of sources gather cost upstream nothing', as
   assert.doesNotMatch(asked[0]!, /gone/);
 });
 
-test('a caller who has left already starts nothing', async () => {
+test('a caller who has already disconnected starts no request', async () => {
   const { nameOf, requests } = setUp();
   assert.equal(await nameOf('x', { signal: AbortSignal.abort() }), 'AbortError');
   assert.equal(requests.length, 0);

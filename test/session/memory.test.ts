@@ -13,7 +13,7 @@ function task(id: string, attributes = {}): Task {
   return reader.row(Buffer.from(JSON.stringify(json))) as Task;
 }
 
-test('it is bounded, in entries and in bytes, over all credentials together', () => {
+test('the memory is limited in entries and in bytes, over all credentials together', () => {
   const memories = createMemories({
     maxStalenessMs: 1_000,
     clock: new HandClock(),
@@ -29,7 +29,7 @@ test('it is bounded, in entries and in bytes, over all credentials together', ()
   assert.ok(memories.size.entries > 5);
 });
 
-test('what one credential reads does not evict what the others did', () => {
+test('reads of one credential do not evict answers of others', () => {
   const memories = createMemories({
     maxStalenessMs: 1_000,
     clock: new HandClock(),
@@ -52,7 +52,7 @@ test('what one credential reads does not evict what the others did', () => {
   assert.equal(memories.size.entries, 100);
 });
 
-test('an answer that is larger than the whole memory is not kept, and evicts nothing', () => {
+test('an answer larger than the whole memory is not kept, and evicts nothing', () => {
   const memories = createMemories({
     maxStalenessMs: 1_000,
     clock: new HandClock(),
@@ -65,7 +65,7 @@ test('an answer that is larger than the whole memory is not kept, and evicts not
   assert.equal(memory.task('small')?.id, 'small');
 });
 
-test('no credential, whatever it is called, is given what another was answered', () => {
+test('no credential is given an answer for another', () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.string({ unit: 'binary' }), { minLength: 2, maxLength: 2 }),
@@ -82,7 +82,7 @@ test('no credential, whatever it is called, is given what another was answered',
   );
 });
 
-test('an answer asked for before a write is not kept for anybody after it', () => {
+test('an answer requested before a write is not kept after it', () => {
   const clock = new HandClock();
   const memories = createMemories({ maxStalenessMs: 1_000, clock });
   const askedAt = clock.monotonic();
@@ -95,7 +95,7 @@ test('an answer asked for before a write is not kept for anybody after it', () =
   assert.equal(memories.of('reader').task('a')?.id, 'a');
 });
 
-test('a slow answer does not take the place of one that was asked for later', () => {
+test('a slow answer does not replace one that was requested later', () => {
   const clock = new HandClock();
   const memory = createMemories({ maxStalenessMs: 1_000, clock }).of('a');
   memory.keepTask('t', task('newer'), 5);

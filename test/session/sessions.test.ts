@@ -36,7 +36,7 @@ test('a credential has one session for as long as it is used', () => {
   assert.deepEqual(closed, []);
 });
 
-test('what is idle is forgotten, but not while somebody follows a task with it', () => {
+test('an idle session is dropped, unless it has a subscriber', () => {
   const { clock, closed, watching, sessions } = setUp();
   const [idle, followed, next] = ['a', 'b', 'c'].map(createCallerCredential);
   sessions.of(idle!);
@@ -48,7 +48,7 @@ test('what is idle is forgotten, but not while somebody follows a task with it',
   assert.equal(sessions.of(followed!), kept);
 });
 
-test('there are never more than so many, whatever callers bring', () => {
+test('the number of sessions is limited, whatever credentials callers send', () => {
   const { sessions, closed } = setUp();
   for (let count = 0; count < 6_000; count++) sessions.of(createCallerCredential(`token ${count}`));
   assert.ok(sessions.size <= 5_000);

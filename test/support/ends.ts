@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 const PROGRESS =
   'subscription ($id: ID!) { taskProgress(id: $id) { state completed completionStatus effectivePercentComplete } }';
 
-/** What became of the streams of many tasks. */
+/** The results of the streams of many tasks. */
 export interface Ends {
   events: number;
   /** Streams that completed with the status in their last event. */

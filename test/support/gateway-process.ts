@@ -7,9 +7,9 @@ import { environmentOver } from './start.ts';
 /** A gateway in a process of its own. */
 export interface GatewayProcess {
   url: string;
-  /** Whether it has ended by itself. */
+  /** Whether the process has exited without being stopped. */
   hasExited(): boolean;
-  /** Stops the process as it is, and lets it go on. */
+  /** Suspends the process (SIGSTOP) and resumes it. */
   freeze(): void;
   thaw(): void;
   kill(): Promise<void>;

@@ -34,12 +34,12 @@ export class HandClock implements Clock {
     return this.#timers.size;
   }
 
-  /** Milliseconds until the first of them is due; Infinity where nobody waits. */
+  /** Milliseconds until the first timer is due; Infinity without timers. */
   get nextInMs(): number {
     return Math.min(...[...this.#timers].map(({ at }) => at - this.#now));
   }
 
-  /** Milliseconds until the last of them is due; -Infinity where nobody waits. */
+  /** Milliseconds until the last timer is due; -Infinity without timers. */
   get lastInMs(): number {
     return Math.max(...[...this.#timers].map(({ at }) => at - this.#now));
   }
@@ -58,7 +58,7 @@ export class HandClock implements Clock {
   }
 }
 
-/** Resolves once nothing waits for the clock, however it moves: no look is planned, and no request has a deadline. */
+/** Resolves once no timer is set: no poll is planned, and no request has a deadline. */
 export async function quietOf(clock: HandClock, stepMs: number): Promise<void> {
   await until(() => {
     // Before the next step: what the last one set off has had a turn of the loop to wait again.

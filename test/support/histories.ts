@@ -5,13 +5,13 @@ import { type Task, isCompleted } from '../../src/task/task.ts';
 import { readRow } from '../../src/upstream/wire.ts';
 import { EPOCH, type HandClock } from './hand-clock.ts';
 
-/** What a task was from when on. The last state is its end. */
+/** The states of a task, each with its start. The last state is its end. */
 export interface History {
   id: string;
   states: { from: number; task: Task }[];
 }
 
-/** What a poll may come to, one after another and over again. */
+/** The outcome of one poll. A run repeats a list of these. */
 export type Luck = 'well' | 'omits' | 'fails' | 'malformed';
 
 export const anyHistory = (id: string): fc.Arbitrary<History> =>
@@ -45,7 +45,7 @@ function stateOf(id: string, step: number, isEnd: boolean): Task {
   return { ...task, etag: `${id} ${step}` };
 }
 
-/** Upstream, as the histories have it; unlucky as told. It is never unlucky for whoever waits for a first state. */
+/** An upstream that follows the histories and fails as ordered. It never fails a read of a first state. */
 export function createUpstream(
   clock: HandClock,
   histories: readonly History[],
@@ -62,7 +62,7 @@ export function createUpstream(
   };
   const there = () =>
     histories.map(nowOf).filter(task => task !== null && task.created <= clock.now()) as Task[];
-  // What is answered is the state when it was asked for, however long the answer takes.
+  // The answer has the state at the time of the request, however long it takes.
   const late = <T>(answer: T) =>
     latencyMs === 0
       ? Promise.resolve(answer)
@@ -98,7 +98,7 @@ export function createUpstream(
   };
 }
 
-/** Which of them a run has. Half of the time all must be well, or it could last for ever until somebody is told. */
+/** Which faults a run has. Half of the time there must be none, or a run might never publish anything. */
 export const anyLuck = fc
   .array(fc.constantFrom<Luck[]>('well', 'well', 'omits', 'fails', 'malformed'), {
     minLength: 1,
@@ -107,8 +107,8 @@ export const anyLuck = fc
   .filter(list => 2 * list.filter(outcome => outcome === 'well').length >= list.length);
 
 /**
- * Another number for each number, as if drawn. Dealt in turn, outcomes would fall into step with looks:
- * a task that is looked at in every fifth only could be unlucky for ever.
+ * Maps each number to another, as if drawn at random. In a fixed order the outcomes could keep step with
+ * the polls: a task polled only every fifth time might then always fail.
  */
 function scattered(count: number): number {
   const mixed = Math.imul(count ^ (count >>> 16), 0x85ebca6b);

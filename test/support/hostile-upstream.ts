@@ -22,13 +22,13 @@ export type Respond = (response: ServerResponse, request: IncomingMessage) => vo
 export interface HostileUpstream {
   url: string;
   port: number;
-  /** What the REST API was asked: target and headers. */
+  /** Requests to the REST API: target and headers. */
   requests: { target: string; headers: IncomingHttpHeaders }[];
   /** How the REST API answers from now on. */
   respond: Respond;
 }
 
-/** Of tenant.example.test and loopback; of another host; of loopback, expired. All are self-signed. */
+/** Self-signed certificates: for tenant.example.test and loopback; for another host; for loopback, expired. */
 export type CertificateName = 'good' | 'other' | 'expired';
 
 export const TOKEN = 'opaque-token-of-the-gateway';
@@ -36,7 +36,7 @@ export const TOKEN = 'opaque-token-of-the-gateway';
 export const certificatePath = (name: CertificateName) =>
   new URL(`certificates/${name}.pem`, import.meta.url).pathname;
 
-/** Starts one; over TLS, where a certificate is named. It answers with empty lists until told otherwise. */
+/** Starts a hostile upstream; with a certificate, over TLS. It answers with empty lists until it is changed. */
 export async function startHostileUpstream(
   t: TestContext,
   certificate?: CertificateName,
@@ -68,7 +68,10 @@ export async function startHostileUpstream(
   return upstream;
 }
 
-/** A server that sends these bytes to whoever says anything, and hangs up; or resets, for null. */
+/**
+ * A server that answers any data with these bytes and closes the connection; for null it resets the
+ * connection.
+ */
 export async function startRawServer(t: TestContext, bytes: string | null): Promise<number> {
   const server = createSocketServer(socket => {
     socket.on('error', () => {});

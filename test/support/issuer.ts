@@ -21,7 +21,7 @@ export interface Issuer {
   }): Promise<string>;
 }
 
-/** Somebody who signs JWTs with one of several keys, and publishes them. */
+/** An issuer that signs JWTs with one of several keys and publishes the keys. */
 export async function startIssuer(t: TestContext, keyCount = 1): Promise<Issuer> {
   const pairs = await Promise.all(
     Array.from({ length: keyCount }, () => generateKeyPair('RS256', { extractable: true })),

@@ -22,14 +22,14 @@ export function spawnMain(
 /** The first line that a program says. */
 export async function firstLine(child: ChildProcess): Promise<string> {
   for await (const line of createInterface({ input: child.stdout! })) {
-    // What it says later nobody reads; unread, it would hold the program up.
+    // Discard later output. If it were not read, the process would block.
     child.stdout?.resume();
     return line;
   }
   return '';
 }
 
-/** Kills it, leaving it no time for anything, and waits until it is gone. */
+/** Kills the process with SIGKILL and waits until it has exited. */
 export async function kill(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit');
   child.kill('SIGKILL');

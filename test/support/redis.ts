@@ -60,7 +60,7 @@ export async function startRedis(
 export async function spawnRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const { args = [], readyLine = 'Ready to accept connections' } = options;
   const port = options.port ?? (await freePort());
-  // What a replica or a cluster writes is not to be found by the next server.
+  // The next server must not find files written by a replica or a cluster.
   const directory = join(tmpdir(), `redis-${port}-${randomUUID()}`);
   let child: ChildProcess | null = null;
   const server: RedisServer = {
@@ -78,7 +78,7 @@ export async function spawnRedis(options: RedisServerOptions = {}): Promise<Redi
     async start() {
       mkdirSync(directory);
       child = spawn('redis-server', [
-        // A configuration file, where there is one, comes first.
+        // A configuration file must be the first argument.
         ...args.filter(arg => arg.endsWith('.conf')),
         '--port',
         String(port),

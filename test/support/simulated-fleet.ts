@@ -1,23 +1,23 @@
 import type { GroupListener, Lease, WatchGroup } from '../../src/fleet/fleet.ts';
 import type { HandClock } from './hand-clock.ts';
 
-// As long as the lease of an instance that is not heard of lasts, and until others ask for it.
+// The time after which the lease of a silent instance expires and others ask for it.
 const TAKEOVER_MS = 2_400;
 const MESSAGE_MS = 30;
 
-/** An instance of the fleet, and what may befall it. */
+/** An instance of the fleet, with methods that simulate its faults. */
 export interface SimulatedMember<M> {
   openGroup(listener: GroupListener<M>): WatchGroup<M>;
-  /** It is gone, without a word. */
+  /** Kills the instance without a goodbye. */
   kill(): void;
-  /** It and the others do not hear of each other. */
+  /** Cuts the instance off: it and the others receive no messages from each other. */
   cut(): void;
   heal(): void;
 }
 
 /**
- * Instances in one process that have each other's word for everything, on a clock held by hand: what
- * `fleet/redis` promises, in as many runs as a property needs.
+ * Simulates a fleet of instances in one process, on a clock that the test controls. It keeps the promises
+ * of `fleet/redis`, and is fast enough for the many runs of a property test.
  */
 export class SimulatedFleet<M> {
   readonly #clock: HandClock;
@@ -129,7 +129,7 @@ export class SimulatedFleet<M> {
     instance.counted = true;
     for (const [name, holder] of this.#holders)
       if (holder === instance) this.#release(instance, name);
-    instance.listener?.rejoined();
+    instance.listener?.onReconnect();
     for (const [name, onHeld] of instance.leases)
       if (!this.#holders.has(name)) {
         this.#holders.set(name, instance);
@@ -141,9 +141,9 @@ export class SimulatedFleet<M> {
 interface Instance<M> {
   state: 'up' | 'cut' | 'dead';
   ids: Set<string>;
-  /** What it wants to hold, and whom it tells when it does. */
+  /** The leases that it asks for, with their callbacks. */
   leases: Map<string, () => void>;
   listener: GroupListener<M> | null;
-  /** Whether the others still count what it watches. */
+  /** Whether the others still include the ids that it watches. */
   counted: boolean;
 }

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { BudgetWindow } from '../../src/fleet/fleet.ts';
 
-/** Takes a slot, however long that lasts. */
+/** Takes a slot, waiting as long as necessary. */
 export async function take(window: BudgetWindow) {
   for (;;) {
     const taken = await window.take();
@@ -10,7 +10,7 @@ export async function take(window: BudgetWindow) {
   }
 }
 
-/** Spends as fast as it is let, until told to stop; when upstream counted each request. */
+/** Takes slots as fast as possible until stopped. Returns when upstream counted each request. */
 export async function spend(
   window: BudgetWindow,
   isOver: () => boolean,
@@ -29,7 +29,7 @@ export async function spend(
   }
 }
 
-/** The most of these moments that any `windowMs` holds. */
+/** The highest number of these times within any `windowMs`. */
 export function worstOf(countedAt: number[], windowMs: number): number {
   const sorted = countedAt.toSorted((a, b) => a - b);
   return Math.max(

@@ -11,7 +11,7 @@ import {
 
 export interface GraphQLAnswer {
   status: number;
-  // Tests look at what they asked for; the schema is checked by its own tests.
+  // Tests check the fields they select; the schema has its own tests.
   data?: any;
   errors?: { message: string; path?: (string | number)[]; extensions: Record<string, any> }[];
 }
@@ -37,7 +37,7 @@ export async function startSandbox(t: TestContext, options: SandboxOptions = {})
   return sandbox;
 }
 
-/** What points a gateway at a sandbox, with the sandbox's own client. */
+/** Options that connect a gateway to a sandbox with the sandbox's own client. */
 export function environmentOver({ url, client }: Sandbox): Record<string, string> {
   return {
     SAIL_BASE_URL: url,
@@ -49,7 +49,7 @@ export function environmentOver({ url, client }: Sandbox): Record<string, string
   };
 }
 
-/** A gateway over such a sandbox. */
+/** Starts a gateway over such a sandbox. */
 export async function startGateway(
   t: TestContext,
   { over, sandbox: options = {}, env = {}, clock, log }: StartOptions = {},
@@ -64,7 +64,7 @@ export async function startGateway(
   const config = readConfig({
     ...environmentOver(sandbox),
     PROGRESS_INTERVAL_MS: '20',
-    // Tests look more often than anybody should; those of the budget set the real limit.
+    // Tests poll more often than a real gateway should. Tests of the budget set the real limit.
     UPSTREAM_RATE_LIMIT: '100000',
     // Most tests ask whether upstream was asked; those of the memory set how long it lasts.
     MAX_STALENESS_MS: '0',

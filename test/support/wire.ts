@@ -34,7 +34,7 @@ export async function startWire(t: TestContext, redisUrl: string): Promise<Wire>
     },
     heal() {
       isCut = false;
-      // Those that nobody answers are given up sooner so.
+      // Requests without an answer are given up sooner this way.
       breakAll();
     },
   };

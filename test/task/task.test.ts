@@ -61,7 +61,7 @@ test('the percentage is 100 from the moment either the date or the status is the
   );
 });
 
-test('a stream shows no less than it has shown, and upstream is believed where it reports more', () => {
+test('the percentage in a stream never falls, and rises when upstream reports more', () => {
   const shown = (percents: (number | 'ended')[]) => {
     let before: Task | null = null;
     return percents.map(percent => {
@@ -106,7 +106,7 @@ test('time runs from launch to the end, never backwards, and not after the end',
   assert.equal(elapsedSecondsOf({ ...STATED, modified: null }, 9_000), null);
 });
 
-test('an end is estimated only where the percentage says something', () => {
+test('an end is estimated only from a percentage of 1 to 99', () => {
   assert.equal(estimatedCompletionOf(RUNNING, 4_000), 10_000);
   for (const task of [
     TASK,
@@ -119,7 +119,7 @@ test('an end is estimated only where the percentage says something', () => {
     assert.equal(estimatedCompletionOf(task, 4_000), null);
 });
 
-test('a change is a difference that a caller can see', () => {
+test('a change is a difference that clients can see', () => {
   assert.equal(changeOf(null, RUNNING), 'ADDED');
   assert.equal(changeOf(RUNNING, structuredClone(RUNNING)), null);
   assert.equal(changeOf(RUNNING, { ...RUNNING, attributes: { total: '1' } }), 'UPDATED');
@@ -130,7 +130,7 @@ test('a change is a difference that a caller can see', () => {
   assert.equal(changeOf(DONE, { ...DONE, modified: 7_000 }), 'UPDATED');
 });
 
-test('changes that nobody read yet are joined without losing what is news', () => {
+test('joining two unread changes keeps ADDED', () => {
   const kinds = (
     ...pair: [Parameters<typeof joinChanges>[0]['kind'], Parameters<typeof joinChanges>[0]['kind']]
   ) => joinChanges({ kind: pair[0], task: TASK }, { kind: pair[1], task: RUNNING });
@@ -140,7 +140,7 @@ test('changes that nobody read yet are joined without losing what is news', () =
   assert.deepEqual(kinds('SNAPSHOT', 'UPDATED'), { kind: 'SNAPSHOT', task: RUNNING });
 });
 
-test('a cursor is read as it was written, for any id', () => {
+test('a cursor is decoded to what was encoded, for any id', () => {
   fc.assert(
     fc.property(
       fc.string({ unit: 'binary', minLength: 1 }),
@@ -157,7 +157,7 @@ test('a cursor is read as it was written, for any id', () => {
   );
 });
 
-test('what is no cursor is refused, and so is one of the other order', () => {
+test('text that is not a cursor is rejected, and so is a cursor of the opposite order', () => {
   for (const text of [
     '',
     'x',

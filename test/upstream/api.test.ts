@@ -14,12 +14,12 @@ const refusing: Requests = {
 };
 
 for (const version of ['v1', 'v2024', 'beta'] as const)
-  test(`${version}: a refused token fails a read by id, and is not a task that cannot be read`, async () => {
+  test(`${version}: a rejected token fails a read by id rather than making the task unreadable`, async () => {
     const api = createApi({ requests: refusing, version, basePath: '', maxUrlBytes: 4_000 });
     await assert.rejects(api.byIds(['x']), { code: 'UNAUTHENTICATED' });
   });
 
-test('ids that fit no request are refused as input, whichever of them it is', async () => {
+test('an id that fits into no request is BAD_USER_INPUT, wherever it is in the list', async () => {
   const api = createApi({ requests: refusing, version: 'v1', basePath: '', maxUrlBytes: 1_500 });
   const lists = { fits: api.fits, page: async () => ({ rows: [], total: 0 }) };
   const long = '€'.repeat(256);

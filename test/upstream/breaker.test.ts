@@ -37,7 +37,7 @@ function setUp() {
   return { clock, breaker: createBreaker({ clock, trips: ['failing'] }) };
 }
 
-test('a breaker opens where half of the attempts of some seconds fail, and not before', async () => {
+test('a breaker opens when half of the attempts within some seconds fail, and not before', async () => {
   for (const [share, isOpen] of [
     [1, true],
     [0.6, true],
@@ -51,7 +51,7 @@ test('a breaker opens where half of the attempts of some seconds fail, and not b
   }
 });
 
-test('any number of failures at one moment opens no breaker, and neither do a few in a long time', async () => {
+test('a breaker stays closed for any number of failures at one moment, and for a few over a long time', async () => {
   const { clock, breaker } = setUp();
   for (let count = 0; count < 500; count++) await attempt(breaker, failureOf('failing'));
   assert.equal(await attempt(breaker), 'sent');
@@ -63,7 +63,7 @@ test('any number of failures at one moment opens no breaker, and neither do a fe
   assert.equal(await attempt(breaker), 'sent');
 });
 
-test('what upstream refuses in its words, a deadline of our own and a caller who leaves open no breaker', async () => {
+test('errors with an upstream message, timeouts and disconnected callers do not open a breaker', async () => {
   for (const error of [
     failureOf('well'),
     failureOf('unreachable'),
@@ -76,7 +76,7 @@ test('what upstream refuses in its words, a deadline of our own and a caller who
   }
 });
 
-test('an open breaker lets one attempt at a time find out after five seconds, by a clock that is never set back', async () => {
+test('an open breaker allows one attempt at a time after five seconds, by the monotonic clock', async () => {
   const { clock, breaker } = setUp();
   await attemptFor(breaker, clock, 2, () => failureOf('failing'));
   assert.equal(await attempt(breaker, failureOf('failing')), 'sent');
@@ -108,7 +108,7 @@ test('an open breaker lets one attempt at a time find out after five seconds, by
   assert.equal(await attempt(breaker), 'sent');
 });
 
-test('the failures of one credential stop its own requests; a network that fails stops those of all', async () => {
+test('failures of one credential stop only its own requests; network failures stop those of all', async () => {
   const clock = new HandClock();
   const network = createBreaker({ clock, trips: ['unreachable'] });
   const [one, other] = [0, 1].map(() =>

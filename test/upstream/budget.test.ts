@@ -24,7 +24,7 @@ async function pass(clock: HandClock, ms: number, stepMs = 5): Promise<void> {
   }
 }
 
-test('no window ever holds more than the limit, wherever between its start and its answer a request is counted', async () => {
+test('no window holds more than the limit, whenever upstream counts a request between its start and its answer', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(
@@ -64,7 +64,7 @@ test('no window ever holds more than the limit, wherever between its start and i
   );
 });
 
-test('a crowd is served evenly once the burst is spent, at the rate upstream allows', async () => {
+test('many waiting requests are served evenly after the burst, at the rate upstream allows', async () => {
   const { clock, budget } = setUp({ limit: 100, windowMs: 10_000 });
   const servedAt: number[] = [];
   for (let count = 0; count < 300; count++)
@@ -91,7 +91,7 @@ async function spendBurst(budget: Budget, clock: HandClock, count: number): Prom
   while (served < count) await pass(clock, 10);
 }
 
-test('slots that all lanes wait for are shared: of ten, readers get eight, polls of tasks and of lists one each', async () => {
+test('slots that all lanes wait for are divided: of ten, readers get eight, polls of tasks and of lists one each', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
@@ -114,7 +114,7 @@ test('slots that all lanes wait for are shared: of ten, readers get eight, polls
   assert.ok(served.length >= 90);
 });
 
-test('the share of a lane in which nobody waits goes to the others', async () => {
+test('the share of a lane without waiting requests goes to the other lanes', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
@@ -130,7 +130,7 @@ test('the share of a lane in which nobody waits goes to the others', async () =>
   assert.ok(Math.abs(lists - served.length / 2) <= 1, `${lists} of ${served.length}`);
 });
 
-test('a token is fetched ahead of everybody who waits', async () => {
+test('a token request goes before all waiting requests', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
@@ -143,7 +143,7 @@ test('a token is fetched ahead of everybody who waits', async () => {
   assert.deepEqual(served, ['token', 'interactive', 'interactive']);
 });
 
-test('with three times as many readers as upstream allows, every slot is used in time, the rest are told when to come back, and polls go on', async () => {
+test('with three times as many readers as upstream allows, every slot is used in time, the rest get a time to retry, and polls continue', async () => {
   const limits = { limit: 100, windowMs: 10_000 };
   const [latencyMs, patienceMs] = [150, 30_000];
   const { clock, budget } = setUp(limits);
@@ -194,7 +194,7 @@ test('with three times as many readers as upstream allows, every slot is used in
   const late = refusals.filter(({ waitedMs }) => waitedMs > 0);
   assert.ok(late.length <= 0.01 * refusals.length, `${late.length} were refused after waiting`);
 
-  // The load has ended: whoever comes back when it was told to is served at once.
+  // The load has ended, so a caller that retries after the stated time is served at once.
   const last = refusals.at(-1)!;
   assert.ok(
     last.retryAfterSeconds >= 25 && last.retryAfterSeconds <= 45,
@@ -208,7 +208,7 @@ test('with three times as many readers as upstream allows, every slot is used in
   assert.equal(waits.length, length + 1);
 });
 
-test('where answers have become slow, no slot goes to a reader whose time ends before its answer would come', async () => {
+test('when answers are slow, a reader gets no slot if its deadline is before the expected answer', async () => {
   const { clock, budget } = setUp();
   for (let count = 0; count < 20; count++) budget.answered(800);
   await spendBurst(budget, clock, LIMITS.limit);
@@ -234,7 +234,7 @@ test('where answers have become slow, no slot goes to a reader whose time ends b
   assert.ok(settled.every(outcome => typeof outcome === 'number' || outcome === 'RATE_LIMITED'));
 });
 
-test('where answers become slow while readers wait, those who can no longer be answered get no slot', async () => {
+test('when answers become slow while readers wait, those that cannot be answered in time get no slot', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const startedAt = clock.monotonic();
@@ -257,7 +257,7 @@ test('where answers become slow while readers wait, those who can no longer be a
   assert.ok(settled.includes('RATE_LIMITED'));
 });
 
-test('a pause refuses at once, with the true time, whoever cannot wait for its end; others and polls wait', async () => {
+test('a pause rejects at once callers who cannot wait for its end, with the true time; others and polls wait', async () => {
   const { clock, budget } = setUp();
   await spendBurst(budget, clock, LIMITS.limit);
   const outcomes = new Map<string, number | undefined>();
@@ -279,7 +279,7 @@ test('a pause refuses at once, with the true time, whoever cannot wait for its e
     assert.ok(Number(outcomes.get(name)) >= pausedAt + 20_000, `${name}: ${outcomes.get(name)}`);
 });
 
-test('a poll waits as long as it must, and ends only when it is aborted or the gateway closes', async () => {
+test('a poll waits without a deadline, and ends only when it is aborted or the gateway closes', async () => {
   const { clock, budget } = setUp({ limit: 1, windowMs: 3_600_000 });
   await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
   const controller = new AbortController();
@@ -311,7 +311,7 @@ const anyStep = fc.oneof(
   fc.record({ kind: fc.constant('pause' as const), ms: fc.integer({ min: 0, max: 1_500 }) }),
 );
 
-test('whatever is acquired, aborted, cancelled, settled and paused, in whatever order: the limit holds, and in the end every slot is free', async () => {
+test('whatever is acquired, aborted, cancelled, settled and paused, the limit holds and every slot becomes free', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyStep, { minLength: 20, maxLength: 80 }), async steps => {
       const limits = { limit: 5, windowMs: 1_000 };
@@ -359,7 +359,7 @@ test('whatever is acquired, aborted, cancelled, settled and paused, in whatever 
   );
 });
 
-test('a request whose caller has left is dropped and costs nothing', async () => {
+test('a request whose caller has disconnected is dropped and uses no slot', async () => {
   const { clock, budget } = setUp({ limit: 1, windowMs: 1_000 });
   const first = await budget.acquire({ lane: 'interactive', patienceMs: 1e9 });
   const controller = new AbortController();
@@ -374,7 +374,7 @@ test('a request whose caller has left is dropped and costs nothing', async () =>
   assert.ok(served, 'the slot went to the next in the queue');
 });
 
-test('a request that cannot be served in time fails at once, and says when to come back', async () => {
+test('a request that cannot be served in time fails at once, with a time to retry', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 10_000 });
   await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
   await assert.rejects(budget.acquire({ lane: 'interactive', patienceMs: 1_000 }), {
@@ -383,7 +383,7 @@ test('a request that cannot be served in time fails at once, and says when to co
   });
 });
 
-test('a pause holds everybody, and what waits is served after it', async () => {
+test('a pause stops all requests, and waiting ones are served after it', async () => {
   const { clock, budget } = setUp();
   budget.pause(5_000);
   let servedAt: number | null = null;
@@ -397,7 +397,7 @@ test('a pause holds everybody, and what waits is served after it', async () => {
   assert.equal(servedAt, 5_000);
 });
 
-test('a slot that was not used is free again at once', async () => {
+test('a cancelled slot is free at once', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 1_000 });
   const request = { lane: 'interactive', patienceMs: 0 } as const;
   const slot: Slot = await budget.acquire(request);

@@ -28,7 +28,7 @@ function formsOf(instant: number, offset: number): unknown[] {
   ];
 }
 
-test('a moment is read from every form in which services write it', () => {
+test('a date is read from every format that services write', () => {
   fc.assert(
     fc.property(anyInstant, fc.integer({ min: -14 * 60, max: 14 * 60 }), (instant, offset) => {
       for (const form of formsOf(instant, offset))
@@ -37,7 +37,7 @@ test('a moment is read from every form in which services write it', () => {
   );
 });
 
-test('a moment is read to the second from forms without a fraction', () => {
+test('a date is read to the second from formats without a fraction', () => {
   fc.assert(
     fc.property(anyInstant, instant => {
       const second = Math.floor(instant / 1_000) * 1_000;
@@ -53,7 +53,7 @@ test('a moment is read to the second from forms without a fraction', () => {
   );
 });
 
-test('a day that no month has is no date, in any form', () => {
+test('a day that does not exist in its month is not a date, in any format', () => {
   for (const day of [
     '2026-02-29',
     '2026-02-31',
@@ -68,7 +68,7 @@ test('a day that no month has is no date, in any form', () => {
   assert.equal(readInstant('2024-02-29'), Date.UTC(2024, 1, 29));
 });
 
-test('no text makes it throw, or gives a moment that RFC 3339 cannot write', () => {
+test('no text makes the reader throw or return a date that RFC 3339 cannot express', () => {
   const anyText = fc.oneof(fc.string(), fc.stringMatching(/^[\d:.+\-TZ [\]]{0,30}$/));
   fc.assert(
     fc.property(fc.oneof(anyText, fc.double(), fc.jsonValue()), value => {

@@ -74,11 +74,11 @@ class ChangingList {
       .map(({ id }) => id);
   }
 
-  /** What happens goes on happening for as long as there are events. */
+  /** The list changes after each request, as long as there are events left. */
   fetchPage(offset: number, limit: number): Row[] {
     const [event, ...others] = this.#events;
     this.#events = others;
-    if (event && this.requests.length > 0) this.#befall(event);
+    if (event && this.requests.length > 0) this.#apply(event);
     this.requests.push(`${offset}+${limit}`);
     return this.#sorted().slice(offset, offset + limit);
   }
@@ -101,7 +101,7 @@ class ChangingList {
       );
   }
 
-  #befall(event: Event): void {
+  #apply(event: Event): void {
     const byAge = this.#rows.toSorted((a, b) => a.created - b.created);
     if (event.kind === 'add' || event.kind === 'addLate') {
       const late = event.kind === 'addLate' ? Math.floor(this.#options.size / 2) : 0;
@@ -137,7 +137,7 @@ function rankOf(id: string): number {
   return Math.imul(Number(id) + 1, 2_654_435_761) >>> 0;
 }
 
-test('a walk over a whole list gives each row that lasts, once, however the list changes meanwhile', async () => {
+test('reading a whole list returns each lasting row once, however the list changes meanwhile', async () => {
   await fc.assert(
     fc.asyncProperty(anyOptions(['CREATED_ASC', 'CREATED_DESC', null]), async options => {
       const list = new ChangingList(options);
@@ -156,7 +156,7 @@ test('a walk over a whole list gives each row that lasts, once, however the list
   );
 });
 
-test('pages by cursor give each task that lasts, once and in order, and end only where the list does', async () => {
+test('pages by cursor return each lasting task once and in order, and end only at the end of the list', async () => {
   await fc.assert(
     fc.asyncProperty(
       anyOptions(['CREATED_ASC', 'CREATED_DESC']),
@@ -207,7 +207,7 @@ test('pages by cursor give each task that lasts, once and in order, and end only
   );
 });
 
-test('a list that shifted far since a cursor was given is found again by a few requests', async () => {
+test('after a list has shifted far, the position of a cursor is found again with a few requests', async () => {
   for (const shift of [300, 5_000, 60_000]) {
     const list = new ChangingList({
       size: 500,

@@ -148,7 +148,7 @@ const ODD_ROWS: OddRow[] = [
   ['a definition with a name', definition({ uniqueName: undefined, name: 'D' }), definition({ uniqueName: 'D' }), ['taskDefinitionSummary.uniqueName missing']],
   ['a definition with arguments that are a list', definition({ arguments: [] }), definition({ arguments: {} }), ['taskDefinitionSummary.arguments array']],
   ['a definition with an executor that is an object', definition({ executor: {}, parentName: null }), definition({ executor: null, parentName: null }), ['taskDefinitionSummary.executor object']],
-  ['a field that nobody specified', { tenant: 'acme' }, {}, []],
+  ['an unspecified field', { tenant: 'acme' }, {}, []],
 ];
 
 /** The row, and what was counted of it, in order. */
@@ -158,7 +158,7 @@ function read(json: unknown) {
   return { row, counted };
 }
 
-test('a row as specified is read with nothing counted', () => {
+test('a row that follows the specification counts no deviation', () => {
   const { row, counted } = read(SPECIFIED_ROW);
   assert.deepEqual(counted, []);
   assert.deepEqual(row, {
@@ -176,7 +176,7 @@ test('a row as specified is read with nothing counted', () => {
   });
 });
 
-test('an odd row is read as far as it goes: each field that cannot be has its fallback, and is counted', () => {
+test('each unreadable field of an odd row gets its fallback, and is counted', () => {
   assert.ok(ODD_ROWS.length >= 80, `${ODD_ROWS.length} rows`);
   const { row: specified } = read(SPECIFIED_ROW);
   for (const [what, change, expected, counts] of ODD_ROWS) {
@@ -186,7 +186,7 @@ test('an odd row is read as far as it goes: each field that cannot be has its fa
   }
 });
 
-test('the same task as load-accounts words it is read whole', () => {
+test('a task with the field names of load-accounts is read completely', () => {
   const { row } = read({
     id: 'a',
     name: 'Cloud Account Aggregation',
@@ -203,7 +203,7 @@ test('the same task as load-accounts words it is read whole', () => {
   );
 });
 
-test('only an id or a created that cannot be read costs a task, and says which and no value', () => {
+test('only an unreadable id or creation date makes a task unreadable, and the error names the field without its value', () => {
   const hidden = { attributes: { password: 'hunter2' } };
   for (const [change, id, reason] of [
     [{ id: undefined }, null, 'id (missing)'],
@@ -226,7 +226,7 @@ test('only an id or a created that cannot be read costs a task, and says which a
     assert.ok(read(body).row instanceof UnreadableTask);
 });
 
-test('keys that mean something to JavaScript are data like any other', () => {
+test('keys with a meaning in JavaScript are treated as data', () => {
   const text = JSON.stringify({ ...SPECIFIED_ROW, attributes: {} }).replace(
     '"attributes":{}',
     '"attributes":{"__proto__":{"isAdmin":true},"constructor":1},"__proto__":{"launcher":"mallory"}',
@@ -263,7 +263,7 @@ function mutate(json: any, [at = 0, ...deeper]: number[], how: any): any {
   return copy;
 }
 
-test('no mutation of a row loses a task that has a readable id and created', () => {
+test('no mutation of a row makes a task unreadable if its id and creation date are readable', () => {
   const { id, created, ...others } = SPECIFIED_ROW;
   fc.assert(
     fc.property(fc.array(anyMutation, { minLength: 1, maxLength: 6 }), mutations => {

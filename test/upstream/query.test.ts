@@ -75,7 +75,7 @@ function meaningOf({
   ];
 }
 
-test('no text whatever, as an id or a value, leaves its quotes or changes what a filter means', () => {
+test('no id or value can break out of its quotes or change the meaning of a filter', () => {
   fc.assert(
     fc.property(anyFilter, filter => {
       // The whole way: into a URL, and out of it as the sandbox takes it out.
@@ -92,7 +92,7 @@ test('no text whatever, as an id or a value, leaves its quotes or changes what a
   );
 });
 
-test('an id filter finds exactly the task of that id', () => {
+test('an id filter finds exactly the task with that id', () => {
   fc.assert(
     fc.property(anyText, anyText, (wanted, other) => {
       const expression = parseFilter(toFilterExpression({ ids: [wanted] }), RULES);
@@ -106,12 +106,12 @@ test('an id filter finds exactly the task of that id', () => {
   );
 });
 
-test('text that has no UTF-8, or is longer than any id, is refused and not sent as another', () => {
+test('text without a UTF-8 encoding, or longer than any id, is rejected rather than changed', () => {
   for (const value of ['\ud800', 'a\udc00b', 'x'.repeat(MAX_VALUE_LENGTH + 1)])
     assert.throws(() => toFilterExpression({ ids: [value] }), { code: 'BAD_USER_INPUT' });
 });
 
-test('ids are cut so that every request target fits, and none is lost', () => {
+test('ids are split so that every request target fits, and none is lost', () => {
   fc.assert(
     fc.property(
       fc.uniqueArray(anyText, { maxLength: 300 }),
@@ -133,7 +133,7 @@ test('ids are cut so that every request target fits, and none is lost', () => {
   );
 });
 
-test('250 ids of 32 digits are three requests at the default length of a URL', () => {
+test('250 ids of 32 digits take three requests at the default URL length', () => {
   const ids = Array.from({ length: 250 }, (_, place) => place.toString(16).padStart(32, '0'));
   assert.equal(cutByUrl(ids, 4_000, 100).length, 3);
 });

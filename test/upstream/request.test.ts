@@ -54,7 +54,7 @@ async function pass(clock: HandClock, ms: number, stepMs = 20): Promise<void> {
 
 const never: Parameters<typeof setUp>[0] = () => assert.fail('nothing is to be sent');
 
-test('a caller who leaves between the grant of its slot and the request gives the slot back', async () => {
+test('a caller who disconnects between getting its slot and sending its request gives the slot back', async () => {
   let controller = new AbortController();
   const { clock, window, requests } = setUp(
     async (_clock, { signal }) => {
@@ -75,7 +75,7 @@ test('a caller who leaves between the grant of its slot and the request gives th
   assert.equal(window.outlook().free, LIMITS.limit);
 });
 
-test('a request that cannot be put together gives its slot back', async () => {
+test('a request that cannot be built gives its slot back', async () => {
   const { window, requests } = setUp(never);
   const patch = { value: 1n };
   await assert.rejects(
@@ -85,7 +85,7 @@ test('a request that cannot be put together gives its slot back', async () => {
   assert.equal(window.outlook().free, LIMITS.limit);
 });
 
-test('the wait for a reserved slot counts in the time of its request', async () => {
+test("waiting for a reserved slot counts towards the request's timeout", async () => {
   const { clock, budget, requests } = setUp(
     (_clock, { signal }) =>
       new Promise((_, reject) =>
@@ -106,7 +106,7 @@ test('the wait for a reserved slot counts in the time of its request', async () 
   assert.equal(code, 'UPSTREAM_TIMEOUT', 'two seconds after the slot was asked for');
 });
 
-test('the time of a poll counts from its slot, not from when it began to wait', async () => {
+test('the timeout of a poll starts at its slot, not when it begins to wait', async () => {
   const { clock, budget, requests } = setUp(
     (inner, { onSettled }) =>
       new Promise(resolve =>
@@ -131,7 +131,7 @@ const anyRequest = fc.record({
   afterMs: fc.integer({ min: 0, max: 300 }),
 });
 
-test('however requests end, with an answer, a failure, an abort or in time, every slot is free in the end', async () => {
+test('however requests end (an answer, a failure, an abort or a timeout), every slot becomes free', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyRequest, { minLength: 5, maxLength: 30 }), async plans => {
       const { clock, window, requests } = setUp(async (inner, { path, signal, onSettled }) => {
@@ -183,7 +183,7 @@ test('however requests end, with an answer, a failure, an abort or in time, ever
       };
       for (const plan of plans) {
         open++;
-        // A poll for which upstream has nothing but 429 goes on until somebody leaves.
+        // A poll that gets only 429 continues until a caller disconnects.
         const isEndless = plan.outcome === '429' && plan.lane !== 'interactive';
         void run(isEndless ? { ...plan, abortAfterMs: plan.abortAfterMs ?? 2_000 } : plan);
         await pass(clock, plan.afterMs);

@@ -38,7 +38,7 @@ for (const [header, seconds] of CASES)
     assert.equal(readRetryAfter(header, NOW), seconds);
   });
 
-test('whatever stands in Retry-After, it is a whole number from 1 to 3600, or nothing', () => {
+test('any Retry-After is read as an integer from 1 to 3600, or ignored', () => {
   const anyHeader = fc.oneof(fc.string(), fc.double().map(String), fc.date().map(String));
   fc.assert(
     fc.property(anyHeader, header => {

@@ -9,7 +9,7 @@ const ROW = { id: 'a', type: 'QUARTZ', uniqueName: 'n', created: 1, percentCompl
 
 const bytesOf = (json: unknown) => Buffer.from(JSON.stringify(json));
 
-test('the elements of any array of objects and arrays are found, and nothing else is', () => {
+test('exactly the elements of an array of objects and arrays are found', () => {
   const anyElement = fc.oneof(
     fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()),
     fc.array(fc.jsonValue()),
@@ -26,7 +26,7 @@ test('the elements of any array of objects and arrays are found, and nothing els
   );
 });
 
-test('bytes that are no array of objects give no elements, however they are broken', () => {
+test('bytes that are not an array of objects give no elements', () => {
   fc.assert(
     fc.property(
       fc.array(fc.dictionary(fc.string(), fc.jsonValue()), { maxLength: 4 }),
@@ -67,7 +67,7 @@ test('bytes that are no array of objects give no elements, however they are brok
   );
 });
 
-test('a row of the same bytes is the same task, and one that differs is not', () => {
+test('rows with the same bytes are the same task, and others are not', () => {
   const reader = createRowReader();
   const body = bytesOf([ROW, { ...ROW, id: 'b' }]);
   const first = reader.rows(body);
@@ -81,7 +81,7 @@ test('a row of the same bytes is the same task, and one that differs is not', ()
   assert.equal(reader.row(bytesOf(ROW)), first[0]);
 });
 
-test('a row nested too deeply is read without its depths, and costs no other', () => {
+test('a row nested too deeply is read without its deepest values, and affects no other row', () => {
   const text = `[${JSON.stringify(ROW).slice(0, -1)},"attributes":${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}},{"id":"b","created":1,"type":"QUARTZ","uniqueName":"n","percentComplete":0}]`;
   const rows = createRowReader().rows(Buffer.from(text));
   assert.deepEqual(

@@ -35,7 +35,7 @@ function read(change: Record<string, unknown>) {
   return row;
 }
 
-test('dates are read in every form upstream was seen to write', () => {
+test('dates are read in every format that upstream was seen to send', () => {
   const instant = Date.UTC(2026, 7, 20, 6, 0, 0, 412);
   for (const created of [
     '2026-08-20T06:00:00.412Z',
@@ -53,12 +53,12 @@ test('dates are read in every form upstream was seen to write', () => {
   assert.equal(read({ created: '2026-08-20T06:00Z' }).created, instant - 412);
 });
 
-test('a created that is no date costs the task', () => {
+test('an invalid creation date makes the task unreadable', () => {
   for (const created of ['yesterday', '2026-13-45T00:00:00Z', '', null, undefined, 9e15, {}])
     assert.ok(readRow({ ...TASK, created }) instanceof UnreadableTask, JSON.stringify(created));
 });
 
-test('enum values are read in either case, and one nobody knows is UNKNOWN with its raw word', () => {
+test('enum values are read in either case, and an unknown one is UNKNOWN with its raw value', () => {
   const cases = [
     ['Success', 'SUCCESS'],
     ['TEMP_ERROR', 'TEMPERROR'],
@@ -79,7 +79,7 @@ test('enum values are read in either case, and one nobody knows is UNKNOWN with 
   assert.equal(read({ target: { id: 's', type: 'MACHINE', name: 'n' } }).target?.type, 'UNKNOWN');
 });
 
-test('what upstream leaves out or sends as null is empty, not a fault', () => {
+test('fields that upstream omits or sends as null are empty, which is not an error', () => {
   const task = read({
     messages: null,
     returns: undefined,
@@ -93,12 +93,12 @@ test('what upstream leaves out or sends as null is empty, not a fault', () => {
   );
 });
 
-test('attributes pass through as they came', () => {
+test('attributes are passed through unchanged', () => {
   const attributes = JSON.parse('{"total":"12","nested":{"list":[1,null]},"eventId":88213}');
   assert.deepEqual(read({ attributes }).attributes, attributes);
 });
 
-test('one malformed row costs itself, keeps its place, and names no value', () => {
+test('a malformed row is an error at its place, whose message holds no value', () => {
   const rows = readRows([
     TASK,
     { ...TASK, id: 'b', created: 'hunter2', attributes: { password: 'hunter2' } },
@@ -116,7 +116,7 @@ test('one malformed row costs itself, keeps its place, and names no value', () =
   assert.doesNotMatch(malformed.error.message, /hunter2/);
 });
 
-test('no JSON whatever makes the reader throw anything but its own error', () => {
+test('for any JSON the reader throws no error but its own', () => {
   fc.assert(
     fc.property(fc.jsonValue(), json => {
       const row = readRow(json);

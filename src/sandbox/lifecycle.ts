@@ -1,48 +1,48 @@
 import { NO_ODDITY, type Oddity } from './oddity.ts';
 import type { Random } from './random.ts';
 
-/** The whole life of a task, told in advance: what it is at a moment follows from the moment alone. */
-export interface Story extends Oddity {
+/** The whole life of a task, decided when it is created. Its state at any time depends only on that time. */
+export interface Lifecycle extends Oddity {
   id: string;
   kind: TaskKind;
   type: string;
   launcher: string;
-  target: StoryTarget | null;
+  target: TaskTarget | null;
   createdAt: number;
-  /** Infinity while nobody knows: a task that only an order ends. */
+  /** Infinity for a task that only ends when a test ends it. */
   launchedAt: number;
   completedAt: number;
-  /** A moment after `completedAt`, as upstream was seen to write it, or before. */
+  /** When the status is set: a moment after `completedAt`, or before it, as seen upstream. */
   statusAt: number;
   status: string;
-  /** How often it reports while it runs. */
+  /** The number of progress reports while the task runs. */
   steps: number;
   reportsPercent: boolean;
   keepsZeroPercent: boolean;
   totals: Record<string, number>;
-  message: StoryMessage | null;
+  message: TaskMessage | null;
   dateStyle: DateStyle;
   hasDefinition: boolean;
 }
 
-export interface StoryMessage {
+export interface TaskMessage {
   type: string;
   key: string;
   localized: boolean;
 }
 
-/** What a story may be told to do instead of what chance would have it do. */
-export type StoryOptions = Partial<
-  Omit<Story, 'id' | 'kind' | 'launchedAt' | 'completedAt' | 'statusAt'>
+/** Values to use instead of drawn ones. */
+export type LifecycleOptions = Partial<
+  Omit<Lifecycle, 'id' | 'kind' | 'launchedAt' | 'completedAt' | 'statusAt'>
 > & {
-  /** What the filter calls the type, such as CLOUD_GROUP_AGGREGATION. */
+  /** The definition type by which filters select it, such as CLOUD_GROUP_AGGREGATION. */
   definitionType?: string;
   queueMs?: number;
   runMs?: number;
   statusLagMs?: number;
 };
 
-/** Forms in which upstream was seen to write dates. */
+/** Date formats that upstream was seen to use. */
 export type DateStyle = 'z' | 'offset' | 'basic-offset' | 'space' | 'epoch';
 
 export interface TaskKind {
@@ -115,7 +115,7 @@ const STATUSES = [
   'TERMINATED',
   'TEMPERROR',
 ];
-const MESSAGES: Record<string, StoryMessage> = {
+const MESSAGES: Record<string, TaskMessage> = {
   WARNING: {
     type: 'WARN',
     key: 'Account deletion was skipped: 31% exceeds the 10% threshold.',
@@ -133,15 +133,16 @@ const ODD_DATE_STYLES = ['offset', 'basic-offset', 'space', 'epoch'] as const;
 const ODD_SHARE = 0.1;
 const UNKNOWN_SHARE = 0.02;
 
-/** Makes up a task; the same random numbers make up the same one. */
-export function tellStory(
+/** Creates the life of a task. The same random numbers give the same task. */
+export function createLifecycle(
   random: Random,
   sources: Sources,
   createdAt: number,
   oddities: boolean,
-  options: StoryOptions,
-): Story {
-  // Every draw is made, whatever the options say: an option must not change the tasks after it.
+  options: LifecycleOptions,
+): Lifecycle {
+  // Draw every value even if an option replaces it. Otherwise an option would change the tasks that
+  // follow.
   const drawnKind = random.pick(TASK_KINDS);
   const source = random.pick(sources);
   const hasTarget = random.chance(0.9);
@@ -200,12 +201,12 @@ export function tellStory(
   };
 }
 
-/** What a task of the tenant runs against. */
-export interface StoryTarget {
+/** The source or identity that a task runs against. */
+export interface TaskTarget {
   id: string;
   type: string;
   name: string;
 }
 
-/** The tenant's sources: there are always two at least. */
-export type Sources = readonly [StoryTarget, StoryTarget, ...StoryTarget[]];
+/** The tenant's sources, at least two. */
+export type Sources = readonly [TaskTarget, TaskTarget, ...TaskTarget[]];

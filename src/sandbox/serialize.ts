@@ -1,29 +1,29 @@
-import type { DateStyle, Story } from './story.ts';
+import type { DateStyle, Lifecycle } from './lifecycle.ts';
 
-/** What somebody wrote over a task's record with a PATCH. */
+/** Values that a PATCH wrote into a task's record. */
 export interface Correction {
   completionStatus?: string;
   completedAt?: number;
   modifiedAt: number;
 }
 
-/** Where a task stands in its story. */
-export interface Standing {
+/** The state of a task at one moment. */
+export interface TaskState {
   launchedAt: number | null;
   completedAt: number | null;
   status: string | null;
   modifiedAt: number | null;
-  /** 0–1 of the run, in the steps in which the task reports. */
+  /** The share of the run that is done, 0–1, in the steps in which the task reports. */
   done: number;
 }
 
-/** Where the story has got to at `now`. */
-export function standingOf(
-  story: Story,
+/** Derives the state of a task at `now`. */
+export function stateAt(
+  lifecycle: Lifecycle,
   now: number,
   correction: Correction | undefined,
-): Standing {
-  const { launchedAt, completedAt, statusAt, steps } = story;
+): TaskState {
+  const { launchedAt, completedAt, statusAt, steps } = lifecycle;
   const endsAt = Math.min(completedAt, statusAt);
   const runMs = endsAt - launchedAt;
   const share = Number.isFinite(runMs) && runMs > 0 ? (now - launchedAt) / runMs : 0;
@@ -33,45 +33,45 @@ export function standingOf(
   return {
     launchedAt: now >= launchedAt ? launchedAt : null,
     completedAt: correction?.completedAt ?? (now >= completedAt ? completedAt : null),
-    status: correction?.completionStatus ?? (now >= statusAt ? statusOf(story) : null),
+    status: correction?.completionStatus ?? (now >= statusAt ? statusOf(lifecycle) : null),
     modifiedAt: latest(ended ?? reportedAt, correction?.modifiedAt),
     done,
   };
 }
 
-/** A task as the REST API words it. */
-export function tell(story: Story, standing: Standing): Record<string, unknown> {
-  const { kind, totals, dateStyle } = story;
-  const { done, status } = standing;
-  const ended = standing.completedAt !== null || done === 1;
-  const style = isLoadAccounts(story) ? 'epoch' : dateStyle;
+/** The task as JSON of the REST API. */
+export function serializeTask(lifecycle: Lifecycle, state: TaskState): Record<string, unknown> {
+  const { kind, totals, dateStyle } = lifecycle;
+  const { done, status } = state;
+  const ended = state.completedAt !== null || done === 1;
+  const style = isLoadAccounts(lifecycle) ? 'epoch' : dateStyle;
   const date = (at: number | null) => (at === null ? null : formatDate(at, style));
   return {
-    id: story.id,
-    type: story.type,
-    [isLoadAccounts(story) ? 'name' : 'uniqueName']: kind.uniqueName,
+    id: lifecycle.id,
+    type: lifecycle.type,
+    [isLoadAccounts(lifecycle) ? 'name' : 'uniqueName']: kind.uniqueName,
     description: kind.description,
     parentName: null,
-    launcher: story.launcher,
-    target: story.target,
-    created: date(story.createdAt),
-    modified: date(standing.modifiedAt),
-    launched: date(standing.launchedAt),
-    completed: date(standing.completedAt),
-    completionStatus: status ?? (ended && story.blankStatus ? '' : null),
-    messages: messagesOf(story, done),
+    launcher: lifecycle.launcher,
+    target: lifecycle.target,
+    created: date(lifecycle.createdAt),
+    modified: date(state.modifiedAt),
+    launched: date(state.launchedAt),
+    completed: date(state.completedAt),
+    completionStatus: status ?? (ended && lifecycle.blankStatus ? '' : null),
+    messages: messagesOf(lifecycle, done),
     returns: kind.counters.map(name => ({
-      [isLoadAccounts(story) ? 'displayLabel' : 'name']: `TASK_OUT_${name.toUpperCase()}`,
+      [isLoadAccounts(lifecycle) ? 'displayLabel' : 'name']: `TASK_OUT_${name.toUpperCase()}`,
       attributeName: name,
     })),
-    attributes: { ...startAttributesOf(story), ...countersOf(totals, done) },
-    progress: ended ? null : progressOf(story, standing),
-    percentComplete: percentFormOf(story, percentOf(story, standing)),
-    ...(story.hasDefinition ? { taskDefinitionSummary: definitionOf(story) } : {}),
+    attributes: { ...startAttributesOf(lifecycle), ...countersOf(totals, done) },
+    progress: ended ? null : progressOf(lifecycle, state),
+    percentComplete: percentFormOf(lifecycle, percentOf(lifecycle, state)),
+    ...(lifecycle.hasDefinition ? { taskDefinitionSummary: definitionOf(lifecycle) } : {}),
   };
 }
 
-function startAttributesOf({ target, createdAt }: Story): Record<string, unknown> {
+function startAttributesOf({ target, createdAt }: Lifecycle): Record<string, unknown> {
   if (target === null) return {};
   return {
     appId: target.id,
@@ -87,10 +87,10 @@ function countersOf(totals: Record<string, number>, done: number): Record<string
   );
 }
 
-function messagesOf(story: Story, done: number): unknown[] {
-  const { message } = story;
+function messagesOf(lifecycle: Lifecycle, done: number): unknown[] {
+  const { message } = lifecycle;
   if (message === null || done < 0.5) return [];
-  if (isLoadAccounts(story)) {
+  if (isLoadAccounts(lifecycle)) {
     const { type, key } = message;
     return [{ key, localizedText: key, error: type === 'ERROR', warning: type === 'WARN' }];
   }
@@ -98,37 +98,37 @@ function messagesOf(story: Story, done: number): unknown[] {
   return [{ type: message.type, key: message.key, localizedText, parameters: [] }];
 }
 
-function progressOf({ kind }: Story, { launchedAt, done }: Standing): string | null {
+function progressOf({ kind }: Lifecycle, { launchedAt, done }: TaskState): string | null {
   if (launchedAt === null) return null;
   return (
     kind.phases[Math.min(Math.floor(done * kind.phases.length), kind.phases.length - 1)] ?? null
   );
 }
 
-function percentOf(story: Story, { done, completedAt }: Standing): number {
-  if (completedAt !== null || done === 1) return story.keepsZeroPercent ? 0 : 100;
-  return story.reportsPercent ? Math.min(99, Math.floor(done * 100)) : 0;
+function percentOf(lifecycle: Lifecycle, { done, completedAt }: TaskState): number {
+  if (completedAt !== null || done === 1) return lifecycle.keepsZeroPercent ? 0 : 100;
+  return lifecycle.reportsPercent ? Math.min(99, Math.floor(done * 100)) : 0;
 }
 
-function percentFormOf({ percentForm }: Story, percent: number): number | string | null {
+function percentFormOf({ percentForm }: Lifecycle, percent: number): number | string | null {
   if (percentForm === 'null') return null;
   return percentForm === 'text' ? String(percent) : percent;
 }
 
-function isLoadAccounts({ wording }: Story): boolean {
+function isLoadAccounts({ wording }: Lifecycle): boolean {
   return wording === 'load-accounts';
 }
 
-function statusOf(story: Story): string {
-  const { status, statusCase } = story;
-  if (isLoadAccounts(story) && status === 'TEMPERROR') return 'TEMP_ERROR';
+function statusOf(lifecycle: Lifecycle): string {
+  const { status, statusCase } = lifecycle;
+  if (isLoadAccounts(lifecycle) && status === 'TEMPERROR') return 'TEMP_ERROR';
   if (statusCase === 'upper') return status;
   return status === 'TEMPERROR'
     ? 'TempError'
     : `${status.charAt(0)}${status.slice(1).toLowerCase()}`;
 }
 
-function definitionOf({ kind }: Story): Record<string, unknown> {
+function definitionOf({ kind }: Lifecycle): Record<string, unknown> {
   return {
     id: `2c918084${kind.serviceMethod.length.toString(16).padStart(24, '0')}`,
     uniqueName: kind.uniqueName,
