@@ -195,7 +195,8 @@ export function createRequests(parts: RequestParts): Requests {
     deadline.signal.throwIfAborted();
     // It goes on when the caller leaves: callers who leave at once could otherwise hold every slot for unproven
     // tokens, because it would not be known what upstream made of them.
-    return deadline.race(trial.run(() => attemptWith(token, slot, request, closing)));
+    const attempt = () => attemptWith(token, slot, request, closing);
+    return deadline.race(trial.run(() => breaker.run(attempt, false)));
   }
 
   async function attemptWith(
