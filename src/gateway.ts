@@ -62,6 +62,7 @@ export async function startGateway(
     origin: baseUrl.origin,
     timeoutMs: options.upstreamTimeoutMs,
     maxBodyBytes: MAX_BODY_BYTES,
+    maxTotalBytes: MAX_TOTAL_BODY_BYTES,
     userAgent,
   });
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
@@ -204,6 +205,7 @@ export async function startGateway(
 
 // Decoded: 250 rows are some 300 kB.
 const MAX_BODY_BYTES = 32 * 1_048_576;
+const MAX_TOTAL_BODY_BYTES = 96 * 1_048_576;
 // As many as the budget lets go at once by default; more would only wait for it.
 const MAX_CONNECTIONS = 100;
 

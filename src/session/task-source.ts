@@ -42,13 +42,15 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
     },
     pollHeads: requests => heads.readAll(requests, LIST_POLL),
     readHead: request => heads.read(request, WAITED_FOR),
-    running: async filter => (await api.running(filter, WAITED_FOR)).map(toTaskRow),
-    async *snapshot(filter) {
+    running: async (filter, signal) =>
+      (await api.running(filter, { ...WAITED_FOR, signal })).map(toTaskRow),
+    async *snapshot(filter, signal) {
+      const options = { ...WAITED_FOR, signal };
       const order = 'CREATED_DESC';
       if (!api.fits({ filter, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
-      yield (await api.unlisted(filter, WAITED_FOR)).map(toTaskRow);
+      yield (await api.unlisted(filter, options)).map(toTaskRow);
       const fetchPage = async (offset: number, limit: number) =>
-        (await api.list({ filter, order, offset, limit }, WAITED_FOR)).rows;
+        (await api.list({ filter, order, offset, limit }, options)).rows;
       for await (const page of walkList({ order, fetchPage }))
         yield page.map(({ row }) => toTaskRow(row));
     },

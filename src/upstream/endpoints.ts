@@ -128,7 +128,7 @@ export function createEndpoints({
     const target = `${collection}?${toQueryString(query)}`;
     const answer = await requests.send({ method: 'GET', path: target, lane, signal, caller, slot });
     // `pending-tasks` answers so where there are none.
-    const rows = answer.status === 204 ? [] : reader.rows(answer.body);
+    const rows = answer.status === 204 ? [] : reader.rows(answer.body, query.limit ?? PAGE_LIMIT);
     const date = readDate(answer.header('date'));
     if (!query.count) return { rows, total: null, date };
     const total = readTotal(answer.header('x-total-count')) ?? totalOf(query, rows.length);

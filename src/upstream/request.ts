@@ -220,7 +220,7 @@ export function createRequests(parts: RequestParts): Requests {
       throw error;
     }
     note();
-    return readSuccess(answer, attempt.headers, clock.now());
+    return readSuccess(answer, { ...request.form, ...attempt.headers }, clock.now());
   }
 
   function logFailure({ method, path }: RestRequest, { code, explanation }: AttemptFailure): void {
