@@ -36,6 +36,9 @@ const Environment = z
     JWKS_URL: SafeUrl.optional(),
     JWT_ISSUER: z.string().optional(),
     JWT_AUDIENCE: z.string().optional(),
+    PASSTHROUGH_JWKS_URL: SafeUrl.optional(),
+    PASSTHROUGH_JWT_ISSUER: z.string().optional(),
+    PASSTHROUGH_JWT_AUDIENCE: z.string().optional(),
     ROUTER_SECRET: z.string().min(16, 'must have 16 characters at the least').optional(),
     ROUTER_JWKS_URL: SafeUrl.optional(),
     ROUTER_JWT_ISSUER: z.string().optional(),
@@ -151,6 +154,13 @@ export function readConfig(env: NodeJS.ProcessEnv) {
         ? { id: data.SAIL_CLIENT_ID, secret: data.SAIL_CLIENT_SECRET }
         : null,
     jwt: toJwtOptions(data.JWKS_URL, data.JWT_ISSUER, data.JWT_AUDIENCE),
+    passthroughJwt: data.PASSTHROUGH_JWKS_URL
+      ? {
+          jwksUrl: data.PASSTHROUGH_JWKS_URL,
+          issuer: data.PASSTHROUGH_JWT_ISSUER ?? null,
+          audience: data.PASSTHROUGH_JWT_AUDIENCE ?? null,
+        }
+      : null,
     router: {
       secret: data.ROUTER_SECRET ?? null,
       jwt: toJwtOptions(data.ROUTER_JWKS_URL, data.ROUTER_JWT_ISSUER, data.ROUTER_JWT_AUDIENCE),

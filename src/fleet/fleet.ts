@@ -20,11 +20,15 @@ export type Take = { slot: Slot } | { retryInMs: number };
 
 /** The sliding window of one upstream budget. All instances take slots from it. */
 export interface BudgetWindow {
-  take(): Promise<Take> | Take;
+  /**
+   * `isProvisional`: the slot does not count in the pace at which slots are given until it is settled, because
+   * it is likely to be cancelled.
+   */
+  take(options?: { isProvisional: boolean }): Promise<Take> | Take;
   /** Gives no slot for this many milliseconds. For a Retry-After from upstream. */
   pause(forMs: number): void;
-  /** The number of free slots, and milliseconds left of a pause. For estimates of waiting times. */
-  outlook(): { free: number; pausedForMs: number };
+  /** Free slots, milliseconds left of a pause, and the number of instances. For estimates of waiting times. */
+  outlook(): { free: number; pausedForMs: number; instances: number };
   /** This instance takes no more slots. */
   close(): void;
 }

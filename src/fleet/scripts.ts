@@ -52,8 +52,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]
 /**
  * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may be
  * taken at once), slot id, milliseconds until an unsettled slot expires, channel, the number of slots
- * that must exist. Returns 1 if taken, else 0; milliseconds to wait; free slots; milliseconds of pause
- * left; the time.
+ * that must exist, 1 if the slot does not count in the pace yet. Returns 1 if taken, else 0; milliseconds to
+ * wait; free slots; milliseconds of pause left; the time.
  *
  * The share of known but silent instances is left to them.
  */
@@ -88,7 +88,7 @@ elseif free <= limit - burst then
 end
 if wait > 0 then return {0, math.ceil(wait), free, 0, now} end
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[6]), ARGV[5])
-redis.call('SET', KEYS[4], now, 'PX', window)
+if ARGV[9] ~= '1' then redis.call('SET', KEYS[4], now, 'PX', window) end
 redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[6]) + window)
 redis.call('PUBLISH', ARGV[7], ARGV[5] .. ' ' .. ARGV[6])
 return {1, 0, free - 1, 0, now}

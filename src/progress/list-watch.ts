@@ -75,6 +75,8 @@ export class ListWatch {
    */
   #behindSince: Instant | null | undefined = undefined;
   #hasChanged = false;
+  /** Aborts what is read for the watch when its last subscriber leaves. */
+  readonly #closing = new AbortController();
 
   constructor(filter: TaskFilter, parts: ListWatchParts) {
     this.key = parts.key;
@@ -104,7 +106,7 @@ export class ListWatch {
 
   /** The part of the list that the next poll reads. */
   get headRequest(): HeadRequest {
-    return { filter: this.#lasting, since: this.#since };
+    return { filter: this.#lasting, since: this.#since, signal: this.#closing.signal };
   }
 
   /** Tasks created before this are ignored when the head is compared. */
@@ -134,8 +136,10 @@ export class ListWatch {
     const subscriber = this.#subscribers.get(mailbox);
     if (subscriber === undefined) return;
     subscriber.supersededIds = new Set();
+    const leaving = new AbortController();
+    mailbox.whenClosed(() => leaving.abort(allLeft()));
     let count = 0;
-    for await (const rows of this.#parts.source.snapshot(subscriber.filter)) {
+    for await (const rows of this.#parts.source.snapshot(subscriber.filter, leaving.signal)) {
       if (!this.#subscribers.has(mailbox)) return;
       for (const task of readableOf(rows))
         if (matchesCompletion(subscriber.filter, task)) this.#addToSnapshot(task, mailbox);
@@ -213,7 +217,7 @@ export class ListWatch {
       this.#remember(task, asOf);
       if (!isCompleted(task)) this.#running.set(task.id, task);
     }
-    for (const task of readableOf(await source.running(this.#lasting)))
+    for (const task of readableOf(await source.running(this.#lasting, this.#closing.signal)))
       if (task.created <= (this.#newestCreated ?? -Infinity)) this.#running.set(task.id, task);
     if (!this.hasSubscribers) return;
     watch([...this.#running.values()]);
@@ -237,6 +241,7 @@ export class ListWatch {
   }
 
   #close(): void {
+    this.#closing.abort(allLeft());
     this.#lease?.close();
     if (this.isInitialised) for (const id of this.#running.keys()) this.#parts.unwatch(id);
     this.#parts.onEmpty();
@@ -290,6 +295,11 @@ function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChange
   if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
   if (kind === 'COMPLETED') return kind;
   return before === null || !matchedBefore ? 'ADDED' : kind;
+}
+
+/** Why a read was given up. There is nobody left to be told. */
+function allLeft(): GatewayError {
+  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
 }
 
 function readableOf(rows: readonly TaskRow[]): Task[] {

@@ -5,7 +5,7 @@ import type { Instant, Task } from '../task/task.ts';
 /** A row of an upstream answer: a task, or an error if it could not be read. */
 export type TaskRow = Task | GatewayError;
 
-/** Reads tasks from upstream. Reads for a waiting caller go before polls. */
+/** Reads tasks from upstream. Reads for a waiting caller go before polls. A read ends when its signal aborts. */
 export interface TaskSource {
   /** Reads a task for a waiting caller; null if it does not exist. */
   load(id: string): Promise<Task | null>;
@@ -18,12 +18,12 @@ export interface TaskSource {
   /** Reads the head of a list before it is polled. Waits for budget instead of failing. */
   readHead(request: HeadRequest): Promise<ListHead>;
   /** Reads all running tasks of a list before it is polled. Waits for budget instead of failing. */
-  running(filter: TaskFilter): Promise<TaskRow[]>;
+  running(filter: TaskFilter, signal: AbortSignal): Promise<TaskRow[]>;
   /**
    * Reads all matching tasks for a waiting caller, newest first; API versions that do not list running
    * tasks send those first.
    */
-  snapshot(filter: TaskFilter): AsyncIterable<TaskRow[]>;
+  snapshot(filter: TaskFilter, signal: AbortSignal): AsyncIterable<TaskRow[]>;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
 }
@@ -33,6 +33,8 @@ export interface HeadRequest {
   filter: TaskFilter;
   /** Tasks created before this are not read. Null: tasks up to a minute older than the newest are read. */
   since: Instant | null;
+  /** Aborts when the list is no longer watched. */
+  signal?: AbortSignal;
 }
 
 export interface ListHead {

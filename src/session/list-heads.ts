@@ -8,6 +8,7 @@ import type { CallOptions } from '../upstream/endpoints.ts';
 import { walkList } from '../upstream/list-walk.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import { tooLong } from './paging.ts';
+import { whenAllAbort } from './shared-request.ts';
 
 interface RowHead {
   rows: Row[];
@@ -72,13 +73,15 @@ export function createListHeads(
     options: CallOptions,
   ): Promise<Map<HeadRequest, RowHead> | null> {
     const since = Math.min(...group.map(request => request.since ?? -Infinity));
-    const head = await readOne({ filter: joinedFilter(group), since }, options).catch(
-      (error: unknown) => {
+    const watchers = whenAllAbort(group.map(({ signal }) => signal));
+    const request = { filter: joinedFilter(group), since, signal: watchers.signal };
+    const head = await readOne(request, options)
+      .catch((error: unknown) => {
         // Upstream may refuse a joined request though it accepts each part of it.
         if (error instanceof GatewayError && error.code === 'BAD_USER_INPUT') return null;
         throw error;
-      },
-    );
+      })
+      .finally(watchers.close);
     const sourceIds = new Set(joinedFilter(group).sourceIds);
     if (!head?.rows.every(row => isOfOne(row, sourceIds))) return null;
     return new Map(
@@ -89,7 +92,11 @@ export function createListHeads(
     );
   }
 
-  async function readOne({ filter, since }: HeadRequest, options: CallOptions): Promise<RowHead> {
+  async function readOne(
+    { filter, since, signal }: HeadRequest,
+    callOptions: CallOptions,
+  ): Promise<RowHead> {
+    const options = { ...callOptions, signal: signal ?? callOptions.signal };
     if (!api.fits(headQuery(filter))) throw tooLong();
     let asOf = clock.now();
     // Before the list: a task that ends between the two is then on the list.

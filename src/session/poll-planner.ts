@@ -12,6 +12,8 @@ export interface PollPlanner {
 
 // Running tasks are counted in every so many-th poll only: counting costs upstream.
 const COUNT_EVERY = 30;
+// Where upstream does not count, pages may cost so many times what reading by id costs, before ids take over.
+const MAX_PAGES_PER_ID_REQUEST = 4;
 
 /**
  * Many watched tasks are read from the pages of all running ones, 250 to a request; a few among many that
@@ -65,7 +67,8 @@ export function createPollPlanner(
       for (const { row } of page)
         if (row.id !== null && watched.has(row.id)) found.set(row.id, row);
       const pagesToGo = Math.ceil(((runningCount ?? end) - end) / PAGE_LIMIT);
-      if (requestsById(watched.size - found.size) <= pagesToGo) break;
+      const isTooLong = end / PAGE_LIMIT >= MAX_PAGES_PER_ID_REQUEST * requestsById(watched.size);
+      if (isTooLong || requestsById(watched.size - found.size) <= pagesToGo) break;
     }
     return found;
   }

@@ -44,14 +44,17 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
     },
     pollHeads: requests => heads.readAll(requests, LIST_POLL),
     readHead: request => patiently(options => heads.read(request, options)),
-    running: filter =>
-      patiently(async options => (await api.running(filter, options)).map(toTaskRow)),
-    async *snapshot(filter) {
+    running: (filter, signal) =>
+      patiently(async options =>
+        (await api.running(filter, { ...options, signal })).map(toTaskRow),
+      ),
+    async *snapshot(filter, signal) {
+      const options = { ...WAITED_FOR, signal };
       const order = 'CREATED_DESC';
       if (!api.fits({ filter, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
-      yield (await api.unlisted(filter, WAITED_FOR)).map(toTaskRow);
+      yield (await api.unlisted(filter, options)).map(toTaskRow);
       const fetchPage = async (offset: number, limit: number) =>
-        (await api.list({ filter, order, offset, limit }, WAITED_FOR)).rows;
+        (await api.list({ filter, order, offset, limit }, options)).rows;
       for await (const page of walkList({ order, fetchPage }))
         yield page.map(({ row }) => toTaskRow(row));
     },

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { AttemptFailure, MAX_RETRIES } from './admission/attempt-failure.ts';
 import { explainConnectionError } from './connection-error.ts';
+import { createBodySpace } from './body-space.ts';
 import { BodyLimitError, decode, readBody } from './decoding.ts';
 
 /** One HTTP request to the tenant. */
@@ -37,6 +38,8 @@ export interface SendAttemptOptions {
   timeoutMs: number;
   /** The most bytes that a body may have, decoded. */
   maxBodyBytes: number;
+  /** The most bytes that all bodies together may have while they are received. */
+  maxTotalBytes: number;
   /** Name and version, as upstream's logs and firewalls see them. */
   userAgent: string;
 }
@@ -47,7 +50,8 @@ export interface SendAttemptOptions {
  * be decoded; and the signal's reason when that aborts. Redirects are not followed.
  */
 export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
-  const { dispatcher, origin, timeoutMs, maxBodyBytes, userAgent } = options;
+  const { dispatcher, origin, timeoutMs, maxBodyBytes, maxTotalBytes, userAgent } = options;
+  const bodies = createBodySpace(maxTotalBytes);
   const common = { 'user-agent': userAgent, 'accept-encoding': 'gzip, deflate, br' };
 
   return async ({ method, path, headers, body, signal, onSettled }) => {
@@ -56,6 +60,7 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
     const onAbort = () => controller.abort(signal?.reason);
     signal?.addEventListener('abort', onAbort);
     const timer = setTimeout(() => controller.abort(timedOut(timeoutMs)), timeoutMs);
+    const space = bodies.open();
     let hasAnswered = false;
     try {
       const answer = await dispatcher.request({
@@ -70,8 +75,11 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
       onSettled?.();
       const header = (name: string) => [answer.headers[name] ?? null].flat()[0] ?? null;
       const encodings = [answer.headers['content-encoding'] ?? []].flat().join(',');
-      const received = await readBody(answer.body, maxBodyBytes);
-      const decoded = await decode(received, encodings, maxBodyBytes);
+      const received = await readBody(answer.body, maxBodyBytes, space.take);
+      const decoded =
+        encodings === ''
+          ? received
+          : await bodies.decode(() => decode(received, encodings, maxBodyBytes));
       return toAnswer(answer.statusCode, header, decoded);
     } catch (cause) {
       onSettled?.();
@@ -79,6 +87,7 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
       throw hasAnswered ? toBrokenAnswer(cause) : toUnreachable(cause);
     } finally {
       clearTimeout(timer);
+      space.close();
       signal?.removeEventListener('abort', onAbort);
     }
   };

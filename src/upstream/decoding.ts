@@ -15,13 +15,21 @@ const DECODERS = {
   raw: promisify(inflateRaw),
 };
 
-/** The whole of a body, as it is received; reading ends, and with it the connection, at the bound. */
-export async function readBody(stream: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
+/**
+ * The whole of a body, as it is received; reading ends, and with it the connection, at the bound, or when
+ * `onBytes`, which is called with the length of each part, throws.
+ */
+export async function readBody(
+  stream: AsyncIterable<Buffer>,
+  maxBytes: number,
+  onBytes: (count: number) => void,
+): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of stream) {
     bytes += chunk.length;
     if (bytes > maxBytes) throw tooLarge(maxBytes);
+    onBytes(chunk.length);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, bytes);

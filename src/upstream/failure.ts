@@ -2,7 +2,8 @@ import type { ErrorCode } from '../errors.ts';
 import { AttemptFailure, type Diagnosis, MAX_RETRIES } from './admission/attempt-failure.ts';
 import type { Answer } from './attempt.ts';
 import { readRetryAfter } from './retry-after.ts';
-import { type Wording, readWording } from './wording.ts';
+import type { SentValues } from './secrets.ts';
+import { type Wording, isError, readWording } from './wording.ts';
 
 /** A status, as the failure it means to a caller: the code, and a sentence without its full stop. */
 interface Meaning {
@@ -27,14 +28,9 @@ const REFUSED: Diagnosis = { health: 'well', maxRetries: 0, wasSeen: true };
 const FAILING: Diagnosis = { health: 'failing', maxRetries: MAX_RETRIES, wasSeen: true };
 
 /**
- * Gives a success back, and throws what any other answer means. `sent` are the headers of the
- * request; `now` is in milliseconds since the epoch.
+ * Gives a success back, and throws what any other answer means. `sent` is what the request carried; `now` is in milliseconds since the epoch.
  */
-export function readSuccess(
-  answer: Answer,
-  sent: Readonly<Record<string, string>>,
-  now: number,
-): Answer {
+export function readSuccess(answer: Answer, sent: SentValues, now: number): Answer {
   const { status } = answer;
   if (status === 204) return answer;
   if (status < 200 || status >= 300) throw toFailure(answer, sent, now);
@@ -47,11 +43,7 @@ export function readSuccess(
   );
 }
 
-function toFailure(
-  answer: Answer,
-  sent: Readonly<Record<string, string>>,
-  now: number,
-): AttemptFailure {
+function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailure {
   const { status } = answer;
   const wording = readWording(answer, sent);
   const retryAfterSeconds = readRetryAfter(answer.header('retry-after'), now);
@@ -64,7 +56,7 @@ function toFailure(
       code,
       wording.text === null ? `${message}.` : `${message}: ${wording.text}`,
       diagnosis,
-      { ...details, explanation },
+      { ...details, explanation, isWorded: wording.text !== null },
     );
 
   if (status < 400)
@@ -111,10 +103,11 @@ function toFailure(
  * Whether something before upstream has answered. Upstream words a 403 and a 503, or, where it
  * declares no body at all, still gives the request an id.
  */
-function isFromProxy({ status, body, header, json }: Answer, wording: Wording): boolean {
+function isFromProxy(answer: Answer, wording: Wording): boolean {
+  const { status, body, header } = answer;
   if (status === 407) return true;
   if ((status !== 403 && status !== 503) || wording.text !== null) return false;
-  return body.length === 0 ? header('slpt-request-id') === null : json === undefined;
+  return body.length === 0 ? header('slpt-request-id') === null : !isError(answer);
 }
 
 /** By its ends alone: most lists are read row by row, and never parsed as a whole. */

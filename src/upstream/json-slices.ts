@@ -17,15 +17,17 @@ const CLOSE_BRACE = 0x7d;
 
 /**
  * Finds the objects of a JSON array without parsing them. Null where the bytes are not an array of objects
- * and arrays, or broken outside its elements; an element itself may still turn out to be broken.
+ * and arrays, or broken outside its elements; an element itself may still turn out to be broken. Nothing is
+ * read after the first `most` elements.
  */
-export function sliceArray(bytes: Buffer): JsonSlice[] | null {
+export function sliceArray(bytes: Buffer, most = Infinity): JsonSlice[] | null {
   const slices: JsonSlice[] = [];
   let at = skipBlanks(bytes, 0);
   if (bytes[at] !== OPEN_BRACKET) return null;
   at = skipBlanks(bytes, at + 1);
   if (bytes[at] === CLOSE_BRACKET) return isBlankFrom(bytes, at + 1) ? slices : null;
   for (;;) {
+    if (slices.length >= most) return slices;
     const slice = sliceElement(bytes, at);
     if (slice === null) return null;
     slices.push(slice);

@@ -23,7 +23,7 @@ export interface WalkOptions {
   firstPage?: number;
   /** Leaves out rows that turn up before what was given: a page for a caller stays in order. */
   inOrder?: boolean;
-  /** Requests after which a walk that is not done fails with UPSTREAM_UNAVAILABLE. */
+  /** Requests after which a walk that is not done fails with UPSTREAM_UNAVAILABLE; so does one that has read 64 MB. */
   maxRequests?: number;
 }
 
@@ -37,6 +37,8 @@ export interface PlacedRow {
 export const OVERLAP = 25;
 // 90,000 rows.
 const MAX_REQUESTS = 400;
+// 50,000 rows of the usual length. Those who walk a whole list keep what they read.
+const MAX_BYTES = 64 * 1_048_576;
 
 /**
  * Reads a list page by page while it changes. Yields the rows of each page that were not there before.
@@ -68,9 +70,15 @@ export async function* walkList(
   let repeated = after === null ? 0 : after.ties.length + 2;
   let offset = after === null ? 0 : Math.max(0, after.offset + 1 - repeated);
   let limit = Math.min(firstPage, missing + repeated);
+  let bytes = 0;
 
   for (let requests = 0; requests < maxRequests; requests++) {
     const rows = await list.fetchPage(offset, limit);
+    bytes += rows.reduce(
+      (sum, row) => sum + (row instanceof UnreadableTask ? 0 : row.wireBytes),
+      0,
+    );
+    if (bytes > MAX_BYTES) break;
     const { joint, fresh } = trail.follow(rows, offset, overlap === 0);
     if (joint === null) {
       ({ offset, limit } = search.before(offset));

@@ -6,14 +6,19 @@ import { limitDepth, sliceArray } from './json-slices.ts';
 
 /** Reads tasks from bodies, each distinct row once. */
 export interface RowReader {
-  /** The rows of a list. A body that is not a JSON array throws UPSTREAM_INVALID_RESPONSE. */
-  rows(body: Buffer): Row[];
+  /**
+   * The rows of a list, `most` at the most: what upstream sends beyond the limit that it was asked for is not
+   * read. A body that is not a JSON array throws UPSTREAM_INVALID_RESPONSE.
+   */
+  rows(body: Buffer, most?: number): Row[];
   /** The one row of a body. A body that is not JSON throws UPSTREAM_INVALID_RESPONSE. */
   row(body: Buffer): Row;
 }
 
 /** Deeper values of a row are read as null: what follows (comparing, serialising) recurses. */
 const MAX_DEPTH = 64;
+// Parsed, JSON takes many times its length in memory: nothing longer is, neither a row nor a list that is odd.
+const MAX_WHOLE_BYTES = 4 * 1_048_576;
 
 /**
  * A poll reads the same rows again and again, and few of them have changed. So a row is hashed before it
@@ -28,15 +33,19 @@ export function createRowReader(onFallback?: OnFallback): RowReader {
   });
 
   return {
-    rows(body) {
-      const slices = sliceArray(body);
+    rows(body, most = Infinity) {
+      const slices = sliceArray(body, most);
       if (slices !== null)
-        return slices.map(({ start, end, depth }) => read(body.subarray(start, end), depth));
+        return slices.map(({ start, end, depth }) =>
+          end - start > MAX_WHOLE_BYTES ? tooLong() : read(body.subarray(start, end), depth),
+        );
+      if (body.length > MAX_WHOLE_BYTES)
+        throw invalid('Upstream answered a list with something else.');
       const rows = parse(body);
       if (!Array.isArray(rows)) throw invalid('Upstream answered a list with something else.');
-      return rows.map(row => readRow(limitDepth(row, MAX_DEPTH), onFallback));
+      return rows.slice(0, most).map(row => readRow(limitDepth(row, MAX_DEPTH), onFallback));
     },
-    row: body => read(body, Infinity),
+    row: body => (body.length > MAX_WHOLE_BYTES ? tooLong() : read(body, Infinity)),
   };
 
   function read(bytes: Buffer, depth: number): Row {
@@ -51,6 +60,13 @@ export function createRowReader(onFallback?: OnFallback): RowReader {
     collected.register(task, etag);
     return task;
   }
+}
+
+function tooLong(): UnreadableTask {
+  return new UnreadableTask(
+    null,
+    invalid('Upstream answered with a task that is too long to be read.'),
+  );
 }
 
 function parse(bytes: Buffer): unknown {

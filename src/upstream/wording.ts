@@ -1,4 +1,5 @@
 import type { Answer } from './attempt.ts';
+import { type SentValues, removeSecrets } from './secrets.ts';
 
 /** What upstream says of a failure, in a form that a caller may be shown. */
 export interface Wording {
@@ -9,19 +10,19 @@ export interface Wording {
 }
 
 const MAX_TEXT = 300;
-const MAX_CODE = 100;
-const REMOVED = '[removed]';
-// With the value, quoted or up to the end of the line.
-const PRIVATE_HEADER =
-  /\b(authorization|proxy-authorization|cookie|set-cookie|x-api-key|user-agent|host)["']?\s*[:=]\s*("[^"]*"|'[^']*'|[^\r\n]*)/gi;
+const MAX_CODE = 64;
+const CODE = /^[\w .:-]+$/;
+const TRACKING_ID = /^[\w-]+$/;
+// A longer body is no error of upstream's, and is not parsed.
+const MAX_BODY_BYTES = 2 * 1_048_576;
 
 /**
  * Reads an error body. Each service, and each gateway before them, has its own: all the places where
- * one of them puts its words are tried. `sent` are the headers of the request: a debugging service
- * that repeats them would show a caller the gateway's own token.
+ * one of them puts its words are tried. `sent` is what the request carried: a debugging service
+ * that repeats it would show a caller the gateway's own token.
  */
-export function readWording(answer: Answer, sent: Readonly<Record<string, string>>): Wording {
-  const body = asObject(answer.json);
+export function readWording(answer: Answer, sent: SentValues): Wording {
+  const body = asObject(isError(answer) ? answer.json : undefined);
   const said = [
     body['detailMessage'],
     ...textsOf(body['messages']),
@@ -32,46 +33,45 @@ export function readWording(answer: Answer, sent: Readonly<Record<string, string
     body['error_description'],
     body['error'],
   ].find(text => typeof text === 'string' && text.trim() !== '') as string | undefined;
-  const code = body['detailCode'];
   const trackingId = body['trackingId'] ?? answer.header('slpt-request-id');
-  const text = said === undefined ? null : toPlainText(said, sent, MAX_TEXT);
-  const detailCode = typeof code === 'string' ? toPlainText(code, sent, MAX_CODE) : null;
+  const text = said === undefined ? null : toPlainText(said, sent);
+  const detailCode = toCode(body['detailCode'], CODE, sent);
   return {
     text: text ?? detailCode,
     detailCode,
-    trackingId:
-      typeof trackingId === 'string' && /^[\w-]{1,64}$/.test(trackingId) ? trackingId : null,
+    trackingId: toCode(trackingId, TRACKING_ID, sent),
   };
 }
 
+/** Whether a body may be one of upstream's errors: JSON of a length that somebody might read. */
+export function isError(answer: Answer): boolean {
+  return answer.body.length <= MAX_BODY_BYTES && answer.json !== undefined;
+}
+
 /** One line without markup, secrets or anything else that is not for a caller; null where nothing is left. */
-function toPlainText(
-  text: string,
-  sent: Readonly<Record<string, string>>,
-  maxLength: number,
-): string | null {
+function toPlainText(text: string, sent: SentValues): string | null {
   // No more than could be shown is looked at, so that a huge body costs nothing.
-  let plain = text.slice(0, 10 * maxLength).replace(PRIVATE_HEADER, REMOVED);
-  for (const [name, value] of Object.entries(sent)) {
-    plain = plain.replace(
-      new RegExp(`\\b${escape(name)}["']?\\s*[:=]\\s*["']?${escape(value)}["']?`, 'gi'),
-      REMOVED,
-    );
-    // A token by itself, whatever it looks like.
-    const token = name === 'authorization' ? value.replace(/^\S+ /, '') : '';
-    if (token !== '') plain = plain.replaceAll(token, REMOVED);
-  }
-  plain = plain
+  const readable = text
+    .slice(0, 10 * MAX_TEXT)
+    .normalize('NFKC')
+    // Not seen, these only hide what is around them, or turn the order in which it is read.
+    .replace(/(?![\t\r\n])[\p{Cf}\p{Cs}\p{Co}\p{Cn}]/gu, '')
+    // Piled up, they reach over the lines around them.
+    .replace(/(\p{M}{2})\p{M}+/gu, '$1');
+  const plain = removeSecrets(readable, sent)
     .replace(/[\p{C}\s]+/gu, ' ')
     .replace(/<[^<>]*>/g, ' ')
-    .replace(/\b(bearer|basic)\s+[\w.~+/=-]+/gi, REMOVED)
-    .replace(/\beyJ[\w.=-]+/g, REMOVED)
-    // Ids have 36 characters at the most; a longer run of such characters is a key of some kind.
-    .replace(/[\w+/=~-]{40,}/g, REMOVED)
     .replace(/\s+/g, ' ')
     .trim();
-  if (plain.length > maxLength) plain = `${plain.slice(0, maxLength - 1).toWellFormed()}…`;
-  return plain === '' ? null : plain;
+  if (plain === '') return null;
+  return plain.length > MAX_TEXT ? `${plain.slice(0, MAX_TEXT - 1).toWellFormed()}…` : plain;
+}
+
+/** A word of upstream's for a support ticket, in a plain form; null where it is anything else. */
+function toCode(value: unknown, form: RegExp, sent: SentValues): string | null {
+  if (typeof value !== 'string' || value.length > MAX_CODE) return null;
+  const code = value.trim();
+  return form.test(code) && removeSecrets(code, sent) === code ? code : null;
 }
 
 function textsOf(list: unknown): unknown[] {
@@ -80,8 +80,4 @@ function textsOf(list: unknown): unknown[] {
 
 function asObject(json: unknown): Record<string, unknown> {
   return typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : {};
-}
-
-function escape(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }

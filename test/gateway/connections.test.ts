@@ -229,6 +229,7 @@ test('a certificate for another host is reported with its name', async t => {
     dispatcher,
     origin: url,
     timeoutMs: 5_000,
+    maxTotalBytes: 1_000_000,
     maxBodyBytes: 1_000,
     userAgent: 'x',
   });

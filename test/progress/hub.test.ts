@@ -213,8 +213,8 @@ function startLists() {
   const hub = createHub({
     source: {
       ...upstream,
-      async *snapshot(filter) {
-        for await (const rows of upstream.snapshot(filter)) {
+      async *snapshot(filter, signal) {
+        for await (const rows of upstream.snapshot(filter, signal)) {
           const wait = held;
           held = null;
           await wait;

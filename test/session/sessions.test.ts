@@ -38,7 +38,7 @@ test('a credential has one session for as long as it is used', () => {
 
 test('an idle session is dropped, unless it has a subscriber', () => {
   const { clock, closed, watching, sessions } = setUp();
-  const [idle, followed, next] = ['a', 'b', 'c'].map(createCallerCredential);
+  const [idle, followed, next] = ['a', 'b', 'c'].map(token => createCallerCredential(token));
   sessions.of(idle!);
   const kept = sessions.of(followed!);
   watching.add(followed!.key);
