@@ -38,7 +38,6 @@ const RANKS: Record<string, number> = {
 const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
   '@apollo/usage-reporting-protobuf': ['http/plugins/federated-tracing.ts'],
-  '@pothos/plugin-complexity': ['graphql/builder.ts', 'graphql/cost.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
   '@graphql-tools/utils': ['graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],
@@ -53,7 +52,11 @@ const HOMES: Record<string, string[]> = {
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
-  'lru-cache': ['session/memory.ts'],
+  'lru-cache': [
+    'session/memory.ts',
+    'http/access/persisted-documents.ts',
+    'http/plugins/documents.ts',
+  ],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };

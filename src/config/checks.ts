@@ -1,3 +1,4 @@
+import { parseOriginPattern } from '../http/access/origin-pattern.ts';
 import type { EnvironmentValues } from './environment.ts';
 import { LOOPBACK_HOSTS, isHost } from './variables.ts';
 
@@ -37,9 +38,11 @@ export function checkEnvironment(
         `must be hosts such as router.example.com or 10.0.0.7:4000; ${JSON.stringify(host)} is none`,
       );
   for (const origin of env.CORS_ORIGINS)
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+    if (parseOriginPattern(origin) === null)
       fault(
         'CORS_ORIGINS',
-        `must be origins such as https://app.example.com; ${JSON.stringify(origin)} is none`,
+        `must be origins such as https://app.example.com, https://*.example.com or capacitor://localhost; ${JSON.stringify(origin)} is none`,
       );
+  if (env.PERSISTED_DOCUMENTS_ONLY && !env.PERSISTED_DOCUMENTS)
+    fault('PERSISTED_DOCUMENTS_ONLY', 'can be true only where PERSISTED_DOCUMENTS is set');
 }

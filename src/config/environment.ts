@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { API_VERSIONS } from '../upstream/versions.ts';
 import { LOG_LEVELS } from '../log.ts';
+import { DocumentManifest } from './document-manifest.ts';
 import { CommaList, Flag, ProxyUrl, RedisUrl, SafeUrl, integer } from './variables.ts';
 
 /** The environment's variables, each checked by itself. */
@@ -43,9 +44,19 @@ export const Environment = z.object({
   MAX_SUBSCRIPTIONS_PER_CREDENTIAL: integer(1, 1_000_000).default(20_000),
   SUBSCRIPTION_CALLBACK_HOSTS: CommaList.default([]),
   FEDERATED_TRACING: Flag.default(false),
+  MAX_BODY_BYTES: integer(1_024, 104_857_600).default(262_144),
+  MAX_TOKENS: integer(10, 10_000_000).default(15_000),
+  MAX_ALIASES: integer(0, 1_000_000).default(500),
+  MAX_ROOT_FIELDS: integer(1, 1_000_000).default(500),
+  MAX_DIRECTIVES: integer(0, 1_000_000).default(50),
+  MAX_UPSTREAM_REQUESTS: integer(1, 1_000_000).default(100),
   MAX_COST: integer(1, 1_000_000_000).default(50_000),
   MAX_DEPTH: integer(1, 1_000).default(20),
   CORS_ORIGINS: CommaList.default([]),
+  PERSISTED_DOCUMENTS: DocumentManifest.optional(),
+  PERSISTED_DOCUMENTS_ONLY: Flag.default(false),
+  AUTOMATIC_PERSISTED_QUERIES: Flag.default(true),
+  SUGGESTIONS: Flag.optional(),
   GRAPHIQL: Flag.optional(),
   INTROSPECTION: Flag.optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),

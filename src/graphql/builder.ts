@@ -1,5 +1,4 @@
 import SchemaBuilder from '@pothos/core';
-import ComplexityPlugin from '@pothos/plugin-complexity';
 import DirectivesPlugin from '@pothos/plugin-directives';
 import { GraphQLScalarType } from 'graphql';
 import { GraphQLDateTime, GraphQLJSON } from 'graphql-scalars';
@@ -8,7 +7,6 @@ import type { Mailbox } from '../progress/mailbox.ts';
 import type { ReadOptions } from '../session/loader.ts';
 import type { Session } from '../session/session.ts';
 import type { Instant } from '../task/task.ts';
-import { tooCostly } from './cost.ts';
 
 /** What resolvers are given of the request they serve. */
 export interface Context {
@@ -20,8 +18,6 @@ export interface Context {
   };
   /** The schema for composition, as SDL; null where the caller may not be told it. */
   subgraphSdl: () => string | null;
-  /** What an operation may cost, fields times the length of the lists they are in, and how deep it may be. */
-  limits: { complexity: number; depth: number };
   /** The time, for what is derived from it. */
   now(): Instant;
   /** How the caller wants to be answered; its signal aborts when the caller has gone. */
@@ -49,12 +45,7 @@ export interface SchemaTypes {
 
 /** Pothos, as the files beside this one use it. */
 export const builder = new SchemaBuilder<SchemaTypes>({
-  plugins: [ComplexityPlugin, DirectivesPlugin],
-  complexity: {
-    limit: ({ limits }) => limits,
-    complexityError: (_kind, { complexity, depth, maxComplexity, maxDepth }) =>
-      tooCostly({ complexity, depth }, { complexity: maxComplexity ?? 0, depth: maxDepth ?? 0 }),
-  },
+  plugins: [DirectivesPlugin],
   directives: { useGraphQLToolsUnorderedDirectives: true },
   defaultFieldNullability: false,
 });

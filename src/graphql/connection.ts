@@ -5,12 +5,16 @@ import type { TaskFilter } from '../task/filter.ts';
 import type { TaskSlice } from '../session/paging.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Context, builder } from './builder.ts';
+import { costs } from './cost.ts';
 import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 // How long the list may be is known, and multiplied by, where it is asked for.
-const COUNTED_ABOVE = { field: 1, multiplier: 1 };
+const COUNTED_ABOVE = costs({ multiplier: 1 });
+
+// A request holds the ids of some 80 sources, however few rows are wanted of each.
+const ROWS_PER_SOURCE = 3;
 
 const PageInfo = builder.objectRef<TaskSlice>('PageInfo').implement({
   description: 'Where a page is in its list, as the Relay cursor connections specification says.',
@@ -52,12 +56,12 @@ export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConn
   fields: t => ({
     edges: t.expose('entries', {
       type: [TaskStatusEdge],
-      complexity: COUNTED_ABOVE,
+      extensions: COUNTED_ABOVE,
       description: 'The tasks and their cursors.',
     }),
     nodes: t.field({
       type: [TaskStatus],
-      complexity: COUNTED_ABOVE,
+      extensions: COUNTED_ABOVE,
       description: 'The tasks, where no cursor is wanted.',
       resolve: ({ entries }) => entries.map(({ task }) => task),
     }),
@@ -102,8 +106,18 @@ export function listArguments(first: number) {
 type ListArguments = InputShapeFromFields<ReturnType<typeof listArguments>>;
 
 /** What a list costs: what is selected of it, as often as it may be long. */
-export function costOfList({ first }: ListArguments) {
-  return { field: 1, multiplier: Math.max(1, first ?? PAGE_LIMIT) };
+export function costOfList({ first }: Pick<ListArguments, 'first'>) {
+  return { requests: 1, multiplier: lengthOf(first) };
+}
+
+/** As `costOfList`, but read together with the lists of other sources. */
+export function costOfSourceList({ first }: Pick<ListArguments, 'first'>) {
+  const length = lengthOf(first);
+  return { rows: Math.max(length, ROWS_PER_SOURCE), multiplier: length };
+}
+
+function lengthOf(first: ListArguments['first']): number {
+  return Math.min(PAGE_LIMIT, Math.max(1, first ?? PAGE_LIMIT));
 }
 
 /** The page that a list field asks for, and no more of it than was selected. */

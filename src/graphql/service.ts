@@ -1,12 +1,13 @@
 import { GatewayError } from '../errors.ts';
 import { builder } from './builder.ts';
+import { costs } from './cost.ts';
 
 const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
   description: 'This subgraph, as composition wants to know it.',
   fields: t => ({
     sdl: t.exposeString('sdl', {
       // As long as a thousand fields.
-      complexity: 1_000,
+      extensions: costs({ field: 1_000 }),
       description: 'The schema of the subgraph, with its directives.',
     }),
   }),

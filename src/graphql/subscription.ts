@@ -1,6 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { TaskChange } from '../task/change.ts';
 import { builder } from './builder.ts';
+import { costs } from './cost.ts';
 import { TaskStatusChangeKind } from './enums.ts';
 import { TaskStatusFilter, toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
@@ -23,6 +24,7 @@ builder.subscriptionType({
       type: TaskStatus,
       description:
         'One task: its state now, then each change, each carrying the whole task as it is then. The stream completes after the event in which the task is COMPLETED. NOT_FOUND for an unknown id, and for a task that upstream no longer has.',
+      extensions: costs({ ids: 1 }),
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
       subscribe: (_root, { id }, { caller }) =>
         caller.whileValid(caller.session.progress.followTask(id)),
@@ -42,6 +44,7 @@ builder.subscriptionType({
           description: 'Whether to begin with what matches now, at most 5,000 tasks.',
         }),
       },
+      extensions: costs({ requests: 1 }),
       subscribe: (_root, { filter, snapshot }, { caller }) =>
         caller.whileValid(
           caller.session.progress.followChanges(toTaskFilter(filter), snapshot ?? false),

@@ -1,0 +1,15 @@
+import type { Plugin } from 'graphql-yoga';
+import type { Admission, OperationGate } from '../access/operation-gate.ts';
+
+/** Lets operations over HTTP through the gate that those of other transports pass too. */
+export function useAdmission(gate: OperationGate): Plugin<{ admission?: Admission }> {
+  return {
+    async onParams({ request, params, setParams, context }) {
+      const admitted = await gate.admit(params, name => request.headers.get(name));
+      Object.assign(context, { admission: admitted.admission });
+      // `documentId` has served its purpose, and Yoga refuses members it does not know.
+      const { documentId: _, ...known } = admitted.params;
+      setParams(known);
+    },
+  };
+}
