@@ -25,7 +25,7 @@ import { createBreaker } from './upstream/admission/breaker.ts';
 import { createBudgets } from './upstream/admission/budgets.ts';
 import { createProofs } from './upstream/admission/proof.ts';
 import { createRetries } from './upstream/admission/retry.ts';
-import { createApi } from './upstream/api.ts';
+import { createApi, idsPerRequest } from './upstream/api.ts';
 import { createSendAttempt } from './upstream/attempt.ts';
 import { type Credential, createServiceCredential } from './upstream/credentials.ts';
 import { type Requests, createRequests } from './upstream/request.ts';
@@ -90,7 +90,8 @@ export async function startGateway(
     }),
     userAgent,
     log,
-    maskError: createMaskError(log),
+    limits: { ...options.limits, idsPerRequest: idsPerRequest(options.maxUrlBytes) },
+    maskError: createMaskError(log, { hidesSuggestions: !options.suggestions }),
     clock,
   }).catch(async (error: unknown) => {
     await closeParts();

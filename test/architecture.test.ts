@@ -43,6 +43,7 @@ const RANKS: Record<string, number> = {
   // Routes and sockets of one port; the GraphQL pipeline.
   http: 5,
   // The environment, checked.
+  config: 4.9,
   'config.ts': 5,
   // Builds every part, closes them in reverse.
   'gateway.ts': 6,
@@ -54,7 +55,6 @@ const RANKS: Record<string, number> = {
 const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
   '@apollo/usage-reporting-protobuf': ['http/plugins/federated-tracing.ts'],
-  '@pothos/plugin-complexity': ['graphql/builder.ts', 'graphql/cost.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
   '@graphql-tools/utils': ['graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],
@@ -65,11 +65,16 @@ const HOMES: Record<string, string[]> = {
   'graphql-ws': ['http'],
   ws: ['http'],
   dataloader: ['session/loader.ts', 'session/source-pages.ts'],
-  zod: ['config.ts', 'upstream/wire.ts'],
+  zod: ['config', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
-  'lru-cache': ['session/memory.ts', 'upstream/admission/proof.ts'],
+  'lru-cache': [
+    'session/memory.ts',
+    'upstream/admission/proof.ts',
+    'http/access/persisted-documents.ts',
+    'http/plugins/documents.ts',
+  ],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };

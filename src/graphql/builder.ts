@@ -1,5 +1,4 @@
 import SchemaBuilder from '@pothos/core';
-import ComplexityPlugin from '@pothos/plugin-complexity';
 import DirectivesPlugin from '@pothos/plugin-directives';
 import { GraphQLScalarType } from 'graphql';
 import { GraphQLDateTime, GraphQLJSON } from 'graphql-scalars';
@@ -8,7 +7,6 @@ import type { Mailbox } from '../progress/mailbox.ts';
 import type { ReadOptions } from '../session/loader.ts';
 import type { Session } from '../session/session.ts';
 import type { Instant } from '../task/task.ts';
-import { tooCostly } from './cost.ts';
 
 /** The context of one operation, which resolvers receive. */
 export interface Context {
@@ -20,11 +18,6 @@ export interface Context {
   };
   /** The schema for composition, as SDL; null if the caller may not read it. */
   subgraphSdl: () => string | null;
-  /**
-   * The highest cost of an operation (its fields, each times the length of the lists it is in) and its
-   * greatest depth.
-   */
-  limits: { complexity: number; depth: number };
   /** The current time, for fields that depend on it. */
   now(): Instant;
   /** Options for reads. Their signal aborts when the client disconnects. */
@@ -52,12 +45,7 @@ export interface SchemaTypes {
 
 /** The Pothos schema builder that all files of this folder use. */
 export const builder = new SchemaBuilder<SchemaTypes>({
-  plugins: [ComplexityPlugin, DirectivesPlugin],
-  complexity: {
-    limit: ({ limits }) => limits,
-    complexityError: (_kind, { complexity, depth, maxComplexity, maxDepth }) =>
-      tooCostly({ complexity, depth }, { complexity: maxComplexity ?? 0, depth: maxDepth ?? 0 }),
-  },
+  plugins: [DirectivesPlugin],
   directives: { useGraphQLToolsUnorderedDirectives: true },
   defaultFieldNullability: false,
 });

@@ -5,12 +5,16 @@ import type { TaskFilter } from '../task/filter.ts';
 import type { TaskSlice } from '../session/paging.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Context, builder } from './builder.ts';
+import { costs } from './cost.ts';
 import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 // The list field that returns the connection already multiplies by the page length.
-const COUNTED_ABOVE = { field: 1, multiplier: 1 };
+const COUNTED_ABOVE = costs({ multiplier: 1 });
+
+// A request holds the ids of some 80 sources, however few rows are wanted of each.
+const ROWS_PER_SOURCE = 3;
 
 const PageInfo = builder.objectRef<TaskSlice>('PageInfo').implement({
   description:
@@ -55,12 +59,12 @@ export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConn
   fields: t => ({
     edges: t.expose('entries', {
       type: [TaskStatusEdge],
-      complexity: COUNTED_ABOVE,
+      extensions: COUNTED_ABOVE,
       description: 'The tasks of the page, each with its cursor.',
     }),
     nodes: t.field({
       type: [TaskStatus],
-      complexity: COUNTED_ABOVE,
+      extensions: COUNTED_ABOVE,
       description: 'The tasks of the page, without cursors.',
       resolve: ({ entries }) => entries.map(({ task }) => task),
     }),
@@ -108,8 +112,18 @@ export function listArguments(first: number) {
 type ListArguments = InputShapeFromFields<ReturnType<typeof listArguments>>;
 
 /** The cost of a list field: the cost of its selection, times the page length. */
-export function costOfList({ first }: ListArguments) {
-  return { field: 1, multiplier: Math.max(1, first ?? PAGE_LIMIT) };
+export function costOfList({ first }: Pick<ListArguments, 'first'>) {
+  return { requests: 1, multiplier: lengthOf(first) };
+}
+
+/** As `costOfList`, but read together with the lists of other sources. */
+export function costOfSourceList({ first }: Pick<ListArguments, 'first'>) {
+  const length = lengthOf(first);
+  return { rows: Math.max(length, ROWS_PER_SOURCE), multiplier: length };
+}
+
+function lengthOf(first: ListArguments['first']): number {
+  return Math.min(PAGE_LIMIT, Math.max(1, first ?? PAGE_LIMIT));
 }
 
 /** Reads the page that a list field asks for, but only the parts that the operation selects. */

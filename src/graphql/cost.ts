@@ -1,34 +1,255 @@
-import { complexityFromQuery } from '@pothos/plugin-complexity';
-import { type ExecutionArgs, Kind, getOperationAST } from 'graphql';
+import {
+  type ExecutionArgs,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  type GraphQLCompositeType,
+  type GraphQLField,
+  GraphQLIncludeDirective,
+  type GraphQLObjectType,
+  type GraphQLSchema,
+  GraphQLSkipDirective,
+  Kind,
+  type SelectionNode,
+  type SelectionSetNode,
+  getArgumentValues,
+  getDirectiveValues,
+  getNamedType,
+  getNullableType,
+  getOperationAST,
+  getVariableValues,
+  isAbstractType,
+  isCompositeType,
+  isIntrospectionType,
+  isListType,
+} from 'graphql';
 import { GatewayError } from '../errors.ts';
+import { PAGE_LIMIT } from '../upstream/query.ts';
 
-/** The number of fields, each times the length of the lists it is in, and the depth of the deepest field. */
+/** What a field adds to the cost of its operation. */
+export interface FieldCost {
+  /** Of the field itself: 1 by default. */
+  field?: number;
+  /** How often what is selected below it is resolved: 1 by default, 10 for a list. */
+  multiplier?: number;
+  /** Upstream requests of its own. */
+  requests?: number;
+  /** Tasks read by id, which upstream answers in batches. */
+  ids?: number;
+  /** Rows of lists that are read together, for several sources at once. */
+  rows?: number;
+}
+
+/** The limits of what an operation may cost. */
+export interface CostLimits {
+  complexity: number;
+  depth: number;
+  upstreamRequests: number;
+  /** Ids that one upstream request holds. */
+  idsPerRequest: number;
+}
+
 interface Cost {
   complexity: number;
   depth: number;
+  requests: number;
+  ids: number;
+  rows: number;
 }
 
-/** The error for an operation that exceeds a limit. */
-export function tooCostly(cost: Cost, limits: Cost): GatewayError {
-  return new GatewayError(
-    'BAD_USER_INPUT',
-    `The operation exceeds a limit: its cost is ${cost.complexity} of at most ${limits.complexity}, its depth ${cost.depth} of at most ${limits.depth}. A field costs 1, times the maximum length of each list that contains it.`,
+type CostOf = FieldCost | ((args: never) => FieldCost);
+
+const NOTHING: Cost = { complexity: 0, depth: 0, requests: 0, ids: 0, rows: 0 };
+const LIST_MULTIPLIER = 10;
+// The whole schema is as long as a thousand fields.
+const INTROSPECTION_COSTS: Readonly<Record<string, FieldCost>> = {
+  __schema: { field: 1_000 },
+  __type: { field: 100 },
+};
+
+/** Declares what a field costs, as the option `extensions` of the field. */
+export function costs<Args extends object>(cost: FieldCost | ((args: Args) => FieldCost)) {
+  return { cost };
+}
+
+/** Throws BAD_USER_INPUT for an operation that costs more than it may. Fragments, variables, `@skip` and `@include` count. */
+export function checkCost(args: ExecutionArgs, limits: CostLimits): void {
+  const cost = costOf(args);
+  refuseAbove('is nested', cost.depth, limits.depth, 'MAX_DEPTH', ' levels deep');
+  refuseAbove(
+    'costs',
+    cost.complexity,
+    limits.complexity,
+    'MAX_COST',
+    ', a field 1, as often as the lists it is in may be long',
+  );
+  const requests =
+    cost.requests + Math.ceil(cost.ids / limits.idsPerRequest) + Math.ceil(cost.rows / PAGE_LIMIT);
+  refuseAbove(
+    'needs',
+    requests,
+    limits.upstreamRequests,
+    'MAX_UPSTREAM_REQUESTS',
+    ' upstream requests',
   );
 }
 
-/**
- * Throws BAD_USER_INPUT for a subscription that exceeds a limit. The executor checks queries and
- * mutations when it runs them, but would check a subscription only at each of its events.
- */
-export function checkSubscription(args: ExecutionArgs, limits: Cost): void {
-  const { schema, document, operationName, variableValues, contextValue } = args;
+function refuseAbove(
+  verb: string,
+  found: number,
+  allowed: number,
+  variable: string,
+  unit: string,
+): void {
+  if (found > allowed)
+    throw new GatewayError(
+      'BAD_USER_INPUT',
+      `The operation ${verb} ${found}${unit}; ${variable} allows ${allowed}.`,
+    );
+}
+
+/** What an operation costs; nothing where execution will report what is wrong with it. */
+function costOf({ schema, document, operationName, variableValues }: ExecutionArgs): Cost {
   const operation = getOperationAST(document, operationName);
-  if (!operation) return;
-  const fragments = document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION);
-  const cost = complexityFromQuery(
-    { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] },
-    { schema, variables: { ...variableValues }, ctx: contextValue as object },
+  const type = operation && schema.getRootType(operation.operation);
+  if (!operation || !type) return NOTHING;
+  const isMap = typeof (variableValues ?? {}) === 'object';
+  const { coerced } = getVariableValues(
+    schema,
+    operation.variableDefinitions ?? [],
+    { ...(isMap ? variableValues : {}) },
+    { maxErrors: 1 },
   );
-  if (cost.complexity > limits.complexity || cost.depth > limits.depth)
-    throw tooCostly(cost, limits);
+  if (!coerced) return NOTHING;
+  const fragments = new Map(
+    document.definitions
+      .filter(definition => definition.kind === Kind.FRAGMENT_DEFINITION)
+      .map(fragment => [fragment.name.value, fragment]),
+  );
+  return createCounter(schema, fragments, coerced)(type, operation.selectionSet);
+}
+
+/** Counts each selection set once for each type, however often fragments lead to it. */
+function createCounter(
+  schema: GraphQLSchema,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+  variables: Readonly<Record<string, unknown>>,
+) {
+  const known = new Map<SelectionSetNode, Map<GraphQLObjectType, Cost>>();
+  return costOfComposite;
+
+  /** Of an abstract type, the dearest of the types that it may turn out to be. */
+  function costOfComposite(type: GraphQLCompositeType, set: SelectionSetNode): Cost {
+    if (!isAbstractType(type)) return costOfObject(type, set);
+    return schema.getPossibleTypes(type).reduce((most, possible) => {
+      const cost = costOfObject(possible, set);
+      return combine(most, cost, Math.max);
+    }, NOTHING);
+  }
+
+  function costOfObject(type: GraphQLObjectType, set: SelectionSetNode): Cost {
+    const byType = known.get(set) ?? new Map<GraphQLObjectType, Cost>();
+    known.set(set, byType);
+    const before = byType.get(type);
+    if (before) return before;
+    // Until it is known: validation refuses cycles.
+    byType.set(type, NOTHING);
+    const spread = new Set<string>();
+    const total = set.selections.reduce((sum, selection) => {
+      if (!isIncluded(selection)) return sum;
+      if (selection.kind === Kind.FIELD) return add(sum, costOfField(type, selection));
+      if (selection.kind === Kind.INLINE_FRAGMENT)
+        return add(sum, costOfFragment(type, selection.typeCondition?.name.value, selection));
+      // Execution visits a fragment once in a selection set.
+      if (spread.has(selection.name.value)) return sum;
+      spread.add(selection.name.value);
+      const fragment = fragments.get(selection.name.value);
+      return fragment
+        ? add(sum, costOfFragment(type, fragment.typeCondition.name.value, fragment))
+        : sum;
+    }, NOTHING);
+    byType.set(type, total);
+    return total;
+  }
+
+  function costOfFragment(
+    type: GraphQLObjectType,
+    condition: string | undefined,
+    { selectionSet }: { selectionSet: SelectionSetNode },
+  ): Cost {
+    const wanted = condition === undefined ? type : schema.getType(condition);
+    const applies = wanted === type || (isAbstractType(wanted) && schema.isSubType(wanted, type));
+    return applies ? costOfObject(type, selectionSet) : NOTHING;
+  }
+
+  function costOfField(parent: GraphQLObjectType, node: FieldNode): Cost {
+    const field = parent.getFields()[node.name.value];
+    const own = field ? costOfDefinition(field, node) : INTROSPECTION_COSTS[node.name.value];
+    const {
+      field: complexity = 1,
+      multiplier: declared,
+      requests = 0,
+      ids = 0,
+      rows = 0,
+    } = own ?? {};
+    const type = field ? getNamedType(field.type) : introspectedType(node);
+    const below =
+      node.selectionSet && isCompositeType(type)
+        ? costOfComposite(type, node.selectionSet)
+        : NOTHING;
+    const isLongList =
+      field !== undefined &&
+      isListType(getNullableType(field.type)) &&
+      !isIntrospectionType(parent);
+    const times = declared ?? (isLongList ? LIST_MULTIPLIER : 1);
+    return {
+      complexity: complexity + below.complexity * times,
+      depth: 1 + below.depth,
+      requests: requests + below.requests * times,
+      ids: ids + below.ids * times,
+      rows: rows + below.rows * times,
+    };
+  }
+
+  function costOfDefinition(field: GraphQLField<unknown, unknown>, node: FieldNode): FieldCost {
+    const cost = field.extensions['cost'] as CostOf | undefined;
+    if (typeof cost !== 'function') return cost ?? {};
+    try {
+      return cost(getArgumentValues(field, node, variables) as never);
+    } catch {
+      // An argument that is missing or wrong: execution reports it, and resolves nothing.
+      return {};
+    }
+  }
+
+  function introspectedType({ name }: FieldNode) {
+    if (name.value === '__schema') return schema.getType('__Schema');
+    return name.value === '__type' ? schema.getType('__Type') : undefined;
+  }
+
+  function isIncluded(selection: SelectionNode): boolean {
+    try {
+      const skip = getDirectiveValues(GraphQLSkipDirective, selection, variables);
+      const include = getDirectiveValues(GraphQLIncludeDirective, selection, variables);
+      return skip?.['if'] !== true && include?.['if'] !== false;
+    } catch {
+      return true;
+    }
+  }
+}
+
+function add(one: Cost, other: Cost): Cost {
+  return {
+    ...combine(one, other, (a, b) => a + b),
+    depth: Math.max(one.depth, other.depth),
+  };
+}
+
+function combine(one: Cost, other: Cost, by: (a: number, b: number) => number): Cost {
+  return {
+    complexity: by(one.complexity, other.complexity),
+    depth: by(one.depth, other.depth),
+    requests: by(one.requests, other.requests),
+    ids: by(one.ids, other.ids),
+    rows: by(one.rows, other.rows),
+  };
 }

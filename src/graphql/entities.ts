@@ -2,6 +2,7 @@ import { GraphQLScalarType } from 'graphql';
 import { GatewayError } from '../errors.ts';
 import type { Task } from '../task/task.ts';
 import { type Context, builder } from './builder.ts';
+import { costs } from './cost.ts';
 import { Source } from './source.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
@@ -42,12 +43,19 @@ builder.queryField('_entities', t =>
         description: 'References to the entities.',
       }),
     },
-    complexity: ({ representations }) => ({ field: 1, multiplier: representations.length }),
+    extensions: costs(costOfEntities),
     // One promise each, so that one failure does not fail the others.
     resolve: (_root, { representations }, context) =>
       representations.map(reference => resolveReference(reference, context)),
   }),
 );
+
+function costOfEntities({ representations }: { representations: unknown[] }) {
+  const ids = representations.filter(
+    reference => (reference as Partial<Representation> | null)?.__typename === 'TaskStatus',
+  ).length;
+  return { multiplier: representations.length, ids };
+}
 
 async function resolveReference(
   reference: unknown,

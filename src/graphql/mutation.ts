@@ -2,6 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { CompletionStatus, Task } from '../task/task.ts';
 import { builder } from './builder.ts';
 import { TaskCompletionStatus } from './enums.ts';
+import { costs } from './cost.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 const UpdateTaskStatusInput = builder.inputType('UpdateTaskStatusInput', {
@@ -47,6 +48,7 @@ builder.mutationType({
           description: 'The task, and the end to set.',
         }),
       },
+      extensions: costs({ requests: 1 }),
       resolve: async (_root, { input }, { caller, now, read }) => ({
         taskStatus: await caller.session.update(
           input.id,

@@ -6,6 +6,7 @@ import {
   resolveConnection,
 } from './connection.ts';
 import { toTaskFilter } from './filters.ts';
+import { costs } from './cost.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 builder.queryType({
@@ -15,6 +16,7 @@ builder.queryType({
       type: TaskStatus,
       nullable: true,
       description: 'The task with this id; null if it does not exist.',
+      extensions: costs({ ids: 1 }),
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
       resolve: (_root, { id }, { caller, read }) => caller.session.tasks.load(id, read),
     }),
@@ -23,7 +25,7 @@ builder.queryType({
       description:
         'A list of the tasks of the last 90 days. On v2024 and beta it contains only tasks that have ended.',
       args: listArguments(50),
-      complexity: costOfList,
+      extensions: costs(costOfList),
       resolve: (_root, args, context, info) =>
         resolveConnection(args, toTaskFilter(args.filter), context, info),
     }),

@@ -1,12 +1,13 @@
 import { GatewayError } from '../errors.ts';
 import { builder } from './builder.ts';
+import { costs } from './cost.ts';
 
 const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
   description: "This subgraph's schema for composition.",
   fields: t => ({
     sdl: t.exposeString('sdl', {
       // The SDL is about as long as the response to a thousand fields.
-      complexity: 1_000,
+      extensions: costs({ field: 1_000 }),
       description: 'The SDL of the subgraph, with its directives.',
     }),
   }),

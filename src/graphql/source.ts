@@ -1,10 +1,11 @@
 import { builder } from './builder.ts';
 import {
   TaskStatusConnection,
-  costOfList,
+  costOfSourceList,
   listArguments,
   resolveConnection,
 } from './connection.ts';
+import { costs } from './cost.ts';
 import { toTaskFilter } from './filters.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import { TaskStatus } from './task-status-ref.ts';
@@ -20,7 +21,7 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
       description:
         'The tasks that ran against the source. A `sourceId` in the filter is an additional condition.',
       args: listArguments(10),
-      complexity: costOfList,
+      extensions: costs(costOfSourceList),
       resolve: ({ id }, args, context, info) =>
         resolveConnection(args, ofSource(id, toTaskFilter(args.filter)), context, info),
     }),
@@ -29,6 +30,7 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
       nullable: true,
       description:
         'The most recently created task that ran against the source; null if there is none.',
+      extensions: costs(() => costOfSourceList({ first: 1 })),
       resolve: ({ id }, _args, { caller, read }) =>
         caller.session.latest({ sourceIds: [id] }, read),
     }),

@@ -1,6 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { TaskChange } from '../task/change.ts';
 import { builder } from './builder.ts';
+import { costs } from './cost.ts';
 import { TaskStatusChangeKind } from './enums.ts';
 import { TaskStatusFilter, toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
@@ -23,6 +24,7 @@ builder.subscriptionType({
       type: TaskStatus,
       description:
         'Live updates of one task. Sends its current state, then the whole task after each change. The stream completes after the event in which the task is COMPLETED. It ends with NOT_FOUND if the task does not exist or is deleted.',
+      extensions: costs({ ids: 1 }),
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
       subscribe: (_root, { id }, { caller }) =>
         caller.whileValid(caller.session.progress.subscribeToTask(id)),
@@ -42,6 +44,7 @@ builder.subscriptionType({
           description: 'Whether to send the tasks that match now first, at most 5,000.',
         }),
       },
+      extensions: costs({ requests: 1 }),
       subscribe: (_root, { filter, snapshot }, { caller }) =>
         caller.whileValid(
           caller.session.progress.subscribeToChanges(toTaskFilter(filter), snapshot ?? false),

@@ -1,42 +1,43 @@
-import type { IncomingMessage } from 'node:http';
-import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { type YogaServerInstance, createYoga, useExecutionCancellation } from 'graphql-yoga';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Context } from '../graphql/builder.ts';
+import type { CostLimits } from '../graphql/cost.ts';
 import { schema } from '../graphql/schema.ts';
 import { printSubgraphSdl } from '../graphql/sdl.ts';
-import type { Credential } from '../upstream/credentials.ts';
 import type { Sessions } from '../session/sessions.ts';
-import { addressOf } from './access/address.ts';
-import type { Authenticate } from './access/authenticate.ts';
+import type { Admission, OperationGate } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
+import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/http-request.ts';
 import { useResultStreams } from './transports/streaming-responses.ts';
 import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
+import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
+import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
-import { useJsonParameters } from './plugins/json-parameters.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
-import { useNoForms } from './plugins/no-forms.ts';
 import { useNoIntrospection } from './plugins/no-introspection.ts';
 import { useOmittedRows } from './plugins/omitted-rows.ts';
-import { useSubscriptionCost } from './plugins/subscription-cost.ts';
+import { useOperationCost } from './plugins/operation-cost.ts';
+import { useOperationTimeout } from './plugins/operation-timeout.ts';
 
 export type GraphQLServer = YogaServerInstance<TransportContext, Context>;
 
 export interface GraphQLServerParts {
   path: string;
   sessions: Sessions;
-  authenticate: Authenticate;
+  gate: OperationGate;
   maskError: MaskError;
   clock: Clock;
-  corsOrigins: readonly string[];
-  graphiql: boolean;
   introspection: boolean;
-  limits: Context['limits'];
+  limits: CostLimits & DocumentLimits;
+  /** The largest body of a request, as sent and as decoded. */
+  maxBodyBytes: number;
+  /** Milliseconds that a query or mutation may take. */
+  operationTimeoutMs: number;
   routerTrust: RouterTrust;
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
@@ -45,8 +46,10 @@ export interface GraphQLServerParts {
 
 /** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, sessions, authenticate, maskError, clock, corsOrigins, limits } = parts;
-  const { graphiql, introspection, routerTrust, callbacks } = parts;
+  const { path, sessions, gate, maskError, clock, limits } = parts;
+  const { introspection, routerTrust, callbacks } = parts;
+  const caches = createDocumentCaches();
+  const readBody = createReadBody(parts.maxBodyBytes);
   const sdl = printSubgraphSdl(schema);
   return createYoga<TransportContext, Context>({
     schema,
@@ -55,28 +58,30 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     logging: false,
     maskedErrors: { maskError },
     landingPage: false,
-    graphiql: graphiql ? { title: 'Task status', defaultQuery: DEFAULT_QUERY } : false,
-    renderGraphiQL: options => renderGraphiQL(options),
+    graphiql: false,
     multipart: false,
-    cors:
-      corsOrigins.length > 0
-        ? { origin: [...corsOrigins], methods: ['POST', 'GET', 'PUT', 'DELETE', 'OPTIONS'] }
-        : false,
+    cors: false,
+    // `useHttpRequests` bounds it, and what it is decoded to.
+    maxRequestBodySize: false,
+    parserAndValidationCache: caches,
     context: createContext,
     plugins: [
       // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
-      useSingleConnection({ ...parts, path: `${path}/stream` }),
-      useNoForms(),
-      useJsonParameters(),
+      useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
+      useHttpRequests(readBody),
+      useAdmission(gate),
+      useDocuments(schema, limits, caches),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
-      useSubscriptionCost(maskError),
+      useOperationCost(limits, maskError),
+      useOperationTimeout(clock, parts.operationTimeoutMs),
       useOmittedRows(),
       useSharedResults(clock),
       useResultStreams(),
       callbacks.plugin,
+      useNotAcceptable(),
     ],
   });
 
@@ -84,44 +89,41 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     request,
     header = name => request?.headers.get(name) ?? null,
     signal,
-    req,
-    address = req === undefined ? '' : addressOf(req),
-  }: TransportContext & { request?: Request; req?: IncomingMessage }): Promise<Context> {
+    admission,
+  }: TransportContext & { request?: Request }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }
       : await routerTrust.recognises(header(ROUTER_HEADER)).then(
           isTrusted => ({ isTrusted }),
           (error: unknown) => ({ error }),
         );
-    const credential = await authenticate(header('authorization'), address).catch(
-      (error: unknown) => ({ error }),
-    );
     return {
-      caller: createCaller(credential),
+      caller: createCaller(admission),
       subgraphSdl() {
         if ('error' in trust) throw trust.error;
         return trust.isTrusted ? sdl : null;
       },
-      limits,
       now: () => clock.now(),
       read: {
         signal: signal ?? request?.signal,
-        caller: 'error' in credential ? undefined : credential.caller,
+        caller: admission && 'credential' in admission ? admission.credential.caller : undefined,
         isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
       omitted: [],
     };
   }
 
-  /** What needs no credential, such as introspection, is served without one. */
-  function createCaller(credential: Credential | { error: unknown }): Context['caller'] {
+  function createCaller(admission: Admission | undefined): Context['caller'] {
+    const credential = admission && 'credential' in admission ? admission.credential : null;
     return {
       get session() {
-        if ('error' in credential) throw credential.error;
+        // What needs no credential, such as introspection, opens no session.
+        if (credential === null)
+          throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
         return sessions.of(credential);
       },
       whileValid(stream) {
-        if ('error' in credential || credential.expiresAt === null) return stream;
+        if (credential === null || credential.expiresAt === null) return stream;
         const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
         return stream.whenClosed(
           clock.after(credential.expiresAt - clock.now(), () => stream.end(expired)),
@@ -130,18 +132,3 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     };
   }
 }
-
-const DEFAULT_QUERY = `query RunningTasks {
-  taskStatuses(filter: { completionStatus: { isNull: true } }, first: 10) {
-    nodes {
-      id
-      uniqueName
-      state
-      effectivePercentComplete
-      target {
-        name
-      }
-    }
-  }
-}
-`;

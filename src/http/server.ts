@@ -1,21 +1,37 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type OriginPolicyOptions, createOriginPolicy } from './access/origin-policy.ts';
+import type { ErrorCode } from '../errors.ts';
+import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
+import type { Authenticate } from './access/authenticate.ts';
+import { createOperationGate } from './access/operation-gate.ts';
+import { createOriginMatcher } from './access/origin-pattern.ts';
+import {
+  type PersistedDocumentsOptions,
+  createPersistedDocuments,
+} from './access/persisted-documents.ts';
+import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
+import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import { type WebSocketOptions, serveWebSocket } from './transports/websocket.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks'>,
-    Omit<WebSocketOptions, 'originPolicy'>,
-    OriginPolicyOptions,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate'>,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
+  authenticate: Authenticate;
+  /** Whether callers need no credential of their own, because the gateway lends them its own. */
+  isOpen: boolean;
+  /** Origins of browsers that may call, besides the gateway's own; `https://*.example.com` for all below a name. */
+  corsOrigins: readonly string[];
+  graphiql: boolean;
+  persistedDocuments: PersistedDocumentsOptions;
   /** Where events of subscriptions may be sent, on a caller's word. */
   callbackHosts: readonly string[];
 }
@@ -28,8 +44,9 @@ export interface HttpServer {
 }
 
 const GRAPHQL_PATH = '/graphql';
-const CLOSED = forbidden('This subgraph is asked through its router.');
-const NOT_HERE = forbidden('The Host of the request is not one of this gateway.');
+const CLOSED = toBody('FORBIDDEN', 'This subgraph is asked through its router.');
+const NOT_HERE = toBody('FORBIDDEN', 'The Host of the request is not one of this gateway.');
+const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
 /** Every route of the gateway, on one port. */
 export async function startHttpServer({
@@ -43,8 +60,16 @@ export async function startHttpServer({
     sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
     isTrusted: parts.routerTrust.trusts,
   });
-  const originPolicy = createOriginPolicy(parts);
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, callbacks });
+  const isListedOrigin = createOriginMatcher(parts.corsOrigins);
+  const originPolicy = createOriginPolicy({ isOpen: parts.isOpen, isListedOrigin });
+  const graphiql = parts.graphiql ? createGraphiQLPage() : null;
+  const gate = createOperationGate({
+    ...parts,
+    documents: createPersistedDocuments(parts.persistedDocuments),
+    mayReadSchema: async header =>
+      parts.introspection || parts.routerTrust.recognises(header(ROUTER_HEADER)),
+  });
+  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
   const server = createServer((request, response) => void route(request, response));
   server.listen(port, host);
   await once(server, 'listening');
@@ -52,6 +77,7 @@ export async function startHttpServer({
   const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,
+    gate,
   });
 
   const { port: boundPort } = server.address() as AddressInfo;
@@ -67,25 +93,32 @@ export async function startHttpServer({
   };
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
-    switch (request.url?.split('?', 1)[0]) {
+    setSecurityHeaders(response);
+    const path = request.url?.split('?', 1)[0];
+    switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
         if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, NOT_HERE);
+        if (parts.corsOrigins.length > 0) setCorsHeaders(request, response, isListedOrigin);
+        if (request.method === 'OPTIONS') return answerPreflight(request, response);
         try {
           if (!(await isLetIn(request))) return sendJson(response, 403, CLOSED);
         } catch (error) {
           const { message, extensions } = parts.maskError(error);
           return sendJson(response, 503, { errors: [{ message, extensions }] });
         }
-        // Who has hung up meanwhile is not seen to by what comes now.
-        return response.destroyed ? undefined : yoga(request, response);
+        // The client disconnected while we checked the router's token; there is nobody to answer.
+        if (response.destroyed) return undefined;
+        if (path === GRAPHQL_PATH && graphiql?.isAskedFor(request))
+          return graphiql.answer(response);
+        return yoga(request, response);
       case '/health/live':
       case '/health/ready':
         return sendJson(response, 200, { status: 'ok' });
       case '/':
         return response.writeHead(307, { location: GRAPHQL_PATH }).end();
       default:
-        return sendJson(response, 404, { error: `GraphQL is at ${GRAPHQL_PATH}.` });
+        return sendJson(response, 404, NOT_FOUND);
     }
   }
 
@@ -95,8 +128,8 @@ export async function startHttpServer({
   }
 }
 
-function forbidden(message: string): object {
-  return { errors: [{ message, extensions: { code: 'FORBIDDEN' } }] };
+function toBody(code: ErrorCode, message: string): object {
+  return { errors: [{ message, extensions: { code } }] };
 }
 
 function sendJson(response: ServerResponse, status: number, body: unknown): void {

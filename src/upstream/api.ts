@@ -49,6 +49,11 @@ const MIN_URL_BYTES = 500;
 // An id of upstream's as it stands in a URL, its quotes and comma included.
 const ID_BYTES = 41;
 
+/** Ids that a request target of so many bytes holds, and at most those of a page. */
+export function idsPerRequest(urlBytes: number): number {
+  return Math.max(1, Math.min(PAGE_LIMIT, Math.floor(urlBytes / ID_BYTES)));
+}
+
 export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   const { requests, version } = parts;
   const { listsRunning } = VERSION_RULES[version];
@@ -74,7 +79,7 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     pressure: () => requests.pressure(),
     listsRunning,
     get idsPerRequest() {
-      return Math.max(1, Math.min(PAGE_LIMIT, Math.floor((urlBytes - bareBytes) / ID_BYTES)));
+      return idsPerRequest(urlBytes - bareBytes);
     },
   };
 

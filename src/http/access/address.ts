@@ -1,5 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 
+/** The address of the request that Yoga serves; empty where it came by no socket. */
+export function addressIn(serverContext: unknown): string {
+  const { req } = serverContext as { req?: IncomingMessage };
+  return req === undefined ? '' : addressOf(req);
+}
+
 /** Where a request comes from: an IPv4 address, or the network of an IPv6 one, of which one host may have many. */
 export function addressOf({ socket }: IncomingMessage): string {
   const address = socket.remoteAddress ?? '';

@@ -1,20 +1,24 @@
 import { GraphQLError } from 'graphql';
 import { ERROR_CODES, type ErrorCode, GatewayError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import { httpOf, withHttp } from './refusal.ts';
 
-/** Makes of any error the one that a caller may see, with a code; logs what is a bug. */
+/** Converts any error into the one that a caller may see, with a code; logs what is a bug. */
 export type MaskError = (error: unknown) => GraphQLError;
 
-export function createMaskError(log: Log): MaskError {
+/** With `hidesSuggestions`, messages do not name fields, types or values that the caller did not name. */
+export function createMaskError(
+  log: Log,
+  { hidesSuggestions }: { hidesSuggestions: boolean },
+): MaskError {
   return error => {
     const origin = originOf(error);
     if (origin instanceof GatewayError)
       return toGraphQLError(error, origin.message, { ...origin.extensions });
-    // What graphql-js or a library over it finds wrong: the document, a variable, the request. Each
-    // has codes of its own, which clients of this gateway are not told of.
+    // Errors of graphql-js and of libraries over it: the document, a variable, the request. Their own
+    // codes, and extensions that quote a parser, are not part of this gateway's contract.
     if (origin instanceof GraphQLError)
-      return toGraphQLError(error, origin.message, {
-        ...origin.extensions,
+      return toGraphQLError(error, hidesSuggestions ? plain(origin.message) : origin.message, {
         code:
           ERROR_CODES.find(code => code === origin.extensions['code']) ??
           ('BAD_USER_INPUT' satisfies ErrorCode),
@@ -24,7 +28,11 @@ export function createMaskError(log: Log): MaskError {
   };
 }
 
-/** The error that was thrown, inside those that tell where. */
+function plain(message: string): string {
+  return message.replace(/ ?Did you mean [^]*\?$/, '');
+}
+
+/** The error that was thrown, inside those that add its location. */
 function originOf(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError
     ? originOf(error.originalError)
@@ -40,5 +48,7 @@ function toGraphQLError(
     error instanceof GraphQLError
       ? { nodes: error.nodes, source: error.source, positions: error.positions, path: error.path }
       : {};
-  return new GraphQLError(message, { ...place, extensions });
+  const masked = new GraphQLError(message, { ...place, extensions });
+  const http = httpOf(error);
+  return http ? withHttp(masked, http) : masked;
 }

@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { OriginMatcher } from './origin-pattern.ts';
 
 export interface OriginPolicyOptions {
   /** Whether callers need no credential of their own, because the gateway lends them its own. */
   isOpen: boolean;
-  /** Origins of browsers that may call, besides the gateway's own. */
-  corsOrigins: readonly string[];
+  /** Whether a browser's origin is listed. */
+  isListedOrigin: OriginMatcher;
 }
 
 /** Tells requests of clients from requests that a page on another site makes a browser send. */
@@ -17,7 +18,7 @@ export interface OriginPolicy {
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
 
-export function createOriginPolicy({ isOpen, corsOrigins }: OriginPolicyOptions): OriginPolicy {
+export function createOriginPolicy({ isOpen, isListedOrigin }: OriginPolicyOptions): OriginPolicy {
   return {
     acceptsHost({ host = '' }) {
       const url = `http://${host}`;
@@ -25,9 +26,15 @@ export function createOriginPolicy({ isOpen, corsOrigins }: OriginPolicyOptions)
       return !isOpen || LOOPBACK.test(new URL(url).hostname);
     },
     // Clients that are not browsers send no Origin.
-    acceptsOrigin: ({ origin, host }) =>
-      origin === undefined ||
-      corsOrigins.includes(origin) ||
-      (URL.canParse(origin) && new URL(origin).host === host),
+    acceptsOrigin: ({ origin, host = '' }) =>
+      origin === undefined || isListedOrigin(origin) || isOwnOrigin(origin, host),
   };
+}
+
+/** Compared as URLs: `Host: name:443` is the host of `https://name`. */
+function isOwnOrigin(origin: string, host: string): boolean {
+  if (!URL.canParse(origin)) return false;
+  const { protocol, host: originHost } = new URL(origin);
+  const own = `${protocol}//${host}`;
+  return originHost !== '' && URL.canParse(own) && new URL(own).host === originHost;
 }

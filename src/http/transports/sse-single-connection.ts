@@ -2,9 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
-import { mediaTypeOf } from './accept.ts';
 import { EventStream } from './event-stream.ts';
+import { addressIn } from '../access/address.ts';
+import type { OperationGate } from '../access/operation-gate.ts';
+import type { OperationParams } from '../access/operation-params.ts';
+import { httpOf } from '../access/refusal.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
 
 export interface SingleConnectionOptions {
@@ -13,24 +17,21 @@ export interface SingleConnectionOptions {
   maskError: MaskError;
   /** Operations that one stream may have under way. */
   maxSubscriptionsPerConnection: number;
-}
-
-interface OperationParams {
-  query?: string | null;
-  variables?: Record<string, unknown> | null;
-  operationName?: string | null;
-  extensions?: { operationId?: unknown } | null;
+  gate: OperationGate;
+  readBody: ReadBody;
 }
 
 /** An answer that is no success: its status, and why. */
 class Refusal extends Error {
   readonly status: number;
   readonly errors: readonly unknown[];
+  readonly headers: Record<string, string>;
 
-  constructor(status: number, errors: readonly unknown[]) {
+  constructor(status: number, errors: readonly unknown[], headers: Record<string, string> = {}) {
     super('refused');
     this.status = status;
     this.errors = errors;
+    this.headers = headers;
   }
 }
 
@@ -38,7 +39,6 @@ const TOKEN_HEADER = 'x-graphql-event-stream-token';
 // Reserved and not opened for so long, a stream is given up.
 const OPEN_WITHIN_MS = 30_000;
 const MAX_RESERVED = 1_000;
-const MAX_BODY_BYTES = 1_048_576;
 
 /**
  * The single connection mode of GraphQL over SSE: a stream is reserved (PUT) and opened (GET), operations
@@ -48,21 +48,21 @@ const MAX_BODY_BYTES = 1_048_576;
  * what was reserved and never opened; so this is ours.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { path, maskError, maxSubscriptionsPerConnection } = options;
+  const { path, maskError, maxSubscriptionsPerConnection, gate, readBody } = options;
   const streams = new Map<string, EventStream>();
   let reserved = 0;
   let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
 
   return {
     onYogaInit: ({ yoga }) => void (server = yoga),
-    async onRequest({ request, url, fetchAPI: { Response }, endResponse }) {
+    async onRequest({ request, url, serverContext, fetchAPI: { Response }, endResponse }) {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
       try {
-        endResponse(await respond(request, url, Response));
+        endResponse(await respond(request, url, addressIn(serverContext), Response));
       } catch (error) {
-        const { status, errors } =
-          error instanceof Refusal ? error : new Refusal(500, [maskError(error)]);
-        endResponse(Response.json({ errors }, { status }));
+        const { status, errors, headers } =
+          error instanceof Refusal ? error : toRefusal(error, 500);
+        endResponse(Response.json({ errors }, { status, headers }));
       }
     },
   };
@@ -70,6 +70,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   async function respond(
     request: Request,
     url: URL,
+    address: string,
     ResponseType: typeof Response,
   ): Promise<Response> {
     if (request.method === 'PUT') return new ResponseType(reserve(), { status: 201 });
@@ -80,7 +81,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request);
+        await start(stream, request, address);
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -117,8 +118,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
-  async function start(stream: EventStream, request: Request): Promise<void> {
-    const params = await readParams(request);
+  async function start(stream: EventStream, request: Request, address: string): Promise<void> {
+    const params = await readBody(request);
     // Its reader has gone while the operation was read.
     if (stream.destroyed) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
     const id = params.extensions?.operationId;
@@ -133,19 +134,25 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       );
     const operation = stream.reserve(id);
     try {
-      stream.start(operation, await execute(request, params));
+      stream.start(operation, await execute(request, params, address));
     } catch (error) {
       stream.release(operation);
-      throw error instanceof Refusal ? error : new Refusal(400, [maskError(error)]);
+      throw error instanceof Refusal ? error : toRefusal(error, 400);
     }
   }
 
   async function execute(
     request: Request,
-    params: OperationParams,
+    sent: OperationParams,
+    address: string,
   ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
-    const enveloped = server.getEnveloped({ request, params });
-    const document = enveloped.parse(params.query ?? '');
+    const { admission, params } = await gate.admit(
+      sent,
+      name => request.headers.get(name),
+      address,
+    );
+    const enveloped = server.getEnveloped({ request, params, admission });
+    const document = enveloped.parse(params.query);
     const errors = enveloped.validate(enveloped.schema, document);
     if (errors.length > 0) throw new Refusal(400, errors);
     const operation = getOperationAST(document, params.operationName);
@@ -166,48 +173,12 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     return result;
   }
 
+  function toRefusal(error: unknown, otherwise: number): Refusal {
+    const { status = otherwise, headers } = httpOf(error) ?? {};
+    return new Refusal(status, [maskError(error)], headers);
+  }
+
   function refuse(status: number, code: GatewayError['code'], message: string): Refusal {
     return new Refusal(status, [maskError(new GatewayError(code, message))]);
-  }
-
-  async function readParams(request: Request): Promise<OperationParams> {
-    // Exactly that: what merely contains it a page of another origin may send without asking.
-    if (mediaTypeOf(request) !== 'application/json')
-      throw refuse(415, 'BAD_USER_INPUT', 'An operation is sent as application/json.');
-    let text = '';
-    for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-      text += Buffer.from(chunk).toString('latin1');
-      if (text.length > MAX_BODY_BYTES)
-        throw refuse(413, 'BAD_USER_INPUT', `An operation has at most ${MAX_BODY_BYTES} bytes.`);
-    }
-    const params = readJson(Buffer.from(text, 'latin1').toString());
-    if (isOperation(params)) return params;
-    throw refuse(
-      400,
-      'BAD_USER_INPUT',
-      'An operation is a JSON object: `query` and `operationName` are strings, `variables` and `extensions` objects.',
-    );
-  }
-}
-
-function isOperation(params: unknown): params is OperationParams {
-  if (!isObject(params)) return false;
-  const { query, operationName, variables, extensions } = params;
-  const isAbsent = (value: unknown) => value === undefined || value === null;
-  return (
-    [query, operationName].every(text => isAbsent(text) || typeof text === 'string') &&
-    [variables, extensions].every(map => isAbsent(map) || isObject(map))
-  );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -10,7 +10,7 @@ export function streamResponse(
   return new ResponseType(stream as unknown as ReadableStream, {
     headers: {
       'content-type': contentType,
-      'cache-control': 'no-cache',
+      'cache-control': 'no-store',
       connection: 'keep-alive',
       'content-encoding': 'none',
       'x-accel-buffering': 'no',

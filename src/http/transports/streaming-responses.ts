@@ -12,6 +12,8 @@ interface Framing {
   heartbeat: string;
   heartbeatMs: number;
   frame(json: string): string;
+  /** A whole response, with this one result. */
+  only(json: string): string;
   closing: string;
 }
 
@@ -22,6 +24,7 @@ const SSE: Framing = {
   heartbeat: ':\n\n',
   heartbeatMs: 12_000,
   frame: json => `event: next\ndata: ${json}\n\n`,
+  only: json => `:\n\nevent: next\ndata: ${json}\n\nevent: complete\ndata:\n\n`,
   closing: 'event: complete\ndata:\n\n',
 };
 
@@ -35,6 +38,7 @@ const MULTIPART: Framing = {
   heartbeat: `${PART}{}${BOUNDARY}`,
   heartbeatMs: 5_000,
   frame: json => `${PART}{"payload":${json}}${BOUNDARY}`,
+  only: json => `${BOUNDARY}${PART}${json}${BOUNDARY}--\r\n`,
   closing: '--\r\n',
 };
 
@@ -62,11 +66,11 @@ export function useResultStreams(): Plugin {
             ),
           framing.contentType,
         );
-      } else if (framing === MULTIPART && !ranges.some(acceptsJson)) {
-        // Refused before anything could be streamed, and the caller takes nothing but parts.
+      } else if (framing === SSE || !ranges.some(acceptsJson)) {
+        // One result: that of a query, or the errors of an operation that was refused.
         setResultProcessor(
-          (refusal, { Response }) =>
-            new Response(`${BOUNDARY}${PART}${JSON.stringify(refusal)}${BOUNDARY}--\r\n`, {
+          (single, { Response }) =>
+            new Response(framing.only(JSON.stringify(single)), {
               headers: { 'content-type': framing.contentType },
             }),
           framing.contentType,

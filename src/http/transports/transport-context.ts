@@ -1,8 +1,11 @@
 import type { YogaServerInstance } from 'graphql-yoga';
+import type { Admission } from '../access/operation-gate.ts';
 import type { Context } from '../../graphql/builder.ts';
 
-/** What a transport other than HTTP knows of its request. */
+/** What a transport knows of its request. */
 export interface TransportContext {
+  /** Set by the operation gate, for each operation. */
+  admission?: Admission;
   /** A header by its lower-case name, from wherever the protocol carries it; null where there is none. */
   header?: (name: string) => string | null;
   /** Where the request comes from (see access/address.ts). */

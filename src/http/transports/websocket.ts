@@ -1,11 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
-import { type ExecutionArgs, GraphQLError } from 'graphql';
+import type { ExecutionArgs } from 'graphql';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import { addressOf } from '../access/address.ts';
+import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
@@ -20,6 +21,9 @@ export interface WebSocketOptions {
   /** Whether only the router of a larger graph may connect. */
   isRouterOnly: boolean;
   originPolicy: OriginPolicy;
+  gate: OperationGate;
+  /** The largest message, as for a body over HTTP. */
+  maxBodyBytes: number;
 }
 
 /** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
@@ -33,12 +37,14 @@ export function serveWebSocket(
     routerTrust,
     isRouterOnly,
     originPolicy,
+    gate,
+    maxBodyBytes,
   }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({
     server,
     path,
-    maxPayload: MAX_MESSAGE_BYTES,
+    maxPayload: maxBodyBytes,
     handleProtocols,
   });
   const closings = new WeakMap<WebSocket, AbortSignal>();
@@ -64,16 +70,18 @@ export function serveWebSocket(
         return false;
       }
     },
-    async onSubscribe({ connectionParams, extra, subscriptions }, _id, params) {
+    async onSubscribe({ connectionParams, extra, subscriptions }, _id, sent) {
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
         return [maskError(tooMany(maxSubscriptionsPerConnection))];
-      const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
-        params,
-        header: headerReader(connectionParams, extra.request),
-        address: addressOf(extra.request),
-        signal: closingOf(extra.socket),
-      });
+      const header = headerReader(connectionParams, extra.request);
       try {
+        const { admission, params } = await gate.admit(sent, header, addressOf(extra.request));
+        const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
+          params,
+          header,
+          admission,
+          signal: closingOf(extra.socket),
+        });
         const document = parse(params.query);
         const errors = validate(schema, document);
         if (errors.length > 0) return errors;
@@ -86,9 +94,7 @@ export function serveWebSocket(
           rootValue: { execute, subscribe },
         };
       } catch (error) {
-        return [
-          error instanceof GraphQLError && 'code' in error.extensions ? error : maskError(error),
-        ];
+        return [maskError(error)];
       }
     },
   });
@@ -135,7 +141,6 @@ type EnvelopedArgs = ExecutionArgs & {
 const GOING_AWAY = 1001;
 /** A close code of RFC 6455's registry. */
 const TRY_AGAIN_LATER = 1013;
-const MAX_MESSAGE_BYTES = 1_048_576;
 
 function tooMany(most: number): GatewayError {
   return new GatewayError('RATE_LIMITED', `One connection may have ${most} subscriptions at once.`);

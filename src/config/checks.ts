@@ -1,0 +1,48 @@
+import { parseOriginPattern } from '../http/access/origin-pattern.ts';
+import type { EnvironmentValues } from './environment.ts';
+import { LOOPBACK_HOSTS, isHost } from './variables.ts';
+
+/** Reports what is wrong with variables together, each fault under the variable to change. */
+export function checkEnvironment(
+  env: EnvironmentValues,
+  fault: (name: keyof EnvironmentValues, message: string) => void,
+): void {
+  const isService = env.AUTH_MODE === 'service';
+  if (isService && env.SAIL_BASE_URL && !(env.SAIL_CLIENT_ID && env.SAIL_CLIENT_SECRET))
+    fault('SAIL_CLIENT_ID', 'must be set, and SAIL_CLIENT_SECRET with it, for AUTH_MODE=service');
+  if (
+    (env.AUTH_MODE ?? (env.SAIL_BASE_URL ? 'passthrough' : 'service')) === 'service' &&
+    !env.JWKS_URL &&
+    !LOOPBACK_HOSTS.has(env.HOST)
+  )
+    fault(
+      'HOST',
+      'must be a loopback address while AUTH_MODE=service runs without JWKS_URL: whoever reaches it would use its credentials',
+    );
+  if (env.JWKS_URL && !(env.JWT_ISSUER && env.JWT_AUDIENCE))
+    fault('JWT_ISSUER', 'must be set, and JWT_AUDIENCE with it, where JWKS_URL is');
+  if (env.ROUTER_JWKS_URL && !(env.ROUTER_JWT_ISSUER && env.ROUTER_JWT_AUDIENCE))
+    fault(
+      'ROUTER_JWT_ISSUER',
+      'must be set, and ROUTER_JWT_AUDIENCE with it, where ROUTER_JWKS_URL is',
+    );
+  if (env.DIRECT_TRAFFIC === 'refuse' && !env.ROUTER_SECRET && !env.ROUTER_JWKS_URL)
+    fault(
+      'DIRECT_TRAFFIC',
+      'can be refuse only where ROUTER_SECRET or ROUTER_JWKS_URL tells the router apart',
+    );
+  for (const host of env.SUBSCRIPTION_CALLBACK_HOSTS)
+    if (!isHost(host))
+      fault(
+        'SUBSCRIPTION_CALLBACK_HOSTS',
+        `must be hosts such as router.example.com or 10.0.0.7:4000; ${JSON.stringify(host)} is none`,
+      );
+  for (const origin of env.CORS_ORIGINS)
+    if (parseOriginPattern(origin) === null)
+      fault(
+        'CORS_ORIGINS',
+        `must be origins such as https://app.example.com, https://*.example.com or capacitor://localhost; ${JSON.stringify(origin)} is none`,
+      );
+  if (env.PERSISTED_DOCUMENTS_ONLY && !env.PERSISTED_DOCUMENTS)
+    fault('PERSISTED_DOCUMENTS_ONLY', 'can be true only where PERSISTED_DOCUMENTS is set');
+}

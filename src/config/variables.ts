@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { readRedisUrl } from '../fleet/redis-url.ts';
+
+/** Hosts that only this machine can reach. */
+export const LOOPBACK_HOSTS: ReadonlySet<string> = new Set([
+  '127.0.0.1',
+  '::1',
+  '[::1]',
+  'localhost',
+]);
+
+export const Flag = z
+  .enum(['true', 'false'], 'must be true or false')
+  .transform(text => text === 'true');
+
+/** A URL that tokens or keys travel to: in the clear only within the machine. */
+export const SafeUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .transform(text => new URL(text))
+  .refine(
+    ({ protocol, hostname }) => protocol === 'https:' || LOOPBACK_HOSTS.has(hostname),
+    'must be https, unless the host is this machine',
+  );
+
+export const ProxyUrl = z.url({
+  protocol: /^https?$/,
+  error: 'must be the http or https URL of a proxy',
+});
+
+export const RedisUrl = z.string().superRefine((url, context) => {
+  const message = redisUrlFaultOf(url);
+  if (message !== null) context.addIssue({ code: 'custom', message });
+});
+
+export const CommaList = z.string().transform(list => list.split(',').map(item => item.trim()));
+
+/** A whole number from `least` to `most`. */
+export function integer(least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`;
+  return z.coerce.number(message).int(message).min(least, message).max(most, message);
+}
+
+/** A name or an address, with or without a port. Two schemes are tried: a URL drops its own default port. */
+export function isHost(text: string): boolean {
+  return ['http', 'https'].some(scheme => {
+    const url = `${scheme}://${text}`;
+    return URL.canParse(url) && new URL(url).host === text;
+  });
+}
+
+function redisUrlFaultOf(text: string): string | null {
+  try {
+    readRedisUrl(text);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

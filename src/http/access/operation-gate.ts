@@ -1,0 +1,51 @@
+import type { GraphQLError } from 'graphql';
+import type { Credential } from '../../upstream/credentials.ts';
+import type { Authenticate } from './authenticate.ts';
+import { type OperationParams, readOperationParams } from './operation-params.ts';
+import type { PersistedDocuments } from './persisted-documents.ts';
+import { toRefusal } from './refusal.ts';
+
+/** Whose operation it is, or why it may only ask for the schema. */
+export type Admission = { credential: Credential } | { refusal: GraphQLError };
+
+/** An operation that may be parsed. */
+export interface AdmittedOperation {
+  admission: Admission;
+  params: OperationParams & { query: string };
+}
+
+/** Checks an operation before any of it is parsed, the same for each transport. */
+export interface OperationGate {
+  /** Throws a refusal for a caller without a credential, and for params that name no document. */
+  admit(
+    sent: unknown,
+    header: (name: string) => string | null,
+    address: string,
+  ): Promise<AdmittedOperation>;
+}
+
+export interface OperationGateParts {
+  authenticate: Authenticate;
+  documents: PersistedDocuments;
+  /** Whether these headers let a caller without a credential ask for the schema. */
+  mayReadSchema(header: (name: string) => string | null): Promise<boolean>;
+}
+
+export function createOperationGate(parts: OperationGateParts): OperationGate {
+  const { authenticate, documents, mayReadSchema } = parts;
+  return {
+    async admit(sent, header, address) {
+      const admission = await authenticate(header('authorization'), address).then(
+        credential => ({ credential }),
+        async (error: unknown) => {
+          if (!(await mayReadSchema(header).catch(() => false))) throw toRefusal(error);
+          return { refusal: toRefusal(error) as GraphQLError };
+        },
+      );
+      const params = readOperationParams(sent);
+      // What a stranger sends is not kept for others.
+      const query = documents.resolve(params, { mayStore: 'credential' in admission });
+      return { admission, params: { ...params, query } };
+    },
+  };
+}

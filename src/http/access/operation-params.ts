@@ -1,0 +1,56 @@
+import { refusal } from './refusal.ts';
+
+/** An operation as a client sends it, its members checked. */
+export interface OperationParams {
+  query?: string;
+  operationName?: string;
+  variables?: Record<string, unknown>;
+  extensions?: Record<string, unknown>;
+  /** Names a persisted document instead of `query`. */
+  documentId?: string;
+}
+
+// JSON.parse does not recurse; what coerces, compares and prints values does.
+const MAX_VALUE_DEPTH = 100;
+
+/** Checks what a client sent. Unknown members are ignored. Throws a refusal for what is no operation. */
+export function readOperationParams(sent: unknown): OperationParams {
+  if (Array.isArray(sent))
+    throw refusal('BAD_USER_INPUT', 'Batching is not supported: send one operation a request.');
+  if (!isObject(sent)) throw refusal('BAD_USER_INPUT', 'An operation is a JSON object.');
+  const params: Record<string, unknown> = {};
+  for (const name of ['query', 'operationName', 'documentId']) {
+    const value = sent[name] ?? undefined;
+    if (value !== undefined && typeof value !== 'string')
+      throw refusal('BAD_USER_INPUT', `\`${name}\` must be a string.`);
+    if (value !== undefined) params[name] = value;
+  }
+  for (const name of ['variables', 'extensions']) {
+    const value = sent[name] ?? undefined;
+    if (value !== undefined && !isObject(value))
+      throw refusal('BAD_USER_INPUT', `\`${name}\` must be an object.`);
+    if (!isShallow(value))
+      throw refusal(
+        'BAD_USER_INPUT',
+        `\`${name}\` is nested deeper than the ${MAX_VALUE_DEPTH} levels that are allowed.`,
+      );
+    if (value !== undefined) params[name] = value;
+  }
+  return params;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Level by level, because recursion is what it protects from. */
+function isShallow(value: unknown): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; depth <= MAX_VALUE_DEPTH; depth++) {
+    level = level.flatMap(parent =>
+      typeof parent === 'object' && parent !== null ? Object.values(parent) : [],
+    );
+    if (level.length === 0) return true;
+  }
+  return false;
+}

@@ -1,0 +1,53 @@
+import { GraphQLError } from 'graphql';
+import { type ErrorCode, GatewayError } from '../../errors.ts';
+
+/** How a refusal is answered over HTTP. */
+export interface HttpAnswer {
+  status: number;
+  headers?: Record<string, string>;
+  /** Whether the status is 200 for clients that accept only `application/json`, as GraphQL over HTTP recommends. */
+  spec?: boolean;
+}
+
+const STATUSES: Partial<Record<ErrorCode, HttpAnswer>> = {
+  UNAUTHENTICATED: { status: 401, headers: { 'www-authenticate': 'Bearer' } },
+  FORBIDDEN: { status: 403 },
+  NOT_FOUND: { status: 404 },
+  RATE_LIMITED: { status: 429 },
+  UPSTREAM_UNAVAILABLE: { status: 503 },
+  UPSTREAM_TIMEOUT: { status: 504 },
+};
+
+/** The error of a request that is refused as a whole; `http` is read by Yoga and never serialized. */
+export function refusal(code: ErrorCode, message: string, http?: HttpAnswer): GraphQLError {
+  const originalError = new GatewayError(code, message);
+  const error = new GraphQLError(message, { originalError, extensions: { code } });
+  return withHttp(error, http ?? STATUSES[code] ?? { status: 400 });
+}
+
+/** A failure of the whole request, with the status that fits its code; anything else is returned unchanged. */
+export function toRefusal(error: unknown): unknown {
+  if (!(error instanceof GatewayError)) return error;
+  const refused = new GraphQLError(error.message, {
+    originalError: error,
+    extensions: { ...error.extensions },
+  });
+  return withHttp(refused, STATUSES[error.code] ?? { status: 400 });
+}
+
+/** Sets how the error is answered over HTTP, out of sight of every serializer. */
+export function withHttp(error: GraphQLError, http: HttpAnswer): GraphQLError {
+  Object.defineProperty(error.extensions, 'http', {
+    value: http,
+    enumerable: false,
+    configurable: true,
+    writable: true,
+  });
+  return error;
+}
+
+/** How an error is answered over HTTP, where that was set on it or by Yoga on an error it wraps. */
+export function httpOf(error: unknown): HttpAnswer | undefined {
+  if (!(error instanceof GraphQLError)) return undefined;
+  return (error.extensions['http'] as HttpAnswer | undefined) ?? httpOf(error.originalError);
+}

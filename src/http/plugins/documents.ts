@@ -1,0 +1,247 @@
+import {
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  GraphQLError,
+  type GraphQLSchema,
+  Kind,
+  Lexer,
+  type OperationDefinitionNode,
+  type SelectionSetNode,
+  Source,
+  TokenKind,
+} from 'graphql';
+import { LRUCache } from 'lru-cache';
+import type { Plugin } from 'graphql-yoga';
+import { refusal } from '../access/refusal.ts';
+import type { Admission } from '../access/operation-gate.ts';
+import type { OperationParams } from '../access/operation-params.ts';
+
+/** What a document may consist of, whatever it asks for. */
+export interface DocumentLimits {
+  tokens: number;
+  aliases: number;
+  rootFields: number;
+  directives: number;
+  depth: number;
+}
+
+/** The caches that Yoga keeps parsed documents and errors of parsing in. */
+export interface DocumentCaches {
+  documentCache: LRUCache<string, DocumentNode>;
+  errorCache: LRUCache<string, Error>;
+}
+
+interface OperationContext {
+  admission: Admission;
+  params: OperationParams;
+}
+
+// A document's syntax tree takes some 500 bytes a token: together at most some 100 MB.
+const MAX_CACHED_TOKENS = 200_000;
+const MAX_CACHED_ERROR_LENGTH = 1_048_576;
+// Brackets that may be open beyond the fields: fragments within fields, and values of arguments.
+const SPARE_NESTING = 100;
+// Comparing the selections of one name costs validation the square of their number.
+const MAX_REPEATED_FIELDS = 50;
+
+/** Bounded by what the entries take, and not by how many they are. */
+export function createDocumentCaches(): DocumentCaches {
+  return {
+    documentCache: new LRUCache({
+      maxSize: MAX_CACHED_TOKENS,
+      sizeCalculation: document => Math.max(1, document.tokenCount ?? 1),
+    }),
+    errorCache: new LRUCache({
+      maxSize: MAX_CACHED_ERROR_LENGTH,
+      sizeCalculation: (_error, text) => Math.max(1, text.length),
+    }),
+  };
+}
+
+/**
+ * Refuses a document that exceeds a limit, with one error, before it is parsed or before it is validated:
+ * both take more than linear time or recurse. Callers without a credential may only ask for the schema.
+ */
+export function useDocuments(
+  schema: GraphQLSchema,
+  limits: DocumentLimits,
+  { documentCache, errorCache }: DocumentCaches,
+): Plugin<{ admission?: Admission }> {
+  const checked = new WeakSet<DocumentNode>();
+  return {
+    onParse({ params, context }) {
+      const text = String(params.source);
+      if (!documentCache.has(text) && !errorCache.has(text)) checkText(text, limits);
+      return ({ result }) => {
+        if (result instanceof Error) return;
+        const document = result as DocumentNode;
+        if (!checked.has(document)) checkDocument(document, schema, limits);
+        checked.add(document);
+        const { admission, params: operation } = context as OperationContext;
+        if ('refusal' in admission && !asksForSchema(document, operation.operationName))
+          throw admission.refusal;
+      };
+    },
+  };
+}
+
+/** Counts tokens and open brackets, without recursion. */
+function checkText(text: string, limits: DocumentLimits): void {
+  let tokens = 0;
+  let nesting = 0;
+  let deepest = 0;
+  const lexer = new Lexer(new Source(text));
+  try {
+    for (let { kind } = lexer.advance(); kind !== TokenKind.EOF; { kind } = lexer.advance()) {
+      tokens++;
+      if (OPENING.has(kind)) deepest = Math.max(deepest, ++nesting);
+      else if (CLOSING.has(kind)) nesting--;
+    }
+  } catch (error) {
+    // A syntax error: the parser reports it, if the limits let it get there.
+    if (!(error instanceof GraphQLError)) throw error;
+  }
+  refuseAbove('tokens', tokens, limits.tokens, 'MAX_TOKENS');
+  const maxNesting = limits.depth + SPARE_NESTING;
+  refuseAbove('levels of brackets', deepest, maxNesting, 'MAX_DEPTH', `MAX_DEPTH=${limits.depth}`);
+}
+
+const OPENING: ReadonlySet<string> = new Set([
+  TokenKind.BRACE_L,
+  TokenKind.BRACKET_L,
+  TokenKind.PAREN_L,
+]);
+const CLOSING: ReadonlySet<string> = new Set([
+  TokenKind.BRACE_R,
+  TokenKind.BRACKET_R,
+  TokenKind.PAREN_R,
+]);
+
+/** Counts what is written in the document; what it amounts to when fragments are followed is its cost. */
+function checkDocument(
+  document: DocumentNode,
+  schema: GraphQLSchema,
+  limits: DocumentLimits,
+): void {
+  const counts = { aliases: 0, repeated: 0, directives: 0 };
+  for (const definition of document.definitions) {
+    if (
+      definition.kind !== Kind.OPERATION_DEFINITION &&
+      definition.kind !== Kind.FRAGMENT_DEFINITION
+    )
+      continue;
+    counts.directives += definition.directives?.length ?? 0;
+    for (const { directives } of definition.variableDefinitions ?? [])
+      counts.directives += directives?.length ?? 0;
+    count(definition.selectionSet, new Map());
+  }
+  refuseAbove('aliases', counts.aliases, limits.aliases, 'MAX_ALIASES');
+  refuseAbove('directives', counts.directives, limits.directives, 'MAX_DIRECTIVES');
+  refuseAbove('repeated fields', counts.repeated, MAX_REPEATED_FIELDS, 'the gateway');
+  refuseAbove('root fields', rootFieldsOf(document), limits.rootFields, 'MAX_ROOT_FIELDS');
+
+  /** `seen` holds the names of one selection set, its inline fragments included, by type condition. */
+  function count(
+    { selections }: SelectionSetNode,
+    seen: Map<string, Set<string>>,
+    type = '',
+  ): void {
+    const names = seen.get(type) ?? new Set();
+    seen.set(type, names);
+    for (const selection of selections) {
+      counts.directives += selection.directives?.length ?? 0;
+      if (selection.kind === Kind.FIELD) {
+        if (selection.alias) counts.aliases++;
+        // One `__typename` is enough: under further names it is repeated too.
+        const isTypename = selection.name.value === '__typename';
+        const name = isTypename ? '__typename' : (selection.alias ?? selection.name).value;
+        if (names.has(name)) counts.repeated++;
+        names.add(name);
+        if (selection.selectionSet) count(selection.selectionSet, new Map());
+      } else if (selection.kind === Kind.INLINE_FRAGMENT) {
+        const condition = selection.typeCondition?.name.value ?? type;
+        count(selection.selectionSet, seen, schema.getType(condition) ? condition : type);
+      }
+    }
+  }
+}
+
+/** The root fields of the operation that has most of them, fragments followed. */
+function rootFieldsOf(document: DocumentNode): number {
+  const fragments = fragmentsOf(document);
+  const known = new Map<string, number>();
+  return Math.max(0, ...operationsOf(document).map(({ selectionSet }) => fieldsOf(selectionSet)));
+
+  function fieldsOf({ selections }: SelectionSetNode): number {
+    let fields = 0;
+    for (const selection of selections)
+      if (selection.kind === Kind.FIELD) fields++;
+      else if (selection.kind === Kind.INLINE_FRAGMENT) fields += fieldsOf(selection.selectionSet);
+      else fields += fieldsOfFragment(selection.name.value);
+    return fields;
+  }
+
+  function fieldsOfFragment(name: string): number {
+    const count = known.get(name);
+    if (count !== undefined) return count;
+    // Until it is known, and for good in a cycle, which validation refuses.
+    known.set(name, 0);
+    const fragment = fragments.get(name);
+    const fields = fragment ? fieldsOf(fragment.selectionSet) : 0;
+    known.set(name, fields);
+    return fields;
+  }
+}
+
+const NEEDS_NO_CREDENTIAL = new Set(['__typename', '__schema', '__type', '_service']);
+
+/** Whether the operation selects nothing at its root but introspection and the subgraph's schema. */
+function asksForSchema(document: DocumentNode, operationName: string | undefined): boolean {
+  const fragments = fragmentsOf(document);
+  const seen = new Set<string>();
+  const operations = operationsOf(document);
+  const operation = operationName
+    ? operations.find(({ name }) => name?.value === operationName)
+    : operations[0];
+  // Without an operation there is nothing to execute: the caller is told so.
+  return !operation || isSchemaOnly(operation.selectionSet);
+
+  function isSchemaOnly({ selections }: SelectionSetNode): boolean {
+    return selections.every(selection => {
+      if (selection.kind === Kind.FIELD) return NEEDS_NO_CREDENTIAL.has(selection.name.value);
+      if (selection.kind === Kind.INLINE_FRAGMENT) return isSchemaOnly(selection.selectionSet);
+      const name = selection.name.value;
+      if (seen.has(name)) return true;
+      seen.add(name);
+      const fragment = fragments.get(name);
+      return !fragment || isSchemaOnly(fragment.selectionSet);
+    });
+  }
+}
+
+function operationsOf({ definitions }: DocumentNode): OperationDefinitionNode[] {
+  return definitions.filter(definition => definition.kind === Kind.OPERATION_DEFINITION);
+}
+
+function fragmentsOf({ definitions }: DocumentNode): Map<string, FragmentDefinitionNode> {
+  return new Map(
+    definitions
+      .filter(definition => definition.kind === Kind.FRAGMENT_DEFINITION)
+      .map(fragment => [fragment.name.value, fragment]),
+  );
+}
+
+function refuseAbove(
+  what: string,
+  found: number,
+  allowed: number,
+  variable: string,
+  reason = variable,
+): void {
+  if (found <= allowed) return;
+  throw refusal(
+    'BAD_USER_INPUT',
+    `The document has ${found} ${what}; ${reason} allows ${allowed}.`,
+    { status: 400, spec: true },
+  );
+}

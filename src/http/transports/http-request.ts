@@ -1,0 +1,151 @@
+import { promisify } from 'node:util';
+import { brotliDecompress, gunzip, inflate } from 'node:zlib';
+import type { Plugin } from 'graphql-yoga';
+import { type OperationParams, readOperationParams } from '../access/operation-params.ts';
+import { refusal } from '../access/refusal.ts';
+import { mediaRangesOf, mediaTypeOf } from './accept.ts';
+
+type Decode = (data: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>;
+
+const DECODERS: Readonly<Record<string, Decode>> = {
+  gzip: promisify(gunzip),
+  'x-gzip': promisify(gunzip),
+  deflate: promisify(inflate),
+  br: promisify(brotliDecompress),
+};
+const ACCEPTED =
+  /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
+
+/** Reads an operation from the body of a request. Throws a refusal for a body that holds none. */
+export type ReadBody = (request: Request) => Promise<OperationParams>;
+
+/** Replaces Yoga's parsers: it refuses what is no operation before it is read, with a code, and bounds what is. */
+export function useHttpRequests(readBody: ReadBody): Plugin {
+  return {
+    onRequestParse({ request, url, setRequestParser }) {
+      if (request.method !== 'GET' && request.method !== 'POST')
+        throw refusal('BAD_USER_INPUT', 'GraphQL takes GET and POST requests.', {
+          status: 405,
+          headers: { allow: 'GET, POST' },
+        });
+      if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
+      const read = request.method === 'GET' ? () => readSearchParams(url.searchParams) : readBody;
+      // The types know only Yoga's own members.
+      setRequestParser(read as Parameters<typeof setRequestParser>[0]);
+    },
+  };
+}
+
+/** The last plugin: a result that no other could answer is refused with 406 and a code. */
+export function useNotAcceptable(): Plugin {
+  return {
+    async onResultProcess({ result, resultProcessor, setResultProcessor }) {
+      if (resultProcessor) return;
+      // An operation that produces a stream, for a caller that does not accept one.
+      if (Symbol.asyncIterator in result) await result[Symbol.asyncIterator]().return?.();
+      const { message, extensions } = notAcceptable();
+      setResultProcessor(
+        (_result, { Response }) =>
+          Response.json({ errors: [{ message, extensions }] }, { status: 406 }),
+        'application/json',
+      );
+    },
+  };
+}
+
+/** `maxBytes` bounds the body as it is sent and as it is after decoding. */
+export function createReadBody(maxBytes: number): ReadBody {
+  return async request => {
+    // Exactly that: a page of another origin may send other types without a preflight.
+    if (mediaTypeOf(request) !== 'application/json' || !isUtf8(request))
+      throw refusal('BAD_USER_INPUT', 'An operation is sent as application/json, in UTF-8.', {
+        status: 415,
+        headers: { accept: 'application/json' },
+      });
+    return readOperationParams(toJson(await decode(request)));
+  };
+
+  async function decode(request: Request): Promise<Uint8Array> {
+    const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
+    const decoder = DECODERS[encoding];
+    if (!decoder && encoding !== 'identity' && encoding !== '')
+      throw refusal('BAD_USER_INPUT', 'A body is encoded with gzip, deflate, br or not at all.', {
+        status: 415,
+        headers: { 'accept-encoding': 'gzip, deflate, br' },
+      });
+    const body = await readBytes(request);
+    try {
+      return decoder ? await decoder(body, { maxOutputLength: maxBytes }) : body;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+      throw refusal('BAD_USER_INPUT', `The body is not ${encoding}.`);
+    }
+  }
+
+  async function readBytes(request: Request): Promise<Uint8Array> {
+    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+        bytes += chunk.length;
+        if (bytes > maxBytes) break;
+        chunks.push(chunk);
+      }
+    } catch {
+      // The client disconnected; there is nobody to answer.
+      throw refusal('BAD_USER_INPUT', 'The body ended early.');
+    }
+    if (bytes > maxBytes) throw tooLarge();
+    return Buffer.concat(chunks);
+  }
+
+  function tooLarge() {
+    return refusal(
+      'BAD_USER_INPUT',
+      `The body is larger than ${maxBytes} bytes, which MAX_BODY_BYTES allows.`,
+      { status: 413, headers: { connection: 'close' } },
+    );
+  }
+}
+
+function notAcceptable() {
+  return refusal(
+    'BAD_USER_INPUT',
+    'The Accept header takes no type that the operation can be answered with.',
+    { status: 406 },
+  );
+}
+
+function isUtf8(request: Request): boolean {
+  const [, charset] = /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(
+    request.headers.get('content-type') ?? '',
+  ) ?? [null, 'utf-8'];
+  return /^utf-?8$/i.test(charset ?? '');
+}
+
+function toJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw refusal('BAD_USER_INPUT', 'The body is not JSON.');
+  }
+}
+
+function readSearchParams(search: URLSearchParams): OperationParams {
+  const members = ['query', 'operationName', 'documentId', 'variables', 'extensions'];
+  const given = members.flatMap(name => {
+    const text = search.get(name);
+    if (text === null || text === '') return [];
+    return [[name, name === 'variables' || name === 'extensions' ? parseMember(name, text) : text]];
+  });
+  return readOperationParams(Object.fromEntries(given));
+}
+
+function parseMember(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw refusal('BAD_USER_INPUT', `\`${name}\` is not JSON.`);
+  }
+}
