@@ -167,17 +167,20 @@ test('garbage that a proxy answers 431, or cuts off, is a failure of nobody else
 });
 
 test('a refused token is answered from memory', async t => {
-  const { sandbox, query, requests } = await startGateway(t, {
-    env: { AUTH_MODE: 'passthrough' },
-  });
-  const forged = bearer(forge(sandbox.client.id, 0));
+  const upstream = await startHostileUpstream(t);
+  upstream.respond = response => {
+    response.statusCode = 401;
+    response.end('{"error":"JWT validation failed"}');
+  };
+  const { query } = await startGatewayOver(t, upstream.url, { AUTH_MODE: 'passthrough' });
+  const forged = bearer(forge('client', 0));
   const answers = await Promise.all(
     Array.from({ length: 20 }, (_, place) => query(LIST, { launcher: `${place}` }, forged)),
   );
   answers.push(await query(LIST, { launcher: 'after' }, forged));
   for (const { errors } of answers)
     assert.equal(errors?.[0]?.extensions['code'], 'UNAUTHENTICATED');
-  assert.equal(requests().length, 1);
+  assert.equal(upstream.requests.length, 1);
 });
 
 test('where the keys of the tenant are known, a claim that does not verify never reaches upstream', async t => {
