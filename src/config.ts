@@ -41,6 +41,13 @@ export function readConfig(env: NodeJS.ProcessEnv) {
         ? { id: data.SAIL_CLIENT_ID, secret: data.SAIL_CLIENT_SECRET }
         : null,
     jwt: toJwtOptions(data.JWKS_URL, data.JWT_ISSUER, data.JWT_AUDIENCE),
+    passthroughJwt: data.PASSTHROUGH_JWKS_URL
+      ? {
+          jwksUrl: data.PASSTHROUGH_JWKS_URL,
+          issuer: data.PASSTHROUGH_JWT_ISSUER ?? null,
+          audience: data.PASSTHROUGH_JWT_AUDIENCE ?? null,
+        }
+      : null,
     router: {
       secret: data.ROUTER_SECRET ?? null,
       jwt: toJwtOptions(data.ROUTER_JWKS_URL, data.ROUTER_JWT_ISSUER, data.ROUTER_JWT_AUDIENCE),

@@ -23,6 +23,7 @@ import { createSession } from './session/session.ts';
 import { createSessions } from './session/sessions.ts';
 import { createBreaker } from './upstream/admission/breaker.ts';
 import { createBudgets } from './upstream/admission/budgets.ts';
+import { createProofs } from './upstream/admission/proof.ts';
 import { createRetries } from './upstream/admission/retry.ts';
 import { createApi } from './upstream/api.ts';
 import { createSendAttempt } from './upstream/attempt.ts';
@@ -71,7 +72,12 @@ export async function startGateway(
   // Each request under way listens; there is no leak to warn of.
   setMaxListeners(0, closing.signal);
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
-  const sessions = createSessions({ open: openSession, clock });
+  const proofs = createProofs({ clock });
+  const sessions = createSessions({
+    open: openSession,
+    isProven: ({ key, isVerified }) => isVerified || proofs.isProven(key),
+    clock,
+  });
   const http = await startHttpServer({
     ...options,
     sessions,
@@ -117,7 +123,11 @@ export async function startGateway(
   }
 
   function createAuthenticate() {
-    if (options.authMode === 'passthrough') return createPassthroughAuthenticate();
+    if (options.authMode === 'passthrough')
+      return createPassthroughAuthenticate(
+        openVerifier('PASSTHROUGH_JWKS_URL', options.passthroughJwt),
+        options.jwtClockToleranceSeconds,
+      );
     if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
     const credential = createServiceCredential(options.client, {
       requests: openRequests(options.client.id, null),
@@ -152,10 +162,13 @@ export async function startGateway(
 
   /** Retries and the breaker are each credential's own: what one of them meets is no news of the others. */
   function openRequests(clientId: string, credential: Credential | null): Requests {
+    const budget = budgets.of(clientId);
     return createRequests({
       send,
-      budget: budgets.of(clientId),
+      budget,
       credential,
+      proof: credential === null || credential.isVerified ? null : proofs.of(credential, budget),
+      caller: credential?.caller,
       clock,
       log,
       retries: createRetries(),

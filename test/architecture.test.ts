@@ -53,7 +53,7 @@ const HOMES: Record<string, string[]> = {
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
-  'lru-cache': ['session/memory.ts'],
+  'lru-cache': ['session/memory.ts', 'upstream/admission/proof.ts'],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };

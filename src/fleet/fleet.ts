@@ -20,11 +20,15 @@ export type Take = { slot: Slot } | { retryInMs: number };
 
 /** The sliding window of one upstream budget, shared by all who spend from it. */
 export interface BudgetWindow {
-  take(): Promise<Take> | Take;
+  /**
+   * `isProvisional`: the slot does not count in the pace at which slots are given until it is settled, because
+   * it may well be cancelled.
+   */
+  take(options?: { isProvisional: boolean }): Promise<Take> | Take;
   /** No slot is given for that long: upstream said Retry-After. */
   pause(forMs: number): void;
-  /** Slots free now, and milliseconds of pause left: what a forecast is made from. */
-  outlook(): { free: number; pausedForMs: number };
+  /** Slots free now, milliseconds of pause left, and the instances that spend from it: what a forecast is made from. */
+  outlook(): { free: number; pausedForMs: number; instances: number };
   /** Nobody will take from it here any more. */
   close(): void;
 }

@@ -58,19 +58,21 @@ export class LocalWindow implements BudgetWindow {
     this.#clock = clock;
   }
 
-  take(): Take {
+  take({ isProvisional } = { isProvisional: false }): Take {
     const now = this.#clock.monotonic();
     const waitMs = this.#waitMs(now);
     if (waitMs > 0) return { retryInMs: waitMs };
 
     this.#inFlight++;
-    this.#lastTakenAt = now;
+    if (!isProvisional) this.#lastTakenAt = now;
     let isOpen = true;
     const close = (settledAt: number | null) => {
       if (!isOpen) return;
       isOpen = false;
       this.#inFlight--;
-      if (settledAt !== null) this.#settledAt.push(settledAt);
+      if (settledAt === null) return;
+      this.#settledAt.push(settledAt);
+      if (isProvisional) this.#lastTakenAt = Math.max(this.#lastTakenAt, settledAt);
     };
     return {
       slot: {
@@ -88,7 +90,8 @@ export class LocalWindow implements BudgetWindow {
 
   outlook() {
     const now = this.#clock.monotonic();
-    return { free: this.#freeAt(now), pausedForMs: Math.max(0, this.#pausedUntil - now) };
+    const pausedForMs = Math.max(0, this.#pausedUntil - now);
+    return { free: this.#freeAt(now), pausedForMs, instances: 1 };
   }
 
   close(): void {}

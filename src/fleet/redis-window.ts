@@ -137,10 +137,10 @@ export class RedisWindow implements BudgetWindow, Member {
     else subscription.joined.then(() => this.report()).catch(() => {});
   }
 
-  async take(): Promise<Take> {
+  async take({ isProvisional } = { isProvisional: false }): Promise<Take> {
     const { connection, limits, clock } = this.#options;
     if (this.#isReporting) return { retryInMs: REPORT_RETRY_MS };
-    if (connection.isLost) return this.#takeAlone();
+    if (connection.isLost) return this.#takeAlone(isProvisional);
     const pausedMs = this.#pausedUntil - clock.monotonic();
     if (pausedMs > 0) return { retryInMs: pausedMs };
     const id = randomUUID();
@@ -154,7 +154,16 @@ export class RedisWindow implements BudgetWindow, Member {
       const answer = await connection.run(
         'take',
         [slots, pause, last, settling, instances, reserved],
-        [limits.limit, limits.windowMs, burst, id, this.#unsettledMs, this.#channel, due],
+        [
+          limits.limit,
+          limits.windowMs,
+          burst,
+          id,
+          this.#unsettledMs,
+          this.#channel,
+          due,
+          Number(isProvisional),
+        ],
       );
       const [isTaken, retryInMs = 0, free = 0, pausedForMs = 0, now = 0] = answer as number[];
       const isSteady = connection.isClockSteady(now, askedAt);
@@ -178,14 +187,16 @@ export class RedisWindow implements BudgetWindow, Member {
   outlook() {
     const { connection, clock, limits } = this.#options;
     const now = clock.monotonic();
+    const { instances } = connection;
     if (connection.isLost) {
       const { free, pausedForMs } = this.#alone.outlook();
-      return { free, pausedForMs: Math.max(pausedForMs, this.#aloneFrom - now) };
+      return { free, pausedForMs: Math.max(pausedForMs, this.#aloneFrom - now), instances };
     }
     const { free, at } = this.#seen;
     return {
       free: now - at > limits.windowMs ? limits.limit : free,
       pausedForMs: Math.max(0, this.#pausedUntil - now),
+      instances,
     };
   }
 
@@ -253,11 +264,11 @@ export class RedisWindow implements BudgetWindow, Member {
     this.#lostAt = null;
   }
 
-  #takeAlone(): Take {
+  #takeAlone(isProvisional: boolean): Take {
     const { clock } = this.#options;
     const untilAloneMs = this.#aloneFrom - clock.monotonic();
     if (untilAloneMs > 0) return { retryInMs: Math.min(untilAloneMs, ALONE_RETRY_MS) };
-    const taken = this.#alone.take();
+    const taken = this.#alone.take({ isProvisional });
     if (!('slot' in taken)) return taken;
     return { slot: this.#openSlot(randomUUID(), clock.monotonic(), taken.slot) };
   }

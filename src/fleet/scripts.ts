@@ -49,7 +49,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]
 /**
  * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may go at
  * once), slot id, milliseconds after which a slot that is never settled is free, channel, how many slots must
- * be there at the least. Answers 1 or 0 for taken, milliseconds to wait, slots free,
+ * be there at the least, 1 where the slot does not count in the pace yet. Answers 1 or 0 for taken, milliseconds to wait, slots free,
  * milliseconds of pause left, the time.
  *
  * The share of instances that are known and silent is left to them.
@@ -85,7 +85,7 @@ elseif free <= limit - burst then
 end
 if wait > 0 then return {0, math.ceil(wait), free, 0, now} end
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[6]), ARGV[5])
-redis.call('SET', KEYS[4], now, 'PX', window)
+if ARGV[9] ~= '1' then redis.call('SET', KEYS[4], now, 'PX', window) end
 redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[6]) + window)
 redis.call('PUBLISH', ARGV[7], ARGV[5] .. ' ' .. ARGV[6])
 return {1, 0, free - 1, 0, now}

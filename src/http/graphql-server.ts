@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { type YogaServerInstance, createYoga, useExecutionCancellation } from 'graphql-yoga';
 import type { Clock } from '../clock.ts';
@@ -5,7 +6,9 @@ import { GatewayError } from '../errors.ts';
 import type { Context } from '../graphql/builder.ts';
 import { schema } from '../graphql/schema.ts';
 import { printSubgraphSdl } from '../graphql/sdl.ts';
+import type { Credential } from '../upstream/credentials.ts';
 import type { Sessions } from '../session/sessions.ts';
+import { addressOf } from './access/address.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import type { MaskError } from './access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
@@ -81,15 +84,20 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     request,
     header = name => request?.headers.get(name) ?? null,
     signal,
-  }: TransportContext & { request?: Request }): Promise<Context> {
+    req,
+    address = req === undefined ? '' : addressOf(req),
+  }: TransportContext & { request?: Request; req?: IncomingMessage }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }
       : await routerTrust.recognises(header(ROUTER_HEADER)).then(
           isTrusted => ({ isTrusted }),
           (error: unknown) => ({ error }),
         );
+    const credential = await authenticate(header('authorization'), address).catch(
+      (error: unknown) => ({ error }),
+    );
     return {
-      caller: await createCaller(header('authorization')),
+      caller: createCaller(credential),
       subgraphSdl() {
         if ('error' in trust) throw trust.error;
         return trust.isTrusted ? sdl : null;
@@ -98,6 +106,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       now: () => clock.now(),
       read: {
         signal: signal ?? request?.signal,
+        caller: 'error' in credential ? undefined : credential.caller,
         isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
       omitted: [],
@@ -105,8 +114,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   }
 
   /** What needs no credential, such as introspection, is served without one. */
-  async function createCaller(header: string | null): Promise<Context['caller']> {
-    const credential = await authenticate(header).catch((error: unknown) => ({ error }));
+  function createCaller(credential: Credential | { error: unknown }): Context['caller'] {
     return {
       get session() {
         if ('error' in credential) throw credential.error;

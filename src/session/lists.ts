@@ -25,24 +25,29 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
   const pending = new Map<string, SharedRequest<TaskPage>>();
 
   return {
-    async page(query, { signal, isFresh = false } = {}) {
+    async page(query, { signal, isFresh = false, caller } = {}) {
       signal?.throwIfAborted();
       const key = toQueryString(query);
       const kept = isFresh ? undefined : memory.page(key);
       if (kept !== undefined) return kept;
       const known = isFresh ? undefined : pending.get(key);
-      const request = known && !known.isAbandoned ? known : start(key, query);
+      const request = known && !known.isAbandoned ? known : start(key, query, caller);
       return request.join(signal);
     },
     fits: query => api.fits(query),
     forget: () => pending.clear(),
   };
 
-  function start(key: string, query: TaskQuery): SharedRequest<TaskPage> {
+  /** Others who join it wait for the turn of the caller who was first. */
+  function start(
+    key: string,
+    query: TaskQuery,
+    caller: string | undefined,
+  ): SharedRequest<TaskPage> {
     const started = new SharedRequest(async signal => {
       const askedAt = clock.monotonic();
       try {
-        const page = await api.list(query, { signal });
+        const page = await api.list(query, { signal, caller });
         memory.keepPage(key, page, askedAt);
         for (const row of page.rows)
           if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);

@@ -14,6 +14,8 @@ export interface ReadOptions {
   signal?: AbortSignal | undefined;
   /** Not from memory, and not by a request that was sent before. */
   isFresh?: boolean;
+  /** Who asks: callers take turns. */
+  caller?: string | undefined;
 }
 
 /** Tasks by id, read in batches. */
@@ -102,6 +104,7 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
 
   async function gather(dispatch: () => void): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, GATHER_MS));
+    // Without a caller: several may wait for one batch, which has a turn of its own.
     const given = await api.reserve({ lane: 'interactive' }).then(
       slot => ({ slot }),
       (error: unknown) => ({ error }),

@@ -49,9 +49,9 @@ export function createSession(parts: SessionParts): Session {
     progress,
     list: (request, options) => readSlice(lists, request, options),
     latest: (filter, options) => readLatest(lists, filter, options),
-    async update(id, update, { signal }) {
+    async update(id, update, { signal, caller }) {
       try {
-        return await api.update(id, update, { signal });
+        return await api.update(id, update, { signal, caller });
       } finally {
         // Even where it failed: upstream may have done it all the same.
         memory.forget(id);

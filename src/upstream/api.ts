@@ -1,7 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import { type TaskFilter, type TaskOrder, lastingPartOf } from '../task/filter.ts';
-import type { Lane } from './admission/lanes.ts';
 import {
   type CallOptions,
   type Endpoints,
@@ -11,6 +10,7 @@ import {
 } from './endpoints.ts';
 import { type WalkedList, walkList } from './list-walk.ts';
 import { PAGE_LIMIT, type TaskQuery, cutByUrl } from './query.ts';
+import type { ReserveOptions } from './request.ts';
 import { VERSION_RULES, checkExpressible } from './versions.ts';
 import { type Row, UnreadableTask } from './wire.ts';
 
@@ -29,7 +29,7 @@ export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update
   /** Those of these ids that are on the list: on versions that list only what has ended, no others. */
   listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
   /** A place in the budget, taken before it is known what will be asked. */
-  reserve(options: { lane: Lane; signal?: AbortSignal | undefined }): Promise<Slot>;
+  reserve(options: ReserveOptions): Promise<Slot>;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
   /** Whether lists hold running tasks too. */

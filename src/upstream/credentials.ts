@@ -17,6 +17,12 @@ export interface Credential extends TokenSource {
   isShared: boolean;
   /** When the caller's own right to it ends, in milliseconds since the epoch; null: it is for upstream to say. */
   expiresAt: number | null;
+  /** Whether it is known to be good without upstream: what it claims may then choose what it spends. */
+  isVerified: boolean;
+  /** Who asks with it: callers take turns where several share a budget. */
+  caller: string;
+  /** The address of whoever brought it. */
+  address: string;
 }
 
 /** The gateway's own client, for every caller. */
@@ -40,17 +46,31 @@ const RENEW_AGAIN_MS = 5_000;
 // Upstream does not know the client, and will not know it a moment later.
 const REFUSED_PAUSE_MS = 30_000;
 
+export interface CallerOptions {
+  address?: string;
+  /** Whether the claims of the token have been verified. */
+  isVerified?: boolean;
+  /** Milliseconds since the epoch; null: it is for upstream to say. */
+  expiresAt?: number | null;
+}
+
 /**
- * The caller's own bearer token. Of its claims only `client_id` is read, and only to know whose
- * budget it spends: who forges one is refused by upstream and has slowed down nobody but that client.
+ * The caller's own bearer token. Of its claims only `client_id` is read, to know whose budget it spends. Unless
+ * the claims are verified, it spends from that only once upstream has accepted it (see admission/proof.ts).
  */
-export function createCallerCredential(token: string): Credential {
+export function createCallerCredential(
+  token: string,
+  { address = '', isVerified = false, expiresAt = null }: CallerOptions = {},
+): Credential {
   const key = createHash('sha256').update(token).digest('base64url');
   return {
     key: `caller ${key}`,
     clientId: clientIdOf(token) ?? key,
     isShared: false,
-    expiresAt: null,
+    expiresAt,
+    isVerified,
+    caller: key,
+    address,
     token: async () => token,
     refused: () => false,
   };
@@ -74,6 +94,9 @@ export function createServiceCredential(
     clientId: id,
     isShared: true,
     expiresAt: null,
+    isVerified: true,
+    caller: '',
+    address: '',
     async token() {
       const now = clock.monotonic();
       if (current === null || now >= current.expiresAt) return fetchOnce();

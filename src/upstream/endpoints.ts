@@ -12,6 +12,8 @@ import { type Row, UnreadableTask } from './wire.ts';
 export interface CallOptions {
   lane?: Lane;
   signal?: AbortSignal | undefined;
+  /** Who asks: callers take turns. */
+  caller?: string | undefined;
   /** A place in the budget for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
 }
@@ -82,10 +84,11 @@ export function createEndpoints({
 
   async function byId(
     id: string,
-    { lane = 'interactive', signal, slot }: CallOptions = {},
+    { lane = 'interactive', signal, caller, slot }: CallOptions = {},
   ): Promise<Row | null> {
     try {
-      const { body } = await requests.send({ method: 'GET', path: pathOf(id), lane, signal, slot });
+      const path = pathOf(id);
+      const { body } = await requests.send({ method: 'GET', path, lane, signal, caller, slot });
       return reader.row(body);
     } catch (error) {
       if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
@@ -98,7 +101,7 @@ export function createEndpoints({
   async function update(
     id: string,
     { completionStatus, completed }: TaskUpdate,
-    { signal }: CallOptions = {},
+    { signal, caller }: CallOptions = {},
   ): Promise<Task> {
     const patch = [
       { op: 'replace', path: '/completionStatus', value: completionStatus },
@@ -110,6 +113,7 @@ export function createEndpoints({
       lane: 'interactive',
       patch,
       signal,
+      caller,
     });
     const row = reader.row(body);
     if (row instanceof UnreadableTask) throw row.error;
@@ -119,10 +123,10 @@ export function createEndpoints({
   async function page(
     collection: string,
     query: TaskQuery,
-    { lane = 'interactive', signal, slot }: CallOptions,
+    { lane = 'interactive', signal, caller, slot }: CallOptions,
   ): Promise<TaskPage> {
     const target = `${collection}?${toQueryString(query)}`;
-    const answer = await requests.send({ method: 'GET', path: target, lane, signal, slot });
+    const answer = await requests.send({ method: 'GET', path: target, lane, signal, caller, slot });
     // `pending-tasks` answers so where there are none.
     const rows = answer.status === 204 ? [] : reader.rows(answer.body);
     const date = readDate(answer.header('date'));

@@ -64,7 +64,7 @@ function toFailure(
       code,
       wording.text === null ? `${message}.` : `${message}: ${wording.text}`,
       diagnosis,
-      { ...details, explanation },
+      { ...details, explanation, isWorded: wording.text !== null },
     );
 
   if (status < 400)

@@ -2,11 +2,12 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
-import { AttemptFailure } from './admission/attempt-failure.ts';
+import { AttemptFailure, DEFAULT_RETRY_AFTER_SECONDS } from './admission/attempt-failure.ts';
 import type { Breaker } from './admission/breaker.ts';
 import type { Budget } from './admission/budget.ts';
 import { type Deadline, openDeadline } from './admission/deadline.ts';
 import type { Lane } from './admission/lanes.ts';
+import type { TokenProof, Trial } from './admission/proof.ts';
 import type { Retries } from './admission/retry.ts';
 import type { Answer, Attempt, SendAttempt } from './attempt.ts';
 import { readSuccess } from './failure.ts';
@@ -15,6 +16,8 @@ import { readSuccess } from './failure.ts';
 export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   method: 'GET' | 'PATCH' | 'POST';
   lane: Lane;
+  /** Who asks: callers take turns. */
+  caller?: string | undefined;
   /** A JSON Patch. */
   patch?: unknown;
   /** Fields of a form. */
@@ -29,6 +32,15 @@ export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
 export interface ReservedSlot extends Slot {
   /** When the answer is due, on the monotonic clock: the wait for the slot was part of its time. */
   answerBy?: number;
+  /** Where the token is not proven yet: what the request has to be sent through. */
+  trial?: Trial;
+}
+
+/** Who waits for a slot, and how. */
+export interface ReserveOptions {
+  lane: Lane;
+  caller?: string | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** The road upstream. */
@@ -36,7 +48,7 @@ export interface Requests {
   /** Sends a request and gives a success; throws a GatewayError for everything else. */
   send(request: RestRequest): Promise<Answer>;
   /** A slot for a request that is to be put together when its turn comes. */
-  reserve(options: { lane: Lane; signal?: AbortSignal | undefined }): Promise<ReservedSlot>;
+  reserve(options: ReserveOptions): Promise<ReservedSlot>;
   /** The part of the budget that is spent, 0–1. */
   pressure(): number;
 }
@@ -54,6 +66,10 @@ export interface RequestParts {
   budget: Budget;
   /** Whose token goes with each request; null: none does. */
   credential: TokenSource | null;
+  /** Whether upstream has accepted the token; null where that is known. */
+  proof?: TokenProof | null;
+  /** Whose turn a request takes that names no caller. */
+  caller?: string | undefined;
   clock: Clock;
   log: Log;
   retries: Retries;
@@ -64,22 +80,20 @@ export interface RequestParts {
   closing: AbortSignal;
 }
 
-// Where a 429 does not say how long to wait.
-const DEFAULT_RETRY_AFTER_SECONDS = 1;
-
 /** Sends the requests of one credential. */
 export function createRequests(parts: RequestParts): Requests {
-  const { send, budget, credential, clock, log, retries, breaker, timeoutMs, closing } = parts;
+  const { send, budget, credential, proof = null, clock, log, retries, breaker } = parts;
+  const { timeoutMs, closing } = parts;
 
   return {
     pressure: () => budget.pressure(),
-    async reserve({ lane, signal }) {
-      const deadline = open(timeoutMs, signal);
+    async reserve(options) {
+      const deadline = open(timeoutMs, options.signal);
       try {
         // First, so that nobody holds a slot while it waits for one to fetch a token with.
         await tokenFor(deadline);
         breaker.check();
-        const slot = await slotFor(lane, deadline);
+        const slot = await slotFor(options, deadline);
         return { ...slot, answerBy: clock.monotonic() + deadline.remainingMs() };
       } finally {
         deadline.close();
@@ -101,14 +115,14 @@ export function createRequests(parts: RequestParts): Requests {
 
   /** Token, slot, breaker, attempt, verdict: the verdict on a failure is to send again, or to throw it. */
   async function sendUntilAnswered(request: RestRequest, deadline: Deadline): Promise<Answer> {
-    const { lane, method, isSafe = method === 'GET' } = request;
+    const { method, isSafe = method === 'GET' } = request;
     let { slot: reserved } = request;
     let failures = 0;
     let isRenewed = false;
     for (;;) {
       const token = await tokenFor(deadline);
       breaker.check();
-      const slot = reserved ?? (await slotFor(lane, deadline));
+      const slot = reserved ?? (await slotFor(request, deadline));
       reserved = undefined;
       if (!slot.isValid()) {
         // The process was held up for so long that others may have been given it.
@@ -116,13 +130,17 @@ export function createRequests(parts: RequestParts): Requests {
         continue;
       }
       try {
-        return await breaker.run(() => attemptWith(token, slot, request, deadline));
+        return await attemptOnce(token, slot, request, deadline);
       } catch (failure) {
         if (!(failure instanceof AttemptFailure)) throw failure;
         logFailure(request, failure);
+        if (failure.status === 401 && slot.trial === undefined) proof?.revoke();
         if (failure.status === 401 && !isRenewed && token !== null && credential?.refused(token)) {
           // Revoked, or the tenant's clock disagrees: worth one new token, not a loop.
           isRenewed = true;
+        } else if (failure.status === 429 && slot.trial !== undefined) {
+          // It may be upstream's word about that token alone, which now waits or is refused.
+          continue;
         } else if (failure.status === 429) {
           // Not an answer: everybody waits, and so does whoever received it.
           const { retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS } = failure.extensions;
@@ -143,27 +161,56 @@ export function createRequests(parts: RequestParts): Requests {
     return credential && deadline.race(credential.token());
   }
 
-  async function slotFor(lane: Lane, deadline: Deadline): Promise<Slot> {
+  async function slotFor(
+    { lane, caller = parts.caller }: ReserveOptions,
+    deadline: Deadline,
+  ): Promise<ReservedSlot> {
     const { signal } = deadline;
+    const trial = await proof?.begin(deadline);
+    if (trial) return { ...trial.slot, trial };
     if (lane === 'token' || lane === 'interactive')
       // A little before the deadline: who waited in vain is told of the budget, not of a timeout.
-      return budget.acquire({ lane, signal, patienceMs: Math.max(0, deadline.remainingMs() - 1) });
+      return budget.acquire({
+        lane,
+        caller,
+        signal,
+        patienceMs: Math.max(0, deadline.remainingMs() - 1),
+      });
     // A poll waits for its slot however long that takes; its time counts from there.
     deadline.stop();
-    const slot = await budget.acquire({ lane, signal });
+    const slot = await budget.acquire({ lane, caller, signal });
     deadline.restart();
     return slot;
   }
 
+  async function attemptOnce(
+    token: string | null,
+    slot: ReservedSlot,
+    request: RestRequest,
+    deadline: Deadline,
+  ): Promise<Answer> {
+    const { trial } = slot;
+    if (trial === undefined)
+      return breaker.run(() => attemptWith(token, slot, request, deadline.signal));
+    deadline.signal.throwIfAborted();
+    // It goes on when the caller leaves: callers who leave at once could otherwise hold every slot for unproven
+    // tokens, because it would not be known what upstream made of them.
+    const attempt = () => attemptWith(token, slot, request, closing);
+    return deadline.race(trial.run(() => breaker.run(attempt, false)));
+  }
+
   async function attemptWith(
     token: string | null,
-    slot: Slot,
+    slot: ReservedSlot,
     request: RestRequest,
-    { signal }: Deadline,
+    signal: AbortSignal,
   ): Promise<Answer> {
     const attempt = toAttempt(token, request);
     const sentAt = clock.monotonic();
-    const note = () => budget.answered(clock.monotonic() - sentAt);
+    // How long it takes to refuse a token says nothing about how long it takes to answer.
+    const note = () => {
+      if (slot.trial === undefined) budget.answered(clock.monotonic() - sentAt);
+    };
     let answer: Answer;
     try {
       answer = await send({ ...attempt, signal, onSettled: slot.settle });

@@ -38,7 +38,7 @@ test('a credential has one session for as long as it is used', () => {
 
 test('what is idle is forgotten, but not while somebody follows a task with it', () => {
   const { clock, closed, watching, sessions } = setUp();
-  const [idle, followed, next] = ['a', 'b', 'c'].map(createCallerCredential);
+  const [idle, followed, next] = ['a', 'b', 'c'].map(token => createCallerCredential(token));
   sessions.of(idle!);
   const kept = sessions.of(followed!);
   watching.add(followed!.key);

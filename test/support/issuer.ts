@@ -16,6 +16,8 @@ export interface Issuer {
     key?: number;
     kid?: string | null;
     audience?: string;
+    subject?: string;
+    clientId?: string;
     expiresInSeconds?: number;
     notBeforeInSeconds?: number;
   }): Promise<string>;
@@ -49,10 +51,20 @@ export async function startIssuer(t: TestContext, keyCount = 1): Promise<Issuer>
       server.closeAllConnections();
       server.close();
     },
-    async sign({ key = 0, kid = `k${key}`, audience = 'gateway', ...times } = {}) {
+    async sign({
+      key = 0,
+      kid = `k${key}`,
+      audience = 'gateway',
+      subject,
+      clientId,
+      ...times
+    } = {}) {
       const now = Math.floor(Date.now() / 1000);
       const { expiresInSeconds = 300, notBeforeInSeconds = 0 } = times;
-      return new SignJWT()
+      return new SignJWT({
+        ...(subject === undefined ? {} : { sub: subject }),
+        ...(clientId === undefined ? {} : { client_id: clientId }),
+      })
         .setProtectedHeader({ alg: 'RS256', ...(kid === null ? {} : { kid }) })
         .setIssuer(issuer.issuer)
         .setAudience(audience)

@@ -6,11 +6,26 @@ import type { VerifyToken } from './token-verifier.ts';
  * The credential that an Authorization header stands for. Throws UNAUTHENTICATED, and
  * UPSTREAM_UNAVAILABLE where it cannot be found out whether the token is good.
  */
-export type Authenticate = (authorization: string | null) => Promise<Credential>;
+export type Authenticate = (authorization: string | null, address: string) => Promise<Credential>;
 
-/** The caller's own token goes upstream, which judges it. */
-export function createPassthroughAuthenticate(): Authenticate {
-  return async authorization => createCallerCredential(readToken(authorization));
+/**
+ * The caller's own token goes upstream, which judges it; with `verify`, only if it verifies.
+ * `clockToleranceSeconds` is how long after its `exp` a verified token is still good.
+ */
+export function createPassthroughAuthenticate(
+  verify: VerifyToken | null,
+  clockToleranceSeconds: number,
+): Authenticate {
+  return async (authorization, address) => {
+    const token = readToken(authorization);
+    if (verify === null) return createCallerCredential(token, { address });
+    const { exp = 0 } = await verify(token);
+    return createCallerCredential(token, {
+      address,
+      isVerified: true,
+      expiresAt: (exp + clockToleranceSeconds) * 1000,
+    });
+  };
 }
 
 /**
@@ -24,8 +39,12 @@ export function createServiceAuthenticate(
 ): Authenticate {
   if (verify === null) return async () => credential;
   return async authorization => {
-    const { exp = 0 } = await verify(readToken(authorization));
-    return { ...credential, expiresAt: (exp + clockToleranceSeconds) * 1000 };
+    const { exp = 0, sub } = await verify(readToken(authorization));
+    return {
+      ...credential,
+      caller: sub === undefined ? '' : `sub ${sub}`,
+      expiresAt: (exp + clockToleranceSeconds) * 1000,
+    };
   };
 }
 

@@ -15,8 +15,9 @@ import { explainConnectionError } from '../../upstream/connection-error.ts';
 /** Where the keys are that JWTs are signed with, and what else the JWTs must say. */
 export interface JwtOptions {
   jwksUrl: URL;
-  issuer: string;
-  audience: string;
+  /** Null: whatever they say. */
+  issuer: string | null;
+  audience: string | null;
 }
 
 export interface TokenVerifierParts {
@@ -48,8 +49,8 @@ export function createTokenVerifier(
   { fetch, clock, log, clockToleranceSeconds }: TokenVerifierParts,
 ): VerifyToken {
   const options: JWTVerifyOptions = {
-    issuer,
-    audience,
+    ...(issuer === null ? {} : { issuer }),
+    ...(audience === null ? {} : { audience }),
     requiredClaims: ['exp'],
     clockTolerance: clockToleranceSeconds,
   };

@@ -5,6 +5,8 @@ import type { Context } from '../../graphql/builder.ts';
 export interface TransportContext {
   /** A header by its lower-case name, from wherever the protocol carries it; null where there is none. */
   header?: (name: string) => string | null;
+  /** Where the request comes from (see access/address.ts). */
+  address?: string;
   /** Aborts when the client has left. */
   signal?: AbortSignal;
 }

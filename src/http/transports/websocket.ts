@@ -5,6 +5,7 @@ import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
+import { addressOf } from '../access/address.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
@@ -69,6 +70,7 @@ export function serveWebSocket(
       const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
         params,
         header: headerReader(connectionParams, extra.request),
+        address: addressOf(extra.request),
         signal: closingOf(extra.socket),
       });
       try {

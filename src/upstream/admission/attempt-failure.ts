@@ -17,22 +17,26 @@ export interface Diagnosis {
 export interface AttemptDetails extends ErrorDetails {
   /** What happened, in plain words for an operator's log; undefined where nothing is wrong with upstream. */
   explanation?: string | undefined;
+  /** Whether upstream itself has answered, in words of its own. */
+  isWorded?: boolean;
 }
 
 /** An attempt that failed: what the caller is told, and what is to be made of it. */
 export class AttemptFailure extends GatewayError {
   readonly diagnosis: Diagnosis;
   readonly explanation: string | undefined;
+  readonly isWorded: boolean;
 
   constructor(
     code: ErrorCode,
     message: string,
     diagnosis: Diagnosis,
-    { explanation, ...details }: AttemptDetails = {},
+    { explanation, isWorded = false, ...details }: AttemptDetails = {},
   ) {
     super(code, message, details);
     this.diagnosis = diagnosis;
     this.explanation = explanation;
+    this.isWorded = isWorded;
   }
 
   /** The status of upstream's answer; null where there was none. */
@@ -43,3 +47,5 @@ export class AttemptFailure extends GatewayError {
 
 /** How often a request is sent again at the most, where nothing says otherwise. */
 export const MAX_RETRIES = 3;
+/** How long to wait after a 429 that does not say. */
+export const DEFAULT_RETRY_AFTER_SECONDS = 1;

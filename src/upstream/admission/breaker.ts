@@ -6,8 +6,11 @@ import { AttemptFailure, type Diagnosis } from './attempt-failure.ts';
 export interface Breaker {
   /** Throws UPSTREAM_UNAVAILABLE where an attempt would be refused now. */
   check(): void;
-  /** Makes an attempt and counts what comes of it, or refuses as `check` does. */
-  run<T>(attempt: () => Promise<T>): Promise<T>;
+  /**
+   * Makes an attempt and counts what comes of it, or refuses as `check` does. `isProven`: false where upstream has
+   * not accepted the token yet; what it meets is not counted for others.
+   */
+  run<T>(attempt: () => Promise<T>, isProven?: boolean): Promise<T>;
 }
 
 export interface BreakerOptions {
@@ -47,13 +50,13 @@ export function createBreaker({ clock, trips, within }: BreakerOptions): Breaker
 
   return {
     check,
-    async run(attempt) {
+    async run(attempt, isProven = true) {
       check();
       const isProbe = openUntil !== null;
       if (isProbe) isProbing = true;
       let outcome: Outcome = 'uncounted';
       try {
-        const answer = await (within ? within.run(attempt) : attempt());
+        const answer = await (within && isProven ? within.run(attempt) : attempt());
         outcome = 'success';
         return answer;
       } catch (error) {

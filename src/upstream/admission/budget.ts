@@ -4,14 +4,18 @@ import { BURST_SHARE, type BudgetLimits, type BudgetWindow, type Slot } from '..
 import { AnswerTime } from './answer-time.ts';
 import { LANES, type Lane, type PollLane, createLanes } from './lanes.ts';
 import { Pace } from './pace.ts';
+import { type TrialSlot, createTrialSlots } from './trial-slots.ts';
+import type { LineRequest } from './waiting-line.ts';
 
 /**
  * A request for the right to send. A caller waits for its answer for `patienceMs` and no longer. A
  * poll has no such limit: it waits until it is served, aborted or the gateway closes.
  */
-export type SlotRequest =
-  | { lane: 'token' | 'interactive'; patienceMs: number; signal?: AbortSignal | undefined }
-  | { lane: PollLane; signal?: AbortSignal | undefined };
+export type SlotRequest = {
+  /** Who asks: in a lane, callers take turns. Undefined: nobody in particular. */
+  caller?: string | undefined;
+  signal?: AbortSignal | undefined;
+} & ({ lane: 'token' | 'interactive'; patienceMs: number } | { lane: PollLane });
 
 /** Hands out the right to send a request: in turns, and never more than upstream allows. */
 export interface Budget {
@@ -20,6 +24,8 @@ export interface Budget {
    * polls never do. Rejects with the signal's reason when that aborts.
    */
   acquire(request: SlotRequest): Promise<Slot>;
+  /** A slot for a token that upstream has not accepted yet, outside of the queue. Rejects as `acquire` does. */
+  tryOut(request: LineRequest): Promise<TrialSlot>;
   /** An attempt took this long to be answered, from its slot to its last byte. */
   answered(tookMs: number): void;
   /** Gives no slot for that long, and refuses those who cannot wait for the end of it. */
@@ -33,6 +39,7 @@ export interface Budget {
 
 interface Waiter {
   lane: Lane;
+  caller: string;
   /** The last moment, on the monotonic clock, at which a slot still leaves time for an answer. */
   latestGrantAt(): number;
   grant(slot: Slot): void;
@@ -44,13 +51,16 @@ interface Waiter {
 const SPARE_SHARE = 0.1;
 // However slow upstream is, half of a caller's time may be spent on waiting for a slot.
 const MAX_ANSWER_SHARE = 0.5;
+// One who asks for more at once would only fill the memory.
+const MAX_WAITING_BY_CALLER = 200;
+const NO_CALLER = '';
 
 /**
  * The queue before a window.
  *
- * Lanes take turns by weight (see lanes.ts). A caller is served early enough to be answered, or
+ * Lanes take turns by weight, and callers within a lane (see lanes.ts). A caller is served early enough to be answered, or
  * refused with the time after which there will be a slot for it. That time is forecast from the
- * waiters ahead in its lane, the share of its lane among those that have had to wait lately, and the
+ * turns of others ahead in its lane, the share of its lane among those that have had to wait lately, and the
  * pace at which slots have come.
  */
 export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: Clock): Budget {
@@ -58,6 +68,7 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
   const lanes = createLanes<Waiter>();
   const answerTime = new AnswerTime();
   const pace = new Pace(limits, clock);
+  const trials = createTrialSlots(window, limits, clock);
   let isAsking = false;
   let isClosed = false;
   /** Whether somebody has waited since before the window was last asked. */
@@ -67,6 +78,10 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
 
   return {
     acquire,
+    tryOut(request) {
+      if (isClosed) throw closed();
+      return trials.acquire(request);
+    },
     answered: tookMs => answerTime.add(tookMs),
     pause(forMs) {
       window.pause(forMs);
@@ -80,11 +95,12 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
     },
     isIdle() {
       const { free, pausedForMs } = window.outlook();
-      return lanes.total === 0 && free === limit && pausedForMs === 0;
+      return lanes.total === 0 && trials.isIdle() && free === limit && pausedForMs === 0;
     },
     close() {
       isClosed = true;
       nextSlot?.cancel();
+      trials.close();
       for (const lane of LANES) for (const waiter of lanes.of(lane)) waiter.refuse(closed());
       window.close();
     },
@@ -92,25 +108,28 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
 
   function acquire(request: SlotRequest): Promise<Slot> {
     return new Promise<Slot>((resolve, reject) => {
-      const { lane, signal } = request;
+      const { lane, signal, caller = NO_CALLER } = request;
       signal?.throwIfAborted();
       if (isClosed) throw closed();
       const patienceMs = 'patienceMs' in request ? request.patienceMs : Infinity;
       const answerBy = clock.monotonic() + patienceMs;
       const answerMs = () => Math.min(answerTime.mostMs, patienceMs * MAX_ANSWER_SHARE);
       if (patienceMs < Infinity) {
-        const waitMs = forecastMs(lane);
+        const waitMs = forecastMs(lane, lanes.ahead(lane, caller));
         const spareMs = Math.max(answerMs(), patienceMs * SPARE_SHARE);
-        if (waitMs > patienceMs - spareMs) throw rateLimited(waitMs);
+        const isCrowd =
+          caller !== NO_CALLER && lanes.waiting(lane, caller) >= MAX_WAITING_BY_CALLER;
+        if (isCrowd || waitMs > patienceMs - spareMs) throw rateLimited(waitMs);
       }
 
       const leave = () => {
-        lanes.delete(lane, waiter);
+        lanes.delete(waiter);
         cancelTimer?.();
         signal?.removeEventListener('abort', onAbort);
       };
       const waiter: Waiter = {
         lane,
+        caller,
         latestGrantAt: () => answerBy - answerMs(),
         grant(slot) {
           leave();
@@ -124,10 +143,12 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       const onAbort = () => waiter.refuse(signal?.reason);
       const cancelTimer =
         patienceMs < Infinity
-          ? clock.after(patienceMs - answerMs(), () => waiter.refuse(rateLimited(forecastMs(lane))))
+          ? clock.after(patienceMs - answerMs(), () =>
+              waiter.refuse(rateLimited(forecastMs(lane, lanes.ahead(lane, caller)))),
+            )
           : null;
       signal?.addEventListener('abort', onAbort);
-      lanes.add(lane, waiter);
+      lanes.add(waiter);
       void serve();
     });
   }
@@ -167,7 +188,7 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
         pace.slotCame(lanes.total > 0);
         return;
       }
-      next.refuse(rateLimited(forecastMs(next.lane)));
+      next.refuse(rateLimited(forecastMs(next.lane, lanes.ahead(next.lane, next.caller))));
     }
     slot.cancel();
   }
@@ -182,8 +203,8 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
     }
   }
 
-  /** Milliseconds until a waiter with so many ahead of it in its lane is served. */
-  function forecastMs(lane: Lane, ahead = lanes.size(lane)): number {
+  /** Milliseconds until a waiter is served who has so many turns of others, or of its own, ahead in its lane. */
+  function forecastMs(lane: Lane, ahead: number): number {
     const now = clock.monotonic();
     const { free, pausedForMs } = window.outlook();
     /** Slots given until it has its own, that one included. */

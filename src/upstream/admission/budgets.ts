@@ -24,6 +24,7 @@ export function createBudgets(
     of: clientId => ({
       // Looked up each time: the budget may have been dropped and opened again since.
       acquire: request => find(clientId).acquire(request),
+      tryOut: request => find(clientId).tryOut(request),
       answered: tookMs => find(clientId).answered(tookMs),
       pause: forMs => find(clientId).pause(forMs),
       pressure: () => find(clientId).pressure(),

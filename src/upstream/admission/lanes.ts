@@ -1,23 +1,34 @@
+import { Turns } from './turns.ts';
+
 /** Who waits for a slot. A token is fetched ahead of everything, since everything needs one. */
 export type Lane = 'token' | 'interactive' | PollLane;
 /** Polls of tasks by id, and of the heads of lists: nobody has asked for their answer at this moment. */
 export type PollLane = 'task-poll' | 'list-poll';
 
-/** Waiters by lane: in order of arrival within one, taking turns by weight between them. */
-export interface Lanes<W> {
-  add(lane: Lane, waiter: W): void;
-  delete(lane: Lane, waiter: W): void;
+/** Waiters by lane. Lanes take turns by weight; within one, callers take turns; each is served in order of arrival. */
+export interface Lanes<W extends LaneWaiter> {
+  add(waiter: W): void;
+  delete(waiter: W): void;
   size(lane: Lane): number;
+  /** How many wait in a lane for one caller. */
+  waiting(lane: Lane, caller: string): number;
+  /** How many are served in a lane before one that this caller adds now. */
+  ahead(lane: Lane, caller: string): number;
   /** How many wait in all lanes together. */
   readonly total: number;
   /** The waiter whose turn it is, who stays in its lane; undefined where nobody waits. */
   next(): W | undefined;
-  /** The waiters of a lane, longest waiting first. */
+  /** The waiters of a lane, in the order in which they will be served. */
   of(lane: Lane): Iterable<W>;
   /** At this moment, there is no slot for those who wait. */
   noteWait(at: number): void;
   /** The part of the slots, 0–1, that a lane gets beside those that wait, or had to wait since then. */
   shareOf(lane: Lane, since: number): number;
+}
+
+export interface LaneWaiter {
+  readonly lane: Lane;
+  readonly caller: string;
 }
 
 /** Of ten slots that all of these wait for, how many each gets. */
@@ -27,12 +38,12 @@ type WeightedLane = keyof typeof LANE_WEIGHTS;
 const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
 export const LANES: readonly Lane[] = ['token', ...WEIGHTED_LANES];
 
-export function createLanes<W>(): Lanes<W> {
-  const waiters: Record<Lane, Set<W>> = {
-    token: new Set(),
-    interactive: new Set(),
-    'task-poll': new Set(),
-    'list-poll': new Set(),
+export function createLanes<W extends LaneWaiter>(): Lanes<W> {
+  const waiters: Record<Lane, Turns<W>> = {
+    token: new Turns(),
+    interactive: new Turns(),
+    'task-poll': new Turns(),
+    'list-poll': new Turns(),
   };
   // Smooth weighted round robin, as nginx balances: whoever waits earns its weight each turn, and who
   // is served pays what all have earned. Lanes without waiters neither earn nor pay, so that their
@@ -42,15 +53,16 @@ export function createLanes<W>(): Lanes<W> {
   const waitedAt = new Map<Lane, number>();
 
   return {
-    add: (lane, waiter) => void waiters[lane].add(waiter),
-    delete: (lane, waiter) => void waiters[lane].delete(waiter),
+    add: waiter => waiters[waiter.lane].add(waiter.caller, waiter),
+    delete: waiter => waiters[waiter.lane].delete(waiter.caller, waiter),
     size: lane => waiters[lane].size,
+    waiting: (lane, caller) => waiters[lane].sizeOf(caller),
+    ahead: (lane, caller) => waiters[lane].ahead(caller),
     get total() {
       return Object.values(waiters).reduce((count, { size }) => count + size, 0);
     },
     next() {
-      const [first] = waiters.token;
-      if (first !== undefined) return first;
+      if (waiters.token.size > 0) return waiters.token.next();
       const waiting = WEIGHTED_LANES.filter(lane => waiters[lane].size > 0);
       let served: WeightedLane | undefined;
       let earned = 0;
@@ -61,8 +73,7 @@ export function createLanes<W>(): Lanes<W> {
       }
       if (served === undefined) return undefined;
       credit[served] -= earned;
-      const [next] = waiters[served];
-      return next;
+      return waiters[served].next();
     },
     of: lane => waiters[lane],
     noteWait(at) {
