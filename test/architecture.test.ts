@@ -54,6 +54,7 @@ const HOMES: Record<string, string[]> = {
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': ['session/memory.ts', 'upstream/admission/proof.ts'],
+  'proxy-addr': ['http/access/client-address.ts'],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };

@@ -1,4 +1,5 @@
 import type { EnvironmentValues } from './environment.ts';
+import { compileTrust } from '../http/access/client-address.ts';
 import { LOOPBACK_HOSTS, isHost } from './variables.ts';
 
 /** Reports what is wrong with variables together, each fault under the variable to change. */
@@ -30,6 +31,12 @@ export function checkEnvironment(
       'DIRECT_TRAFFIC',
       'can be refuse only where ROUTER_SECRET or ROUTER_JWKS_URL tells the router apart',
     );
+  for (const proxy of env.TRUST_PROXY)
+    if (!isProxyAddress(proxy))
+      fault(
+        'TRUST_PROXY',
+        `must be addresses or networks such as 10.0.0.0/8, or loopback, linklocal or uniquelocal; ${JSON.stringify(proxy)} is none`,
+      );
   for (const host of env.SUBSCRIPTION_CALLBACK_HOSTS)
     if (!isHost(host))
       fault(
@@ -42,4 +49,13 @@ export function checkEnvironment(
         'CORS_ORIGINS',
         `must be origins such as https://app.example.com; ${JSON.stringify(origin)} is none`,
       );
+}
+
+function isProxyAddress(text: string): boolean {
+  try {
+    compileTrust([text]);
+    return true;
+  } catch {
+    return false;
+  }
 }

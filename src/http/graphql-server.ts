@@ -8,8 +8,8 @@ import { schema } from '../graphql/schema.ts';
 import { printSubgraphSdl } from '../graphql/sdl.ts';
 import type { Credential } from '../upstream/credentials.ts';
 import type { Sessions } from '../session/sessions.ts';
-import { addressOf } from './access/address.ts';
 import type { Authenticate } from './access/authenticate.ts';
+import type { ClientAddress } from './access/client-address.ts';
 import type { MaskError } from './access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
@@ -22,6 +22,7 @@ import { useJsonParameters } from './plugins/json-parameters.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
 import { useNoForms } from './plugins/no-forms.ts';
 import { useNoIntrospection } from './plugins/no-introspection.ts';
+import { useOperationLimit } from './plugins/operation-limit.ts';
 import { useOmittedRows } from './plugins/omitted-rows.ts';
 import { useSubscriptionCost } from './plugins/subscription-cost.ts';
 
@@ -31,6 +32,7 @@ export interface GraphQLServerParts {
   path: string;
   sessions: Sessions;
   authenticate: Authenticate;
+  clientAddress: ClientAddress;
   maskError: MaskError;
   clock: Clock;
   corsOrigins: readonly string[];
@@ -41,6 +43,8 @@ export interface GraphQLServerParts {
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
   maxSubscriptionsPerConnection: number;
+  /** Operations under way in all. */
+  maxOperations: number;
 }
 
 /** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
@@ -75,6 +79,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useSubscriptionCost(maskError),
       useOmittedRows(),
       useSharedResults(clock),
+      // After what replaces the functions that it counts.
+      useOperationLimit(parts.maxOperations, maskError),
       useResultStreams(),
       callbacks.plugin,
     ],
@@ -85,7 +91,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     header = name => request?.headers.get(name) ?? null,
     signal,
     req,
-    address = req === undefined ? '' : addressOf(req),
+    address = req === undefined ? '' : parts.clientAddress.addressOf(req),
   }: TransportContext & { request?: Request; req?: IncomingMessage }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }

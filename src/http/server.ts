@@ -1,6 +1,12 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import {
+  type ConnectionLimitsOptions,
+  checkingIntervalOf,
+  limitConnections,
+  refuse,
+} from './access/connection-limits.ts';
 import { type OriginPolicyOptions, createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
@@ -11,7 +17,8 @@ import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.t
 export interface HttpServerParts
   extends
     Omit<GraphQLServerParts, 'path' | 'callbacks'>,
-    Omit<WebSocketOptions, 'originPolicy'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'connectionLimits'>,
+    ConnectionLimitsOptions,
     OriginPolicyOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
@@ -45,13 +52,18 @@ export async function startHttpServer({
   });
   const originPolicy = createOriginPolicy(parts);
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, callbacks });
-  const server = createServer((request, response) => void route(request, response));
+  const server = createServer(
+    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    (request, response) => void route(request, response),
+  );
+  const connectionLimits = limitConnections(server, parts);
   server.listen(port, host);
   await once(server, 'listening');
   // After that, or it would have something of its own to say of a port that is taken.
   const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,
+    connectionLimits,
   });
 
   const { port: boundPort } = server.address() as AddressInfo;
@@ -67,6 +79,8 @@ export async function startHttpServer({
   };
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+    const refusal = connectionLimits.admit(request, response);
+    if (refusal !== null) return refuse(response, refusal);
     switch (request.url?.split('?', 1)[0]) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:

@@ -5,14 +5,20 @@ import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
-import { addressOf } from '../access/address.ts';
+import type { ClientAddress } from '../access/client-address.ts';
+import type { ConnectionLimits } from '../access/connection-limits.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
-import { type SocketExtra, serveSocket } from './websocket-connection.ts';
+import {
+  type SocketBounds,
+  type SocketExtra,
+  TRY_AGAIN_LATER,
+  serveSocket,
+} from './websocket-connection.ts';
 import type { GetEnveloped } from './transport-context.ts';
 
-export interface WebSocketOptions {
+export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
   /** Operations that one socket may have under way. */
   maxSubscriptionsPerConnection: number;
@@ -20,6 +26,8 @@ export interface WebSocketOptions {
   /** Whether only the router of a larger graph may connect. */
   isRouterOnly: boolean;
   originPolicy: OriginPolicy;
+  clientAddress: ClientAddress;
+  connectionLimits: ConnectionLimits;
 }
 
 /** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
@@ -33,6 +41,9 @@ export function serveWebSocket(
     routerTrust,
     isRouterOnly,
     originPolicy,
+    clientAddress,
+    connectionLimits,
+    ...bounds
   }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({
@@ -40,6 +51,13 @@ export function serveWebSocket(
     path,
     maxPayload: MAX_MESSAGE_BYTES,
     handleProtocols,
+    // Pings are answered by serveSocket, which counts them.
+    autoPong: false,
+    verifyClient({ req }, decide) {
+      const refusal = connectionLimits.admit(req, req.socket);
+      if (refusal === null) decide(true);
+      else decide(false, refusal.status, refusal.body, refusal.headers);
+    },
   });
   const closings = new WeakMap<WebSocket, AbortSignal>();
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
@@ -70,7 +88,7 @@ export function serveWebSocket(
       const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
         params,
         header: headerReader(connectionParams, extra.request),
-        address: addressOf(extra.request),
+        address: clientAddress.addressOf(extra.request),
         signal: closingOf(extra.socket),
       });
       try {
@@ -93,7 +111,11 @@ export function serveWebSocket(
     },
   });
   sockets.on('connection', (socket, request) => {
-    serveSocket(socket, protocol.opened, { socket, request }, maskError);
+    serveSocket(socket, protocol.opened, { socket, request }, maskError, {
+      ...bounds,
+      // A client may begin all its operations at once, and end them.
+      messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
+    });
   });
   return {
     async close() {
@@ -133,8 +155,7 @@ type EnvelopedArgs = ExecutionArgs & {
 };
 
 const GOING_AWAY = 1001;
-/** A close code of RFC 6455's registry. */
-const TRY_AGAIN_LATER = 1013;
+const MIN_MESSAGE_BURST = 1_000;
 const MAX_MESSAGE_BYTES = 1_048_576;
 
 function tooMany(most: number): GatewayError {
