@@ -71,6 +71,16 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     progressIntervalMs: data.PROGRESS_INTERVAL_MS,
     maxSubscriptionsPerConnection: data.MAX_SUBSCRIPTIONS_PER_CONNECTION,
     maxSubscriptionsPerCredential: data.MAX_SUBSCRIPTIONS_PER_CREDENTIAL,
+    trustedProxies: data.TRUST_PROXY,
+    maxConnections: data.MAX_CONNECTIONS,
+    maxConnectionsPerAddress:
+      data.MAX_CONNECTIONS_PER_ADDRESS ??
+      // Without trusted proxies, one address may be that of a load balancer with everybody behind it.
+      (data.TRUST_PROXY.length > 0 ? 1_000 : 15_000),
+    maxOperations: data.MAX_OPERATIONS,
+    maxMessagesPerSecond: data.MAX_MESSAGES_PER_SECOND,
+    maxUnreadBytes: data.MAX_UNREAD_BYTES,
+    clientTimeoutMs: data.CLIENT_TIMEOUT_MS,
     callbackHosts: data.SUBSCRIPTION_CALLBACK_HOSTS,
     federatedTracing: data.FEDERATED_TRACING,
     maxBodyBytes: data.MAX_BODY_BYTES,

@@ -12,6 +12,7 @@ import {
   createPassthroughAuthenticate,
   createServiceAuthenticate,
 } from './http/access/authenticate.ts';
+import { createClientAddress } from './http/access/client-address.ts';
 import { createMaskError } from './http/access/mask-error.ts';
 import { createRouterTrust } from './http/access/router-trust.ts';
 import { startHttpServer } from './http/server.ts';
@@ -83,6 +84,7 @@ export async function startGateway(
     ...options,
     sessions,
     authenticate: createAuthenticate(),
+    clientAddress: createClientAddress(options.trustedProxies),
     isOpen: options.authMode === 'service' && options.jwt === null,
     routerTrust: createRouterTrust({
       secret: options.router.secret,

@@ -75,6 +75,7 @@ const HOMES: Record<string, string[]> = {
     'http/access/persisted-documents.ts',
     'http/plugins/documents.ts',
   ],
+  'proxy-addr': ['http/access/client-address.ts'],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
 };

@@ -1,5 +1,6 @@
 import { parseOriginPattern } from '../http/access/origin-pattern.ts';
 import type { EnvironmentValues } from './environment.ts';
+import { compileTrust } from '../http/access/client-address.ts';
 import { LOOPBACK_HOSTS, isHost } from './variables.ts';
 
 /** Reports what is wrong with variables together, each fault under the variable to change. */
@@ -31,6 +32,12 @@ export function checkEnvironment(
       'DIRECT_TRAFFIC',
       'can be refuse only where ROUTER_SECRET or ROUTER_JWKS_URL tells the router apart',
     );
+  for (const proxy of env.TRUST_PROXY)
+    if (!isProxyAddress(proxy))
+      fault(
+        'TRUST_PROXY',
+        `must be addresses or networks such as 10.0.0.0/8, or loopback, linklocal or uniquelocal; ${JSON.stringify(proxy)} is none`,
+      );
   for (const host of env.SUBSCRIPTION_CALLBACK_HOSTS)
     if (!isHost(host))
       fault(
@@ -45,4 +52,13 @@ export function checkEnvironment(
       );
   if (env.PERSISTED_DOCUMENTS_ONLY && !env.PERSISTED_DOCUMENTS)
     fault('PERSISTED_DOCUMENTS_ONLY', 'can be true only where PERSISTED_DOCUMENTS is set');
+}
+
+function isProxyAddress(text: string): boolean {
+  try {
+    compileTrust([text]);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -6,7 +6,9 @@ import type { CostLimits } from '../graphql/cost.ts';
 import { schema } from '../graphql/schema.ts';
 import { printSubgraphSdl } from '../graphql/sdl.ts';
 import type { Sessions } from '../session/sessions.ts';
-import type { Admission, OperationGate } from './access/operation-gate.ts';
+import type { Authenticate } from './access/authenticate.ts';
+import type { ClientAddress } from './access/client-address.ts';
+import type { OperationGate, Admission } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
@@ -20,6 +22,7 @@ import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
 import { useNoIntrospection } from './plugins/no-introspection.ts';
+import { useOperationLimit } from './plugins/operation-limit.ts';
 import { useOmittedRows } from './plugins/omitted-rows.ts';
 import { useOperationCost } from './plugins/operation-cost.ts';
 import { useOperationTimeout } from './plugins/operation-timeout.ts';
@@ -30,6 +33,8 @@ export interface GraphQLServerParts {
   path: string;
   sessions: Sessions;
   gate: OperationGate;
+  authenticate: Authenticate;
+  clientAddress: ClientAddress;
   maskError: MaskError;
   clock: Clock;
   introspection: boolean;
@@ -42,6 +47,8 @@ export interface GraphQLServerParts {
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
   maxSubscriptionsPerConnection: number;
+  /** Operations under way in all. */
+  maxOperations: number;
 }
 
 /** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
@@ -69,7 +76,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
       useHttpRequests(readBody),
-      useAdmission(gate),
+      useAdmission(gate, parts.clientAddress),
       useDocuments(schema, limits, caches),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
@@ -79,6 +86,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useOperationTimeout(clock, parts.operationTimeoutMs),
       useOmittedRows(),
       useSharedResults(clock),
+      // After what replaces the functions that it counts.
+      useOperationLimit(parts.maxOperations, maskError),
       useResultStreams(),
       callbacks.plugin,
       useNotAcceptable(),

@@ -2,6 +2,12 @@ import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ErrorCode } from '../errors.ts';
+import {
+  type ConnectionLimitsOptions,
+  checkingIntervalOf,
+  limitConnections,
+  refuse,
+} from './access/connection-limits.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
 import type { Authenticate } from './access/authenticate.ts';
@@ -21,7 +27,8 @@ import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.t
 export interface HttpServerParts
   extends
     Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits'>,
+    ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
@@ -70,7 +77,11 @@ export async function startHttpServer({
       parts.introspection || parts.routerTrust.recognises(header(ROUTER_HEADER)),
   });
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
-  const server = createServer((request, response) => void route(request, response));
+  const server = createServer(
+    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    (request, response) => void route(request, response),
+  );
+  const connectionLimits = limitConnections(server, parts);
   server.listen(port, host);
   await once(server, 'listening');
   // After that, or it would have something of its own to say of a port that is taken.
@@ -78,6 +89,7 @@ export async function startHttpServer({
     ...parts,
     originPolicy,
     gate,
+    connectionLimits,
   });
 
   const { port: boundPort } = server.address() as AddressInfo;
@@ -94,6 +106,8 @@ export async function startHttpServer({
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     setSecurityHeaders(response);
+    const refusal = connectionLimits.admit(request, response);
+    if (refusal !== null) return refuse(response, refusal);
     const path = request.url?.split('?', 1)[0];
     switch (path) {
       case GRAPHQL_PATH:

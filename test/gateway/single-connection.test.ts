@@ -71,11 +71,11 @@ test('a stream allows a limited number of operations, and one reader', async t =
 test('streams that are reserved and not opened are bounded', async t => {
   const { url } = await start(t);
   const statuses = new Map<number, number>();
-  for (let count = 0; count < 1_010; count++) {
+  for (let count = 0; count < 110; count++) {
     const { status } = await fetch(url, { method: 'PUT' });
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
-  assert.deepEqual(Object.fromEntries(statuses), { 201: 1_000, 429: 10 });
+  assert.deepEqual(Object.fromEntries(statuses), { 201: 100, 429: 10 });
 });
 
 test('a slow reader of a stream gets the newest event of each operation, and always the last', async () => {

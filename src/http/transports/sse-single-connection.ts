@@ -1,20 +1,25 @@
-import { randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
-import { EventStream } from './event-stream.ts';
-import { addressIn } from '../access/address.ts';
+import type { EventStream } from './event-stream.ts';
+import type { Authenticate } from '../access/authenticate.ts';
+import type { ClientAddress } from '../access/client-address.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import { httpOf } from '../access/refusal.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
+import { type StreamOwner, createStreamReservations } from './stream-reservations.ts';
 
 export interface SingleConnectionOptions {
   /** The path of the endpoint. */
   path: string;
   maskError: MaskError;
+  authenticate: Authenticate;
+  clientAddress: ClientAddress;
   /** Operations that one stream may have under way. */
   maxSubscriptionsPerConnection: number;
   gate: OperationGate;
@@ -36,9 +41,11 @@ class Refusal extends Error {
 }
 
 const TOKEN_HEADER = 'x-graphql-event-stream-token';
-// Reserved and not opened for so long, a stream is given up.
-const OPEN_WITHIN_MS = 30_000;
-const MAX_RESERVED = 1_000;
+const STATUSES: Readonly<Record<string, number>> = {
+  UNAUTHENTICATED: 401,
+  RATE_LIMITED: 429,
+  UPSTREAM_UNAVAILABLE: 503,
+};
 
 /**
  * The single connection mode of GraphQL over SSE: a stream is reserved (PUT) and opened (GET), operations
@@ -49,8 +56,7 @@ const MAX_RESERVED = 1_000;
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   const { path, maskError, maxSubscriptionsPerConnection, gate, readBody } = options;
-  const streams = new Map<string, EventStream>();
-  let reserved = 0;
+  const reservations = createStreamReservations();
   let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
 
   return {
@@ -58,7 +64,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     async onRequest({ request, url, serverContext, fetchAPI: { Response }, endResponse }) {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
       try {
-        endResponse(await respond(request, url, addressIn(serverContext), Response));
+        const { req } = serverContext as unknown as { req: IncomingMessage };
+        endResponse(await respond(request, url, await ownerOf(req), Response));
       } catch (error) {
         const { status, errors, headers } =
           error instanceof Refusal ? error : toRefusal(error, 500);
@@ -70,18 +77,22 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   async function respond(
     request: Request,
     url: URL,
-    address: string,
+    owner: StreamOwner,
     ResponseType: typeof Response,
   ): Promise<Response> {
-    if (request.method === 'PUT') return new ResponseType(reserve(), { status: 201 });
+    if (request.method === 'PUT')
+      return new ResponseType(reservations.reserve(owner), { status: 201 });
     const token = request.headers.get(TOKEN_HEADER) ?? url.searchParams.get('token') ?? '';
-    const stream = streams.get(token);
-    if (stream === undefined) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
+    const reserved = reservations.find(token);
+    if (reserved === undefined) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
+    if (reserved.owner.key !== owner.key)
+      throw refuse(403, 'FORBIDDEN', 'The stream was reserved with another credential.');
+    const { stream } = reserved;
     switch (request.method) {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request, address);
+        await start(stream, request, owner.address);
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -91,25 +102,14 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     }
   }
 
-  function reserve(): string {
-    if (reserved >= MAX_RESERVED)
-      throw refuse(429, 'RATE_LIMITED', 'Too many streams are reserved and not opened.');
-    const token = randomUUID();
-    reserved++;
-    const giveUp = setTimeout(() => stream.destroy(), OPEN_WITHIN_MS).unref();
-    const settle = () => {
-      clearTimeout(giveUp);
-      reserved--;
-    };
-    const stream = new EventStream({
-      onOpen: settle,
-      onClose(wasOpened) {
-        if (!wasOpened) settle();
-        streams.delete(token);
-      },
-    });
-    streams.set(token, stream);
-    return token;
+  /** Throws UNAUTHENTICATED where a credential is needed and missing. */
+  async function ownerOf(request: IncomingMessage): Promise<StreamOwner> {
+    const { authorization = null } = request.headers;
+    const address = options.clientAddress.addressOf(request);
+    const { key, caller } = await options.authenticate(authorization, address);
+    // Callers without a name of their own are told apart by what they present.
+    const name = caller === '' && authorization !== null ? hash(authorization) : caller;
+    return { key: JSON.stringify([key, name]), address };
   }
 
   function open(stream: EventStream, ResponseType: typeof Response): Response {
@@ -174,11 +174,17 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   }
 
   function toRefusal(error: unknown, otherwise: number): Refusal {
-    const { status = otherwise, headers } = httpOf(error) ?? {};
-    return new Refusal(status, [maskError(error)], headers);
+    const masked = maskError(error);
+    const known = STATUSES[String(masked.extensions['code'])] ?? otherwise;
+    const { status = known, headers } = httpOf(error) ?? {};
+    return new Refusal(status, [masked], headers);
   }
 
   function refuse(status: number, code: GatewayError['code'], message: string): Refusal {
     return new Refusal(status, [maskError(new GatewayError(code, message))]);
   }
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
 }

@@ -5,15 +5,21 @@ import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
-import { addressOf } from '../access/address.ts';
+import type { ClientAddress } from '../access/client-address.ts';
+import type { ConnectionLimits } from '../access/connection-limits.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
-import { type SocketExtra, serveSocket } from './websocket-connection.ts';
+import {
+  type SocketBounds,
+  type SocketExtra,
+  TRY_AGAIN_LATER,
+  serveSocket,
+} from './websocket-connection.ts';
 import type { GetEnveloped } from './transport-context.ts';
 
-export interface WebSocketOptions {
+export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
   /** Operations that one socket may have under way. */
   maxSubscriptionsPerConnection: number;
@@ -24,6 +30,8 @@ export interface WebSocketOptions {
   gate: OperationGate;
   /** The largest message, as for a body over HTTP. */
   maxBodyBytes: number;
+  clientAddress: ClientAddress;
+  connectionLimits: ConnectionLimits;
 }
 
 /** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
@@ -39,6 +47,9 @@ export function serveWebSocket(
     originPolicy,
     gate,
     maxBodyBytes,
+    clientAddress,
+    connectionLimits,
+    ...bounds
   }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({
@@ -46,6 +57,13 @@ export function serveWebSocket(
     path,
     maxPayload: maxBodyBytes,
     handleProtocols,
+    // Pings are answered by serveSocket, which counts them.
+    autoPong: false,
+    verifyClient({ req }, decide) {
+      const refusal = connectionLimits.admit(req, req.socket);
+      if (refusal === null) decide(true);
+      else decide(false, refusal.status, refusal.body, refusal.headers);
+    },
   });
   const closings = new WeakMap<WebSocket, AbortSignal>();
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
@@ -75,7 +93,11 @@ export function serveWebSocket(
         return [maskError(tooMany(maxSubscriptionsPerConnection))];
       const header = headerReader(connectionParams, extra.request);
       try {
-        const { admission, params } = await gate.admit(sent, header, addressOf(extra.request));
+        const { admission, params } = await gate.admit(
+          sent,
+          header,
+          clientAddress.addressOf(extra.request),
+        );
         const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
           params,
           header,
@@ -99,7 +121,11 @@ export function serveWebSocket(
     },
   });
   sockets.on('connection', (socket, request) => {
-    serveSocket(socket, protocol.opened, { socket, request }, maskError);
+    serveSocket(socket, protocol.opened, { socket, request }, maskError, {
+      ...bounds,
+      // A client may begin all its operations at once, and end them.
+      messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
+    });
   });
   return {
     async close() {
@@ -139,8 +165,7 @@ type EnvelopedArgs = ExecutionArgs & {
 };
 
 const GOING_AWAY = 1001;
-/** A close code of RFC 6455's registry. */
-const TRY_AGAIN_LATER = 1013;
+const MIN_MESSAGE_BURST = 1_000;
 
 function tooMany(most: number): GatewayError {
   return new GatewayError('RATE_LIMITED', `One connection may have ${most} subscriptions at once.`);
