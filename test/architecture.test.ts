@@ -70,6 +70,7 @@ const HOMES: Record<string, string[]> = {
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': [
+    'session/bound-search.ts',
     'session/memory.ts',
     'upstream/admission/proof.ts',
     'http/access/persisted-documents.ts',

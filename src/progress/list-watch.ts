@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
 import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
-import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filter.ts';
+import { type TaskFilter, lastingPartOf, matchesRest } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
 import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
@@ -142,7 +142,7 @@ export class ListWatch {
     for await (const rows of this.#parts.source.snapshot(subscriber.filter, leaving.signal)) {
       if (!this.#subscribers.has(mailbox)) return;
       for (const task of readableOf(rows))
-        if (matchesCompletion(subscriber.filter, task)) this.#addToSnapshot(task, mailbox);
+        if (matchesRest(subscriber.filter, task)) this.#addToSnapshot(task, mailbox);
       count += rows.length;
       if (count > MAX_SNAPSHOT)
         throw new GatewayError(
@@ -197,7 +197,7 @@ export class ListWatch {
     const task = this.#running.get(id);
     if (task === undefined) return;
     for (const [mailbox, { filter }] of this.#subscribers)
-      if (matchesCompletion(filter, task)) mailbox.put(id, error);
+      if (matchesRest(filter, task)) mailbox.put(id, error);
   }
 
   /** Upstream no longer has this task. */
@@ -291,8 +291,8 @@ function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChange
   if (kind === null) return null;
   // A task not known before had no completion status when it was created.
   const matchedBefore =
-    before === null ? filter.completionStatusIsNull === true : matchesCompletion(filter, before);
-  if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
+    before === null ? filter.completionStatusIsNull === true : matchesRest(filter, before);
+  if (!matchesRest(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
   if (kind === 'COMPLETED') return kind;
   return before === null || !matchedBefore ? 'ADDED' : kind;
 }

@@ -7,7 +7,7 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import type { CallOptions } from '../upstream/endpoints.ts';
 import { walkList } from '../upstream/list-walk.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
-import { tooLong } from './paging.ts';
+import { tooLong } from './page-reader.ts';
 import { whenAllAbort } from './shared-request.ts';
 
 interface RowHead {

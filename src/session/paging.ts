@@ -1,13 +1,16 @@
+import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { type Cursor, readCursor, tagOf, toCursor } from '../task/cursor.ts';
-import { type TaskFilter, type TaskOrder, matchesNothing } from '../task/filter.ts';
+import { type TaskFilter, type TaskOrder, matchesNothing, upstreamPartOf } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
-import type { TaskPage } from '../upstream/endpoints.ts';
 import { UnfinishedWalk, walkList } from '../upstream/list-walk.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
-import { type Row, UnreadableTask } from '../upstream/wire.ts';
+import { UnreadableTask } from '../upstream/wire.ts';
+import { toOrderedRange } from './created-range.ts';
 import type { Lists } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
+import { pageReader } from './page-reader.ts';
+import { type CountParts, boundFinder, countTasks } from './task-count.ts';
 
 /** A page of a list, and which parts of it the caller selects: the rest is not fetched. */
 export interface SliceRequest {
@@ -30,15 +33,31 @@ export interface TaskSlice {
   faults: GatewayError[];
 }
 
+export interface SliceParts extends CountParts {
+  clock: Pick<Clock, 'now'>;
+}
+
 interface PlacedTask {
   task: Task;
   offset: number;
 }
 
+/** What a walk for a page has read. */
+interface PageRows {
+  /** Readable tasks, one more than is returned where a next page is asked about. */
+  tasks: PlacedTask[];
+  /** The rows among them that could not be read. */
+  faults: GatewayError[];
+  /** How many rows there were, unreadable ones included. */
+  length: number;
+  /** Whether the list or range ends with them. */
+  isEnd: boolean;
+  /** Whether the walk was given up: more tasks follow. */
+  isUnfinished: boolean;
+}
+
 // A list that has shifted since the cursor was given is searched; each request halves what is left of it.
 const MAX_REQUESTS = 40;
-// More than this many ids in one filter are more than a screen shows.
-const MAX_IDS = 1_000;
 
 /**
  * Reads part of a list. A row that cannot be read is left out, and the page is filled with the rows after it.
@@ -46,7 +65,7 @@ const MAX_IDS = 1_000;
  * than it can be read.
  */
 export async function readSlice(
-  lists: Pick<Lists, 'page' | 'fits'>,
+  parts: SliceParts,
   { filter, order, first, after, wants }: SliceRequest,
   options: ReadOptions,
 ): Promise<TaskSlice> {
@@ -59,35 +78,20 @@ export async function readSlice(
   const slice = { entries: [], hasNextPage: false, hasPreviousPage: cursor !== null, faults: [] };
   if (matchesNothing(filter)) return { ...slice, totalCount: 0 };
 
+  // One task more than is returned tells whether there is a next page, and costs no count.
+  const wanted = wants.tasks || wants.hasNextPage ? first + (wants.hasNextPage ? 1 : 0) : 0;
+  const isRange = filter.created !== undefined;
   let totalCount: number | null = null;
-  const readPage = pageReader(lists, filter, order, options);
+  const readPage = pageReader(parts.lists, upstreamPartOf(filter), order, options);
   const fetchPage = async (offset: number, limit: number) => {
-    const isCounted = wants.totalCount && totalCount === null;
-    const page = await readPage(offset, limit, isCounted);
+    const page = await readPage(offset, limit, wants.totalCount && !isRange && totalCount === null);
     totalCount ??= page.total;
     return page.rows;
   };
-
-  // One task more than is returned tells whether there is a next page, and costs no count.
-  const wanted = wants.tasks || wants.hasNextPage ? first + (wants.hasNextPage ? 1 : 0) : 0;
-  const tasks: PlacedTask[] = [];
-  const faults: GatewayError[] = [];
-  let isUnfinished = false;
-  try {
-    const walk = { after: cursor, wanted, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
-    if (wanted > 0)
-      for await (const rows of walkList({ order, fetchPage }, walk))
-        for (const { row, offset } of rows)
-          if (!(row instanceof UnreadableTask)) tasks.push({ task: row, offset });
-          else if (tasks.length < first) faults.push(row.error);
-  } catch (error) {
-    // What was read is a page all the same, where it can say that more follows.
-    isUnfinished = error instanceof UnfinishedWalk && tasks.length > 0 && wants.hasNextPage;
-    if (!isUnfinished) throw error;
-  }
-  // If upstream does not count, a page that is not full still gives the total.
-  for (const limit of wanted > 0 ? [] : [0, PAGE_LIMIT])
-    if (wants.totalCount && totalCount === null) await fetchPage(0, limit);
+  const { tasks, faults, length, isEnd, isUnfinished } = await readRows();
+  if (wants.totalCount && isRange && isEnd && cursor === null && wanted > 0) totalCount = length;
+  else if (wants.totalCount && (isRange || wanted === 0))
+    totalCount = await countTasks(parts, filter, options);
 
   return {
     ...slice,
@@ -96,9 +100,42 @@ export async function readSlice(
     totalCount,
     faults,
   };
+
+  async function readRows(): Promise<PageRows> {
+    const range = toOrderedRange(filter.created, order);
+    const rows: PageRows = {
+      tasks: [],
+      faults: [],
+      length: 0,
+      isEnd: true,
+      isUnfinished: false,
+    };
+    if (wanted === 0 || (cursor !== null && range.isPast(cursor.created))) return rows;
+    const start =
+      cursor !== null && !range.isBefore(cursor.created)
+        ? cursor
+        : await range.start(parts.clock.now(), boundFinder(parts, filter, options));
+    const walk = { after: start, wanted, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
+    try {
+      for await (const page of walkList({ order, fetchPage }, walk))
+        for (const { row, offset } of page) {
+          const isReadable = !(row instanceof UnreadableTask);
+          if (isReadable && range.isPast(row.created)) return rows;
+          rows.length++;
+          if (isReadable) rows.tasks.push({ task: row, offset });
+          else if (rows.tasks.length < first) rows.faults.push(row.error);
+        }
+    } catch (error) {
+      // What was read is a page all the same, where it can say that more follows.
+      const isPage = error instanceof UnfinishedWalk && rows.tasks.length > 0 && wants.hasNextPage;
+      if (!isPage) throw error;
+      return { ...rows, isEnd: false, isUnfinished: true };
+    }
+    return { ...rows, isEnd: rows.tasks.length < wanted };
+  }
 }
 
-/** The newest task that matches; null where none does. */
+/** The newest task that matches a filter without a creation date; null where none does. */
 export async function readLatest(
   lists: Pick<Lists, 'page'>,
   filter: TaskFilter,
@@ -125,55 +162,4 @@ function toEntries(
     ties.push(tagOf(task.id));
     return { cursor, task };
   });
-}
-
-/** The filter does not fit a request, and cannot be cut into parts that do. */
-export function tooLong(): GatewayError {
-  return new GatewayError(
-    'BAD_USER_INPUT',
-    'The filter is longer than a request upstream may be; ask for less at once.',
-  );
-}
-
-type ReadPage = (offset: number, limit: number, count: boolean) => Promise<TaskPage>;
-
-/** Pages of upstream's list, or of what many short lists give where the ids do not fit one URL. */
-function pageReader(
-  lists: Pick<Lists, 'page' | 'fits'>,
-  filter: TaskFilter,
-  order: TaskOrder,
-  options: ReadOptions,
-): ReadPage {
-  const query = { filter, order, limit: PAGE_LIMIT, offset: 2 ** 31 - 1, count: true };
-  if (lists.fits(query))
-    return (offset, limit, count) => lists.page({ filter, order, offset, limit, count }, options);
-
-  const { ids, ...others } = filter;
-  const withIds = (some: readonly string[]) => ({ ...query, filter: { ...others, ids: some } });
-  if (ids === undefined || ids.length > MAX_IDS || !ids.every(id => lists.fits(withIds([id]))))
-    throw tooLong();
-
-  let all: Promise<Row[]> | null = null;
-  return async (offset, limit) => {
-    all ??= readAll(cutToFit([...new Set(ids)]));
-    const rows = await all;
-    return { rows: rows.slice(offset, offset + limit), total: rows.length };
-  };
-
-  function cutToFit(some: readonly string[]): (readonly string[])[] {
-    if (some.length <= PAGE_LIMIT && lists.fits(withIds(some))) return [some];
-    const half = some.length >> 1;
-    return [...cutToFit(some.slice(0, half)), ...cutToFit(some.slice(half))];
-  }
-
-  async function readAll(cuts: (readonly string[])[]): Promise<Row[]> {
-    const pages = await Promise.all(
-      cuts.map(cut =>
-        lists.page({ filter: { ...others, ids: cut }, order, limit: PAGE_LIMIT }, options),
-      ),
-    );
-    const sign = order === 'CREATED_ASC' ? 1 : -1;
-    const createdOf = (row: Row) => (row instanceof UnreadableTask ? 0 : row.created);
-    return pages.flatMap(({ rows }) => rows).sort((a, b) => sign * (createdOf(a) - createdOf(b)));
-  }
 }

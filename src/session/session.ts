@@ -7,18 +7,22 @@ import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskUpdate } from '../upstream/endpoints.ts';
+import { createBoundSearch } from './bound-search.ts';
 import { createLists } from './lists.ts';
 import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts';
 import { createSourcePages } from './source-pages.ts';
 import { createTaskSource } from './task-source.ts';
 import type { Memory } from './memory.ts';
 import { type SliceRequest, type TaskSlice, readLatest, readSlice } from './paging.ts';
+import { countTasks } from './task-count.ts';
 
 /** Everything that is kept for one credential, and nothing that is not. */
 export interface Session {
   tasks: TaskLoader;
   list(request: SliceRequest, options: ReadOptions): Promise<TaskSlice>;
-  /** The newest task that matches; null where none does. */
+  /** How many tasks match; null if upstream does not count. */
+  count(filter: TaskFilter, options: ReadOptions): Promise<number | null>;
+  /** The newest task that matches a filter without a creation date; null where none does. */
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
   update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
   progress: Hub;
@@ -42,12 +46,14 @@ export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
   const tasks = createTaskLoader({ api, memory, clock });
   const lists = createSourcePages(createLists({ api, memory, clock }));
-  const source = createTaskSource({ api, tasks, memory, clock });
+  const bounds = createBoundSearch(clock);
+  const source = createTaskSource({ api, tasks, memory, bounds, clock });
   const progress = createHub({ ...parts, source });
   return {
     tasks,
     progress,
-    list: (request, options) => readSlice(lists, request, options),
+    list: (request, options) => readSlice({ lists, bounds, clock }, request, options),
+    count: (filter, options) => countTasks({ lists, bounds }, filter, options),
     latest: (filter, options) => readLatest(lists, filter, options),
     async update(id, update, { signal, caller }) {
       try {

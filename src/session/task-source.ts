@@ -5,16 +5,20 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import type { CallOptions } from '../upstream/endpoints.ts';
 import { walkList } from '../upstream/list-walk.ts';
 import { UnreadableTask, type Row } from '../upstream/wire.ts';
+import { upstreamPartOf } from '../task/filter.ts';
+import type { BoundSearch } from './bound-search.ts';
+import { toOrderedRange } from './created-range.ts';
 import { createListHeads } from './list-heads.ts';
 import type { TaskLoader } from './loader.ts';
 import type { Memory } from './memory.ts';
-import { tooLong } from './paging.ts';
+import { tooLong } from './page-reader.ts';
 import { createPollPlanner } from './poll-planner.ts';
 
 export interface TaskSourceParts {
   api: TaskStatusApi;
   tasks: TaskLoader;
   memory: Memory;
+  bounds: BoundSearch;
   clock: Clock;
 }
 
@@ -24,7 +28,13 @@ const TASK_POLL = { lane: 'task-poll' } as const;
 const LIST_POLL = { lane: 'list-poll' } as const;
 
 /** What watches read, over the REST API. */
-export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts): TaskSource {
+export function createTaskSource({
+  api,
+  tasks,
+  memory,
+  bounds,
+  clock,
+}: TaskSourceParts): TaskSource {
   const planner = createPollPlanner(api);
   const heads = createListHeads(api, clock);
   return {
@@ -51,12 +61,26 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
     async *snapshot(filter, signal) {
       const options = { ...WAITED_FOR, signal };
       const order = 'CREATED_DESC';
-      if (!api.fits({ filter, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
-      yield (await api.unlisted(filter, options)).map(toTaskRow);
+      const listed = upstreamPartOf(filter);
+      if (!api.fits({ filter: listed, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
+      const range = toOrderedRange(filter.created, order);
+      const isOutside = (row: Row) =>
+        !(row instanceof UnreadableTask) &&
+        (range.isBefore(row.created) || range.isPast(row.created));
+      const unlisted = await api.unlisted(listed, options);
+      yield unlisted.filter(row => !isOutside(row)).map(toTaskRow);
+      const start = await range.start(clock.now(), date =>
+        bounds.find(JSON.stringify(listed), date, (offset, limit) =>
+          api.list({ filter: listed, order: 'CREATED_ASC', offset, limit, count: true }, options),
+        ),
+      );
       const fetchPage = async (offset: number, limit: number) =>
-        (await api.list({ filter, order, offset, limit }, options)).rows;
-      for await (const page of walkList({ order, fetchPage }))
-        yield page.map(({ row }) => toTaskRow(row));
+        (await api.list({ filter: listed, order, offset, limit }, options)).rows;
+      for await (const page of walkList({ order, fetchPage }, { after: start })) {
+        const rows = page.map(({ row }) => row);
+        yield rows.filter(row => !isOutside(row)).map(toTaskRow);
+        if (rows.some(row => !(row instanceof UnreadableTask) && range.isPast(row.created))) return;
+      }
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { CompletionStatus, Task } from './task.ts';
+import type { CompletionStatus, Instant, Task } from './task.ts';
 
 /** Selects tasks. Every condition that is set must hold; a list means any one of its values. */
 export interface TaskFilter {
@@ -6,31 +6,58 @@ export interface TaskFilter {
   sourceIds?: readonly string[];
   definitionTypes?: readonly string[];
   launchers?: readonly string[];
+  /** Upstream cannot check this condition: see `upstreamPartOf`. */
+  created?: CreatedRange;
   completionStatuses?: readonly CompletionStatus[];
   /** True: only tasks without a completion status; false: only those that have one. */
   completionStatusIsNull?: boolean;
 }
 
+/** Creation dates from `gte`, included, to `lt`, excluded. Without a bound, the range is open at that end. */
+export interface CreatedRange {
+  gte?: Instant;
+  lt?: Instant;
+}
+
 export type TaskOrder = 'CREATED_ASC' | 'CREATED_DESC';
 
-/** Whether the filter has an empty list. No task can match it, so upstream need not be asked. */
+/** Whether the filter has an empty list or range. No task can match it, so upstream need not be asked. */
 export function matchesNothing(filter: TaskFilter): boolean {
-  return Object.values(filter).some(value => Array.isArray(value) && value.length === 0);
+  const { gte = -Infinity, lt = Infinity } = filter.created ?? {};
+  return (
+    gte >= lt || Object.values(filter).some(value => Array.isArray(value) && value.length === 0)
+  );
 }
 
-/** The conditions whose result never changes during a task's life: all but the completion status. */
+/** The conditions that a request can express: all but the creation date. */
+export function upstreamPartOf(filter: TaskFilter): TaskFilter {
+  const { created: _, ...others } = filter;
+  return others;
+}
+
+/**
+ * The conditions that upstream checks and whose result never changes during a task's life: all but the
+ * creation date and the completion status.
+ */
 export function lastingPartOf(filter: TaskFilter): TaskFilter {
-  const { completionStatuses: _, completionStatusIsNull: __, ...lasting } = filter;
-  return lasting;
+  const { completionStatuses: _, completionStatusIsNull: __, ...others } = filter;
+  return upstreamPartOf(others);
 }
 
-/** Whether the task matches the conditions that `lastingPartOf` leaves out: those on its completion status. */
-export function matchesCompletion(filter: TaskFilter, task: Task): boolean {
+/** Whether the task matches the conditions that `lastingPartOf` leaves out. */
+export function matchesRest(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
   const status = task.completionStatus;
+  if (!isWithin(filter.created, task.created)) return false;
   if (completionStatusIsNull !== undefined && completionStatusIsNull !== (status === null))
     return false;
   return (
     completionStatuses === undefined || (status !== null && completionStatuses.includes(status))
   );
+}
+
+/** Whether a creation date is in the range. Every date is where there is no range. */
+export function isWithin(range: CreatedRange | undefined, created: Instant): boolean {
+  const { gte = -Infinity, lt = Infinity } = range ?? {};
+  return gte <= created && created < lt;
 }

@@ -30,8 +30,13 @@ export function toQueryString({ filter, order, limit, offset, count }: TaskQuery
   return pairs.map(([name, value]) => `${name}=${encode(String(value))}`).join('&');
 }
 
-/** The filter in upstream's grammar; empty where it sets no condition. */
+/**
+ * The filter in upstream's grammar; empty where it sets no condition. Throws a RangeError for a creation
+ * date, for which upstream has no words.
+ */
 export function toFilterExpression(filter: TaskFilter): string {
+  if (filter.created !== undefined)
+    throw new RangeError('A creation date cannot be asked of upstream.');
   const conditions = [
     anyOf('id', filter.ids),
     anyOf('sourceId', filter.sourceIds),

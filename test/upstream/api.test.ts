@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GatewayError } from '../../src/errors.ts';
+import { systemClock } from '../../src/clock.ts';
+import { createBoundSearch } from '../../src/session/bound-search.ts';
 import { readSlice } from '../../src/session/paging.ts';
 import { createApi } from '../../src/upstream/api.ts';
 import type { Requests } from '../../src/upstream/request.ts';
@@ -26,7 +28,7 @@ test('an id that fits into no request is BAD_USER_INPUT, wherever it is in the l
   for (const ids of [[long], ['a', long], [long, 'a'], ['a', 'b', long, 'c']])
     await assert.rejects(
       readSlice(
-        lists,
+        { lists, bounds: createBoundSearch(systemClock), clock: systemClock },
         {
           filter: { ids },
           order: 'CREATED_DESC',
