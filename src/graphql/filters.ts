@@ -6,7 +6,7 @@ import { TaskCompletionStatus } from './enums.ts';
 const EQUALS = 'Matches this value.';
 const IS_ONE_OF = 'Matches any of these values. An empty list matches no task.';
 
-const IDFilter = builder.inputType('IDFilter', {
+const TaskStatusIDFilter = builder.inputType('TaskStatusIDFilter', {
   description: 'A condition on an id. Set exactly one field.',
   isOneOf: true,
   fields: t => ({
@@ -15,7 +15,7 @@ const IDFilter = builder.inputType('IDFilter', {
   }),
 });
 
-const StringFilter = builder.inputType('StringFilter', {
+const TaskStatusStringFilter = builder.inputType('TaskStatusStringFilter', {
   description:
     'A condition on a string. Set exactly one field. Upstream ignores case when it compares.',
   isOneOf: true,
@@ -48,9 +48,9 @@ export const TaskStatusFilter = builder.inputType('TaskStatusFilter', {
   description:
     'Selects the tasks that meet every condition given. A condition that the configured API version does not support is rejected with BAD_USER_INPUT.',
   fields: t => ({
-    id: t.field({ type: IDFilter, description: 'The id of the task.' }),
+    id: t.field({ type: TaskStatusIDFilter, description: 'The id of the task.' }),
     sourceId: t.field({
-      type: IDFilter,
+      type: TaskStatusIDFilter,
       description: 'The id of the source that the task runs against.',
     }),
     completionStatus: t.field({
@@ -58,12 +58,12 @@ export const TaskStatusFilter = builder.inputType('TaskStatusFilter', {
       description: 'The completion status of the task.',
     }),
     definitionType: t.field({
-      type: StringFilter,
+      type: TaskStatusStringFilter,
       description:
         "The type of the task's definition in upstream's terms, such as CLOUD_ACCOUNT_AGGREGATION. These are not the values of `TaskStatus.type`.",
     }),
     launcher: t.field({
-      type: StringFilter,
+      type: TaskStatusStringFilter,
       description: 'The user or service that started the task. Available on v2026 and v1 only.',
     }),
   }),
@@ -76,7 +76,7 @@ const TaskStatusOrderField = builder.enumType('TaskStatusOrderField', {
   },
 });
 
-const OrderDirection = builder.enumType('OrderDirection', {
+const TaskStatusOrderDirection = builder.enumType('TaskStatusOrderDirection', {
   description: 'The direction of an order.',
   values: { ASC: { description: 'Oldest first.' }, DESC: { description: 'Newest first.' } },
 });
@@ -91,7 +91,7 @@ export const TaskStatusOrder = builder.inputType('TaskStatusOrder', {
       description: 'The field to order by.',
     }),
     direction: t.field({
-      type: OrderDirection,
+      type: TaskStatusOrderDirection,
       required: true,
       defaultValue: 'DESC',
       description: 'The direction to order in.',

@@ -16,6 +16,7 @@ import { TaskStatus } from './task-status-ref.ts';
 
 const LocalizedMessage = builder.objectRef<LocalizedText>('LocalizedMessage').implement({
   description: 'A text in a known language.',
+  directives: { shareable: {} },
   fields: t => ({
     locale: t.exposeString('locale', {
       nullable: true,
@@ -27,6 +28,7 @@ const LocalizedMessage = builder.objectRef<LocalizedText>('LocalizedMessage').im
 
 const TaskStatusMessage = builder.objectRef<TaskMessage>('TaskStatusMessage').implement({
   description: 'A message that the task wrote.',
+  directives: { shareable: {} },
   fields: t => ({
     type: t.expose('type', {
       type: TaskMessageType,
@@ -51,6 +53,7 @@ const TaskStatusMessage = builder.objectRef<TaskMessage>('TaskStatusMessage').im
 
 const TaskReturnDetails = builder.objectRef<TaskReturn>('TaskReturnDetails').implement({
   description: 'A result that the task returns.',
+  directives: { shareable: {} },
   fields: t => ({
     name: t.exposeString('name', {
       description: 'The label of the result; the same as `attributeName` if it has no label.',

@@ -104,7 +104,7 @@ test('the SDL for composition has neither the machinery nor @oneOf, which is enf
   );
   assert.equal(errors?.[0]?.extensions.code, 'BAD_USER_INPUT');
   assert.equal(requests().length, 0);
-  const filter = schema.getType('IDFilter');
+  const filter = schema.getType('TaskStatusIDFilter');
   assert.ok(
     isInputObjectType(filter) && filter.isOneOf,
     'the schema that is served is the one it was',
