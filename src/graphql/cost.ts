@@ -33,6 +33,10 @@ export interface FieldCost {
   multiplier?: number;
   /** Upstream requests of its own. */
   requests?: number;
+  /** 1 for a field that counts the list it is selected from. */
+  counts?: number;
+  /** Further upstream requests for each field selected directly below that counts the list. */
+  requestsPerCount?: number;
   /** Tasks read by id, which upstream answers in batches. */
   ids?: number;
   /** Rows of lists that are read together, for several sources at once. */
@@ -52,13 +56,14 @@ interface Cost {
   complexity: number;
   depth: number;
   requests: number;
+  counts: number;
   ids: number;
   rows: number;
 }
 
 type CostOf = FieldCost | ((args: never) => FieldCost);
 
-const NOTHING: Cost = { complexity: 0, depth: 0, requests: 0, ids: 0, rows: 0 };
+const NOTHING: Cost = { complexity: 0, depth: 0, requests: 0, counts: 0, ids: 0, rows: 0 };
 const LIST_MULTIPLIER = 10;
 // The whole schema is as long as a thousand fields.
 const INTROSPECTION_COSTS: Readonly<Record<string, FieldCost>> = {
@@ -188,6 +193,8 @@ function createCounter(
       field: complexity = 1,
       multiplier: declared,
       requests = 0,
+      counts = 0,
+      requestsPerCount = 0,
       ids = 0,
       rows = 0,
     } = own ?? {};
@@ -204,7 +211,8 @@ function createCounter(
     return {
       complexity: complexity + below.complexity * times,
       depth: 1 + below.depth,
-      requests: requests + below.requests * times,
+      requests: requests + below.requests * times + below.counts * requestsPerCount,
+      counts,
       ids: ids + below.ids * times,
       rows: rows + below.rows * times,
     };
@@ -249,6 +257,7 @@ function combine(one: Cost, other: Cost, by: (a: number, b: number) => number): 
     complexity: by(one.complexity, other.complexity),
     depth: by(one.depth, other.depth),
     requests: by(one.requests, other.requests),
+    counts: by(one.counts, other.counts),
     ids: by(one.ids, other.ids),
     rows: by(one.rows, other.rows),
   };

@@ -65,6 +65,10 @@ export const TaskStatusChangeKind = builder.enumType('TaskStatusChangeKind', {
   description: 'The kind of change that an event reports.',
   values: {
     SNAPSHOT: { description: 'The task already matched when the subscription began.' },
+    SNAPSHOT_COMPLETE: {
+      description:
+        'Every task that matched when the subscription began has been sent; there may be none. `taskStatus` is null. Changes that happened meanwhile may come before it. After a reconnect, a task that the client knows and that has not been sent again by now no longer matches or has ended: read it by id.',
+    },
     ADDED: { description: 'The task was created, or has begun to match the filter.' },
     UPDATED: { description: 'A visible field of the task has changed.' },
     COMPLETED: {

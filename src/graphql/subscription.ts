@@ -1,18 +1,19 @@
 import { GatewayError } from '../errors.ts';
-import type { TaskChange } from '../task/change.ts';
+import type { ListEvent } from '../task/change.ts';
 import { builder } from './builder.ts';
 import { costs } from './cost.ts';
 import { TaskStatusChangeKind } from './enums.ts';
 import { TaskStatusFilter, toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
-const TaskStatusChange = builder.objectRef<TaskChange>('TaskStatusChange').implement({
-  description: 'A change of a task.',
+const TaskStatusChange = builder.objectRef<ListEvent>('TaskStatusChange').implement({
+  description: 'A change of a task, or the end of the snapshot.',
   fields: t => ({
     kind: t.expose('kind', { type: TaskStatusChangeKind, description: 'The kind of change.' }),
     taskStatus: t.expose('task', {
       type: TaskStatus,
-      description: 'The whole task after the change.',
+      nullable: true,
+      description: 'The whole task after the change. Null in SNAPSHOT_COMPLETE, and only there.',
     }),
   }),
 });
@@ -33,7 +34,7 @@ builder.subscriptionType({
     taskStatusChanged: t.field({
       type: TaskStatusChange,
       description:
-        'Live updates of all tasks that match a filter: an event for each task that is added, updated or completed. With `snapshot`, the tasks that match now come first.',
+        'Live updates of all tasks that match a filter: an event for each task that is added, updated or completed. With `snapshot`, the tasks that match now come first, then SNAPSHOT_COMPLETE. If `created.lt` has passed, no task can be added any more: the stream then completes once all tasks of the range have ended.',
       args: {
         filter: t.arg({
           type: TaskStatusFilter,
@@ -41,7 +42,8 @@ builder.subscriptionType({
         }),
         snapshot: t.arg.boolean({
           defaultValue: false,
-          description: 'Whether to send the tasks that match now first, at most 5,000.',
+          description:
+            'Whether to send the tasks that match now first, at most 5,000, and SNAPSHOT_COMPLETE after the last. A snapshot that fails ends the stream with an error instead.',
         }),
       },
       extensions: costs({ requests: 1 }),

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { GroupListener, Lease, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
-import type { TaskChange } from '../task/change.ts';
+import type { ListEvent } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
@@ -22,9 +22,10 @@ export interface Hub {
   subscribeToTask(id: string): Mailbox<Task>;
   /**
    * Sends a change for each matching task that is added, updated or completed; with `snapshot`, all tasks
-   * that match now come first.
+   * that match now come first, then SNAPSHOT_COMPLETE. Ends once no task can be added to the range of
+   * creation dates and all of it have ended.
    */
-  subscribeToChanges(filter: TaskFilter, snapshot: boolean): Mailbox<TaskChange>;
+  subscribeToChanges(filter: TaskFilter, snapshot: boolean): Mailbox<ListEvent>;
   /** How many watches are open. A watch closes when its last subscriber leaves. */
   readonly size: number;
   close(): void;
@@ -85,11 +86,11 @@ export function createHub(parts: HubParts): Hub {
       if (matchesNothing(filter))
         throw new GatewayError(
           'BAD_USER_INPUT',
-          'The filter contains an empty list, so no task can match it.',
+          'The filter has an empty list or range, so no task can match it.',
         );
       const key = JSON.stringify(lastingPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
-      const mailbox = counted(watch.subscribe(filter));
+      const mailbox = counted(watch.subscribe(filter, snapshot));
       if (snapshot)
         afterJoin(() => watch.initialise())
           .then(() => watch.sendSnapshot(mailbox))

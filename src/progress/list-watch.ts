@@ -1,27 +1,15 @@
 import { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
-import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
-import { type TaskFilter, lastingPartOf, matchesRest } from '../task/filter.ts';
+import { type ListEvent, type TaskChange, type TaskChangeKind, changeOf } from '../task/change.ts';
+import { type TaskFilter, lastingPartOf } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
 import type { Cadence } from './cadence.ts';
-import { Mailbox } from './mailbox.ts';
-import type { HeadRequest, ListHead, TaskRow, TaskSource } from './source.ts';
-
-interface Subscriber {
-  filter: TaskFilter;
-  /** Tasks as its snapshot sent them, kept until the watch has sent the same or a later state. */
-  snapshotTasks: Map<string, Task>;
-  /**
-   * Tasks sent after the snapshot was requested. Their rows in the snapshot are older and are skipped.
-   * Null: no snapshot is being read.
-   */
-  supersededIds: Set<string> | null;
-}
+import { ListSubscriber } from './list-subscriber.ts';
+import type { Mailbox } from './mailbox.ts';
+import { type HeadRequest, type ListHead, type TaskSource, readableOf } from './source.ts';
 
 // Upstream may list a task a moment after one that was created later.
 export const LATE_BY_MS = 60_000;
-// A snapshot is meant for a screen. With more tasks than this the client should use a narrower filter.
-const MAX_SNAPSHOT = 5_000;
 
 export interface ListWatchParts {
   source: TaskSource;
@@ -43,7 +31,8 @@ export interface ListWatchParts {
  * running task of the list, together with all other watched tasks. So the watch notices a task that
  * starts and ends between two polls, and one that begins or stops matching when it ends. Of the
  * conditions of a filter only the completion status can change its result. It is checked here, for each
- * subscriber.
+ * subscriber, and so is the creation date: subscribers of “the last 24 hours”, each with a bound of its
+ * own, share a watch.
  *
  * One instance polls the head for all instances. Every instance keeps the rows it received, so any of
  * them can take over the polling.
@@ -60,7 +49,7 @@ export class ListWatch {
   readonly cadence: Cadence;
   readonly #lasting: TaskFilter;
   readonly #parts: ListWatchParts;
-  readonly #subscribers = new Map<Mailbox<TaskChange>, Subscriber>();
+  readonly #subscribers = new Map<Mailbox<ListEvent>, ListSubscriber>();
   readonly #running = new Map<string, Task>();
   /** Creation dates of the tasks on the head of the list, by id. They are not published again as new. */
   readonly #recent = new Map<string, Instant>();
@@ -115,12 +104,13 @@ export class ListWatch {
     return this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
   }
 
-  subscribe(filter: TaskFilter): Mailbox<TaskChange> {
-    const mailbox = new Mailbox<TaskChange>(() => {
-      if (this.#subscribers.delete(mailbox) && !this.hasSubscribers) this.#close();
-    }, joinChanges);
-    this.#subscribers.set(mailbox, { filter, snapshotTasks: new Map(), supersededIds: null });
-    return mailbox;
+  /** `awaitsSnapshot`: `sendSnapshot` will be called for this subscriber. */
+  subscribe(filter: TaskFilter, awaitsSnapshot: boolean): Mailbox<ListEvent> {
+    const subscriber = new ListSubscriber(filter, awaitsSnapshot, () => {
+      if (this.#subscribers.delete(subscriber.mailbox) && !this.hasSubscribers) this.#close();
+    });
+    this.#subscribers.set(subscriber.mailbox, subscriber);
+    return subscriber.mailbox;
   }
 
   /** Reads the existing tasks without publishing them. Only the first call reads. */
@@ -129,28 +119,15 @@ export class ListWatch {
   }
 
   /**
-   * Sends every task that matches now to one subscriber. Call it after `initialise`: a change between the
-   * two is then sent twice rather than never.
+   * Sends every task that matches now to one subscriber, then SNAPSHOT_COMPLETE. Call it after
+   * `initialise`: a change between the two is then sent twice rather than never. Throws if the snapshot
+   * cannot be completed.
    */
-  async sendSnapshot(mailbox: Mailbox<TaskChange>): Promise<void> {
-    const subscriber = this.#subscribers.get(mailbox);
-    if (subscriber === undefined) return;
-    subscriber.supersededIds = new Set();
-    const leaving = new AbortController();
-    mailbox.whenClosed(() => leaving.abort(allLeft()));
-    let count = 0;
-    for await (const rows of this.#parts.source.snapshot(subscriber.filter, leaving.signal)) {
-      if (!this.#subscribers.has(mailbox)) return;
-      for (const task of readableOf(rows))
-        if (matchesRest(subscriber.filter, task)) this.#addToSnapshot(task, mailbox);
-      count += rows.length;
-      if (count > MAX_SNAPSHOT)
-        throw new GatewayError(
-          'BAD_USER_INPUT',
-          `More than ${MAX_SNAPSHOT} tasks match. Use a narrower filter for a snapshot.`,
-        );
-    }
-    subscriber.supersededIds = null;
+  async sendSnapshot(mailbox: Mailbox<ListEvent>): Promise<void> {
+    await this.#subscribers.get(mailbox)?.sendSnapshot(
+      (filter, signal) => this.#parts.source.snapshot(filter, signal),
+      task => this.#isNew(task),
+    );
   }
 
   /** The tasks of the head that this instance does not know yet. */
@@ -181,6 +158,8 @@ export class ListWatch {
     for (const task of tasks) this.#remember(task, asOf);
     const oldest = this.#since ?? -Infinity;
     for (const [id, created] of this.#recent) if (created < oldest) this.#recent.delete(id);
+    for (const subscriber of this.#subscribers.values())
+      subscriber.endIfFinished(asOf - LATE_BY_MS, this.#running.values());
   }
 
   /** A poll read this task. It is ignored if it does not belong to the list. */
@@ -196,8 +175,7 @@ export class ListWatch {
   onUnreadable(id: string, error: GatewayError): void {
     const task = this.#running.get(id);
     if (task === undefined) return;
-    for (const [mailbox, { filter }] of this.#subscribers)
-      if (matchesRest(filter, task)) mailbox.put(id, error);
+    for (const subscriber of this.#subscribers.values()) subscriber.reportUnreadable(task, error);
   }
 
   /** Upstream no longer has this task. */
@@ -225,13 +203,6 @@ export class ListWatch {
     const buffered = this.#bufferedUntilReady ?? [];
     this.#bufferedUntilReady = null;
     for (const { tasks, asOf: listedAt } of buffered) this.onListed(tasks, listedAt);
-  }
-
-  #addToSnapshot(task: Task, mailbox: Mailbox<TaskChange>): void {
-    const subscriber = this.#subscribers.get(mailbox);
-    if (subscriber === undefined || subscriber.supersededIds?.has(task.id)) return;
-    mailbox.put(task.id, { kind: 'SNAPSHOT', task });
-    if (!isCompleted(task) || this.#isNew(task)) subscriber.snapshotTasks.set(task.id, task);
   }
 
   #isNew({ id, created }: Task): boolean {
@@ -269,39 +240,12 @@ export class ListWatch {
     else this.#run(now);
     if (changeOf(before, now) === null) return;
     this.#hasChanged = true;
-    // Subscribers that get the same change get the same object, so transports serialize it once.
     const changes = new Map<TaskChangeKind, TaskChange>();
-    for (const [mailbox, { filter, snapshotTasks, supersededIds }] of this.#subscribers) {
-      supersededIds?.add(now.id);
-      const shown = snapshotTasks.get(now.id) ?? null;
-      const kind = kindFor(filter, before ?? shown, now);
-      const task = keepProgress(shown, now);
-      if (task === now) snapshotTasks.delete(now.id);
-      if (kind === null) continue;
-      const change = (task === now && changes.get(kind)) || { kind, task };
-      if (task === now) changes.set(kind, change);
-      mailbox.put(now.id, change);
-    }
+    for (const subscriber of this.#subscribers.values()) subscriber.publish(before, now, changes);
   }
-}
-
-/** The kind of a change for one subscriber. Its filter may begin or stop matching when the task ends. */
-function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChangeKind | null {
-  const kind = changeOf(before, now);
-  if (kind === null) return null;
-  // A task not known before had no completion status when it was created.
-  const matchedBefore =
-    before === null ? filter.completionStatusIsNull === true : matchesRest(filter, before);
-  if (!matchesRest(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
-  if (kind === 'COMPLETED') return kind;
-  return before === null || !matchedBefore ? 'ADDED' : kind;
 }
 
 /** Why a read was given up. There is nobody left to be told. */
 function allLeft(): GatewayError {
   return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
-}
-
-function readableOf(rows: readonly TaskRow[]): Task[] {
-  return rows.filter((row): row is Task => !(row instanceof GatewayError));
 }

@@ -1,4 +1,4 @@
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Instant, Task } from '../task/task.ts';
 
@@ -28,7 +28,7 @@ export interface TaskSource {
   pressure(): number;
 }
 
-/** The newest tasks of a list. */
+/** The newest tasks of a list. Its filter has no creation date. */
 export interface HeadRequest {
   filter: TaskFilter;
   /** Tasks created before this are not read. Null: tasks up to a minute older than the newest are read. */
@@ -41,4 +41,9 @@ export interface ListHead {
   rows: TaskRow[];
   /** When upstream was read: the earlier of its clock and ours. */
   asOf: Instant;
+}
+
+/** The rows that could be read. */
+export function readableOf(rows: readonly TaskRow[]): Task[] {
+  return rows.filter((row): row is Task => !(row instanceof GatewayError));
 }

@@ -9,6 +9,9 @@ export interface TaskChange {
   task: Task;
 }
 
+/** What a subscriber of a list is sent: a change, or word that its snapshot is complete. */
+export type ListEvent = TaskChange | { kind: 'SNAPSHOT_COMPLETE'; task: null };
+
 /** How a task changed between two reads, as a subscriber sees it; null if it did not change. */
 export function changeOf(before: Task | null, now: Task): TaskChangeKind | null {
   if (before !== null && isEqual(before, now)) return null;
@@ -22,8 +25,8 @@ function isEqual(before: Task, now: Task): boolean {
   return isDeepStrictEqual({ ...before, ...bare }, { ...now, ...bare });
 }
 
-/** Merges two unread changes of one task. An unread ADDED stays ADDED when an update follows it. */
-export function joinChanges(earlier: TaskChange, later: TaskChange): TaskChange {
-  const keepsKind = later.kind === 'UPDATED' && earlier.kind !== 'UPDATED';
+/** Merges two unread events of one task. An unread ADDED stays ADDED when an update follows it. */
+export function joinEvents(earlier: ListEvent, later: ListEvent): ListEvent {
+  const keepsKind = later.kind === 'UPDATED' && earlier.task !== null && earlier.kind !== 'UPDATED';
   return keepsKind ? { kind: earlier.kind, task: later.task } : later;
 }

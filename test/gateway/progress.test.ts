@@ -73,15 +73,16 @@ for (const transport of TRANSPORTS) {
     assert.equal((await events.next()).done, true);
   });
 
-  test(`${transport}: a snapshot, then what is added, changes and completes`, async t => {
+  test(`${transport}: a snapshot and its end, then what is added, changes and completes`, async t => {
     const { tenant, url } = await startGateway(t);
     const there = tenant.addTask(LASTING);
     const events = subscribe(t, transport, url, CHANGES, { snapshot: true });
     const next = async () => {
       const { kind, taskStatus } = (await events.next()).value.data.taskStatusChanged;
-      return [kind, taskStatus.id];
+      return [kind, taskStatus?.id];
     };
     assert.deepEqual(await next(), ['SNAPSHOT', there]);
+    assert.deepEqual(await next(), ['SNAPSHOT_COMPLETE', undefined]);
     const added = tenant.addTask(LASTING);
     assert.deepEqual(await next(), ['ADDED', added]);
     tenant.correct(there, { completedAt: Date.now() });
@@ -129,10 +130,11 @@ test('a filtered subscription gets a task that begins to match when it ends, and
   });
   const received = async (events: AsyncIterator<any>) => {
     const { kind, taskStatus } = (await events.next()).value.data.taskStatusChanged;
-    return [kind, taskStatus.id, taskStatus.completionStatus];
+    return [kind, taskStatus?.id, taskStatus?.completionStatus];
   };
   const first = received(failed);
   assert.deepEqual(await received(running), ['SNAPSHOT', id, null]);
+  assert.deepEqual(await received(running), ['SNAPSHOT_COMPLETE', undefined, undefined]);
   const marker = tenant.addTask(LASTING);
   assert.deepEqual(await received(running), ['ADDED', marker, null]);
   tenant.finish(id, 'ERROR');
@@ -146,6 +148,7 @@ test('a task that starts and ends between two polls is published', async t => {
   const there = tenant.addTask(LASTING);
   const first = (await events.next()).value.data.taskStatusChanged;
   assert.equal(first.taskStatus.id, there);
+  assert.equal((await events.next()).value.data.taskStatusChanged.kind, 'SNAPSHOT_COMPLETE');
   const brief = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0, status: 'SUCCESS' });
   const { kind, taskStatus } = (await events.next()).value.data.taskStatusChanged;
   assert.deepEqual(

@@ -93,10 +93,11 @@ for (const version of API_VERSIONS)
     void (async () => {
       for await (const { data } of events) {
         const { kind, taskStatus } = data.taskStatusChanged;
-        received.push(`${kind} ${taskStatus.id} ${taskStatus.state}`);
+        received.push(taskStatus ? `${kind} ${taskStatus.id} ${taskStatus.state}` : kind);
       }
     })().catch(() => {});
-    await until(() => received.length === 2 && isBetweenPolls(clock));
+    await until(() => received.length === 3 && isBetweenPolls(clock));
+    assert.equal(received.pop(), 'SNAPSHOT_COMPLETE');
     assert.deepEqual(
       received.splice(0).toSorted(),
       [`SNAPSHOT ${ended} COMPLETED`, `SNAPSHOT ${there} RUNNING`].toSorted(),

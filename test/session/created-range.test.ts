@@ -13,10 +13,12 @@ const anyRange = ({ size, perMillisecond }: ModelOptions): fc.Arbitrary<CreatedR
   const date = fc
     .integer({ min: 990, max: 1_010 + size })
     .map(made => Math.floor(made / perMillisecond));
-  return fc.tuple(date, date, fc.constantFrom('gte', 'lt', 'both')).map(([one, other, bounds]) => ({
-    ...(bounds !== 'lt' && { gte: Math.min(one, other) }),
-    ...(bounds !== 'gte' && { lt: Math.max(one, other) + 1 }),
-  }));
+  return fc.tuple(date, date, fc.constantFrom('gte', 'lt', 'both')).map(([one, other, bounds]) => {
+    const gte = Math.min(one, other);
+    const lt = Math.max(one, other) + 1;
+    if (bounds === 'both') return { gte, lt };
+    return bounds === 'gte' ? { gte } : { lt };
+  });
 };
 
 const anyRangeOf = (options: fc.Arbitrary<ModelOptions>) =>
@@ -70,11 +72,10 @@ test('pages of a range return each lasting task of it once and in order, however
   );
 });
 
-const anyCountable = anyOptions(['CREATED_ASC']).map(options => ({
-  ...options,
-  repeatsEvery: 0,
-  unreadableEvery: 0,
-}));
+// Rows that are repeated or cannot be read have no place of their own.
+const anyCountable = anyOptions(['CREATED_ASC']).filter(
+  ({ repeatsEvery, unreadableEvery }) => repeatsEvery + unreadableEvery === 0,
+);
 
 test('once a list is still, its count is right, whatever was known of it before', async () => {
   await fc.assert(
@@ -98,10 +99,7 @@ test('once a list is still, its count is right, whatever was known of it before'
 });
 
 test('while tasks are added, a count is one that was right during the read', async () => {
-  const onlyAdds = anyCountable.map(options => ({
-    ...options,
-    events: options.events.filter(({ kind }) => kind === 'add'),
-  }));
+  const onlyAdds = anyCountable.filter(({ events }) => events.every(({ kind }) => kind === 'add'));
   await fc.assert(
     fc.asyncProperty(anyRangeOf(onlyAdds), anyNow, async ([options, created], now) => {
       const list = new ChangingList(options);

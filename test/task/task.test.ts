@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { changeOf, joinChanges } from '../../src/task/change.ts';
+import { type TaskChangeKind, changeOf, joinEvents } from '../../src/task/change.ts';
 import { readCursor, tagOf, toCursor } from '../../src/task/cursor.ts';
 import {
   type Task,
@@ -131,9 +131,8 @@ test('a change is a difference that clients can see', () => {
 });
 
 test('joining two unread changes keeps ADDED', () => {
-  const kinds = (
-    ...pair: [Parameters<typeof joinChanges>[0]['kind'], Parameters<typeof joinChanges>[0]['kind']]
-  ) => joinChanges({ kind: pair[0], task: TASK }, { kind: pair[1], task: RUNNING });
+  const kinds = (...pair: [TaskChangeKind, TaskChangeKind]) =>
+    joinEvents({ kind: pair[0], task: TASK }, { kind: pair[1], task: RUNNING });
   assert.deepEqual(kinds('ADDED', 'UPDATED'), { kind: 'ADDED', task: RUNNING });
   assert.deepEqual(kinds('ADDED', 'COMPLETED'), { kind: 'COMPLETED', task: RUNNING });
   assert.deepEqual(kinds('UPDATED', 'UPDATED'), { kind: 'UPDATED', task: RUNNING });
