@@ -88,7 +88,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useSharedResults(clock),
       // After what replaces the functions that it counts.
       useOperationLimit(parts.maxOperations, maskError),
-      useResultStreams(),
+      useResultStreams(path),
       callbacks.plugin,
       useNotAcceptable(),
     ],

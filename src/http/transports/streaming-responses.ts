@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
+import type { ErrorCode } from '../../errors.ts';
 import { type MediaRange, mediaRangesOf } from './accept.ts';
 import { streamResponse } from './stream-response.ts';
 
@@ -13,9 +14,20 @@ interface Framing {
   heartbeatMs: number;
   frame(json: string): string;
   /** A whole response, with this one result. */
-  only(json: string): string;
-  closing: string;
+  only(json: string, isFinal: boolean): string;
+  /** `isFinal`: the same request would give nothing else. */
+  closing(isFinal: boolean): string;
 }
+
+// An EventSource reconnects after the end of a stream, and sends the last id that it has seen.
+const COMPLETE_ID = 'complete';
+
+// The same request may succeed later.
+const TEMPORARY_CODES: readonly unknown[] = [
+  'RATE_LIMITED',
+  'UPSTREAM_TIMEOUT',
+  'UPSTREAM_UNAVAILABLE',
+] satisfies ErrorCode[];
 
 // Distinct connections mode of GraphQL over SSE. Some browsers wait for a first byte, so there is one.
 const SSE: Framing = {
@@ -24,8 +36,8 @@ const SSE: Framing = {
   heartbeat: ':\n\n',
   heartbeatMs: 12_000,
   frame: json => `event: next\ndata: ${json}\n\n`,
-  only: json => `:\n\nevent: next\ndata: ${json}\n\nevent: complete\ndata:\n\n`,
-  closing: 'event: complete\ndata:\n\n',
+  only: (json, isFinal) => `:\n\nevent: next\ndata: ${json}\n\n${toCompleteEvent(isFinal)}`,
+  closing: toCompleteEvent,
 };
 
 // Apollo's multipart protocol for subscriptions. Each part is followed by its boundary at once: a reader
@@ -39,19 +51,28 @@ const MULTIPART: Framing = {
   heartbeatMs: 5_000,
   frame: json => `${PART}{"payload":${json}}${BOUNDARY}`,
   only: json => `${BOUNDARY}${PART}${json}${BOUNDARY}--\r\n`,
-  closing: '--\r\n',
+  closing: () => '--\r\n',
 };
 
 /**
  * Streams the results of a subscription as the caller accepts them. A result that many are given, the
  * very same object, is serialised once for all of them.
+ *
+ * An EventSource would open a stream again that has completed, and again. So `complete` has an id, and a
+ * request with that id as Last-Event-ID is answered 204, which tells an EventSource to stop. After a
+ * temporary error there is no id: the EventSource then tries again.
  */
-export function useResultStreams(): Plugin {
+export function useResultStreams(path: string): Plugin {
   const frames = new Map(
     [SSE, MULTIPART].map(framing => [framing, new WeakMap<ExecutionResult, Buffer>()]),
   );
 
   return {
+    onRequest({ request, url, fetchAPI: { Response }, endResponse }) {
+      const isStream = url.pathname === path && framingFor(mediaRangesOf(request)) === SSE;
+      if (isStream && request.headers.get('last-event-id') === COMPLETE_ID)
+        endResponse(new Response(null, { status: 204 }));
+    },
     onResultProcess({ request, result, setResultProcessor }) {
       const ranges = mediaRangesOf(request);
       const framing = framingFor(ranges);
@@ -70,9 +91,12 @@ export function useResultStreams(): Plugin {
         // One result: that of a query, or the errors of an operation that was refused.
         setResultProcessor(
           (single, { Response }) =>
-            new Response(framing.only(JSON.stringify(single)), {
-              headers: { 'content-type': framing.contentType },
-            }),
+            new Response(
+              framing.only(JSON.stringify(single), isFinalResult(single as ExecutionResult)),
+              {
+                headers: { 'content-type': framing.contentType },
+              },
+            ),
           framing.contentType,
         );
       }
@@ -98,6 +122,14 @@ function framingFor(ranges: readonly MediaRange[]): Framing | null {
   return null;
 }
 
+function toCompleteEvent(isFinal: boolean): string {
+  return `event: complete\n${isFinal ? `id: ${COMPLETE_ID}\n` : ''}data:\n\n`;
+}
+
+function isFinalResult({ errors = [] }: ExecutionResult): boolean {
+  return !errors.some(({ extensions }) => TEMPORARY_CODES.includes(extensions?.['code']));
+}
+
 function acceptsJson({ type }: MediaRange): boolean {
   return /^(\*|application)\/(\*|(graphql-response\+)?json)$/.test(type);
 }
@@ -111,6 +143,7 @@ class ResultStream extends Readable {
   readonly #frameOf: FrameOf;
   readonly #heartbeat: NodeJS.Timeout;
   #isReading = false;
+  #isFinal = true;
 
   constructor(results: AsyncIterable<ExecutionResult>, framing: Framing, frameOf: FrameOf) {
     super({ highWaterMark: 1 });
@@ -130,9 +163,12 @@ class ResultStream extends Readable {
     this.#results.next().then(
       ({ done, value }) => {
         this.#isReading = false;
-        if (!done) return this.push(this.#frameOf(value, this.#framing));
+        if (!done) {
+          this.#isFinal = isFinalResult(value);
+          return this.push(this.#frameOf(value, this.#framing));
+        }
         clearInterval(this.#heartbeat);
-        this.push(this.#framing.closing);
+        this.push(this.#framing.closing(this.#isFinal));
         return this.push(null);
       },
       // Only an abort comes here, for a caller that has gone.
