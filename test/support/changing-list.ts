@@ -6,6 +6,9 @@ import type { TaskOrder } from '../../src/task/filter.ts';
 import type { Instant, Task } from '../../src/task/task.ts';
 import { type Row, UnreadableTask, readRow } from '../../src/upstream/wire.ts';
 
+/** When the first task of a list was created. Smaller numbers might be read as seconds. */
+export const FIRST_CREATED = Date.UTC(2026, 0, 1);
+
 /** What happens to the list before one of the requests. */
 type Event =
   | { kind: 'add'; count: number }
@@ -66,7 +69,7 @@ export class ChangingList {
   constructor(options: ModelOptions) {
     this.#options = options;
     this.#events = options.events;
-    for (let count = 0; count < options.size; count++) this.#add(1_000 + this.#made);
+    for (let count = 0; count < options.size; count++) this.#add(this.#made);
   }
 
   /** Readable tasks that have been on the list all the time. */
@@ -136,7 +139,7 @@ export class ChangingList {
     const byAge = this.#rows.toSorted((a, b) => a.created - b.created);
     if (event.kind === 'add' || event.kind === 'addLate') {
       const late = event.kind === 'addLate' ? Math.floor(this.#options.size / 2) : 0;
-      for (let count = 0; count < event.count; count++) this.#add(1_000 + this.#made - late);
+      for (let count = 0; count < event.count; count++) this.#add(this.#made - late);
     } else if (event.kind === 'endOldest') this.#end(byAge.slice(0, event.count));
     else if (event.kind === 'endNewest') this.#end(byAge.slice(-event.count));
     else if (event.kind === 'endSome')
@@ -146,7 +149,7 @@ export class ChangingList {
   #add(at: number): void {
     const { perMillisecond, unreadableEvery } = this.#options;
     const id = String(this.#made++);
-    const created = Math.floor(at / perMillisecond);
+    const created = FIRST_CREATED + Math.floor(at / perMillisecond);
     const row =
       unreadableEvery > 0 && this.#made % unreadableEvery === 0
         ? new UnreadableTask(
