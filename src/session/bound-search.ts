@@ -95,28 +95,31 @@ class Search {
     const [first = null, last = null] = [seen.at(0), seen.at(-1)];
     const next = seen.find(({ created }) => created >= this.#date);
     const hasEarlier = first !== null && first !== next;
+    const end = offset + rows.length;
     if (rows.length === 0 || (next && !hasEarlier))
-      this.#goBefore(first ?? { ...AFTER_ALL, index: offset });
-    else if (!next) this.#goAfter(last ?? { ...this.#low, index: offset + rows.length - 1 });
+      this.#goBefore(first ?? { ...AFTER_ALL, index: offset }, offset);
+    else if (!next) this.#goAfter(last ?? { ...this.#low, index: end - 1 }, end);
     if (first && last) this.#remember(first, last);
 
     const isAtEnd = rows.length < PROBE_LIMIT && (rows.length > 0 || offset === 0);
     if (next && (hasEarlier || offset === 0)) return hasEarlier ? next.index : 0;
-    if (!next && isAtEnd) return offset + rows.length;
+    if (!next && isAtEnd) return end;
     this.offset = this.#next();
     return null;
   }
 
-  #goBefore(point: Point): void {
-    this.#high = point;
-    if (this.#low.index < point.index) return;
+  /** The date is before a page that starts at this offset. */
+  #goBefore(first: Point, start: number): void {
+    this.#high = first;
+    if (this.#low.index < start) return;
     this.#low = BEFORE_ALL;
     this.points = [];
   }
 
-  #goAfter(point: Point): void {
-    this.#low = point;
-    if (this.#high.index > point.index) return;
+  /** The date is after a page that ends before this offset. */
+  #goAfter(last: Point, end: number): void {
+    this.#low = last;
+    if (this.#high.index >= end) return;
     this.#high = AFTER_ALL;
     this.points = [];
   }
