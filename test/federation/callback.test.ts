@@ -70,6 +70,7 @@ async function start(t: TestContext, { env = {}, ...options }: StartOptions = {}
     id: string,
     subscription: Record<string, unknown>,
     headers: Record<string, string> = {},
+    query = PROGRESS,
   ) => {
     const response = await fetch(gateway.url, {
       method: 'POST',
@@ -80,7 +81,7 @@ async function start(t: TestContext, { env = {}, ...options }: StartOptions = {}
         ...headers,
       },
       body: JSON.stringify({
-        query: PROGRESS,
+        query,
         variables: { id },
         extensions: { subscription },
       }),
@@ -137,6 +138,17 @@ for (const status of [400, 401, 404])
     clock.advance(60_000);
     assert.deepEqual([receiver.actions(), requests().length], [['check'], before]);
   });
+
+test('a router is told that a list is empty, and not that it still loads', async t => {
+  const { ask } = await start(t);
+  const receiver = await startReceiver(t);
+  const query = 'subscription { taskStatusChanged(snapshot: true) { kind taskStatus { id } } }';
+  await ask('', wanted(receiver.url), {}, query);
+  await until(() => receiver.of('next').length === 1);
+  assert.deepEqual(receiver.of('next')[0]?.payload, {
+    data: { taskStatusChanged: { kind: 'SNAPSHOT_COMPLETE', taskStatus: null } },
+  });
+});
 
 test('what a router refuses ends the subscription', async t => {
   const clock = new HandClock();

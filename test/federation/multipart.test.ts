@@ -71,6 +71,19 @@ for (const accept of ACCEPTS)
     assert.equal((await parts.next()).done, true);
   });
 
+test('multipart: an empty list is told apart from one that still loads', async t => {
+  const { url } = await startGateway(t);
+  const query = 'subscription { taskStatusChanged(snapshot: true) { kind taskStatus { id } } }';
+  const leaving = new AbortController();
+  const response = await post(url, ACCEPTS[0]!, { query }, leaving.signal);
+  const parts = partsOf(response);
+  assert.deepEqual((await parts.next()).value, {});
+  assert.deepEqual((await parts.next()).value, {
+    payload: { data: { taskStatusChanged: { kind: 'SNAPSHOT_COMPLETE', taskStatus: null } } },
+  });
+  leaving.abort();
+});
+
 test('multipart: heartbeats come while there is nothing to tell', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);

@@ -9,6 +9,7 @@ import { createHub } from '../../src/progress/hub.ts';
 import type { TaskFilter } from '../../src/task/filter.ts';
 import type { ListEvent } from '../../src/task/change.ts';
 import { type Task, isCompleted } from '../../src/task/task.ts';
+import type { Mailbox } from '../../src/progress/mailbox.ts';
 import type { TaskSource } from '../../src/progress/source.ts';
 import { readRow } from '../../src/upstream/wire.ts';
 import { HandClock } from '../support/hand-clock.ts';
@@ -288,6 +289,80 @@ test('a late snapshot does not overwrite events sent since it was requested', as
   await pass(100);
   assert.deepEqual(second.received, ['COMPLETED 1', 'SNAPSHOT 4', 'SNAPSHOT_COMPLETE']);
   await Promise.all([first.leave(), second.leave()]);
+});
+
+test('before the end of its snapshot a subscriber gets every task that was there, after it no SNAPSHOT', async () => {
+  const ids = ['1', '2', '3', '4', '5'];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.tuple(...ids.map(anyHistory)),
+      fc.array(fc.integer({ min: 0, max: 6_000 }), { minLength: 1, maxLength: 6 }),
+      fc.integer({ min: 0, max: 900 }),
+      async (histories, starts, latencyMs) => {
+        const clock = new HandClock();
+        const upstream = createUpstream(clock, histories, ['well'], latencyMs);
+        const hub = createHub({
+          source: upstream,
+          openGroup: createLocalGroup,
+          clock,
+          log: createLog('silent'),
+          intervalMs: INTERVAL_MS,
+          maxSubscribers: 100,
+        });
+        const subscribers: { there: string[]; events: string[]; stream: Mailbox<ListEvent> }[] = [];
+        for (const _ of Array.from({ length: 120 })) {
+          for (const __ of starts.filter(
+            at => at <= clock.monotonic() && at > clock.monotonic() - 100,
+          )) {
+            const there = histories
+              .filter(({ id }) => Number(id) * 700 <= clock.monotonic())
+              .map(({ id }) => id);
+            const subscriber = {
+              there,
+              events: [] as string[],
+              stream: hub.subscribeToChanges({}, true),
+            };
+            subscribers.push(subscriber);
+            void (async () => {
+              for await (const event of subscriber.stream) {
+                assert.ok(!(event instanceof GatewayError));
+                subscriber.events.push(textOf(event));
+              }
+            })();
+          }
+          clock.advance(100);
+          await setImmediate();
+        }
+        for (const { there, events, stream } of subscribers) {
+          const end = events.indexOf('SNAPSHOT_COMPLETE');
+          assert.notEqual(end, -1);
+          const before = events.slice(0, end);
+          const missing = there.filter(id => !before.some(event => event.endsWith(` ${id}`)));
+          assert.deepEqual(missing, [], events.join(', '));
+          assert.ok(!events.slice(end + 1).some(event => event.startsWith('SNAPSHOT')));
+          await stream.return();
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('a snapshot of too many tasks ends with an error, never with SNAPSHOT_COMPLETE', async () => {
+  const all: Task[] = [];
+  const { hub, clock, put, pass } = startHub(all, {
+    async *snapshot() {
+      for (let page = 0; page <= 20; page++)
+        yield all.map(task => Object.assign({}, task, { id: `${page} ${task.id}` }));
+    },
+  });
+  for (let place = 0; place < 250; place++) put(String(place), clock.now());
+  const events = record(hub.subscribeToChanges({}, true), ({ kind }) => kind);
+  await pass(1_000);
+  assert.equal(events.at(-1), 'BAD_USER_INPUT');
+  assert.ok(!events.includes('SNAPSHOT_COMPLETE'));
+  assert.ok(events.length > 5_000);
+  hub.close();
 });
 
 /** A hub whose tasks and lists a test makes up. */
