@@ -449,6 +449,47 @@ test('a task with a creation date in the future hides no later task', async () =
   hub.close();
 });
 
+test('a range in the past does not complete before its snapshot has been sent', async () => {
+  const all: Task[] = [];
+  let release = () => {};
+  const held = new Promise<void>(resolve => (release = resolve));
+  const { hub, clock, put, pass } = startHub(all, {
+    async *snapshot() {
+      await held;
+      yield all.filter(({ id }) => id === 'old');
+    },
+  });
+  put('old', clock.now() - 3_600_000, { completed: clock.now(), completionStatus: 'SUCCESS' });
+  const range = { created: { lt: clock.now() - 1_800_000 } };
+  const events = record(hub.subscribeToChanges(range, true), textOf);
+  await pass(60_000);
+  assert.deepEqual(events, []);
+  assert.equal(hub.size, 1);
+  release();
+  await pass(20_000);
+  assert.deepEqual(events, ['SNAPSHOT old', 'SNAPSHOT_COMPLETE']);
+  assert.equal(hub.size, 0);
+});
+
+test('a task outside of the range is never sent, even if it starts and ends between two polls', async () => {
+  const all: Task[] = [];
+  const { hub, clock, put, pass } = startHub(all);
+  const created = { gte: clock.now() + 3_600_000 };
+  const events = record(
+    hub.subscribeToChanges({ created, completionStatusIsNull: true }, false),
+    textOf,
+  );
+  const others = record(hub.subscribeToChanges({ completionStatusIsNull: true }, false), textOf);
+  await pass(3_000);
+  put('brief', clock.now(), { completed: clock.now(), completionStatus: 'SUCCESS' });
+  await pass(20_000);
+  assert.deepEqual(others, ['COMPLETED brief']);
+  put('within', clock.now() + 3_600_000);
+  await pass(20_000);
+  assert.deepEqual(events, ['ADDED within']);
+  hub.close();
+});
+
 test('a list whose read hangs delays neither tasks nor other lists', async () => {
   const all: Task[] = [];
   const { hub, clock, put, pass } = startHub(all, {
