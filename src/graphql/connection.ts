@@ -14,7 +14,7 @@ import { TaskStatus } from './task-status-ref.ts';
 const COUNTED_ABOVE = costs({ multiplier: 1 });
 
 // As measured over 20,000 tasks. A bound near one that was found before costs 1 or 2.
-const REQUESTS_PER_BOUND = 4;
+const REQUESTS_PER_BOUND = 5;
 
 // A request holds the ids of some 80 sources, however few rows are wanted of each.
 const ROWS_PER_SOURCE = 3;
