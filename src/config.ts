@@ -81,6 +81,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     maxMessagesPerSecond: data.MAX_MESSAGES_PER_SECOND,
     maxUnreadBytes: data.MAX_UNREAD_BYTES,
     clientTimeoutMs: data.CLIENT_TIMEOUT_MS,
+    keepAliveTimeoutMs: data.KEEP_ALIVE_TIMEOUT_MS,
+    shutdown: { delayMs: data.SHUTDOWN_DELAY_MS, graceMs: data.SHUTDOWN_GRACE_MS },
     callbackHosts: data.SUBSCRIPTION_CALLBACK_HOSTS,
     federatedTracing: data.FEDERATED_TRACING,
     maxBodyBytes: data.MAX_BODY_BYTES,

@@ -5,6 +5,7 @@ import { GatewayError } from '../../errors.ts';
 import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import { type Drain, shuttingDown } from '../drain.ts';
 
 /** Where a router wants the events of a subscription, and how it knows that they are meant for it. */
 interface Target {
@@ -18,6 +19,7 @@ interface Target {
 export interface SubscriptionCallbacksParts {
   sender: CallbackSender;
   maskError: MaskError;
+  drain: Drain;
   clock: Clock;
   /** Whether this request may have events sent to a place that it names. */
   isTrusted(request: Request): Promise<boolean>;
@@ -26,7 +28,6 @@ export interface SubscriptionCallbacksParts {
 /** Subscriptions whose events are sent to a router. */
 export interface SubscriptionCallbacks {
   plugin: Plugin;
-  /** Tells every router that its subscriptions are over. */
   close(): Promise<void>;
 }
 
@@ -44,10 +45,8 @@ const MAX_MISSED = 5;
 export function createSubscriptionCallbacks(
   parts: SubscriptionCallbacksParts,
 ): SubscriptionCallbacks {
-  const { sender, maskError, clock, isTrusted } = parts;
+  const { sender, maskError, drain, clock, isTrusted } = parts;
   const targets = new WeakMap<Request, Target>();
-  const running = new Set<(errors: object[]) => Promise<void>>();
-  let isClosing = false;
 
   return {
     plugin: {
@@ -56,7 +55,7 @@ export function createSubscriptionCallbacks(
         if (!wanted || !wantsCallback(request)) return;
         try {
           const target = readTarget(wanted);
-          if (isClosing) throw shuttingDown();
+          if (drain.hasBegun) throw shuttingDown();
           if (!sender.allows(target.url) || !(await isTrusted(request)))
             throw new GatewayError('FORBIDDEN', 'No events are sent to this place.');
           targets.set(request, target);
@@ -73,12 +72,7 @@ export function createSubscriptionCallbacks(
         );
       },
     },
-    async close() {
-      isClosing = true;
-      const { message, extensions } = maskError(shuttingDown());
-      await Promise.all([...running].map(stop => stop([{ message, extensions }])));
-      await sender.close();
-    },
+    close: () => sender.close(),
   };
 
   /** The answer to the router that asked, once it has confirmed. */
@@ -89,7 +83,7 @@ export function createSubscriptionCallbacks(
   ): Promise<Response> {
     const events = results[Symbol.asyncIterator]();
     const delivery = await tell(target, 'check', { isRepeated: true });
-    if (delivery === 'taken' && !isClosing) {
+    if (delivery === 'taken' && !drain.hasBegun) {
       void run(events, target).catch((error: unknown) => maskError(error));
       return Response.json(
         { data: null },
@@ -110,12 +104,12 @@ export function createSubscriptionCallbacks(
     const leave = async () => {
       isOver = true;
       cancelHeartbeat();
-      running.delete(stop);
       await events.return?.();
     };
-    const stop = async (errors: object[]) => {
+    const stop = async () => {
+      const { message, extensions } = maskError(shuttingDown());
       await leave();
-      await tell(target, 'complete', { errors, isRepeated: false });
+      await tell(target, 'complete', { errors: [{ message, extensions }], isRepeated: false });
     };
     const beatOn = () => {
       cancelHeartbeat = clock.after(
@@ -132,18 +126,30 @@ export function createSubscriptionCallbacks(
       else beatOn();
     };
 
-    running.add(stop);
-    if (target.heartbeatMs > 0) beatOn();
-    // One after another: what a slow router has yet to be told is the newest, and waits in the mailbox.
-    for (let next = await events.next(); !next.done; next = await events.next()) {
+    const deliver = async () => {
+      if (target.heartbeatMs > 0) beatOn();
+      // One after another: the newest event that the router has not taken yet waits in the mailbox.
+      for (let next = await events.next(); !next.done; next = await events.next()) {
+        if (isOver) return;
+        const delivery = await tell(target, 'next', { payload: next.value, isRepeated: true });
+        if (delivery !== 'taken') await leave();
+        if (isOver) return;
+      }
       if (isOver) return;
-      const delivery = await tell(target, 'next', { payload: next.value, isRepeated: true });
-      if (delivery !== 'taken') await leave();
-      if (isOver) return;
+      await leave();
+      await tell(target, 'complete', { isRepeated: true });
+    };
+
+    let interrupted = Promise.resolve();
+    const remove = drain.add(() => {
+      interrupted = stop().catch((error: unknown) => void maskError(error));
+    });
+    try {
+      await deliver();
+    } finally {
+      await interrupted;
+      remove();
     }
-    if (isOver) return;
-    await leave();
-    await tell(target, 'complete', { isRepeated: true });
   }
 
   function tell(
@@ -165,10 +171,6 @@ export function createSubscriptionCallbacks(
     });
     return { errors: [masked] };
   }
-}
-
-function shuttingDown(): GatewayError {
-  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
 }
 
 function wantsCallback(request: Request): boolean {

@@ -9,6 +9,8 @@ export interface StreamOperation {
   readonly id: string;
   /** Null while it is being started. */
   results: AsyncIterator<ExecutionResult> | null;
+  /** Whether it has one result: it is a query or a mutation. */
+  isAnswer: boolean;
 }
 
 export interface EventStreamParts {
@@ -29,6 +31,8 @@ export class EventStream extends Readable {
   #ready: { id: string; text: string; taken: () => void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
   #isWanted = false;
+  #interruption: object | null = null;
+  #isOver = false;
 
   constructor({ onOpen, onClose }: EventStreamParts) {
     super({ highWaterMark: 1 });
@@ -59,7 +63,7 @@ export class EventStream extends Readable {
 
   /** A place for an operation of this id, which no other has. */
   reserve(id: string): StreamOperation {
-    const operation = { id, results: null };
+    const operation = { id, results: null, isAnswer: false };
     this.#operations.set(id, operation);
     return operation;
   }
@@ -71,13 +75,16 @@ export class EventStream extends Readable {
   ): void {
     const results = isAsyncIterable(result) ? result[Symbol.asyncIterator]() : only(result);
     operation.results = results;
+    operation.isAnswer = !isAsyncIterable(result);
     if (this.#isUnderWay(operation)) void this.#run(operation, results);
     else void leave(results);
+    this.#interruptIfAnswered();
   }
 
   /** Gives a place back whose operation did not begin. */
   release(operation: StreamOperation): void {
     if (this.#isUnderWay(operation)) this.#operations.delete(operation.id);
+    this.#interruptIfAnswered();
   }
 
   stop(id: string): void {
@@ -87,6 +94,35 @@ export class EventStream extends Readable {
     const dropped = this.#ready.filter(frame => frame.id === id);
     this.#ready = this.#ready.filter(frame => frame.id !== id);
     for (const { taken } of dropped) taken();
+  }
+
+  /**
+   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload` as its last event,
+   * and no `complete`: clients connect again.
+   */
+  interrupt(payload: object): void {
+    this.#interruption = payload;
+    this.#interruptIfAnswered();
+  }
+
+  /** Whether the stream has got its last event. It takes no further operations. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  #interruptIfAnswered(): void {
+    if (this.#interruption === null || this.#isOver) return;
+    const operations = [...this.#operations.values()];
+    if (operations.some(({ results, isAnswer }) => results === null || isAnswer)) return;
+    const payload = this.#interruption;
+    const last = operations.map(({ id }) => frameOf('next', { id, payload }));
+    const unread = this.#ready.map(({ text }) => text);
+    for (const { id } of operations) this.stop(id);
+    this.#isOver = true;
+    this.#ready = [];
+    clearInterval(this.#heartbeat);
+    this.push([...unread, ...last].join(''));
+    this.push(null);
   }
 
   #isUnderWay(operation: StreamOperation): boolean {
@@ -106,13 +142,15 @@ export class EventStream extends Readable {
     if (!this.#isUnderWay(operation)) return;
     this.#operations.delete(id);
     await this.#offer(id, 'complete', { id });
+    this.#interruptIfAnswered();
   }
 
   /** Resolves once the reader has taken it. */
   #offer(id: string, event: 'next' | 'complete', data: object): Promise<void> {
     return new Promise(taken => {
-      this.#ready.push({ id, text: `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`, taken });
-      this.#serve();
+      if (this.#isOver) return taken();
+      this.#ready.push({ id, text: frameOf(event, data), taken });
+      return this.#serve();
     });
   }
 
@@ -136,6 +174,10 @@ export class EventStream extends Readable {
     for (const id of this.#operations.keys()) this.stop(id);
     done(error);
   }
+}
+
+function frameOf(event: 'next' | 'complete', data: object): string {
+  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 async function* only(result: ExecutionResult): AsyncGenerator<ExecutionResult> {
