@@ -41,9 +41,10 @@ type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
 async function start(begin: Start): Promise<void> {
   try {
     const config = readConfig(process.env);
-    const { close } = await begin(config);
+    const started = begin(config);
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => void stop(close, config.shutdown));
+      process.once(signal, () => void stop(started, config.shutdown));
+    await started;
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`);
     process.exitCode = 1;
@@ -51,8 +52,12 @@ async function start(begin: Start): Promise<void> {
 }
 
 /** Exits once everything is closed, or when the time for it is over. */
-async function stop(close: () => Promise<void>, { delayMs, graceMs }: Config['shutdown']) {
-  await Promise.race([close(), wait(delayMs + graceMs)]);
+async function stop(
+  started: ReturnType<Start>,
+  { delayMs, graceMs }: Config['shutdown'],
+): Promise<void> {
+  const closed = started.then(({ close }) => close());
+  await Promise.race([closed, wait(delayMs + graceMs)]);
   process.exit(0);
 }
 

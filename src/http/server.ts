@@ -23,7 +23,7 @@ import { ROUTER_HEADER } from './access/router-trust.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
-import { createDrain } from './drain.ts';
+import { createDrain } from './transports/drain.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
 import { serveUpgrades } from './upgrades.ts';
 

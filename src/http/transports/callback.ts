@@ -5,7 +5,7 @@ import { GatewayError } from '../../errors.ts';
 import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
-import { type Drain, shuttingDown } from '../drain.ts';
+import { type Drain, shuttingDown } from './drain.ts';
 
 /** Where a router wants the events of a subscription, and how it knows that they are meant for it. */
 interface Target {

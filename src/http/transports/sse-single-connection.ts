@@ -10,7 +10,7 @@ import type { OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import { httpOf } from '../access/refusal.ts';
 import type { MaskError } from '../access/mask-error.ts';
-import { type Drain, shuttingDown } from '../drain.ts';
+import { type Drain, shuttingDown } from './drain.ts';
 import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
 import { type StreamOwner, createStreamReservations } from './stream-reservations.ts';

@@ -3,7 +3,7 @@ import type { ExecutionResult } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { type MediaRange, mediaRangesOf } from './accept.ts';
 import type { MaskError } from '../access/mask-error.ts';
-import { type Drain, shuttingDown } from '../drain.ts';
+import { type Drain, shuttingDown } from './drain.ts';
 import { streamResponse } from './stream-response.ts';
 
 /** How results that follow each other are written into one response. */

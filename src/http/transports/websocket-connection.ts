@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { MaskError } from '../access/mask-error.ts';
-import type { Drain } from '../drain.ts';
+import type { Drain } from './drain.ts';
 
 /** What the hooks of graphql-ws are given of a socket. */
 export interface SocketExtra {

@@ -11,7 +11,7 @@ import type { ConnectionLimits } from '../access/connection-limits.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
-import type { Drain } from '../drain.ts';
+import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import {
   type SocketBounds,
