@@ -59,7 +59,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       noProxy: data.no_proxy ?? data.NO_PROXY ?? '',
     },
     isRouterOnly: data.DIRECT_TRAFFIC === 'refuse',
-    host: data.HOST,
+    // An IPv6 address may be written as in a URL.
+    host: data.HOST.replace(/^\[(.*)\]$/, '$1'),
     port: data.PORT,
     rate: { limit: data.UPSTREAM_RATE_LIMIT, windowMs: data.UPSTREAM_RATE_WINDOW_MS },
     upstreamTimeoutMs: data.UPSTREAM_TIMEOUT_MS,

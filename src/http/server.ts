@@ -110,7 +110,7 @@ export async function startHttpServer({
   });
   serveUpgrades(server, sockets.upgrade);
   server.keepAliveTimeout = parts.keepAliveTimeoutMs;
-  server.listen(port, host.replace(/^\[(.*)\]$/, '$1'));
+  server.listen(port, host);
   await once(server, 'listening');
 
   const { port: boundPort } = server.address() as AddressInfo;
