@@ -23,35 +23,41 @@ export interface Drain {
 // Clients connect again as their streams end. This is how many of them an instance that takes over can serve.
 const STREAMS_PER_STEP = 25;
 const STEP_MS = 50;
+// A connection that was accepted last has yet to send its request, and so has an idle one of a proxy.
+const QUIET_MS = 100;
 
 export function createDrain(server: Server): Drain {
   const streams = new Set<() => void>();
   const exchanges = new Set<ServerResponse>();
   let hasBegun = false;
   let isEnding = false;
-  let onChange = () => {};
+  let onActivity = () => {};
 
   // Before the handler of the request, which may answer at once.
   server.prependListener('request', (_request, response: ServerResponse) => {
     exchanges.add(response);
+    onActivity();
     response.once('close', () => {
       exchanges.delete(response);
-      onChange();
+      onActivity();
     });
     if (hasBegun) response.setHeader('connection', 'close');
   });
+
+  server.on('connection', () => onActivity());
+  server.on('upgrade', () => onActivity());
 
   return {
     get hasBegun() {
       return hasBegun;
     },
     add(end) {
-      // A microtask later: the caller needs the function that removes the stream first.
+      // Later: the caller needs the function that removes the stream first.
       if (isEnding) queueMicrotask(end);
       streams.add(end);
       return () => {
         streams.delete(end);
-        onChange();
+        onActivity();
       };
     },
     begin() {
@@ -63,8 +69,12 @@ export function createDrain(server: Server): Drain {
       isEnding = true;
       const isDone = () => streams.size === 0 && exchanges.size === 0;
       const done = new Promise<void>(resolve => {
-        onChange = () => isDone() && resolve();
-        onChange();
+        let quiet: NodeJS.Timeout | undefined;
+        onActivity = () => {
+          clearTimeout(quiet);
+          if (isDone()) quiet = setTimeout(resolve, QUIET_MS);
+        };
+        onActivity();
       });
       await endInSteps([...streams], withinMs);
       await done;
