@@ -16,7 +16,10 @@ export const WITHOUT_NGINX: string | false =
   spawnSync('nginx', ['-v']).status === 0 ? false : 'SKIPPED: there is no nginx on this machine';
 
 /** nginx with the configuration of `deploy/`, before these instances. Resolves to its origin. */
-export async function startNginx(t: TestContext, instances: readonly string[]): Promise<string> {
+export async function startNginx(
+  t: Pick<TestContext, 'after'>,
+  instances: readonly string[],
+): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'nginx-'));
   const port = await freePort();
   let text = readFileSync(CONFIGURATION, 'utf8').replace('listen 8080', `listen 127.0.0.1:${port}`);
@@ -29,10 +32,8 @@ export async function startNginx(t: TestContext, instances: readonly string[]): 
     .join(' ');
   text = text.replace('http {', `http { access_log off; ${paths}`);
   writeFileSync(join(folder, 'nginx.conf'), `pid ${folder}/pid;\n${text}`);
-  const child = spawn('nginx', [
-    ...['-p', folder, '-c', join(folder, 'nginx.conf')],
-    ...['-e', join(folder, 'error.log'), '-g', 'daemon off;'],
-  ]);
+  const files = ['-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')];
+  const child = spawn('nginx', ['-p', folder, ...files, '-g', 'daemon off;']);
   t.after(async () => {
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
