@@ -41,14 +41,14 @@ const url = `${origin}/graphql`;
 const retry = {
   retryAttempts: 1_000,
   shouldRetry: () => true,
-  retryWait: () => wait<void>(100 + Math.random() * 400),
+  retryWait: () => wait(100 + Math.random() * 400),
 };
 
 const states = Array.from({ length: SUBSCRIBERS }, () => [] as string[]);
 const subscribers = states.map((seen, place) =>
   follow(TRANSPORTS[place % TRANSPORTS.length]!, ids[place % TASKS]!, seen),
 );
-while (!states.every(seen => seen.length > 0)) { await wait(2000); if (process.env['DBG']) console.log(TRANSPORTS.map((n, k) => [n, states.filter((s, p) => p % 4 === k && s.length).length])); }
+while (!states.every(seen => seen.length > 0)) await wait(50);
 await openMuteSocket(instances[0].url);
 
 const outcome = { answered: 0, failed: 0 };

@@ -24,7 +24,7 @@ export async function startNginx(
   const port = await freePort();
   let text = readFileSync(CONFIGURATION, 'utf8').replace('listen 8080', `listen 127.0.0.1:${port}`);
   for (const [place, url] of instances.entries())
-    text = text.replace(`gateway-${place + 1}:4000`, new URL(url).host);
+    text = text.replaceAll(`gateway-${place + 1}:4000`, new URL(url).host);
   assert.doesNotMatch(text, /gateway-\d/, 'nginx needs as many instances as its configuration');
   // What a test may not write to is in a folder of its own.
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
