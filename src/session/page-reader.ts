@@ -6,15 +6,15 @@ import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Lists } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
 
-// More than this many ids in one filter are more than a screen shows.
+// A screen does not show more tasks than this.
 const MAX_IDS = 1_000;
 
 /** Reads a page of a list, and the length of the list if `count` is set and upstream counts. */
 export type ReadPage = (offset: number, limit: number, count: boolean) => Promise<TaskPage>;
 
 /**
- * Pages of upstream's list, or of what many short lists give where the ids do not fit one URL. The filter
- * has no creation date.
+ * Reads pages of upstream's list. If the ids do not fit one URL, several lists are read and merged. The
+ * filter has no creation date.
  */
 export function pageReader(
   lists: Pick<Lists, 'page' | 'fits'>,
@@ -56,10 +56,10 @@ export function pageReader(
   }
 }
 
-/** The filter does not fit a request, and cannot be cut into parts that do. */
+/** The error for a filter that does not fit a request and cannot be split into parts that do. */
 export function tooLong(): GatewayError {
   return new GatewayError(
     'BAD_USER_INPUT',
-    'The filter is longer than a request upstream may be; ask for less at once.',
+    'The filter is too long for one upstream request: use fewer or shorter values.',
   );
 }

@@ -12,24 +12,24 @@ import type { ReadOptions } from './loader.ts';
 import { pageReader } from './page-reader.ts';
 import { type CountParts, boundFinder, countTasks } from './task-count.ts';
 
-/** A page of a list, and which parts of it the caller selects: the rest is not fetched. */
+/** A page of a list, and which parts of it are selected. Only those are fetched. */
 export interface SliceRequest {
   filter: TaskFilter;
   order: TaskOrder;
   /** 0–250. */
   first: number;
   after: string | null;
-  wants: { tasks: boolean; hasNextPage: boolean; totalCount: boolean };
+  selected: { tasks: boolean; hasNextPage: boolean; totalCount: boolean };
 }
 
-/** Part of a list. What was not wanted is null. */
+/** A page of a list. Parts that were not selected are null. */
 export interface TaskSlice {
   entries: { cursor: string; task: Task }[];
   hasNextPage: boolean | null;
   hasPreviousPage: boolean;
   /** Also null if upstream does not count and no page reached the end of the list. */
   totalCount: number | null;
-  /** One for each row that could not be read, and is left out. */
+  /** One error for each unreadable row, which is left out of `entries`. */
   faults: GatewayError[];
 }
 
@@ -42,21 +42,21 @@ interface PlacedTask {
   offset: number;
 }
 
-/** What a walk for a page has read. */
+/** The rows that were read for a page. */
 interface PageRows {
-  /** Readable tasks, one more than is returned where a next page is asked about. */
+  /** Readable tasks, one more than is returned if `hasNextPage` is selected. */
   tasks: PlacedTask[];
-  /** The rows among them that could not be read. */
+  /** The errors of the unreadable rows among them. */
   faults: GatewayError[];
   /** How many rows there were, unreadable ones included. */
   length: number;
   /** Whether the list or range ends with them. */
   isEnd: boolean;
-  /** Whether the walk was given up: more tasks follow. */
+  /** Whether the walk was given up, so that more tasks follow. */
   isUnfinished: boolean;
 }
 
-// A list that has shifted since the cursor was given is searched; each request halves what is left of it.
+// If the list has shifted since the cursor was issued, the walk searches it; each request halves the rest.
 const MAX_REQUESTS = 40;
 
 /**
@@ -66,7 +66,7 @@ const MAX_REQUESTS = 40;
  */
 export async function readSlice(
   parts: SliceParts,
-  { filter, order, first, after, wants }: SliceRequest,
+  { filter, order, first, after, selected }: SliceRequest,
   options: ReadOptions,
 ): Promise<TaskSlice> {
   if (first < 0 || first > PAGE_LIMIT)
@@ -78,25 +78,28 @@ export async function readSlice(
   const slice = { entries: [], hasNextPage: false, hasPreviousPage: cursor !== null, faults: [] };
   if (matchesNothing(filter)) return { ...slice, totalCount: 0 };
 
-  // One task more than is returned tells whether there is a next page, and costs no count.
-  const wanted = wants.tasks || wants.hasNextPage ? first + (wants.hasNextPage ? 1 : 0) : 0;
+  // One more task than is returned says whether there is a next page, without a count.
+  const maxRows =
+    selected.tasks || selected.hasNextPage ? first + (selected.hasNextPage ? 1 : 0) : 0;
   const isRange = filter.created !== undefined;
   let totalCount: number | null = null;
   const readPage = pageReader(parts.lists, upstreamPartOf(filter), order, options);
   const fetchPage = async (offset: number, limit: number) => {
-    const page = await readPage(offset, limit, wants.totalCount && !isRange && totalCount === null);
+    const isCounted = selected.totalCount && !isRange && totalCount === null;
+    const page = await readPage(offset, limit, isCounted);
     totalCount ??= page.total;
     return page.rows;
   };
   const { tasks, faults, length, isEnd, isUnfinished } = await readRows();
-  if (wants.totalCount && isRange && isEnd && cursor === null && wanted > 0) totalCount = length;
-  else if (wants.totalCount && (isRange || wanted === 0))
+  if (selected.totalCount && isRange && isEnd && cursor === null && maxRows > 0)
+    totalCount = length;
+  else if (selected.totalCount && (isRange || maxRows === 0))
     totalCount = await countTasks(parts, filter, options);
 
   return {
     ...slice,
     entries: toEntries(tasks.slice(0, first), order, cursor),
-    hasNextPage: wants.hasNextPage ? isUnfinished || tasks.length > first : null,
+    hasNextPage: selected.hasNextPage ? isUnfinished || tasks.length > first : null,
     totalCount,
     faults,
   };
@@ -110,12 +113,12 @@ export async function readSlice(
       isEnd: true,
       isUnfinished: false,
     };
-    if (wanted === 0 || (cursor !== null && range.isPast(cursor.created))) return rows;
+    if (maxRows === 0 || (cursor !== null && range.isPast(cursor.created))) return rows;
     const start =
       cursor !== null && !range.isBefore(cursor.created)
         ? cursor
         : await range.start(parts.clock.now(), boundFinder(parts, filter, options));
-    const walk = { after: start, wanted, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
+    const walk = { after: start, maxRows, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
     try {
       for await (const page of walkList({ order, fetchPage }, walk))
         for (const { row, offset } of page) {
@@ -126,16 +129,17 @@ export async function readSlice(
           else if (rows.tasks.length < first) rows.faults.push(row.error);
         }
     } catch (error) {
-      // What was read is a page all the same, where it can say that more follows.
-      const isPage = error instanceof UnfinishedWalk && rows.tasks.length > 0 && wants.hasNextPage;
+      // What was read is still a valid page if the caller learns that more follows.
+      const isPage =
+        error instanceof UnfinishedWalk && rows.tasks.length > 0 && selected.hasNextPage;
       if (!isPage) throw error;
       return { ...rows, isEnd: false, isUnfinished: true };
     }
-    return { ...rows, isEnd: rows.tasks.length < wanted };
+    return { ...rows, isEnd: rows.tasks.length < maxRows };
   }
 }
 
-/** The newest task that matches a filter without a creation date; null where none does. */
+/** The newest task that matches a filter without a creation date; null if there is none. */
 export async function readLatest(
   lists: Pick<Lists, 'page'>,
   filter: TaskFilter,
@@ -147,7 +151,7 @@ export async function readLatest(
   return row;
 }
 
-/** Tasks and their cursors. A cursor names the tasks of the same millisecond before it. */
+/** Tasks with their cursors. A cursor lists the preceding tasks of the same millisecond. */
 function toEntries(
   tasks: readonly PlacedTask[],
   order: TaskOrder,

@@ -22,12 +22,12 @@ export interface TaskSourceParts {
   clock: Clock;
 }
 
-// A caller waits for these; polls have lanes of their own.
-const WAITED_FOR = { lane: 'interactive' } as const;
+// Reads that a caller waits for. Polls have lanes of their own.
+const INTERACTIVE = { lane: 'interactive' } as const;
 const TASK_POLL = { lane: 'task-poll' } as const;
 const LIST_POLL = { lane: 'list-poll' } as const;
 
-/** What watches read, over the REST API. */
+/** Reads tasks for watches over the REST API. */
 export function createTaskSource({
   api,
   tasks,
@@ -41,11 +41,11 @@ export function createTaskSource({
     load: id => tasks.load(id),
     pressure: () => api.pressure(),
     async poll(ids) {
-      const askedAt = clock.monotonic();
+      const requestedAt = clock.monotonic();
       const rows = await planner.read(ids, TASK_POLL);
-      // What a poll read answers readers too.
+      // Polled tasks are served to queries too.
       for (const row of rows.values())
-        if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);
+        if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
       return new Map([...rows].map(([id, row]) => [id, toTaskRow(row)]));
     },
     async confirm(id) {
@@ -53,13 +53,13 @@ export function createTaskSource({
       return row === null ? null : toTaskRow(row);
     },
     pollHeads: requests => heads.readAll(requests, LIST_POLL),
-    readHead: request => patiently(options => heads.read(request, options)),
+    readHead: request => readOrWait(options => heads.read(request, options)),
     running: (filter, signal) =>
-      patiently(async options =>
+      readOrWait(async options =>
         (await api.running(filter, { ...options, signal })).map(toTaskRow),
       ),
     async *snapshot(filter, signal) {
-      const options = { ...WAITED_FOR, signal };
+      const options = { ...INTERACTIVE, signal };
       const order = 'CREATED_DESC';
       const listed = upstreamPartOf(filter);
       if (!api.fits({ filter: listed, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
@@ -85,10 +85,10 @@ export function createTaskSource({
   };
 }
 
-/** Reads as soon as a caller would be served; where callers are refused, when polls are. */
-async function patiently<T>(read: (options: CallOptions) => Promise<T>): Promise<T> {
+/** Reads in the interactive lane; if that refuses, waits for budget in the lane of list polls. */
+async function readOrWait<T>(read: (options: CallOptions) => Promise<T>): Promise<T> {
   try {
-    return await read(WAITED_FOR);
+    return await read(INTERACTIVE);
   } catch (error) {
     if (!(error instanceof GatewayError) || error.code !== 'RATE_LIMITED') throw error;
     return read(LIST_POLL);

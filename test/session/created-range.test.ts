@@ -11,7 +11,7 @@ import {
   anyOptions,
 } from '../support/changing-list.ts';
 
-const WANTS = { tasks: true, hasNextPage: true, totalCount: false };
+const SELECTED = { tasks: true, hasNextPage: true, totalCount: false };
 
 /** Ranges of which one or both bounds are inside the list, before or after it. */
 const anyRange = ({ size, perMillisecond }: ModelOptions): fc.Arbitrary<CreatedRange> => {
@@ -63,7 +63,7 @@ test('pages of a range return each lasting task of it once and in order, however
         const given: { id: string; created: number }[] = [];
         for (let after: string | null = null, pages = 0; ; pages++) {
           assert.ok(pages < 3_000, 'paging ends');
-          const request = { filter: { created }, order, first, after, wants: WANTS };
+          const request = { filter: { created }, order, first, after, selected: SELECTED };
           const slice = await readSlice(parts, request, {});
           given.push(...slice.entries.map(({ task }) => task));
           if (!slice.hasNextPage) break;
