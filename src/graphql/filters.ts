@@ -27,7 +27,7 @@ const TaskStatusStringFilter = builder.inputType('TaskStatusStringFilter', {
 
 const TaskStatusCreatedFilter = builder.inputType('TaskStatusCreatedFilter', {
   description:
-    'A range of creation dates. At least one bound is required. Upstream cannot filter by date, so the gateway reads a list, which is ordered by creation date, up to the far bound and searches for the near one: the bound from which the list starts, `lt` if newest first and `gte` if oldest first. Thus a page of “the last 24 hours”, newest first, costs as many upstream requests as a page without a range. A search costs some 5 requests for the first time and 1 or 2 for a bound near one that was found before; `totalCount` searches for each bound.',
+    'A range of creation dates. At least one bound is required. Upstream cannot filter by date, but its lists are ordered by it. A list is read up to the far bound; the near bound, from which the list starts (`lt` if newest first, `gte` if oldest first), is searched for. So a page of the last 24 hours, newest first, costs the same upstream requests as a page without a range. A search costs about 5 requests the first time and 1 or 2 for a bound near one that was found before; `totalCount` searches for each bound.',
   fields: t => ({
     gte: t.field({
       type: 'DateTime',
