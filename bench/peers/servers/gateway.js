@@ -1,0 +1,14 @@
+import { readConfig, startGateway } from '../../../dist/gateway.js';
+
+/** The gateway as it is built, with its defaults but for a limit that it never reaches. */
+export function start(upstream) {
+  const { baseUrl, ...config } = readConfig({
+    LOG_LEVEL: 'error',
+    PORT: '0',
+    SAIL_BASE_URL: upstream,
+    UPSTREAM_RATE_LIMIT: '1000000',
+    UPSTREAM_RATE_WINDOW_MS: '1000',
+    ...(process.env.MAX_STALENESS_MS && { MAX_STALENESS_MS: process.env.MAX_STALENESS_MS }),
+  });
+  return startGateway({ ...config, baseUrl });
+}
