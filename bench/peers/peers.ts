@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { load } from './load.ts';
 import { type Sample, summarize, toMarkdown } from './report.ts';
@@ -14,6 +16,7 @@ import { type Operation, type Workload, createWorkloads } from './workloads.ts';
  *   npm run bench:peers -- --short               64 connections, a few seconds each
  *   npm run bench:peers -- --only gateway,floor  some of the servers; the floor is always measured
  *   npm run bench:peers -- --workload aliases    workloads with this in their names
+ *   npm run bench:peers -- --before ../old/dist  another build of the gateway too
  *   npm run bench:peers -- --json results.json   the figures for programs too
  */
 
@@ -24,6 +27,7 @@ const { values } = parseArgs({
     workload: { type: 'string', default: '' },
     connections: { type: 'string' },
     rounds: { type: 'string' },
+    before: { type: 'string' },
     json: { type: 'string' },
   },
 });
@@ -38,6 +42,14 @@ const SERVERS: { name: string; file: string; env?: Record<string, string> }[] = 
   { name: 'Apollo Server + DataLoader', file: 'apollo' },
   { name: 'Mercurius + JIT', file: 'mercurius' },
 ];
+if (values.before !== undefined) {
+  const GATEWAY_BUILD = pathToFileURL(`${resolve(values.before)}/`).href;
+  const name = 'gateway before, ';
+  SERVERS.push(
+    { name: `${name}memory off`, file: 'gateway', env: { GATEWAY_BUILD, MAX_STALENESS_MS: '0' } },
+    { name: `${name}as shipped`, file: 'gateway', env: { GATEWAY_BUILD } },
+  );
+}
 const OPERATIONS = 40;
 const FOR_MS = values.short ? 700 : 1_500;
 const ROUNDS = Number(values.rounds ?? 3);

@@ -1,6 +1,7 @@
-import { readConfig, startGateway } from '../../../dist/gateway.js';
+const build = process.env.GATEWAY_BUILD ?? new URL('../../../dist/', import.meta.url).href;
+const { readConfig, startGateway } = await import(new URL('gateway.js', build).href);
 
-/** The gateway as it is built, with its defaults but for a limit that it never reaches. */
+/** A build of the gateway, with its defaults but for a limit that it never reaches. */
 export function start(upstream) {
   const { baseUrl, ...config } = readConfig({
     LOG_LEVEL: 'error',
