@@ -7,22 +7,22 @@ import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
 import { AbortListeners } from './abort-listeners.ts';
 
-/** How a caller wants to be answered. */
+/** Options of one read. */
 export interface ReadOptions {
-  /** Aborts when the caller has left. */
+  /** Aborts when the caller disconnects. */
   signal?: AbortSignal | undefined;
-  /** Not from memory, and not by a request that was sent before. */
+  /** Bypasses memory and requests that were already sent. */
   isFresh?: boolean;
-  /** Who asks: callers take turns. */
+  /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
 }
 
 /** Tasks by id, read in batches. */
 export interface TaskLoader {
-  /** Null where upstream has no such task. Rejects for a task that cannot be read, and only for that. */
+  /** The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads are unaffected. */
   load(id: string, options?: ReadOptions): Promise<Task | null>;
-  /** A task was written to: later calls of `load` get no answer to a request sent before. */
-  forget(id: string): void;
+  /** Call after a write. Later calls of `load` do not join requests that were sent before it. */
+  invalidate(id: string): void;
 }
 
 export interface TaskLoaderParts {
@@ -31,7 +31,7 @@ export interface TaskLoaderParts {
   clock: Clock;
 }
 
-/** One id, for all callers who wait for it. */
+/** A load of one id, shared by all callers who wait for it. */
 interface Load {
   id: string;
   batch: Batch;
@@ -51,43 +51,43 @@ interface Batch {
   controller: AbortController;
 }
 
-// For how long loads gather at the most while the budget has room; while it has none, until a slot is free.
-const GATHER_MS = 10;
-// While less of the budget than this is spent, loads gather only for as long as a request is under way.
+/** How long a batch collects loads at most, in milliseconds. If the budget is spent, it collects until it has a slot. */
+const BATCH_DELAY_MS = 10;
+// While less than this part of the budget is spent, a batch waits only while another request is in flight.
 const IDLE_PRESSURE = 0.25;
 
 /**
  * Batches loads of tasks by id, from any operation, into `id in (…)` requests.
  *
- * A batch takes its slot in the budget before it is closed. While the budget is scarce, loads gather
- * for as long as they have to wait anyway: the scarcer it is, the fuller the batches.
+ * A batch takes its slot in the budget before it is sent. While it waits for the slot, it collects more
+ * loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskLoader {
   const aborts = new AbortListeners();
-  /** Loads that gather. Every caller may join them: upstream is asked after this. */
-  const gathering = new Map<string, Load>();
-  /** Loads that were sent. Callers may join them unless they want a fresh answer. */
+  /** Loads whose request is not sent yet. Any caller may join them. */
+  const unsent = new Map<string, Load>();
+  /** Loads whose request was sent. Callers may join them unless they need a fresh result. */
   const sent = new Map<string, Load>();
-  /** The batch that further loads go into. */
+  /** The batch that collects loads; null: the next load opens one. */
   let open: Batch | null = null;
-  let requestsUnderWay = 0;
+  let requestsInFlight = 0;
   let onAnswered = () => {};
 
   return {
     load: (id, { signal, isFresh = false } = {}) =>
       new Promise((resolve, reject) => {
         signal?.throwIfAborted();
-        // Here and not in the batch, where it would fail the other loads too.
+        // Checked here, because an error in the batch would fail the other loads too.
         checkValue(id);
         const kept = isFresh ? undefined : memory.task(id);
         if (kept !== undefined) resolve(kept);
         else join(loadOf(id, isFresh), { resolve, reject }, signal);
       }),
-    forget: id => void sent.delete(id),
+    invalidate: id => void sent.delete(id),
   };
 
   function loadOf(id: string, isFresh: boolean): Load {
-    const known = gathering.get(id) ?? (isFresh ? undefined : sent.get(id));
+    const known = unsent.get(id) ?? (isFresh ? undefined : sent.get(id));
     if (known) return known;
     if (open === null || open.loads.size >= api.idsPerRequest) {
       open = { loads: new Set(), controller: new AbortController() };
@@ -95,7 +95,7 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
     }
     const load: Load = { id, batch: open, callers: new Set() };
     open.loads.add(load);
-    gathering.set(id, load);
+    unsent.set(id, load);
     return load;
   }
 
@@ -109,7 +109,7 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
     });
   }
 
-  /** Nobody waits for it. Who asks again has another load. */
+  /** Its last caller has left. A caller who comes later gets another load. */
   function abandon(load: Load): void {
     const { loads, controller } = load.batch;
     drop(load);
@@ -120,14 +120,14 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
 
   /** Another load may have taken the place of this one. */
   function drop(load: Load): void {
-    if (gathering.get(load.id) === load) gathering.delete(load.id);
+    if (unsent.get(load.id) === load) unsent.delete(load.id);
     if (sent.get(load.id) === load) sent.delete(load.id);
   }
 
   async function dispatch(batch: Batch): Promise<void> {
-    await gather();
+    await collect();
     try {
-      // Without a caller: several may wait for one batch, which has a turn of its own.
+      // No caller is named: the batch may serve several, so it is queued as one of its own.
       const slot = await api.reserve({ lane: 'interactive' });
       if (open === batch) open = null;
       try {
@@ -141,15 +141,15 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
     }
   }
 
-  async function gather(): Promise<void> {
+  async function collect(): Promise<void> {
     if (api.pressure() >= IDLE_PRESSURE)
-      await new Promise(resolve => setTimeout(resolve, GATHER_MS));
-    else if (requestsUnderWay === 0)
-      // For what else has arrived already.
+      await new Promise(resolve => setTimeout(resolve, BATCH_DELAY_MS));
+    else if (requestsInFlight === 0)
+      // Loads that have arrived already join it.
       await new Promise(resolve => setImmediate(resolve));
     else
       await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, GATHER_MS);
+        const timer = setTimeout(resolve, BATCH_DELAY_MS);
         const before = onAnswered;
         onAnswered = () => {
           clearTimeout(timer);
@@ -161,22 +161,22 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
 
   async function read({ loads, controller: { signal } }: Batch, slot: Slot): Promise<void> {
     for (const load of loads) {
-      if (gathering.get(load.id) === load) gathering.delete(load.id);
+      if (unsent.get(load.id) === load) unsent.delete(load.id);
       sent.set(load.id, load);
     }
     const ids = [...loads].map(({ id }) => id);
-    const askedAt = clock.monotonic();
-    requestsUnderWay++;
+    const requestedAt = clock.monotonic();
+    requestsInFlight++;
     try {
       const rows = await api.byIds(ids, { slot, signal });
-      // Upstream sorts as it likes and omits what it does not know: match by id, never by place.
+      // Match by id, not by position: upstream reorders rows and omits unknown ids.
       for (const id of ids) {
         const row = rows.get(id) ?? null;
-        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, askedAt);
+        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
       }
       for (const load of loads) answer(load, rows.get(load.id) ?? null);
     } finally {
-      requestsUnderWay--;
+      requestsInFlight--;
       const answered = onAnswered;
       onAnswered = () => {};
       answered();

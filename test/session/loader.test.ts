@@ -44,7 +44,7 @@ function setUp(idsPerRequest = 90, pressure = 1) {
     requests,
     write() {
       state = 'after';
-      tasks.forget('x');
+      tasks.invalidate('x');
     },
     async grantSlots(count = 1) {
       await until(() => slots.length >= count);
