@@ -1,11 +1,11 @@
 import type { InputShapeFromFields } from '@pothos/core';
 import { type GraphQLResolveInfo, responsePathAsArray } from 'graphql';
-import { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { TaskSlice } from '../session/paging.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Context, builder } from './builder.ts';
 import { costs } from './cost.ts';
+import { knownCount } from './counts.ts';
 import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
@@ -77,18 +77,10 @@ export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConn
       nullable: true,
       description:
         'The total number of matching tasks. Upstream counts them only if this field is selected. Null, with an error for this field, if upstream does not return a count.',
-      resolve: countOf,
+      resolve: ({ totalCount }) => knownCount(totalCount),
     }),
   }),
 });
-
-function countOf({ totalCount }: TaskSlice): number {
-  if (totalCount !== null) return totalCount;
-  throw new GatewayError(
-    'UPSTREAM_INVALID_RESPONSE',
-    'Upstream did not return the number of matching tasks.',
-  );
-}
 
 /** The arguments of a field that returns a list of tasks. `first` is the default page length. */
 export function listArguments(first: number) {

@@ -6,13 +6,14 @@ import {
   resolveConnection,
 } from './connection.ts';
 import { costs } from './cost.ts';
+import { COUNTS_ARGUMENTS, TaskStatusCounts } from './counts.ts';
 import { toTaskFilter } from './filters.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 export const Source = builder.objectRef<{ id: string }>('Source').implement({
   description:
-    'A source of the tenant. Another subgraph owns it; this one adds the tasks that ran against it.',
+    'A source of the tenant. Another subgraph owns it; this one adds the tasks that ran against it, and their numbers.',
   directives: { key: { fields: 'id' } },
   fields: t => ({
     id: t.exposeID('id', { description: 'The id of the source.' }),
@@ -33,6 +34,13 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
       extensions: costs(() => costOfSourceList({ first: 1 })),
       resolve: ({ id }, _args, { caller, read }) =>
         caller.session.latest({ sourceIds: [id] }, read),
+    }),
+    taskCounts: t.field({
+      type: TaskStatusCounts,
+      description:
+        'How many tasks ran against the source, in total and by completion status. A `sourceId` in the filter is an additional condition.',
+      args: COUNTS_ARGUMENTS,
+      resolve: ({ id }, { filter }) => ({ filter: ofSource(id, toTaskFilter(filter)) }),
     }),
   }),
 });

@@ -49,6 +49,7 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
       try {
         const page = await api.list(query, { signal, caller });
         memory.keepPage(key, page, askedAt);
+        if (page.total !== null) memory.keepPage(countKeyOf(query), { ...page, rows: [] }, askedAt);
         for (const row of page.rows)
           if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);
         return page;
@@ -59,4 +60,9 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
     pending.set(key, started);
     return started;
   }
+}
+
+/** The query string of a request for the number of tasks alone. */
+function countKeyOf({ filter }: TaskQuery): string {
+  return toQueryString({ ...(filter && { filter }), limit: 0, count: true });
 }

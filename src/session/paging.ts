@@ -98,6 +98,17 @@ export async function readSlice(
   };
 }
 
+/** How many tasks match; null if upstream does not count them. */
+export async function readCount(
+  lists: Pick<Lists, 'page' | 'fits'>,
+  filter: TaskFilter,
+  options: ReadOptions,
+): Promise<number | null> {
+  const wants = { tasks: false, hasNextPage: false, totalCount: true };
+  const request = { filter, order: 'CREATED_DESC', first: 0, after: null, wants } as const;
+  return (await readSlice(lists, request, options)).totalCount;
+}
+
 /** The newest task that matches; null where none does. */
 export async function readLatest(
   lists: Pick<Lists, 'page'>,

@@ -7,17 +7,20 @@ import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskUpdate } from '../upstream/endpoints.ts';
+import { createJoinedCounts } from './joined-counts.ts';
 import { createLists } from './lists.ts';
 import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts';
 import { createSourcePages } from './source-pages.ts';
 import { createTaskSource } from './task-source.ts';
 import type { Memory } from './memory.ts';
-import { type SliceRequest, type TaskSlice, readLatest, readSlice } from './paging.ts';
+import { type SliceRequest, type TaskSlice, readCount, readLatest, readSlice } from './paging.ts';
 
 /** Everything that is kept for one credential, and nothing that is not. */
 export interface Session {
   tasks: TaskLoader;
   list(request: SliceRequest, options: ReadOptions): Promise<TaskSlice>;
+  /** How many tasks match; null if upstream does not count them. */
+  count(filter: TaskFilter, options: ReadOptions): Promise<number | null>;
   /** The newest task that matches; null where none does. */
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
   update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
@@ -41,13 +44,14 @@ export interface SessionParts {
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
   const tasks = createTaskLoader({ api, memory, clock });
-  const lists = createSourcePages(createLists({ api, memory, clock }));
+  const lists = createSourcePages(createJoinedCounts(createLists({ api, memory, clock })));
   const source = createTaskSource({ api, tasks, memory, clock });
   const progress = createHub({ ...parts, source });
   return {
     tasks,
     progress,
     list: (request, options) => readSlice(lists, request, options),
+    count: (filter, options) => readCount(lists, filter, options),
     latest: (filter, options) => readLatest(lists, filter, options),
     async update(id, update, { signal, caller }) {
       try {

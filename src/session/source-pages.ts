@@ -3,6 +3,7 @@ import { GatewayError } from '../errors.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import { PAGE_LIMIT, type TaskQuery, checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
+import { groupBy } from './group-by.ts';
 import type { Lists } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
 import { abortable, whenAllAbort } from './shared-request.ts';
@@ -168,15 +169,4 @@ function joinKeyOf({ query: { filter, order }, options: { isFresh } }: PageReque
 
 function bySource(requests: readonly PageRequest[]): PageRequest[][] {
   return groupBy(requests, ({ sourceId }) => sourceId);
-}
-
-function groupBy<T>(values: readonly T[], keyOf: (value: T) => string): T[][] {
-  const groups = new Map<string, T[]>();
-  for (const value of values) {
-    const key = keyOf(value);
-    const group = groups.get(key);
-    if (group) group.push(value);
-    else groups.set(key, [value]);
-  }
-  return [...groups.values()];
 }

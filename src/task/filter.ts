@@ -24,6 +24,24 @@ export function lastingPartOf(filter: TaskFilter): TaskFilter {
   return lasting;
 }
 
+/** The filter, restricted to tasks with this completion status, or with none if it is null. */
+export function withCompletionStatus(
+  filter: TaskFilter,
+  status: CompletionStatus | null,
+): TaskFilter {
+  const { completionStatuses, completionStatusIsNull } = filter;
+  const mayMatch =
+    status === null
+      ? completionStatuses === undefined && completionStatusIsNull !== false
+      : (completionStatuses?.includes(status) ?? true) && completionStatusIsNull !== true;
+  return {
+    ...lastingPartOf(filter),
+    ...(status === null && mayMatch
+      ? { completionStatusIsNull: true }
+      : { completionStatuses: mayMatch && status !== null ? [status] : [] }),
+  };
+}
+
 /** Whether the task matches the conditions that `lastingPartOf` leaves out: those on its completion status. */
 export function matchesCompletion(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
