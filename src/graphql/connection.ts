@@ -97,7 +97,10 @@ export function listArguments(first: number) {
       defaultValue: first,
       description: 'The maximum number of tasks to return, 0–250.',
     }),
-    after: t.string({ description: 'Return only tasks that follow this cursor.' }),
+    after: t.string({
+      description:
+        'Return only tasks that follow this cursor. Pages go forward only: there is no `before` and no `last`. To start at the other end of the list, reverse `orderBy`.',
+    }),
   }));
 }
 

@@ -14,6 +14,7 @@ import './query.ts';
 import './mutation.ts';
 import './subscription.ts';
 import './entities.ts';
+import './nodes.ts';
 import './service.ts';
 
 const FEDERATION = 'https://specs.apollo.dev/federation/v2.5';

@@ -21,7 +21,7 @@ export function printSdl(schema: GraphQLSchema): string {
  * composition does not know that directive. The gateway enforces it anyway.
  */
 export function printSubgraphSdl(schema: GraphQLSchema): string {
-  const composable = mapSchema(withoutFederationFields(schema), {
+  const composable = mapSchema(withoutNodes(withoutFederationFields(schema)), {
     [MapperKind.INPUT_OBJECT_TYPE]: type =>
       new GraphQLInputObjectType({ ...type.toConfig(), isOneOf: false }),
     // `@link` brings the federation directives.
@@ -39,6 +39,16 @@ function withoutFederationFields(schema: GraphQLSchema): GraphQLSchema {
     schema,
     typeFilter: name => !name.startsWith('_') || name.startsWith('__'),
     rootFieldFilter: (_operation, name) => !name.startsWith('_'),
+  });
+}
+
+/** Leaves out Relay's node identification: a larger graph has one `node` field, which no subgraph can resolve alone. */
+function withoutNodes(schema: GraphQLSchema): GraphQLSchema {
+  return filterSchema({
+    schema,
+    typeFilter: name => name !== 'Node',
+    rootFieldFilter: (_operation, name) => name !== 'node' && name !== 'nodes',
+    objectFieldFilter: (_type, name) => name !== 'nodeId',
   });
 }
 
