@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -19,6 +20,8 @@ import {
 import { postGraphQL, startGateway } from '../support/start.ts';
 
 const SCHEMA = new URL('../../schema.graphql', import.meta.url);
+
+const DOCUMENTATION = new URL('../../docs/relay.md', import.meta.url);
 
 const SCREEN = `
 graphql\`
@@ -49,20 +52,16 @@ graphql\`
 \`;
 `;
 
-/** Compiles `SCREEN` against schema.graphql as an application's build does. Returns its artifacts by name. */
+/** Compiles `SCREEN` against schema.graphql with the settings of docs/relay.md. Returns its artifacts by name. */
 async function compile(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), 'relay-'));
   t.after(() => rm(folder, { recursive: true }));
   await mkdir(join(folder, 'src'));
   await copyFile(SCHEMA, join(folder, 'schema.graphql'));
   await writeFile(join(folder, 'src/screen.js'), SCREEN);
-  const config = {
-    src: './src',
-    schema: './schema.graphql',
-    language: 'javascript',
-    eagerEsModules: false,
-    schemaConfig: { nodeInterfaceIdField: 'nodeId' },
-  };
+  const documented = /```json\n(.*?)```/s.exec(readFileSync(DOCUMENTATION, 'utf8'))?.[1] ?? '';
+  // JavaScript, which can be loaded from outside of the project.
+  const config = { ...JSON.parse(documented), language: 'javascript', eagerEsModules: false };
   await writeFile(join(folder, 'relay.json'), JSON.stringify(config));
   const compiler = createRequire(import.meta.url)('relay-compiler') as string;
   await promisify(execFile)(compiler, ['relay.json'], { cwd: folder });
@@ -79,7 +78,6 @@ function createEnvironment(url: string): Environment {
       async ({ text }, variables) => (await postGraphQL(url, text ?? '', variables)) as never,
     ),
     store: new Store(new RecordSource()),
-    // As the compiler does: an `id` of upstream's is not an identity.
     getDataID: ({ nodeId }) => nodeId,
   });
 }
