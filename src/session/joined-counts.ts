@@ -3,34 +3,34 @@ import { GatewayError } from '../errors.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import { type TaskQuery, toQueryString } from '../upstream/query.ts';
 import { groupBy } from './group-by.ts';
-import type { Lists } from './lists.ts';
+import { type Lists, readForAll } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
-import { abortable, whenAllAbort } from './shared-request.ts';
+import { abortable } from './shared-request.ts';
 
 interface PageRequest {
   query: TaskQuery;
   options: ReadOptions;
-  /** The same for all pages, and the count, of one list. */
+  /** Equal for all pages of one list, and for its count. */
   listKey: string;
 }
 
 type Outcomes = Map<PageRequest, TaskPage | Error>;
 
 /**
- * Joins what is asked of one list at the same moment: equal pages, and its count with one of its pages.
+ * Joins requests for one list that are made at the same time: equal pages, and the count with a page.
  *
- * Upstream counts the whole list, whichever page is asked for. So a count needs a request of its own only
- * where no page of the list is read anyway.
+ * Upstream can count the list in the answer to any of its pages. A count needs its own request only if no
+ * page of that list is requested.
  */
 export function createJoinedCounts(lists: Lists): Lists {
-  // Dispatches once every resolver that can run has run.
+  // DataLoader dispatches once all resolvers that are ready have run.
   const loader = new DataLoader<PageRequest, TaskPage>(readBatch, { cache: false });
 
   return {
     ...lists,
     async page(query, options = {}) {
       options.signal?.throwIfAborted();
-      // Here and not in the batch, where a value that no filter can hold would fail the others too.
+      // Throws here for a value that no filter can hold. In the batch it would fail the other requests too.
       const listKey = `${options.isFresh ?? false} ${toQueryString({ filter: query.filter ?? {} })}`;
       return abortable(loader.load({ query, options, listKey }), options.signal);
     },
@@ -42,11 +42,13 @@ export function createJoinedCounts(lists: Lists): Lists {
     const groups = groupBy(wanted, ({ listKey }) => listKey);
     await Promise.all(groups.map(group => readGroup(group, carrierOf(group), outcomes)));
     return requests.map(
-      request => outcomes.get(request) ?? new Error('The page was not read: its caller has left.'),
+      request =>
+        outcomes.get(request) ??
+        new Error('The page was not read because its caller disconnected.'),
     );
   }
 
-  /** Reads for requests of one list. Its counts are taken from the carrier, a page that is read anyway. */
+  /** Reads requests for one list. Counts are read with `carrier`, a page of it that is requested anyway. */
   async function readGroup(
     group: readonly PageRequest[],
     carrier: TaskQuery | null,
@@ -58,31 +60,21 @@ export function createJoinedCounts(lists: Lists): Lists {
     await Promise.all(
       equals.map(async requests => {
         const query = queryOf(requests[0] as PageRequest);
-        const page = await readPage(requests, query);
-        // Upstream may refuse to count a list of which it returns pages.
+        const page = await readForAll(
+          lists,
+          query,
+          requests.map(({ options }) => options),
+        );
+        // Upstream may refuse to count the list even though it returns the page.
         if (query === carrier && page instanceof GatewayError && page.code === 'BAD_USER_INPUT')
           return readGroup(requests, null, outcomes);
         for (const request of requests) outcomes.set(request, page);
       }),
     );
   }
-
-  async function readPage(
-    requests: readonly PageRequest[],
-    query: TaskQuery,
-  ): Promise<TaskPage | Error> {
-    const callers = whenAllAbort(requests.map(({ options }) => options.signal));
-    try {
-      return await lists.page(query, { ...requests[0]?.options, signal: callers.signal });
-    } catch (error) {
-      return error instanceof Error ? error : new Error('A page failed.', { cause: error });
-    } finally {
-      callers.close();
-    }
-  }
 }
 
-/** The page on which the counts of the group can travel; null if there is none, or nothing to count. */
+/** The page with which the counts of the group can be read. Null if the group has no page or no count. */
 function carrierOf(group: readonly PageRequest[]): TaskQuery | null {
   const pages = group.map(({ query }) => query).filter(query => !isCount(query));
   const page = pages.find(({ count }) => count) ?? pages[0];
@@ -97,7 +89,7 @@ function isSamePage(one: TaskQuery, other: TaskQuery): boolean {
   return toQueryString({ ...one, count: true }) === toQueryString({ ...other, count: true });
 }
 
-/** A count is the same in either order, so equal counts make equal requests. */
+/** The query to send. A count does not depend on the order, so counts of one list have the same query. */
 function toQuery(query: TaskQuery): TaskQuery {
   if (!isCount(query)) return query;
   return { ...(query.filter && { filter: query.filter }), limit: 0, count: true };
