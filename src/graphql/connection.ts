@@ -6,7 +6,7 @@ import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Context, builder } from './builder.ts';
 import { costs } from './cost.ts';
 import { knownCount } from './counts.ts';
-import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
+import { TaskStatusFilter, TaskStatusOrder, requestsOf, toTaskOrder } from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
@@ -107,14 +107,18 @@ export function listArguments(first: number) {
 type ListArguments = InputShapeFromFields<ReturnType<typeof listArguments>>;
 
 /** The cost of a list field: the cost of its selection, times the page length. */
-export function costOfList({ first }: Pick<ListArguments, 'first'>) {
-  return { requests: 1, multiplier: lengthOf(first) };
+export function costOfList({ filter, first }: Pick<ListArguments, 'filter' | 'first'>) {
+  return { requests: requestsOf(filter), multiplier: lengthOf(first) };
 }
 
 /** As `costOfList`, but read together with the lists of other sources. */
-export function costOfSourceList({ first }: Pick<ListArguments, 'first'>) {
+export function costOfSourceList({ filter, first }: Pick<ListArguments, 'filter' | 'first'>) {
   const length = lengthOf(first);
-  return { rows: Math.max(length, ROWS_PER_SOURCE), multiplier: length };
+  const requests = requestsOf(filter);
+  return {
+    ...(requests > 1 ? { requests } : { rows: Math.max(length, ROWS_PER_SOURCE) }),
+    multiplier: length,
+  };
 }
 
 function lengthOf(first: ListArguments['first']): number {

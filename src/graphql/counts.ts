@@ -1,9 +1,10 @@
+import type { InputShapeFromFields } from '@pothos/core';
 import { GatewayError } from '../errors.ts';
 import { type TaskFilter, withCompletionStatus } from '../task/filter.ts';
 import type { CompletionStatus } from '../task/task.ts';
 import { builder } from './builder.ts';
 import { costs } from './cost.ts';
-import { TaskStatusFilter } from './filters.ts';
+import { TaskStatusFilter, requestsOf } from './filters.ts';
 
 /** The numbers of the tasks that match a filter. Each is counted when it is resolved. */
 export const TaskStatusCounts = builder
@@ -57,6 +58,11 @@ export const COUNTS_ARGUMENTS = builder.args(t => ({
       'Which tasks to count. Without a filter, all tasks. A condition on `completionStatus` applies to every count: a status that it excludes counts 0.',
   }),
 }));
+
+/** The cost of a field that returns counts: what is selected of it, as often as upstream is asked for each. */
+export function costOfCounts({ filter }: Partial<InputShapeFromFields<typeof COUNTS_ARGUMENTS>>) {
+  return { multiplier: requestsOf(filter) };
+}
 
 /** The count, or UPSTREAM_INVALID_RESPONSE if upstream did not return one. */
 export function knownCount(count: number | null): number {

@@ -4,6 +4,8 @@ import { builder } from './builder.ts';
 import { TaskCompletionStatus } from './enums.ts';
 
 const EQUALS = 'Matches this value.';
+// How many ids of the usual length a request holds, with the default of UPSTREAM_MAX_URL_BYTES.
+const IDS_PER_REQUEST = 90;
 const IS_ONE_OF = 'Matches any of these values. An empty list matches no task.';
 
 const TaskStatusIDFilter = builder.inputType('TaskStatusIDFilter', {
@@ -129,6 +131,13 @@ export function toTaskOrder(
   input: typeof TaskStatusOrder.$inferInput | null | undefined,
 ): TaskOrder {
   return input?.direction === 'ASC' ? 'CREATED_ASC' : 'CREATED_DESC';
+}
+
+/** Estimates how many upstream requests the ids of a filter argument need: 1 or more. */
+export function requestsOf(
+  input: { id?: { in?: readonly unknown[] | null } | null } | null | undefined,
+): number {
+  return Math.max(1, Math.ceil((input?.id?.in?.length ?? 0) / IDS_PER_REQUEST));
 }
 
 function anyOf<T>(

@@ -5,7 +5,7 @@ import {
   listArguments,
   resolveConnection,
 } from './connection.ts';
-import { COUNTS_ARGUMENTS, TaskStatusCounts } from './counts.ts';
+import { COUNTS_ARGUMENTS, TaskStatusCounts, costOfCounts } from './counts.ts';
 import { toTaskFilter } from './filters.ts';
 import { costs } from './cost.ts';
 import { TaskStatus } from './task-status-ref.ts';
@@ -35,6 +35,7 @@ builder.queryType({
       description:
         'How many tasks of the last 90 days match a filter, in total and by completion status.',
       args: COUNTS_ARGUMENTS,
+      extensions: costs(costOfCounts),
       resolve: (_root, { filter }) => ({ filter: toTaskFilter(filter) }),
     }),
   }),

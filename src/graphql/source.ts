@@ -6,7 +6,7 @@ import {
   resolveConnection,
 } from './connection.ts';
 import { costs } from './cost.ts';
-import { COUNTS_ARGUMENTS, TaskStatusCounts } from './counts.ts';
+import { COUNTS_ARGUMENTS, TaskStatusCounts, costOfCounts } from './counts.ts';
 import { toTaskFilter } from './filters.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import { Node, toNodeId } from './node.ts';
@@ -47,6 +47,7 @@ export const Source = builder.objectRef<{ id: string }>('Source').implement({
       description:
         'How many tasks ran against the source, in total and by completion status. A `sourceId` in the filter is an additional condition.',
       args: COUNTS_ARGUMENTS,
+      extensions: costs(costOfCounts),
       resolve: ({ id }, { filter }) => ({ filter: ofSource(id, toTaskFilter(filter)) }),
     }),
   }),

@@ -269,7 +269,7 @@ test('counts that a page cannot hold are still right, one request each', async t
 
 test('counts are among the upstream requests and the cost that an operation may have', async t => {
   const { query, requests } = await setUp(t, {
-    env: { MAX_UPSTREAM_REQUESTS: '20', MAX_COST: '500' },
+    env: { MAX_UPSTREAM_REQUESTS: '20', MAX_COST: '300' },
   });
   const source = { __typename: 'Source', id: 'source' };
   const counts = '... on Source { taskCounts { running error } }';
@@ -292,9 +292,25 @@ test('counts are among the upstream requests and the cost that an operation may 
   );
   assert.match(
     (await refused(
-      `{ ${Array.from({ length: 300 }, (_, place) => `c${place}: taskStatusCounts { __typename }`).join(' ')} }`,
+      `{ ${Array.from({ length: 200 }, (_, place) => `c${place}: taskStatusCounts { __typename }`).join(' ')} }`,
     )) ?? '',
     /MAX_COST/,
+  );
+  // So many ids take several requests for each count.
+  const ids = Array.from({ length: 500 }, (_, place) => `task-${place}`);
+  assert.match(
+    (await refused(
+      'query ($ids: [ID!]!) { taskStatusCounts(filter: { id: { in: $ids } }) { total running error success } }',
+      { ids },
+    )) ?? '',
+    /24 upstream requests/,
+  );
+  assert.match(
+    (await refused(
+      'query ($ids: [ID!]!) { a: taskStatuses(filter: { id: { in: $ids } }) { totalCount } b: taskStatuses(filter: { id: { in: $ids } }) { totalCount } c: taskStatuses(filter: { id: { in: $ids } }) { totalCount } d: taskStatuses(filter: { id: { in: $ids } }) { totalCount } }',
+      { ids },
+    )) ?? '',
+    /24 upstream requests/,
   );
   assert.equal(requests().length, before);
 });
