@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
+import { FEDERATION_VERSIONS } from './graphql/federation-version.ts';
 import { schema } from './graphql/schema.ts';
 import { printSdl, printSubgraphSdl } from './graphql/sdl.ts';
 import { startSandbox } from './sandbox/sandbox.ts';
@@ -11,7 +12,8 @@ const USAGE = `task-status-gateway [command]
 
   serve     run the gateway (default); without SAIL_BASE_URL it uses an embedded sandbox tenant
   sandbox   run only the sandbox tenant
-  schema    print the GraphQL schema as SDL; with --subgraph, the SDL for federation
+  schema    print the GraphQL schema as SDL; with --subgraph, the SDL for federation, and with
+            --federation 2.9 the costs of its fields too (default 2.5)
 
 Environment variables configure it; docs/configuration.md lists them.
 `;
@@ -21,12 +23,17 @@ await main();
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, subgraph: { type: 'boolean' } },
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      subgraph: { type: 'boolean' },
+      federation: { type: 'string', default: '2.5' },
+    },
   });
+  const federation = FEDERATION_VERSIONS.find(version => version === values.federation);
   const [command = 'serve'] = positionals;
   if (values.help) process.stdout.write(USAGE);
-  else if (command === 'schema')
-    process.stdout.write(values.subgraph ? printSubgraphSdl(schema) : printSdl(schema));
+  else if (command === 'schema' && federation !== undefined)
+    process.stdout.write(values.subgraph ? printSubgraphSdl(schema, federation) : printSdl(schema));
   else if (command === 'serve') await start(serve);
   else if (command === 'sandbox') await start(serveSandbox);
   else {

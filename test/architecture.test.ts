@@ -66,7 +66,7 @@ const HOMES: Record<string, string[]> = {
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],
-  dataloader: ['session/source-pages.ts'],
+  dataloader: ['session/joined-counts.ts', 'session/source-pages.ts'],
   zod: ['config', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
   cockatiel: ['http/transports/callback-sender.ts'],

@@ -29,6 +29,14 @@ test('schema prints the SDL', async t => {
   assert.equal((await ended)[0], 0);
 });
 
+test('schema --subgraph prints the SDL for composition, for federation 2.9 with costs', async t => {
+  const ask = (version: string) => run(t, ['schema', '--subgraph', '--federation', version]);
+  const [known, unknown] = [ask('2.9'), ask('2')];
+  assert.match(await known.stdout, /federation\/v2\.9"[^]*@listSize\(/);
+  assert.match(await unknown.stderr, /--federation/);
+  assert.equal((await unknown.ended)[0], 2);
+});
+
 test('without a command it serves GraphQL over the embedded sandbox, and stops on a signal', async t => {
   const { child, ended } = run(t, [], { PORT: '0', SANDBOX_PORT: '0' });
   const line = await firstLine(child);

@@ -5,6 +5,7 @@ import {
   buildSchema,
   isEnumType,
   isInputObjectType,
+  isInterfaceType,
   isObjectType,
   isSpecifiedDirective,
   isSpecifiedScalarType,
@@ -36,7 +37,7 @@ test('every type, field, argument, enum value and directive is described', () =>
       for (const value of type.getValues()) ask(`${type.name}.${value.name}`, value);
     if (isInputObjectType(type))
       for (const field of Object.values(type.getFields())) ask(`${type.name}.${field.name}`, field);
-    if (isObjectType(type))
+    if (isObjectType(type) || isInterfaceType(type))
       for (const field of Object.values(type.getFields())) {
         ask(`${type.name}.${field.name}`, field);
         for (const argument of field.args)

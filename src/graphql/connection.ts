@@ -1,20 +1,24 @@
 import type { InputShapeFromFields } from '@pothos/core';
 import { type GraphQLResolveInfo, responsePathAsArray } from 'graphql';
-import { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { TaskSlice } from '../session/paging.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import { type Context, builder } from './builder.ts';
 import { type FieldCost, costs } from './cost.ts';
-import { TaskStatusFilter, TaskStatusOrder, toTaskOrder } from './filters.ts';
+import { knownCount } from './counts.ts';
+import {
+  TaskStatusFilter,
+  TaskStatusOrder,
+  requestsOf,
+  requestsPerCountOf,
+  searchRequestsOf,
+  toTaskOrder,
+} from './filters.ts';
 import { selects } from './selection.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
 // The list field that returns the connection already multiplies by the page length.
 const COUNTED_ABOVE = costs({ multiplier: 1 });
-
-// As measured over 20,000 tasks. A bound near one that was found before costs 1 or 2.
-const REQUESTS_PER_BOUND = 5;
 
 // A request holds the ids of some 80 sources, however few rows are wanted of each.
 const ROWS_PER_SOURCE = 3;
@@ -81,18 +85,10 @@ export const TaskStatusConnection = builder.objectRef<TaskSlice>('TaskStatusConn
       extensions: costs({ counts: 1 }),
       description:
         'The total number of matching tasks. Upstream counts them only if this field is selected. Null, with an error for this field, if upstream does not return a count.',
-      resolve: countOf,
+      resolve: ({ totalCount }) => knownCount(totalCount),
     }),
   }),
 });
-
-function countOf({ totalCount }: TaskSlice): number {
-  if (totalCount !== null) return totalCount;
-  throw new GatewayError(
-    'UPSTREAM_INVALID_RESPONSE',
-    'Upstream did not return the number of matching tasks.',
-  );
-}
 
 /** The arguments of a field that returns a list of tasks. `first` is the default page length. */
 export function listArguments(first: number) {
@@ -109,7 +105,10 @@ export function listArguments(first: number) {
       defaultValue: first,
       description: 'The maximum number of tasks to return, 0–250.',
     }),
-    after: t.string({ description: 'Return only tasks that follow this cursor.' }),
+    after: t.string({
+      description:
+        'Return only tasks that follow this cursor. Pages go forward only: there is no `before` and no `last`. To start at the other end of the list, reverse `orderBy`.',
+    }),
   }));
 }
 
@@ -119,24 +118,21 @@ type CostArguments = Pick<ListArguments, 'first' | 'filter' | 'orderBy'>;
 
 /** The cost of a list field: the cost of its selection, times the page length. */
 export function costOfList(args: CostArguments): FieldCost {
-  const { requests, requestsPerCount } = costOfRange(args);
-  return { requests: 1 + requests, requestsPerCount, multiplier: lengthOf(args.first) };
+  const { filter, orderBy, first } = args;
+  return {
+    requests: requestsOf(filter) + searchRequestsOf(filter, orderBy),
+    requestsPerCount: filter?.created ? requestsPerCountOf(filter) : 0,
+    multiplier: lengthOf(first),
+  };
 }
 
 /** As `costOfList`, but read together with the lists of other sources. */
 export function costOfSourceList(args: CostArguments): FieldCost {
   const length = lengthOf(args.first);
-  return { ...costOfRange(args), rows: Math.max(length, ROWS_PER_SOURCE), multiplier: length };
-}
-
-/** The requests that search a list for the bounds of a range of creation dates. */
-function costOfRange({ filter, orderBy }: CostArguments) {
-  const { gte, lt } = filter?.created ?? {};
-  const first = toTaskOrder(orderBy) === 'CREATED_ASC' ? gte : lt;
-  return {
-    requests: first ? REQUESTS_PER_BOUND : 0,
-    requestsPerCount: [gte, lt].filter(Boolean).length * REQUESTS_PER_BOUND,
-  };
+  const { requests = 0, ...cost } = costOfList(args);
+  return requests > 1
+    ? { ...cost, requests }
+    : { ...cost, rows: Math.max(length, ROWS_PER_SOURCE) };
 }
 
 function lengthOf(first: ListArguments['first']): number {

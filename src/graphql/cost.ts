@@ -64,7 +64,8 @@ interface Cost {
 type CostOf = FieldCost | ((args: never) => FieldCost);
 
 const NOTHING: Cost = { complexity: 0, depth: 0, requests: 0, counts: 0, ids: 0, rows: 0 };
-const LIST_MULTIPLIER = 10;
+/** How often the selection of a list counts, where the operation does not say how long the list may be. */
+export const LIST_MULTIPLIER = 10;
 // The whole schema is as long as a thousand fields.
 const INTROSPECTION_COSTS: Readonly<Record<string, FieldCost>> = {
   __schema: { field: 1_000 },

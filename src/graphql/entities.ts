@@ -59,9 +59,16 @@ function costOfEntities({ representations }: { representations: unknown[] }) {
 
 async function resolveReference(
   reference: unknown,
+  context: Context,
+): Promise<ResolvedEntity | null> {
+  return readEntity(readRepresentation(reference), context);
+}
+
+/** The entity that a reference refers to; null if there is no such task. Throws BAD_USER_INPUT for another type. */
+export async function readEntity(
+  { __typename, id }: Representation,
   { caller, read }: Context,
 ): Promise<ResolvedEntity | null> {
-  const { __typename, id } = readRepresentation(reference);
   switch (__typename) {
     case 'TaskStatus': {
       const task = await caller.session.tasks.load(id, read);

@@ -5,6 +5,7 @@ import {
   listArguments,
   resolveConnection,
 } from './connection.ts';
+import { COUNTS_ARGUMENTS, TaskStatusCounts, costOfCounts } from './counts.ts';
 import { toTaskFilter } from './filters.ts';
 import { costs } from './cost.ts';
 import { TaskStatus } from './task-status-ref.ts';
@@ -28,6 +29,14 @@ builder.queryType({
       extensions: costs(costOfList),
       resolve: (_root, args, context, info) =>
         resolveConnection(args, toTaskFilter(args.filter), context, info),
+    }),
+    taskStatusCounts: t.field({
+      type: TaskStatusCounts,
+      description:
+        'How many tasks of the last 90 days match a filter, in total and by completion status.',
+      args: COUNTS_ARGUMENTS,
+      extensions: costs(costOfCounts),
+      resolve: (_root, { filter }) => ({ filter: toTaskFilter(filter) }),
     }),
   }),
 });

@@ -8,15 +8,16 @@ import {
   specifiedDirectives,
 } from 'graphql';
 import { builder } from './builder.ts';
+import { federationLink } from './federation-version.ts';
 import './task-status.ts';
 import './target.ts';
 import './query.ts';
 import './mutation.ts';
 import './subscription.ts';
 import './entities.ts';
+import './nodes.ts';
 import './service.ts';
 
-const FEDERATION = 'https://specs.apollo.dev/federation/v2.5';
 const text = { type: new GraphQLNonNull(GraphQLString) };
 
 // Defined here so that tools without support for federation can read the SDL too.
@@ -65,5 +66,5 @@ const directives = [
 /** The executable schema. */
 export const schema = builder.toSchema({
   directives,
-  schemaDirectives: { link: { url: FEDERATION, import: ['@key', '@shareable', '@tag'] } },
+  schemaDirectives: { link: federationLink('2.5') },
 });

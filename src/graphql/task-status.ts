@@ -11,6 +11,7 @@ import {
 } from '../task/task.ts';
 import { builder } from './builder.ts';
 import { TaskCompletionStatus, TaskMessageType, TaskState, TaskType } from './enums.ts';
+import { Node, toNodeId } from './node.ts';
 import { Target } from './target.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
@@ -92,8 +93,14 @@ const TaskDefinitionSummary = builder.objectRef<TaskDefinition>('TaskDefinitionS
 
 TaskStatus.implement({
   description: 'A background task of the tenant.',
+  interfaces: [Node],
   directives: { key: { fields: 'id' } },
   fields: t => ({
+    nodeId: t.id({
+      description:
+        'The id for `node`, unique among all objects of all types. Do not parse it, and do not send it as `id`.',
+      resolve: ({ id }) => toNodeId('TaskStatus', id),
+    }),
     id: t.exposeID('id', { description: 'The id of the task.' }),
     type: t.expose('type', { type: TaskType, description: 'The kind of job that runs the task.' }),
     uniqueName: t.exposeString('uniqueName', {

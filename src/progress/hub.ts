@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import type { GroupListener, Lease, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import type { ListEvent } from '../task/change.ts';
-import { type TaskFilter, lastingPartOf, matchesNothing } from '../task/filter.ts';
+import { type TaskFilter, watchedPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { MAX_SILENCE_MS, fromFailure, toGatewayError } from './failure.ts';
@@ -88,7 +88,7 @@ export function createHub(parts: HubParts): Hub {
           'BAD_USER_INPUT',
           'The filter has an empty list or range, so no task can match it.',
         );
-      const key = JSON.stringify(lastingPartOf(filter));
+      const key = JSON.stringify(watchedPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
       const mailbox = counted(watch.subscribe(filter, snapshot));
       if (snapshot)

@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
 import { type ListEvent, type TaskChange, type TaskChangeKind, changeOf } from '../task/change.ts';
-import { type TaskFilter, lastingPartOf } from '../task/filter.ts';
+import { type TaskFilter, watchedPartOf } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
 import type { Cadence } from './cadence.ts';
 import { ListSubscriber } from './list-subscriber.ts';
@@ -14,7 +14,7 @@ export const LATE_BY_MS = 60_000;
 export interface ListWatchParts {
   source: TaskSource;
   cadence: Cadence;
-  /** The lasting part of the filter as text. Filters with the same key share one watch. */
+  /** The part of the filter that is watched, as text. Filters with the same key share one watch. */
   key: string;
   /** Asks for the right to poll the list for all instances that watch it. */
   openLease(): Lease;
@@ -47,7 +47,7 @@ export interface ListWatchParts {
 export class ListWatch {
   readonly key: string;
   readonly cadence: Cadence;
-  readonly #lasting: TaskFilter;
+  readonly #watched: TaskFilter;
   readonly #parts: ListWatchParts;
   readonly #subscribers = new Map<Mailbox<ListEvent>, ListSubscriber>();
   readonly #running = new Map<string, Task>();
@@ -70,7 +70,7 @@ export class ListWatch {
   constructor(filter: TaskFilter, parts: ListWatchParts) {
     this.key = parts.key;
     this.cadence = parts.cadence;
-    this.#lasting = lastingPartOf(filter);
+    this.#watched = watchedPartOf(filter);
     this.#parts = parts;
   }
 
@@ -95,7 +95,7 @@ export class ListWatch {
 
   /** The part of the list that the next poll reads. */
   get headRequest(): HeadRequest {
-    return { filter: this.#lasting, since: this.#since, signal: this.#closing.signal };
+    return { filter: this.#watched, since: this.#since, signal: this.#closing.signal };
   }
 
   /** Tasks created before this are ignored when the head is compared. */
@@ -195,7 +195,7 @@ export class ListWatch {
       this.#remember(task, asOf);
       if (!isCompleted(task)) this.#running.set(task.id, task);
     }
-    for (const task of readableOf(await source.running(this.#lasting, this.#closing.signal)))
+    for (const task of readableOf(await source.running(this.#watched, this.#closing.signal)))
       if (task.created <= (this.#newestCreated ?? -Infinity)) this.#running.set(task.id, task);
     if (!this.hasSubscribers) return;
     watch([...this.#running.values()]);

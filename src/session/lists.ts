@@ -5,7 +5,7 @@ import { type TaskQuery, toQueryString } from '../upstream/query.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
 import type { ReadOptions } from './loader.ts';
 import type { Memory } from './memory.ts';
-import { SharedRequest } from './shared-request.ts';
+import { SharedRequest, whenAllAbort } from './shared-request.ts';
 
 /** Pages of upstream's list. Callers who request the same page at the same time share one fetch. */
 export interface Lists {
@@ -51,6 +51,8 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
       try {
         const page = await api.list(query, { signal, caller });
         memory.keepPage(key, page, requestedAt);
+        if (page.total !== null)
+          memory.keepPage(countKeyOf(query), { ...page, rows: [] }, requestedAt);
         for (const row of page.rows)
           if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
         return page;
@@ -61,4 +63,28 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
     pending.set(key, started);
     return started;
   }
+}
+
+/**
+ * Reads one page for several callers. The request is aborted once all of them have disconnected. An error
+ * is returned, not thrown, so that each caller can be given its own answer to it.
+ */
+export async function readForAll(
+  lists: Pick<Lists, 'page'>,
+  query: TaskQuery,
+  callers: readonly ReadOptions[],
+): Promise<TaskPage | Error> {
+  const everyone = whenAllAbort(callers.map(({ signal }) => signal));
+  try {
+    return await lists.page(query, { ...callers[0], signal: everyone.signal });
+  } catch (error) {
+    return error instanceof Error ? error : new Error('Reading a page failed.', { cause: error });
+  } finally {
+    everyone.close();
+  }
+}
+
+/** The query string of a request for the number of tasks alone. */
+function countKeyOf({ filter }: TaskQuery): string {
+  return toQueryString({ ...(filter && { filter }), limit: 0, count: true });
 }

@@ -8,6 +8,7 @@ import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskUpdate } from '../upstream/endpoints.ts';
 import { createBoundSearch } from './bound-search.ts';
+import { createJoinedCounts } from './joined-counts.ts';
 import { createLists } from './lists.ts';
 import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts';
 import { createSourcePages } from './source-pages.ts';
@@ -46,7 +47,7 @@ export interface SessionParts {
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
   const tasks = createTaskLoader({ api, memory, clock });
-  const lists = createSourcePages(createLists({ api, memory, clock }));
+  const lists = createSourcePages(createJoinedCounts(createLists({ api, memory, clock })));
   const bounds = createBoundSearch(clock);
   const source = createTaskSource({ api, tasks, memory, bounds, clock });
   const progress = createHub({ ...parts, source });

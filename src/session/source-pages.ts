@@ -3,9 +3,10 @@ import { GatewayError } from '../errors.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import { PAGE_LIMIT, type TaskQuery, checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
-import type { Lists } from './lists.ts';
+import { groupBy } from './group-by.ts';
+import { type Lists, readForAll } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
-import { abortable, whenAllAbort } from './shared-request.ts';
+import { abortable } from './shared-request.ts';
 
 /** A request for the first page of one source's list. */
 interface PageRequest {
@@ -53,7 +54,9 @@ export function createSourcePages(lists: Lists): Lists {
     const active = requests.filter(({ options }) => !options.signal?.aborted);
     await Promise.all(groupBy(active, joinKeyOf).map(group => read(group, outcomes, true)));
     return requests.map(
-      request => outcomes.get(request) ?? new Error('The page was not read: its caller has left.'),
+      request =>
+        outcomes.get(request) ??
+        new Error('The page was not read because its caller disconnected.'),
     );
   }
 
@@ -81,7 +84,11 @@ export function createSourcePages(lists: Lists): Lists {
   ): Promise<readonly PageRequest[]> {
     const query = joinedQuery(requests);
     const sourceIds = new Set(query.filter?.sourceIds);
-    const page = await readPage(requests, query);
+    const page = await readForAll(
+      lists,
+      query,
+      requests.map(({ options }) => options),
+    );
     if (page instanceof Error) {
       // Upstream may refuse a joined request even though it accepts each part of it.
       const mayBeJoining = page instanceof GatewayError && page.code === 'BAD_USER_INPUT';
@@ -104,20 +111,6 @@ export function createSourcePages(lists: Lists): Lists {
       outcomes.set(request, { rows: own.slice(0, limit), total: count ? own.length : null });
       return false;
     });
-  }
-
-  async function readPage(
-    requests: readonly PageRequest[],
-    query: TaskQuery,
-  ): Promise<TaskPage | Error> {
-    const callers = whenAllAbort(requests.map(({ options }) => options.signal));
-    try {
-      return await lists.page(query, { ...requests[0]?.options, signal: callers.signal });
-    } catch (error) {
-      return error instanceof Error ? error : new Error('Reading a page failed.', { cause: error });
-    } finally {
-      callers.close();
-    }
   }
 
   /** Splits requests into parts that fit a URL and, if tasks are spread evenly over sources, one page. */
@@ -168,15 +161,4 @@ function joinKeyOf({ query: { filter, order }, options: { isFresh } }: PageReque
 
 function bySource(requests: readonly PageRequest[]): PageRequest[][] {
   return groupBy(requests, ({ sourceId }) => sourceId);
-}
-
-function groupBy<T>(values: readonly T[], keyOf: (value: T) => string): T[][] {
-  const groups = new Map<string, T[]>();
-  for (const value of values) {
-    const key = keyOf(value);
-    const group = groups.get(key);
-    if (group) group.push(value);
-    else groups.set(key, [value]);
-  }
-  return [...groups.values()];
 }

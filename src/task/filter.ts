@@ -35,16 +35,36 @@ export function upstreamPartOf(filter: TaskFilter): TaskFilter {
   return others;
 }
 
-/**
- * The conditions that upstream checks and whose result never changes during a task's life: all but the
- * creation date and the completion status.
- */
+/** The conditions whose result never changes during a task's life: all but the completion status. */
 export function lastingPartOf(filter: TaskFilter): TaskFilter {
-  const { completionStatuses: _, completionStatusIsNull: __, ...others } = filter;
-  return upstreamPartOf(others);
+  const { completionStatuses: _, completionStatusIsNull: __, ...lasting } = filter;
+  return lasting;
 }
 
-/** Whether the task matches the conditions that `lastingPartOf` leaves out. */
+/** The conditions that upstream checks and whose result never changes during a task's life. */
+export function watchedPartOf(filter: TaskFilter): TaskFilter {
+  return upstreamPartOf(lastingPartOf(filter));
+}
+
+/** The filter, restricted to tasks with this completion status, or with none if it is null. */
+export function withCompletionStatus(
+  filter: TaskFilter,
+  status: CompletionStatus | null,
+): TaskFilter {
+  const { completionStatuses, completionStatusIsNull } = filter;
+  const mayMatch =
+    status === null
+      ? completionStatuses === undefined && completionStatusIsNull !== false
+      : (completionStatuses?.includes(status) ?? true) && completionStatusIsNull !== true;
+  return {
+    ...lastingPartOf(filter),
+    ...(status === null && mayMatch
+      ? { completionStatusIsNull: true }
+      : { completionStatuses: mayMatch && status !== null ? [status] : [] }),
+  };
+}
+
+/** Whether the task matches the conditions that `watchedPartOf` leaves out: creation date and completion status. */
 export function matchesRest(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
   const status = task.completionStatus;

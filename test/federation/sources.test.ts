@@ -130,3 +130,14 @@ test('whatever is asked of however many sources together, each is answered as if
     { numRuns: 25 },
   );
 });
+
+test('Node does not take an operation with many reads for a leak', async t => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on('warning', note);
+  t.after(() => process.off('warning', note));
+  const gateway = await startGateway(t);
+  const ids = addSources(gateway, Array(20).fill(1));
+  await askTogether(gateway, ids, { first: 1 });
+  assert.deepEqual(warnings.map(String), []);
+});

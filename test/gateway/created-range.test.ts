@@ -235,6 +235,45 @@ test('over 20,000 tasks, the last day costs a request a page, and a bound costs 
   }
 });
 
+test('the counts of a range are those of a filter over all tasks, a status each', async t => {
+  const clock = new HandClock();
+  const { tenant, query } = await startGateway(t, { clock });
+  const statuses = ['SUCCESS', 'ERROR', null];
+  const [source] = tenant.sources;
+  const tasks = Array.from({ length: 240 }, (_, place) => {
+    const status = statuses[place % 3] ?? null;
+    const target = place % 2 === 0 ? source : tenant.sources[1];
+    const options = { target, ...(status === null ? LASTING : { ...ENDED, status }) };
+    const task = { id: tenant.addTask(options), created: clock.now(), status, target };
+    if (place % 4 === 3) clock.advance(HOUR_MS);
+    return task;
+  });
+  const numbers = '{ total running success error warning }';
+  const counts = `query ($filter: TaskStatusFilter, $representations: [_Any!]!) {
+    taskStatusCounts(filter: $filter) ${numbers}
+    _entities(representations: $representations) { ... on Source { taskCounts(filter: $filter) ${numbers} } }
+  }`;
+  const representations = [{ __typename: 'Source', id: source.id }];
+  for (const range of [
+    { gte: tasks[100]!.created },
+    { lt: tasks[100]!.created },
+    { gte: tasks[50]!.created, lt: tasks[150]!.created + 1 },
+  ]) {
+    const { data, errors } = await query(counts, { filter: toFilter(range), representations });
+    assert.equal(errors, undefined);
+    const expected = (some: typeof tasks) => {
+      const matching = some.filter(task => isIn(range, task));
+      const of = (wanted: string | null) =>
+        matching.filter(({ status }) => status === wanted).length;
+      const [success, error, running] = [of('SUCCESS'), of('ERROR'), of(null)];
+      return { total: matching.length, running, success, error, warning: 0 };
+    };
+    assert.deepEqual(data.taskStatusCounts, expected(tasks));
+    const own = tasks.filter(({ target }) => target === source);
+    assert.deepEqual(data._entities[0].taskCounts, expected(own));
+  }
+});
+
 test('a range is answered from memory as any list is, and read anew for no-cache', async t => {
   const clock = new HandClock();
   const gateway = await startGateway(t, { clock, env: { MAX_STALENESS_MS: '1000' } });
@@ -352,4 +391,16 @@ test('the searches of a range count against MAX_UPSTREAM_REQUESTS where they are
   assert.equal(await isRefused({ filter }), false, 'newest first, up to a bound');
   assert.equal(await isRefused({ filter, isCounted: true }), true, 'each is counted');
   assert.equal(await isRefused({ filter: toFilter({ lt: 1_000 }) }), true, 'each is searched');
+
+  const days = (count: number) =>
+    Array.from({ length: count }, (_, day) => {
+      const [gte, lt] = [day, day + 1].map(place => new Date(place * DAY_MS).toISOString());
+      return `d${day}: taskStatusCounts(filter: { created: { gte: "${gte}", lt: "${lt}" } }) { total }`;
+    });
+  const isHistogramRefused = async (count: number) => {
+    const { errors } = await query(`{ ${days(count).join(' ')} }`);
+    return errors?.[0]?.message.includes('MAX_UPSTREAM_REQUESTS') ?? false;
+  };
+  assert.equal(await isHistogramRefused(7), false, 'a week, day by day');
+  assert.equal(await isHistogramRefused(30), true, 'a month, day by day');
 });

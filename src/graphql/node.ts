@@ -1,0 +1,36 @@
+import { builder } from './builder.ts';
+
+/** The type of a node, and the id that upstream knows it by. */
+export interface NodeReference {
+  __typename: NodeType;
+  id: string;
+}
+
+const NODE_TYPES = ['TaskStatus', 'Source'] as const;
+type NodeType = (typeof NODE_TYPES)[number];
+
+/** The interface of Relay's global object identification, in which `nodeId` takes the place of `id`. */
+export const Node = builder.interfaceRef<{ id: string }>('Node').implement({
+  description:
+    'An object that `node` reads again by its `nodeId`. For Relay, set `nodeInterfaceIdField` to `nodeId`.',
+  resolveType: node => (node as NodeReference).__typename,
+  fields: t => ({
+    nodeId: t.id({
+      description:
+        'An id that is unique among all objects of all types. Do not parse it. Upstream does not know it: `id` is the id there.',
+    }),
+  }),
+});
+
+/** The `nodeId` of an object. */
+export function toNodeId(type: NodeType, id: string): string {
+  return Buffer.from(`${type}:${id}`).toString('base64url');
+}
+
+/** The object that a `nodeId` refers to; null for a text that `toNodeId` never returns. */
+export function readNodeId(nodeId: string): NodeReference | null {
+  const text = Buffer.from(nodeId, 'base64url').toString();
+  const id = text.slice(text.indexOf(':') + 1);
+  const type = NODE_TYPES.find(type => id !== '' && toNodeId(type, id) === nodeId);
+  return type === undefined ? null : { __typename: type, id };
+}
