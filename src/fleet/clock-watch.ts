@@ -18,9 +18,9 @@ export class ClockWatch {
    * Milliseconds by which the clock of Redis was set: positive for forward, negative for back, 0 if it was
    * not set.
    */
-  stepAt(redisNow: number, askedAt: number, answeredAt: number): number {
+  stepAt(redisNow: number, sentAt: number, answeredAt: number): number {
     const slackMs = (answeredAt - this.#readAt) * DRIFT + ROUNDING_MS;
-    const [least, most] = [redisNow - answeredAt, redisNow + 1 - askedAt];
+    const [least, most] = [redisNow - answeredAt, redisNow + 1 - sentAt];
     const [knownLeast, knownMost] = [this.#least - slackMs, this.#most + slackMs];
     this.#readAt = answeredAt;
     const isStep = least > knownMost || most < knownLeast;

@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts';
 import type { GroupListener, Lease, WatchGroup } from './fleet.ts';
 import { Inbox, Outbox } from './outbox.ts';
-import type { Member, RedisConnection } from './redis-connection.ts';
+import type { RedisConnection } from './redis-connection.ts';
+import type { RedisMember } from './redis-member.ts';
 import { CHANNELS } from './redis-keys.ts';
 
 // When the polling instance disappears, another takes over within the sum of these two.
@@ -22,7 +23,7 @@ interface RedisLease extends Lease {
  * A group over Redis: a set with the ids that each instance watches, leases that expire, and a channel.
  * While Redis is disconnected, the instance holds all leases it asked for and polls for itself.
  */
-export class RedisGroup<M> implements WatchGroup<M>, Member {
+export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   readonly joined: Promise<void>;
   readonly #connection: RedisConnection;
   readonly #clock: Clock;
