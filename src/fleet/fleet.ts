@@ -66,7 +66,7 @@ export interface WatchGroup<M> {
   /** The ids that at least one instance watches. */
   watchedIds(): Promise<ReadonlySet<string>>;
   /**
-   * Asks for the lease. `onHeld` is called each time it is obtained later, not if it is held from the
+   * Requests the lease. `onHeld` is called each time it is obtained later, not if it is held from the
    * start.
    */
   openLease(name: string, onHeld: () => void): Lease;

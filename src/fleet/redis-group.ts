@@ -21,7 +21,7 @@ interface RedisLease extends Lease {
 
 /**
  * A group over Redis: a set with the ids that each instance watches, leases that expire, and a channel.
- * While Redis is disconnected, the instance holds all leases it asked for and polls for itself.
+ * While Redis is disconnected, the instance holds all leases it requested and polls for itself.
  */
 export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   readonly joined: Promise<void>;
@@ -199,23 +199,23 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
     await Promise.all(scripts);
   }
 
-  /** Asks for all wanted leases, renews those that are held, and schedules itself again. */
+  /** Requests all open leases, renews those that are held, and schedules itself again. */
   async #renew(): Promise<void> {
     if (this.#isRenewing || this.#connection.isDisconnected || this.#leases.size === 0) return;
     this.#isRenewing = true;
     this.#cancelRenewal();
-    const wanted = [...this.#leases];
+    const requested = [...this.#leases];
     // Counted from before the request, so a lease never ends later here than in Redis.
     const heldUntil = this.#clock.monotonic() + LEASE_MS;
     try {
       const { instanceId } = this.#connection;
       const [wereIdsKept, ...held] = (await this.#connection.run(
         'renewLeases',
-        [this.#idsKey(), ...wanted.map(([name]) => this.#leaseKey(name))],
+        [this.#idsKey(), ...requested.map(([name]) => this.#leaseKey(name))],
         [instanceId, LEASE_MS, KEEP_IDS_MS],
       )) as number[];
       if (wereIdsKept === 0) for (const id of this.#own) this.#write(id, true);
-      for (const [place, [name, lease]] of wanted.entries()) {
+      for (const [place, [name, lease]] of requested.entries()) {
         if (this.#leases.get(name) === lease)
           hold(lease, held[place] === 1 ? heldUntil : -Infinity);
         else if (held[place] === 1) await this.#release([name]);
@@ -226,7 +226,7 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
       this.#isRenewing = false;
     }
     const isComplete = [...this.#leases.values()].every(lease =>
-      wanted.some(([, asked]) => asked === lease),
+      requested.some(([, other]) => other === lease),
     );
     this.#cancelRenewal = this.#clock.after(isComplete ? RENEW_MS : 0, () => void this.#renew());
   }

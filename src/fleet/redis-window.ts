@@ -51,7 +51,7 @@ export interface RedisWindowOptions {
   connection: RedisConnection;
   limits: BudgetLimits;
   clock: Clock;
-  /** Milliseconds that a request takes at the most, from its slot to its answer. */
+  /** The maximum milliseconds of a request, from its slot to its answer. */
   maxRequestMs: number;
 }
 
@@ -65,7 +65,7 @@ const UNSURE_MS = 1_500;
 const DRIFT = 0.001;
 
 interface OpenSlot {
-  /** When Redis was last asked to keep the slot, on the monotonic clock. */
+  /** When the slot was last renewed in Redis, on the monotonic clock. */
   keptAt: number;
 }
 
@@ -87,7 +87,7 @@ export class RedisWindow implements BudgetWindow, RedisMember {
   #isInformed = false;
   /** Counts disconnects, so that an answer from before one is not used after it. */
   #disconnectCount = 0;
-  /** The end of the pause that upstream asked any instance for, on the monotonic clock. */
+  /** The end of the pause that upstream requested from any instance, on the monotonic clock. */
   #pausedUntil = -Infinity;
   #isResyncing = false;
   /** The last number of free slots from Redis, and when. Estimates do not need a fresh value. */

@@ -42,7 +42,7 @@ return redis.call('GET', KEYS[1])
 `;
 
 /**
- * KEYS generation; ARGV the generation to end, the one to begin. If two instances ask, only the first has
+ * KEYS generation; ARGV the generation to end, the one to begin. If two instances call it, only the first has
  * an effect.
  */
 const renewGeneration = `
@@ -68,9 +68,9 @@ if settling then
   local backAt, expected = string.match(settling, '(%d+) (%d+)')
   known, since = math.max(known, tonumber(expected)), math.max(since, tonumber(backAt))
 end
-local heard = math.max(1, redis.call('ZCOUNT', KEYS[6], since, '+inf'))
+local active = math.max(1, redis.call('ZCOUNT', KEYS[6], since, '+inf'))
 local share = limit
-if heard < known then share = math.floor(limit * heard / known) end
+if active < known then share = math.floor(limit * active / known) end
 if redis.call('EXISTS', KEYS[7]) == 1 then
   share = math.min(share, limit - math.ceil(limit / math.max(${CUT_OFF_DIVISOR}, known)))
 end

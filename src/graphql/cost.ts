@@ -31,7 +31,7 @@ export interface FieldCost {
   field?: number;
   /** How often what is selected below it is resolved: 1 by default, 10 for a list. */
   multiplier?: number;
-  /** Upstream requests of its own. */
+  /** Upstream requests of the field itself. */
   requests?: number;
   /** Tasks read by id, which upstream answers in batches. */
   ids?: number;
@@ -107,7 +107,7 @@ function refuseAbove(
     );
 }
 
-/** What an operation costs; nothing where execution will report what is wrong with it. */
+/** The cost of an operation. 0 if it is invalid, which execution reports. */
 function costOf({ schema, document, operationName, variableValues }: ExecutionArgs): Cost {
   const operation = getOperationAST(document, operationName);
   const type = operation && schema.getRootType(operation.operation);
@@ -176,8 +176,8 @@ function createCounter(
     condition: string | undefined,
     { selectionSet }: { selectionSet: SelectionSetNode },
   ): Cost {
-    const wanted = condition === undefined ? type : schema.getType(condition);
-    const applies = wanted === type || (isAbstractType(wanted) && schema.isSubType(wanted, type));
+    const target = condition === undefined ? type : schema.getType(condition);
+    const applies = target === type || (isAbstractType(target) && schema.isSubType(target, type));
     return applies ? costOfObject(type, selectionSet) : NOTHING;
   }
 

@@ -98,7 +98,7 @@ function wanted(callbackUrl: string, heartbeatIntervalMs: number = HEARTBEAT_MS)
   return { callbackUrl, subscriptionId: 's1', verifier: 'v1', heartbeatIntervalMs };
 }
 
-test('a router is asked first, answered then, and sent each event up to the end', async t => {
+test('a router confirms first, then gets its response, then every event up to the end', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t);
   const id = tenant.addTask(LASTING);
@@ -128,7 +128,7 @@ test('a router is asked first, answered then, and sent each event up to the end'
 });
 
 for (const status of [400, 401, 404])
-  test(`a router that does not mean it (${status}) is refused, and nothing more is done for it`, async t => {
+  test(`a router that does not confirm (${status}) is refused, and its subscription ends`, async t => {
     const clock = new HandClock();
     const { tenant, ask, requests } = await start(t, { clock });
     const receiver = await startReceiver(t, ({ verifier }) => (verifier === 'v1' ? null : status));
@@ -141,7 +141,7 @@ for (const status of [400, 401, 404])
     assert.deepEqual([receiver.actions(), requests().length], [['check'], before]);
   });
 
-test('what a router refuses ends the subscription', async t => {
+test('an event that the router refuses ends the subscription', async t => {
   const clock = new HandClock();
   const { tenant, ask } = await start(t, { clock });
   const receiver = await startReceiver(t, ({ action }) => (action === 'next' ? 404 : null));
@@ -154,7 +154,7 @@ test('what a router refuses ends the subscription', async t => {
   assert.deepEqual(receiver.actions(), ['check', 'next']);
 });
 
-test('what does not reach a router is sent again', async t => {
+test('an event that does not reach the router is retried', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t, (_message, count) => (count % 3 === 0 ? null : 503));
   const id = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0 });
@@ -166,7 +166,7 @@ test('what does not reach a router is sent again', async t => {
   );
 });
 
-test('heartbeats come before a router could miss one, and only where it wants them', async t => {
+test('heartbeats are sent before the interval has passed, and only if the router requests them', async t => {
   const clock = new HandClock();
   const { tenant, ask } = await start(t, { clock });
   const receiver = await startReceiver(t);
@@ -205,7 +205,7 @@ for (const [what, status] of [
     assert.deepEqual(receiver.actions(), ['check', 'next', 'check']);
   });
 
-test('a router that misses some heartbeats is kept, and one that misses five is let go', async t => {
+test('a router may miss four heartbeats; the fifth ends its subscription', async t => {
   const clock = new HandClock();
   const { tenant, ask } = await start(t, { clock });
   let isDown = false;
@@ -247,7 +247,7 @@ test('an error that ends the stream is the last event', async t => {
   assert.equal(receiver.of('next').at(-1)?.payload.errors[0].extensions.code, 'NOT_FOUND');
 });
 
-test('a gateway that goes tells the router so', async t => {
+test('a gateway that shuts down completes the subscription with an error', async t => {
   const { tenant, ask, gateway } = await start(t);
   const receiver = await startReceiver(t);
   await ask(tenant.addTask(LASTING), wanted(receiver.url));
@@ -257,7 +257,7 @@ test('a gateway that goes tells the router so', async t => {
   assert.equal(receiver.messages.at(-1)?.errors?.[0].extensions.code, 'UPSTREAM_UNAVAILABLE');
 });
 
-test('nothing is sent to a place that is not listed, nor for who is not the router', async t => {
+test('nothing is sent to a host that is not listed, nor for callers other than the router', async t => {
   const receiver = await startReceiver(t);
   const { host, port } = new URL(receiver.url);
   const secret = 'a secret of the router';
@@ -289,7 +289,7 @@ test('nothing is sent to a place that is not listed, nor for who is not the rout
   }
 });
 
-test('what a router asks for must be whole', async t => {
+test('an incomplete callback request is refused', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t);
   const id = tenant.addTask(LASTING);
@@ -308,7 +308,7 @@ test('what a router asks for must be whole', async t => {
   assert.deepEqual(receiver.messages, []);
 });
 
-test('a listed name that leads to this machine is not followed, unless that is listed too', async t => {
+test('a listed name that resolves to this machine is not used, unless that address is listed too', async t => {
   const receiver = await startReceiver(t);
   const url = new URL(receiver.url.replace('127.0.0.1', 'router.example.com'));
   const leadsTo = (address: string) =>
@@ -331,7 +331,7 @@ test('a listed name that leads to this machine is not followed, unless that is l
   assert.equal(await send(['router.example.com', '127.0.0.1'], '127.0.0.1'), 'accepted');
 });
 
-test('callbacks go through the proxy of the environment, and one that fails is in the log with its cause', async t => {
+test('callbacks use the proxy of the environment, and failures are logged with their cause', async t => {
   const asked: string[] = [];
   const proxy = createServer((request, response) => {
     asked.push(`${request.method} ${request.url} ${request.headers['user-agent']}`);
@@ -369,7 +369,7 @@ test('callbacks go through the proxy of the environment, and one that fails is i
   assert.doesNotMatch(JSON.stringify(log.lines), /secret/);
 });
 
-test('near is this machine and what is linked to it, however it is written', () => {
+test('addresses of this machine and link-local ones are internal, in any notation', () => {
   const isInternal = createInternalCheck(['router.example.com', '169.254.7.7']);
   const near = [
     '127.0.0.1',

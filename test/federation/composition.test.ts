@@ -78,7 +78,7 @@ for (const [composer, compose] of Object.entries(COMPOSERS)) {
     assert.match(supergraphSdl ?? '', /type Subscription/);
   });
 
-  test(`${composer}: composes with a subgraph that owns or references every entity there is`, () => {
+  test(`${composer}: composes with a subgraph that owns or references every entity`, () => {
     const { supergraphSdl, errors, hints } = compose([
       { name: 'tasks', url: 'http://tasks', typeDefs: parse(printSubgraphSdl(schema)) },
       { name: 'owner', url: 'http://owner', typeDefs: parse(OWNER) },
@@ -93,7 +93,7 @@ for (const [composer, compose] of Object.entries(COMPOSERS)) {
   });
 }
 
-test('the SDL for composition has neither the machinery nor @oneOf, which is enforced all the same', async t => {
+test('the SDL for composition omits the federation machinery and @oneOf, which is still enforced', async t => {
   const { url, query, requests } = await startGateway(t);
   const sdl = await fetchSdl(url);
   assert.equal(sdl, printSubgraphSdl(schema));

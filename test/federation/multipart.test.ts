@@ -71,7 +71,7 @@ for (const accept of ACCEPTS)
     assert.equal((await parts.next()).done, true);
   });
 
-test('multipart: heartbeats come while there is nothing to tell', async t => {
+test('multipart: heartbeats are sent while there are no events', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const parts = partsOf(await post(url, ACCEPTS[0]!, { query: PROGRESS, variables: { id } }));
@@ -83,7 +83,7 @@ test('multipart: heartbeats come while there is nothing to tell', async t => {
   assert.equal((await parts.next()).done, true);
 });
 
-test('multipart: an error that ends the stream is told in a payload', async t => {
+test('multipart: an error that ends the stream is sent in a payload', async t => {
   const { url } = await startGateway(t);
   const parts = partsOf(
     await post(url, ACCEPTS[0]!, { query: PROGRESS, variables: { id: 'unknown' } }),
@@ -93,7 +93,7 @@ test('multipart: an error that ends the stream is told in a payload', async t =>
   assert.equal((await parts.next()).done, true);
 });
 
-test('multipart: what is refused before there is a stream is JSON, or one part where no JSON is taken', async t => {
+test('multipart: an operation refused before the stream is answered with JSON, or one part if the client accepts no JSON', async t => {
   const { url } = await startGateway(t);
   const wrong = { query: 'subscription { taskProgress { id } }' };
   const asJson = await post(url, ACCEPTS[0]!, wrong);
@@ -109,14 +109,14 @@ test('multipart: what is refused before there is a stream is JSON, or one part w
   }
 });
 
-test('multipart without its parameter is another protocol, which is not served', async t => {
+test('multipart without its parameter is another protocol, which is not supported', async t => {
   const { tenant, url } = await startGateway(t);
   const body = { query: PROGRESS, variables: { id: tenant.addTask(ENDED) } };
   for (const accept of ['multipart/mixed', 'multipart/mixed;deferSpec=20220824'])
     assert.equal((await post(url, accept, body)).status, 406);
 });
 
-test('multipart: a client that hangs up leaves nothing behind', async t => {
+test('multipart: a client that disconnects leaves nothing open', async t => {
   const clock = new HandClock();
   const { tenant, url, requests } = await startGateway(t, {
     clock,

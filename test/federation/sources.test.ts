@@ -51,7 +51,7 @@ async function askTogether(gateway: Gateway, ids: readonly string[], variables: 
   return { answers: data._entities, errors, requests: gateway.requests().slice(before) };
 }
 
-test('the tasks of many sources, and the latest of each, are joined where they can be told apart', async t => {
+test('requests for the tasks of many sources, and the latest of each, are joined if rows name their source', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, Array(60).fill(3));
   const { answers, requests } = await askTogether(gateway, ids, { first: 3 });
@@ -60,7 +60,7 @@ test('the tasks of many sources, and the latest of each, are joined where they c
   assert.ok(requests.every(request => request.includes('sourceId%20in')));
 });
 
-test('a source that fills the page leaves the others to one more request', async t => {
+test('if one source fills the page, the others are read with one more request', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, [2, 3, 0, 1, 300]);
   const { answers, requests } = await askTogether(gateway, ids, { first: 5 });
@@ -68,7 +68,7 @@ test('a source that fills the page leaves the others to one more request', async
   assert.equal(requests.length, 2, requests.join('\n'));
 });
 
-test('where both fill it, or a task does not say whose it is, each source is asked for by itself', async t => {
+test('if both fill it, or a task does not name its source, each source is read separately', async t => {
   const gateway = await startGateway(t);
   const [noisy = '', other = '', quiet = ''] = addSources(gateway, [251, 251, 1]);
   const counted = await askTogether(gateway, [noisy, other], { first: 2, counts: true });
@@ -87,7 +87,7 @@ test('where both fill it, or a task does not say whose it is, each source is ask
   }
 });
 
-test('a source that cannot be asked for is refused, and no other with it', async t => {
+test('an invalid source id is refused and does not affect other sources', async t => {
   const gateway = await startGateway(t);
   const [one = '', other = ''] = addSources(gateway, [1, 1]);
   const wrong = 'x'.repeat(300);
@@ -105,7 +105,7 @@ test('a source that cannot be asked for is refused, and no other with it', async
   );
 });
 
-test('whatever is asked of however many sources together, each is answered as if it were alone', async t => {
+test('any set of requests for any number of sources gets the same results together as one by one', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, [0, 1, 2, 5, 40, 0, 120, 7, 260, 3, 90, 1]);
   await fc.assert(

@@ -151,7 +151,7 @@ test(
 );
 
 test(
-  'Redis hangs at whatever moment: no gateway exits, no end is lost, and upstream is not asked too much',
+  'if Redis hangs at any moment, no gateway exits, no final event is lost, and the limit of upstream holds',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const random = new Random(9);

@@ -129,7 +129,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
 }
 
 test(
-  'Redis lost and back: each watches for itself, then one holds the lease again and all ask anew',
+  'without Redis each instance holds the lease; when Redis is back, one holds it again',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);

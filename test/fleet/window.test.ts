@@ -93,7 +93,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
 }
 
 test(
-  'Redis lost and back: instances go on alone inside their share, rejoin, and never spend too much',
+  'without Redis, instances continue within their share; when Redis is back they rejoin, and the limit always holds',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);

@@ -47,7 +47,7 @@ const FLEETS: Record<
 
 for (const [fleet, { skip, env }] of Object.entries(FLEETS)) {
   test(
-    `${fleet}: forged tokens that name a client do not spend its budget, and its callers are all answered`,
+    `${fleet}: forged tokens that name a client do not spend its budget, and all its callers are answered`,
     { skip },
     async t => {
       const gateway = await startGateway(t, {
@@ -116,7 +116,7 @@ for (const [fleet, { skip, env }] of Object.entries(FLEETS)) {
   );
 }
 
-test('one forged token that is answered 429 pauses itself and nobody else', async t => {
+test('a 429 for a forged token pauses that token and no other caller', async t => {
   const upstream = await startHostileUpstream(t);
   const good = forge('client', 'good');
   upstream.respond = (response, { headers }) => {
@@ -137,7 +137,7 @@ test('one forged token that is answered 429 pauses itself and nobody else', asyn
     assert.equal((await query(LIST, { launcher: `${count}` }, bearer(good))).errors, undefined);
 });
 
-test('garbage that a proxy answers 431, or cuts off, is a failure of nobody else', async t => {
+test('a token that makes a proxy answer 431 or close the connection affects no other caller', async t => {
   const upstream = await startHostileUpstream(t);
   const good = forge('client', 'good');
   upstream.respond = (response, { headers }) => {
@@ -166,7 +166,7 @@ test('garbage that a proxy answers 431, or cuts off, is a failure of nobody else
   assert.equal((await ask(forge('client', 'good'))).errors, undefined);
 });
 
-test('a refused token is answered from memory', async t => {
+test('further requests with a refused token are answered without upstream', async t => {
   const upstream = await startHostileUpstream(t);
   upstream.respond = response => {
     response.statusCode = 401;
@@ -183,7 +183,7 @@ test('a refused token is answered from memory', async t => {
   assert.equal(upstream.requests.length, 1);
 });
 
-test('where the keys of the tenant are known, a claim that does not verify never reaches upstream', async t => {
+test('with PASSTHROUGH_JWKS_URL, a token that does not verify never reaches upstream', async t => {
   const issuer = await startIssuer(t);
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url, {
@@ -201,7 +201,7 @@ test('where the keys of the tenant are known, a claim that does not verify never
   assert.equal(upstream.requests[0]?.headers.authorization, `Bearer ${token}`);
 });
 
-test('while one caller asks for a thousand lists, another waits for its turn only', async t => {
+test('a caller with a thousand lists delays another caller by one turn at most', async t => {
   const issuer = await startIssuer(t);
   const { sandbox, url } = await startGateway(t, {
     sandbox: { rateLimit: 20, rateWindowMs: 1_000 },

@@ -54,7 +54,7 @@ test('two identical lists at once are one request', async t => {
 });
 
 for (const staleness of ['1000', '0'])
-  test(`when callers ask for far more than upstream allows, all are served and upstream never sends a 429 (MAX_STALENESS_MS=${staleness})`, async t => {
+  test(`when callers request far more than upstream allows, all are served and upstream never sends a 429 (MAX_STALENESS_MS=${staleness})`, async t => {
     const { sandbox, tenant, url, requests } = await startGateway(t, {
       ...LIMITED,
       env: { ...LIMITED.env, MAX_STALENESS_MS: staleness },
@@ -113,7 +113,7 @@ test('the gateway waits out an unexpected 429, and no caller sees it', async t =
   }
 });
 
-test('a caller who cannot be served in time is rejected early, with a time to retry', async t => {
+test('a caller who cannot be served in time is refused early, with a time to retry', async t => {
   const { sandbox, tenant, query } = await startGateway(t, {
     env: { OPERATION_TIMEOUT_MS: '500' },
   });
@@ -150,7 +150,7 @@ test('each client has its own budget, and an exhausted one does not delay others
   assert.equal((await waiting).data.taskStatus.id, id);
 });
 
-test('a URL that a proxy rejects as too long is halved until it passes, and later URLs stay that short', async t => {
+test('a URL that a proxy refuses as too long is halved until it passes, and later URLs stay that short', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t, {
     env: { UPSTREAM_MAX_URL_BYTES: '16000' },
   });

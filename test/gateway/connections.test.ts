@@ -108,7 +108,7 @@ const BODIES: [
 ];
 
 for (const [name, encoding, body, message, asked] of BODIES)
-  test(`an answer of ${name} (${encoding}) is UPSTREAM_INVALID_RESPONSE, and the bound holds`, async t => {
+  test(`an answer of ${name} (${encoding}) is UPSTREAM_INVALID_RESPONSE, and the size limit holds`, async t => {
     const upstream = await startHostileUpstream(t);
     const { query, causes } = await startGatewayOver(t, upstream.url);
     const bytes = body();
@@ -123,7 +123,7 @@ for (const [name, encoding, body, message, asked] of BODIES)
     assert.equal((await query(LIST)).errors, undefined);
   });
 
-test('a task nested too deeply is read without its deepest values, and breaks nothing', async t => {
+test('a task nested too deeply is read without its deepest values', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
@@ -209,7 +209,7 @@ const FAILURES: Failure[] = [
 ];
 
 for (const { name, url, code = 'UPSTREAM_UNAVAILABLE', cause, attempts, env } of FAILURES)
-  test(`where ${name}, the caller gets ${code}, and each attempt logs the reason once`, async t => {
+  test(`if ${name}, the caller gets ${code}, and each attempt logs the reason once`, async t => {
     const { query, log, causes } = await startGatewayOver(t, await url(t), env);
     const [error] =
       (await query('{ taskStatuses(filter: { launcher: { eq: "who asks" } }) { nodes { id } } }'))

@@ -10,7 +10,7 @@ const INTERVAL_MS = 20;
 const MAX_QUIET_MS = 15 * INTERVAL_MS;
 
 for (const transport of ['sse', 'ws'] as const)
-  test(`${transport}: of tasks with every oddity no percentage falls, and no stream ends before the status or stays open`, async t => {
+  test(`${transport}: for tasks with every oddity, percentages never fall, and every stream ends with the completion status`, async t => {
     const clock = new HandClock();
     const { sandbox, tenant, url } = await startGateway(t, {
       clock,

@@ -282,7 +282,7 @@ test('a caller who keeps getting a 500 with an upstream message does not stop ot
   assert.equal((await query(LIST, { launcher: 'plain' })).errors, undefined);
 });
 
-test('upstream failures for one credential stop no reads of another', async t => {
+test('upstream failures for one credential do not stop reads of another', async t => {
   const upstream = await startHostileUpstream(t);
   upstream.respond = (response, { headers }) =>
     headers.authorization === 'Bearer bad'

@@ -21,7 +21,7 @@ const LIST =
 const CHANGED = 'subscription { taskStatusChanged(snapshot: true) { kind taskStatus { id } } }';
 const rowOf = (id: string) => ({ ...SPECIFIED_ROW, id });
 
-test('an answer of 300 MB is refused, packed or not, and another caller is served beside it', async t => {
+test('an answer of 300 MB is refused, compressed or not, while another caller is served', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const megabyte = Buffer.alloc(1_048_576, ' ');
@@ -51,7 +51,7 @@ test('an answer of 300 MB is refused, packed or not, and another caller is serve
   assert.ok(sent < 100, `${sent} MB were read`);
 });
 
-test('a row that is nested 5,000 deep, or that is huge, costs no other row of its page', async t => {
+test('a huge row, or one nested 5,000 levels deep, does not affect the other rows of its page', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const nested = `{"id":"deep","created":"${SPECIFIED_ROW.created}","attributes":${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}}`;
@@ -67,7 +67,7 @@ test('a row that is nested 5,000 deep, or that is huge, costs no other row of it
   );
 });
 
-test('of a page with more rows than were asked for, no more are read than were asked for', async t => {
+test('rows of a page beyond the requested limit are not read', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const rows = Array.from({ length: 300 }, (_, place) => JSON.stringify(rowOf(`${place}`)));
@@ -92,7 +92,7 @@ function endless(url: string) {
 }
 
 for (const transport of ['sse', 'ws'] as const)
-  test(`${transport}: a list without end is read no further once the last subscriber has left`, async t => {
+  test(`${transport}: reading an endless list stops when the last subscriber leaves`, async t => {
     const upstream = await startHostileUpstream(t);
     const { url } = await startGatewayOver(t, upstream.url);
     let isHeld = false;
@@ -121,7 +121,7 @@ for (const transport of ['sse', 'ws'] as const)
     assert.deepEqual(walked.length <= 1, true, `${walked.length} more pages were read`);
   });
 
-test('a list without end ends a subscription with a code, and not the memory', async t => {
+test('a subscription to an endless list fails with a code before memory runs out', async t => {
   const upstream = await startHostileUpstream(t);
   const { url } = await startGatewayOver(t, upstream.url);
   upstream.respond = (response, { url: target = '' }) => sendJson(response, 200, endless(target));
@@ -151,7 +151,7 @@ const ENCODINGS: Record<string, (token: string) => string> = {
   'turned by bidi marks': token => `\u202e${token}\u202c`,
 };
 
-test('however upstream repeats the token of a request, in whichever place, no part of it reaches a caller or the log', async t => {
+test('if upstream echoes the token of a request, in any form and place, no part of it reaches a caller or the log', async t => {
   const upstream = await startHostileUpstream(t);
   for (const token of [SECRET, TOKEN, 'b3BhcXVl-short-1']) {
     const { query, log } = await startGatewayOver(t, upstream.url, { AUTH_MODE: 'passthrough' });
@@ -195,7 +195,7 @@ test('however upstream repeats the token of a request, in whichever place, no pa
   }
 });
 
-test('a token endpoint that repeats the secret of the gateway shows it to nobody', async t => {
+test('if the token endpoint echoes the client secret, it reaches neither a caller nor the log', async t => {
   const server = createServer((request, response) => {
     let body = '';
     request.on('data', chunk => (body += chunk));
@@ -219,7 +219,7 @@ test('a token endpoint that repeats the secret of the gateway shows it to nobody
   assert.ok(!JSON.stringify([errors, log.lines]).includes('1234567890'));
 });
 
-test('wherever and however a secret is cut, no twelve characters of it are left in a row', () => {
+test('however a secret is split, no twelve consecutive characters of it remain', () => {
   fc.assert(
     fc.property(
       fc.stringMatching(/^[\w.-]{12,80}$/),

@@ -72,7 +72,7 @@ for (const accept of [
   'multipart/mixed;subscriptionSpec=1.0',
   'multipart/mixed;subscriptionSpec=1.0, application/json',
 ])
-  test(`${accept}: what cannot be subscribed to is refused with BAD_USER_INPUT`, async t => {
+  test(`${accept}: an invalid subscription is refused with BAD_USER_INPUT`, async t => {
     const { url } = await startGateway(t);
     for (const query of UNSUBSCRIBABLE) {
       const response = await fetch(url, {
@@ -86,7 +86,7 @@ for (const accept of [
     }
   });
 
-test('single-connection sse: an invalid subscription is rejected in its POST, and the stream continues', async t => {
+test('single-connection sse: an invalid subscription is refused in its POST, and the stream continues', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const stream = `${url}/stream`;
@@ -131,7 +131,7 @@ test('single-connection sse: an invalid subscription is rejected in its POST, an
   assert.match(text, new RegExp(`"id":"right".*${id}`));
 });
 
-test('callback: an invalid subscription is rejected, and nothing is sent to the router', async t => {
+test('callback: an invalid subscription is refused, and nothing is sent to the router', async t => {
   let calls = 0;
   const router = createServer((_request, response) => {
     calls++;

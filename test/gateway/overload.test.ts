@@ -11,7 +11,7 @@ const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }
 const CHANGED =
   'subscription ($source: ID!) { taskStatusChanged(filter: { sourceId: { eq: $source } }) { taskStatus { id state } } }';
 
-test('while readers ask for far more than upstream allows, subscriptions get every change and stay open, and every rejection has a time to retry', async t => {
+test('while readers request far more than upstream allows, subscriptions get every change, and every refusal has a time to retry', async t => {
   const rate = { limit: 20, windowMs: 1_000 };
   const { sandbox, tenant, query, url } = await startGateway(t, {
     sandbox: { rateLimit: rate.limit, rateWindowMs: rate.windowMs },

@@ -50,7 +50,7 @@ for (const transport of TRANSPORTS) {
     });
   });
 
-  test(`${transport}: a task that has ended is one event`, async t => {
+  test(`${transport}: a completed task is sent as one event`, async t => {
     const { tenant, url } = await startGateway(t);
     const id = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0 });
     const events = await collect(subscribe(t, transport, url, PROGRESS, { id }));
@@ -73,7 +73,7 @@ for (const transport of TRANSPORTS) {
     assert.equal((await events.next()).done, true);
   });
 
-  test(`${transport}: a snapshot, then what is added, changes and completes`, async t => {
+  test(`${transport}: a snapshot is followed by tasks that are added, change and complete`, async t => {
     const { tenant, url } = await startGateway(t);
     const there = tenant.addTask(LASTING);
     const events = subscribe(t, transport, url, CHANGES, { snapshot: true });
@@ -117,7 +117,7 @@ test('two subscribers to one task share one watch, which ends when the last leav
   assert.equal(requests().length, quiet + 1, 'nothing but what was asked for');
 });
 
-test('a filtered subscription gets a task that begins to match when it ends, and one that stops matching', async t => {
+test('a filtered subscription gets tasks that start or stop matching when they complete', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const failed = subscribe(t, 'ws', url, CHANGES, {
@@ -154,7 +154,7 @@ test('a task that starts and ends between two polls is published', async t => {
   );
 });
 
-test('an unsupported filter is rejected with a code', async t => {
+test('an unsupported filter is refused with a code', async t => {
   const { tenant, url } = await startGateway(t, { env: { UPSTREAM_API_VERSION: 'v2025' } });
   const ids = tenant.addTasks(200, LASTING);
   for (const filter of [
@@ -172,7 +172,7 @@ test('an unsupported filter is rejected with a code', async t => {
   }
 });
 
-test('temporary upstream failures end no stream', async t => {
+test('temporary upstream failures do not end a stream', async t => {
   const { sandbox, tenant, url, requests } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const events = subscribe(t, 'sse', url, PROGRESS, { id });

@@ -17,7 +17,7 @@ for (const version of API_VERSIONS) {
   const env = { UPSTREAM_API_VERSION: version };
   const listsRunning = !['beta', 'v2024'].includes(version);
 
-  test(`${version}: a task is read by id, running or ended; an unknown one is null`, async t => {
+  test(`${version}: a task is read by id, running or completed; an unknown one is null`, async t => {
     const { tenant, query } = await startGateway(t, { env });
     const ids = [tenant.addTask(ENDED), tenant.addTask(LASTING), 'unknown', 'pending-tasks', ''];
     const answers = await Promise.all(ids.map(id => query(BY_ID, { id })));
@@ -40,7 +40,7 @@ for (const version of API_VERSIONS) {
     assert.equal(requests().length, listsRunning ? 1 : 2);
   });
 
-  test(`${version}: pages hold every task once, in order`, async t => {
+  test(`${version}: pages return every task once, in order`, async t => {
     const clock = new HandClock();
     const { tenant, query } = await startGateway(t, { env, clock });
     const ids: string[] = [];
@@ -63,7 +63,7 @@ for (const version of API_VERSIONS) {
     }
   });
 
-  test(`${version}: filters are typed, joined by AND, and find what they say`, async t => {
+  test(`${version}: filters are typed, combined with AND, and return the matching tasks`, async t => {
     const { tenant, query } = await startGateway(t, { env });
     const [source, other] = tenant.sources;
     const wanted = tenant.addTask({
@@ -102,7 +102,7 @@ for (const version of API_VERSIONS) {
     assert.deepEqual(await find({ id: { in: [] } }), []);
   });
 
-  test(`${version}: an unsupported condition is rejected with the names of the versions that support it`, async t => {
+  test(`${version}: an unsupported condition is refused with the names of the versions that support it`, async t => {
     const { query, requests } = await startGateway(t, { env });
     const launcher = await query(PAGE, { filter: { launcher: { eq: 'System' } } });
     const isNull = await query(PAGE, { filter: { completionStatus: { isNull: true } } });
@@ -118,7 +118,7 @@ for (const version of API_VERSIONS) {
   });
 }
 
-test('a count is asked of upstream only when it is selected, and then with the page', async t => {
+test('a count is requested only when it is selected, together with the page', async t => {
   const { tenant, query, requests } = await startGateway(t);
   tenant.addTasks(7, ENDED);
   const ask = async (selection: string) => {
@@ -204,7 +204,7 @@ test('the last page of a list determines the total if upstream does not count', 
   assert.deepEqual([data.taskStatuses.totalCount, data.taskStatuses.nodes.length], [7, 2]);
 });
 
-test('a list of more ids than one URL holds is read in parts, counted and paged as one', async t => {
+test('a list with more ids than fit one URL is read in parts, but counted and paged as one', async t => {
   const { tenant, query, requests } = await startGateway(t);
   const ids = tenant.addTasks(240, ENDED);
   const { data, errors } = await query(
@@ -220,7 +220,7 @@ test('a list of more ids than one URL holds is read in parts, counted and paged 
   assert.ok(requests().length <= 4, `${requests().length} requests`);
 });
 
-test('first is from 0 to 250', async t => {
+test('`first` must be from 0 to 250', async t => {
   const { tenant, query } = await startGateway(t);
   tenant.addTasks(251, ENDED);
   const most = await query(PAGE, { first: 250 });
@@ -235,7 +235,7 @@ test('first is from 0 to 250', async t => {
     assert.equal((await query(PAGE, { first })).errors?.[0]?.extensions.code, 'BAD_USER_INPUT');
 });
 
-test('while a caller pages, tasks that come and tasks that end neither repeat a row nor hide one', async t => {
+test('tasks that start or complete while a caller pages neither repeat a row nor hide one', async t => {
   const clock = new HandClock();
   const { tenant, query } = await startGateway(t, { clock });
   const ids: string[] = [];
@@ -263,7 +263,7 @@ test('while a caller pages, tasks that come and tasks that end neither repeat a 
   assert.deepEqual(read, ids.toReversed());
 });
 
-test('upstream may repeat, reorder and leave out rows: a task is matched by its id', async t => {
+test('tasks are matched by id even if upstream repeats, reorders or omits rows', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   const ids = tenant.addTasks(20, ENDED);
   const ask = async () => {
@@ -287,7 +287,7 @@ test('upstream may repeat, reorder and leave out rows: a task is matched by its 
   assert.equal(new Set(listed).size, listed.length);
 });
 
-test('one task that cannot be read costs that field alone, and in a list itself alone', async t => {
+test('an unreadable task is an error of its own field, and in a list does not affect other tasks', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   const ids = tenant.addTasks(3, ENDED);
   sandbox.faults.order({ fault: { kind: 'malformed-row' }, times: 1 });
@@ -309,7 +309,7 @@ test('one task that cannot be read costs that field alone, and in a list itself 
   );
 });
 
-test('a task has every field, with dates in UTC and the raw values of upstream', async t => {
+test('a task has every field, with dates in UTC and raw upstream values', async t => {
   const { tenant, query } = await startGateway(t);
   const [source] = tenant.sources;
   const id = tenant.addTask({

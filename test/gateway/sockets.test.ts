@@ -46,7 +46,7 @@ for (const [name, bytes] of [
   ['a body that does not end', `${HEAD}Content-Length: 500\r\n\r\n{"query"`],
   ['a chunked body that does not end', `${HEAD}Transfer-Encoding: chunked\r\n\r\n3\r\n{"q\r\n`],
 ] as const)
-  test(`http: a request with ${name} is ended with 408 and a code`, async t => {
+  test(`http: a request with ${name} is answered with 408 and a code`, async t => {
     const log = createCapturedLog();
     const { url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '200' }, log });
     const connection = openConnection(t, url, bytes);
@@ -59,13 +59,13 @@ for (const [name, bytes] of [
     );
   });
 
-test('http: a connection on which nothing is sent is ended', async t => {
+test('http: a connection without a request is closed', async t => {
   const { url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
   await openConnection(t, url).ended;
 });
 
 for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0'])
-  test(`${accept}: a subscription on which nothing happens outlives the time limit`, async t => {
+  test(`${accept}: a subscription without events stays open beyond the time limit`, async t => {
     const { tenant, url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
     const id = tenant.addTask({ queueMs: 0, runMs: 86_400_000 });
     const response = await fetch(url, {
@@ -79,7 +79,7 @@ for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0
     assert.match(await response.text(), new RegExp(`"${id}"[^]*"${id}"`));
   });
 
-test('http: a client that does not read its answers is ended, and costs nothing more', async t => {
+test('http: a client that does not read its responses is disconnected, and its operations end', async t => {
   const { sandbox, tenant, url } = await startGateway(t, {
     env: { CLIENT_TIMEOUT_MS: '300', MAX_STALENESS_MS: '60000' },
   });
@@ -98,7 +98,7 @@ test('http: a client that does not read its answers is ended, and costs nothing 
   await connection.ended;
 });
 
-test('ws: a socket that does not read is ended, whether it sends pings or messages', async t => {
+test('ws: a socket that does not read is closed, even if it sends pings or messages', async t => {
   const { url } = await startGateway(t, {
     env: {
       CLIENT_TIMEOUT_MS: '300',
@@ -125,7 +125,7 @@ test('ws: a socket that does not read is ended, whether it sends pings or messag
   }
 });
 
-test('ws: a socket that reads late, but in time, is served all it asked for', async t => {
+test('ws: a socket that reads late, but in time, gets all its results', async t => {
   const { tenant, url } = await startGateway(t, { env: { MAX_UNREAD_BYTES: '1024' } });
   tenant.addTasks(250, LASTING);
   const { socket, init } = await openSocket(t, url);
@@ -144,7 +144,7 @@ test('ws: a socket that reads late, but in time, is served all it asked for', as
 for (const [name, flood] of [
   ['messages', (socket: WebSocket) => socket.send('{"type":"ping"}')],
   ['pings', (socket: WebSocket) => socket.ping()],
-  ['pongs that were not asked for', (socket: WebSocket) => socket.pong()],
+  ['unsolicited pongs', (socket: WebSocket) => socket.pong()],
 ] as const)
   test(`ws: a socket that sends too many ${name} is closed with 1008`, async t => {
     const { url } = await startGateway(t, {
@@ -168,13 +168,13 @@ test('ws: a ping is answered with its own data', async t => {
   assert.equal(String((await once(socket, 'pong'))[0]), 'still there?');
 });
 
-test('ws: a socket on which connection_init does not come is closed with 4408 within seconds', async t => {
+test('ws: a socket without connection_init is closed with 4408 within seconds', async t => {
   const { url } = await startGateway(t);
   const { closed } = await openSocket(t, url);
   assert.equal((await closed)[0], 4408);
 });
 
-test('connections above the limit are refused with 503 and a code, over HTTP and WebSocket, and there is room again when one ends', async t => {
+test('connections above the limit are refused with 503 and a code, over HTTP and WebSocket, until one closes', async t => {
   const { url } = await startGateway(t, { env: { MAX_CONNECTIONS: '2' } });
   const [first] = [await openSocket(t, url), await openSocket(t, url)];
   const refused = openConnection(
@@ -205,7 +205,7 @@ test('connections above the limit are refused with 503 and a code, over HTTP and
   }
 });
 
-test('one address has its connections and no more; behind a trusted proxy each client has its own, and a header from anybody else counts for nothing', async t => {
+test('the connections of an address are limited, behind a trusted proxy those of each client; X-Forwarded-For of others is ignored', async t => {
   const limit = { MAX_CONNECTIONS_PER_ADDRESS: '2' };
   const direct = await startGateway(t, { env: limit });
   await openSocket(t, direct.url, { 'x-forwarded-for': '203.0.113.1' });
@@ -234,7 +234,7 @@ test('one address has its connections and no more; behind a trusted proxy each c
   while ((await ask('203.0.113.1')).status !== 200);
 });
 
-test('one connection has a hundred requests under way and no more', async t => {
+test('one connection can have a hundred concurrent requests', async t => {
   const { url, tenant } = await startGateway(t);
   tenant.addTask(LASTING);
   const query = encodeURIComponent('{ taskStatuses(first: 1) { nodes { id } } }');
@@ -247,7 +247,7 @@ test('one connection has a hundred requests under way and no more', async t => {
 });
 
 for (const transport of ['sse', 'single-connection sse', 'ws'] as const)
-  test(`${transport}: operations above the limit of all are refused, and there is room again when one ends`, async t => {
+  test(`${transport}: operations above the limit for all clients are refused until one ends`, async t => {
     const { url, tenant, query } = await startGateway(t, { env: { MAX_OPERATIONS: '1' } });
     const id = tenant.addTask(LASTING);
     const first = subscribe(t, transport, url, PROGRESS, { id });
@@ -283,7 +283,7 @@ async function startStreams(t: TestContext) {
   return { ...gateway, ask, tokens };
 }
 
-test('single-connection sse: a thousand reservations without a token take no place of anybody', async t => {
+test('single-connection sse: a thousand requests without a token reserve nothing', async t => {
   const { ask, tokens } = await startStreams(t);
   for (let count = 0; count < 1_000; count++) {
     const { status, code } = await ask('PUT', null);
@@ -292,7 +292,7 @@ test('single-connection sse: a thousand reservations without a token take no pla
   assert.equal((await ask('PUT', tokens[0])).status, 201);
 });
 
-test('single-connection sse: reservations count for their credential', async t => {
+test('single-connection sse: reservations are counted per credential', async t => {
   const { ask, tokens } = await startStreams(t);
   for (let count = 0; count < 100; count++) assert.equal((await ask('PUT', tokens[0])).status, 201);
   const { status, code } = await ask('PUT', tokens[0]);
@@ -300,7 +300,7 @@ test('single-connection sse: reservations count for their credential', async t =
   assert.equal((await ask('PUT', tokens[1])).status, 201);
 });
 
-test('single-connection sse: a stranger who knows the token of a stream neither posts to it, nor reads it, nor ends its operations', async t => {
+test('single-connection sse: another caller who knows the token of a stream can neither post to it, nor read it, nor stop its operations', async t => {
   const { ask, tokens, tenant } = await startStreams(t);
   const [owner, stranger] = tokens;
   const id = tenant.addTask(LASTING);

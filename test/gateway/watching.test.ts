@@ -202,7 +202,7 @@ test('subscribers with the same selection of a task share results, and others do
   assert.deepEqual(received[3], { status: 'ERROR', percentComplete: 0 });
 });
 
-test('subscriptions are limited for each socket and for each credential, with a code', async t => {
+test('the subscriptions of a socket and of a credential are limited, with a code', async t => {
   const { tenant, url } = await startGateway(t, {
     env: { MAX_SUBSCRIPTIONS_PER_CONNECTION: '3', MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '5' },
   });
@@ -240,7 +240,7 @@ test('subscriptions are limited for each socket and for each credential, with a 
   while (again.first[0] !== 'RUNNING') again = await open(1);
 });
 
-test('every way of leaving frees everything', async t => {
+test('every way of disconnecting frees all resources', async t => {
   const clock = new HandClock();
   const gateway = await startGateway(t, {
     clock,
@@ -298,7 +298,7 @@ test('every way of leaving frees everything', async t => {
   assert.deepEqual([requests().length, clock.waiting], [quiet, 0]);
 });
 
-test('one task that cannot be read for too long ends its own stream, with its code', async t => {
+test('a task that stays unreadable ends only its own stream, with its code', async t => {
   const clock = new HandClock();
   const gateway = await startGateway(t, {
     clock,

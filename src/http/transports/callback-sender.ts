@@ -6,7 +6,7 @@ import type { Log } from '../../log.ts';
 import { type ProxySettings, toProxyOptions } from '../../proxy.ts';
 import { explainConnectionError } from '../../upstream/connection-error.ts';
 
-/** The outcome of a message. `refused`: the receiver wants no more messages; `failed`: it could not be reached. */
+/** The outcome of a message. `refused`: the receiver accepts no more messages; `failed`: it could not be reached. */
 export type Delivery = 'accepted' | 'refused' | 'failed';
 
 /** Sends messages to the hosts that the operator has listed, and to no others. */

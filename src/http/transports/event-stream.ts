@@ -28,7 +28,7 @@ export class EventStream extends Readable {
   /** Frames to be read, at most one per operation. */
   #ready: { id: string; text: string; onRead: () => void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
-  /** Whether the reader has asked for more data. */
+  /** Whether the reader can take more data. */
   #isReading = false;
 
   constructor({ onOpen, onClose }: EventStreamParts) {

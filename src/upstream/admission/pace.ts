@@ -30,7 +30,7 @@ export class Pace {
     this.#isSteady = isNextWaiting;
   }
 
-  /** Ignores the time until the next slot, because upstream asked for a pause. */
+  /** Ignores the time until the next slot, because upstream requested a pause. */
   interrupt(): void {
     this.#isSteady = false;
   }
