@@ -28,7 +28,7 @@ interface Message {
   errors?: any[];
 }
 
-/** A router's side of the protocol: what it was sent, and how it answers. */
+/** The router's side of the protocol: the messages it received, and how it answers. */
 async function startReceiver(
   t: TestContext,
   answer: (message: Message, count: number) => number | null = () => null,
@@ -68,7 +68,7 @@ async function start(t: TestContext, { env = {}, ...options }: StartOptions = {}
       ...env,
     },
   });
-  /** Asks for events as a router does. */
+  /** Subscribes as a router does. */
   const ask = async (
     id: string,
     subscription: Record<string, unknown>,
@@ -176,7 +176,7 @@ test('heartbeats are sent before the interval has passed, and only if the router
   await ask(id, wanted(silent.url, 0));
   await until(() => receiver.of('next').length + silent.of('next').length === 2);
   for (let beats = 1; beats <= 5; beats++) {
-    // The next look and the next heartbeat are planned.
+    // The next poll and the next heartbeat are scheduled.
     await until(() => clock.waiting === 2 && clock.nextInMs <= INTERVAL_MS);
     clock.advance(HEARTBEAT_MS * 0.75);
     await until(() => receiver.of('check').length === 1 + beats);

@@ -8,7 +8,7 @@ const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 const CONTENT_TYPE = 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0';
-/** What Apollo's clients for the web, iOS and Kotlin send, and what routers quote. */
+/** The Accept headers of Apollo's clients for the web, iOS and Kotlin, and of routers. */
 const ACCEPTS = [
   'multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/graphql-response+json,application/json;q=0.9',
   'multipart/mixed;subscriptionSpec=1.0,application/graphql-response+json,application/json',
@@ -25,7 +25,7 @@ function post(url: string, accept: string, body: object, signal?: AbortSignal): 
   });
 }
 
-/** The parts of a body as they come, each once its closing boundary has; throws for what the protocol has not. */
+/** The parts of a body, each as soon as its closing boundary has arrived. Throws if the body violates the protocol. */
 async function* partsOf(response: Response): AsyncGenerator<any> {
   const boundary = '\r\n--graphql';
   let text = '';
@@ -64,7 +64,7 @@ for (const accept of ACCEPTS)
     const parts = partsOf(response);
     assert.deepEqual((await parts.next()).value, {}, 'a heartbeat opens it');
     const event = (state: string) => ({ payload: { data: { taskProgress: { id, state } } } });
-    // Whole before there is a next one.
+    // The part is complete before the next one arrives.
     assert.deepEqual((await parts.next()).value, event('RUNNING'));
     tenant.finish(id);
     assert.deepEqual((await parts.next()).value, event('COMPLETED'));

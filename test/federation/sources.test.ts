@@ -22,7 +22,7 @@ const TASKS = `query (
 
 type Gateway = Awaited<ReturnType<typeof startGateway>>;
 
-/** Sources with so many tasks each, the tasks of the first the oldest. */
+/** Sources with so many tasks each. The first source has the oldest tasks. */
 function addSources({ tenant }: Gateway, counts: readonly number[]): string[] {
   return counts.map((count, place) => {
     const target = { id: `source-${place}`, type: 'APPLICATION', name: `Source ${place} [source]` };
@@ -35,7 +35,7 @@ function refs(ids: readonly string[]) {
   return ids.map(id => ({ __typename: 'Source', id }));
 }
 
-/** What each source is answered when it is the only one that is asked for. */
+/** The answer for each source when it is read separately. */
 async function askAlone({ query }: Gateway, ids: readonly string[], variables: object) {
   const answers: unknown[] = [];
   for (const id of ids) {

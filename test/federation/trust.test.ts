@@ -44,7 +44,7 @@ async function startIssuer(t: TestContext) {
   };
 }
 
-/** Whether a socket with these headers and this `connection_init` is let in; its close code where it is not. */
+/** Whether a socket with these headers and this `connection_init` is accepted; otherwise its close code. */
 function connect(
   url: string,
   headers: Record<string, string>,

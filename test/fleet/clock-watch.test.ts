@@ -3,14 +3,14 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ClockWatch } from '../../src/fleet/clock-watch.ts';
 
-/** A reading of the other clock: after how long, and how long the question and the answer take. */
+/** A reading of the other clock: the delay before it, and how long the request and the answer take. */
 const anyReading = fc.record({
   afterMs: fc.integer({ min: 0, max: 20_000 }),
   askMs: fc.integer({ min: 0, max: 1_000 }),
   answerMs: fc.integer({ min: 0, max: 1_000 }),
 });
 const anyReadings = fc.array(anyReading, { minLength: 1, maxLength: 30 });
-// A disciplined clock gains or loses half a millisecond a second at the most.
+// A synchronised clock gains or loses at most half a millisecond per second.
 const anyDrift = fc.double({ min: -0.0005, max: 0.0005, noNaN: true });
 
 function read(
@@ -57,7 +57,7 @@ test('a clock step is detected at the next answer that is faster than the step',
           0.002 * (next.afterMs + next.askMs + next.answerMs) +
           5;
         if (Math.abs(stepMs) > unsureMs) assert.equal(Math.sign(steps[0]!), Math.sign(stepMs));
-        // It is seen once.
+        // It is reported once.
         const after = read(watch, readings, { drift, stepMs, from: now + 100_000 });
         if (steps[0] !== 0) assert.deepEqual([...new Set(after.steps)], [0]);
       },

@@ -12,11 +12,11 @@ const LIST =
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-/** A token that nobody has signed, and that says whatever its author likes. */
+/** An unsigned token with arbitrary claims. */
 const forge = (clientId: string, serial: unknown) =>
   new UnsecuredJWT({ client_id: clientId, serial }).encode();
 
-/** Attacks, sixteen requests at a time, until it is told to stop. */
+/** Attacks with sixteen concurrent requests until it is stopped. */
 function attack(send: (count: number) => Promise<unknown>) {
   let isOver = false;
   let count = 0;
@@ -223,7 +223,7 @@ test('a caller with a thousand lists delays another caller by one turn at most',
     else refusals.push(errors[0]!.extensions);
   };
   const lists = Array.from({ length: 1_000 }, (_, place) => ask(`greedy ${place}`, greedy));
-  // Those that wait are the rest: some two hundred.
+  // About two hundred requests wait.
   await until(() => answered.length + refusals.length >= 800);
   for (let count = 0; count < 3; count++) {
     const before = sandbox.journal.requests.length;
@@ -232,7 +232,7 @@ test('a caller with a thousand lists delays another caller by one turn at most',
     const others = sandbox.journal.requests
       .slice(before)
       .findIndex(({ query }) => query.includes('modest'));
-    // In order of arrival it would be all that wait. A second's worth may be sent before it even arrives.
+    // Served in order of arrival, it would be all that wait. Requests of one second may be sent before it arrives.
     assert.ok(others >= 0 && others <= 20, `${others} of the others went first`);
   }
   await Promise.all(lists);

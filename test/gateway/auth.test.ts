@@ -54,7 +54,7 @@ for (const transport of TRANSPORTS)
     const { value } = await subscribe(t, transport, url, PROGRESS, { id }, authorization).next();
     assert.equal(value.data.taskProgress.id, id);
     const refused = subscribe(t, transport, url, PROGRESS, { id }).next();
-    // What is refused before it is executed is an answer of its own in these protocols.
+    // In these protocols, an operation that is refused before its execution gets a response instead of a stream.
     if (transport === 'single-connection sse') await assert.rejects(refused, /401/);
     else if (transport === 'ws')
       await assert.rejects(refused, ([error]: any) => error.extensions.code === 'UNAUTHENTICATED');
@@ -73,7 +73,7 @@ test('service: all callers share one token, which is renewed before it expires',
   assert.equal(sandbox.journal.tokenRequests.length, 1);
   clock.advance(100_000);
   await Promise.all([ask(), ask()]);
-  // In the background: the old one is good for another minute.
+  // In the background: the old token is valid for another minute.
   await until(() => sandbox.journal.tokenRequests.length === 2);
   assert.ok(sandbox.journal.requests.every(({ status }) => status === 200));
 });
@@ -149,7 +149,7 @@ for (const transport of TRANSPORTS)
     assert.equal((await events.next()).done, true);
   });
 
-/** Somebody who signs JWTs and shows the keys to check them with. */
+/** An issuer that signs JWTs and publishes its keys. */
 async function startIssuer(t: TestContext) {
   const { publicKey, privateKey } = await generateKeyPair('RS256');
   const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' }] };

@@ -8,7 +8,7 @@ const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 const BY_ID = 'query ($id: ID!) { taskStatus(id: $id) { id } }';
 const LIST = 'query ($first: Int) { taskStatuses(first: $first) { nodes { id } } }';
 
-/** A tenth of the real window, and a tenth of its length: the same rate, in less of a test's time. */
+/** A tenth of the real limit in a tenth of the real window: the same rate, so that tests are faster. */
 const RATE = { limit: 50, windowMs: 1_000 };
 const LIMITED = {
   sandbox: { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs },
@@ -20,7 +20,7 @@ test('tasks requested by any operation while no request may be sent share upstre
     env: { UPSTREAM_RATE_LIMIT: '2', UPSTREAM_RATE_WINDOW_MS: '2000' },
   });
   const ids = tenant.addTasks(41, ENDED);
-  // The token and this read spend the window: what follows gathers until it turns.
+  // The token and this read spend the window, so later reads are batched until a slot is free.
   await query(BY_ID, { id: ids.pop() });
   const before = requests().length;
   const answers = await Promise.all(ids.map(id => query(BY_ID, { id })));

@@ -21,7 +21,7 @@ function post(url: string, headers: Record<string, string>) {
   });
 }
 
-/** How a socket is answered: acknowledged, or its close code. */
+/** The response to a socket: acknowledged, or its close code. */
 function open(url: string, headers: Record<string, string>): Promise<string | number> {
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws', { headers });
   return new Promise(resolve => {

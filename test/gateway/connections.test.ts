@@ -239,7 +239,7 @@ test('a certificate for another host is reported with its name', async t => {
   });
 });
 
-/** A proxy that leads everything to one port of this machine, or refuses with a status. */
+/** A proxy that connects everything to one port of this machine, or refuses with a status. */
 async function startProxy(t: TestContext, targetPort: number, refuseWith?: number) {
   const asked: string[] = [];
   const proxy: Server = createServer((request, response) => {

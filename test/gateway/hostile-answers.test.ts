@@ -71,14 +71,14 @@ test('rows of a page beyond the requested limit are not read', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const rows = Array.from({ length: 300 }, (_, place) => JSON.stringify(rowOf(`${place}`)));
-  // What follows is not even JSON.
+  // The rest is not JSON.
   upstream.respond = response => response.end(`[${rows.join(',')},oops]`);
   const { data, errors } = await query(LIST, { launcher: 'x' });
   assert.equal(errors, undefined);
   assert.equal(data.taskStatuses.nodes.length, 10);
 });
 
-/** A list that goes on for ever, newest first or oldest first. */
+/** An endless list, newest first or oldest first. */
 function endless(url: string) {
   const params = new URL(url, 'http://upstream').searchParams;
   const [offset, limit] = [Number(params.get('offset') ?? 0), Number(params.get('limit') ?? 250)];
@@ -110,7 +110,7 @@ for (const transport of ['sse', 'ws'] as const)
     await events.return?.();
     await first;
     const asked = upstream.requests.length;
-    // A request of somebody else's: by its answer, what would have followed would have been sent.
+    // A request of another caller. If the walk had continued, its next request would be sent before this answer.
     for (const answer of held.splice(0)) answer();
     isHeld = false;
     const { query } = await startGatewayOver(t, upstream.url);
@@ -156,15 +156,15 @@ test('if upstream echoes the token of a request, in any form and place, no part 
   for (const token of [SECRET, TOKEN, 'b3BhcXVl-short-1']) {
     const { query, log } = await startGatewayOver(t, upstream.url, { AUTH_MODE: 'passthrough' });
     for (const [name, encode] of Object.entries(ENCODINGS)) {
-      const told = encode(token);
+      const echoed = encode(token);
       for (const body of [
-        { messages: [{ text: `Sorry: ${told} is not good here` }] },
-        { detailCode: told, trackingId: told, message: 'plain' },
-        { error: 'x', error_description: JSON.stringify({ authorization: `Bearer ${told}` }) },
+        { messages: [{ text: `Sorry: ${echoed} is not good here` }] },
+        { detailCode: echoed, trackingId: echoed, message: 'plain' },
+        { error: 'x', error_description: JSON.stringify({ authorization: `Bearer ${echoed}` }) },
       ])
         for (const status of [400, 500]) {
           upstream.respond = response => {
-            response.setHeader('slpt-request-id', told.replace(/[^\w-]/g, '').slice(0, 60));
+            response.setHeader('slpt-request-id', echoed.replace(/[^\w-]/g, '').slice(0, 60));
             sendJson(response, status, body);
           };
           const { errors } = await query(
@@ -174,16 +174,16 @@ test('if upstream echoes the token of a request, in any form and place, no part 
           );
           const all = JSON.stringify([errors, log.lines]);
           const letters = all.replace(/[^a-z\d]/gi, '').toLowerCase();
-          for (const shown of [token, told].map(text =>
+          for (const form of [token, echoed].map(text =>
             text
               .normalize('NFKC')
               .replace(/[^a-z\d]/gi, '')
               .toLowerCase(),
           ))
-            for (let at = 0; at + 16 <= shown.length; at++)
+            for (let at = 0; at + 16 <= form.length; at++)
               assert.ok(
-                !letters.includes(shown.slice(at, at + 16)) ||
-                  /sorry|isnotgood/.test(shown.slice(at, at + 16)),
+                !letters.includes(form.slice(at, at + 16)) ||
+                  /sorry|isnotgood/.test(form.slice(at, at + 16)),
                 `${name}: ${all}`,
               );
           const [error] = errors ?? [];
@@ -231,11 +231,11 @@ test('however a secret is split, no twelve consecutive characters of it remain',
         const places = [
           ...new Set([0, ...cuts.filter(cut => cut < secret.length), secret.length]),
         ].toSorted((a, b) => a - b);
-        const told = places
+        const echoed = places
           .slice(1)
           .map((end, place) => secret.slice(places[place], end))
           .join(separator);
-        const clean = removeSecrets(`${before}${told}${after}`, {
+        const clean = removeSecrets(`${before}${echoed}${after}`, {
           authorization: `Bearer ${secret}`,
         });
         const letters = secret.replace(/[^a-z\d]/gi, '');

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id } }';
-/** Subscriptions that graphql-js throws at, or refuses, before there is a stream. */
+/** Subscriptions for which graphql-js throws or returns an error before there is a stream. */
 const UNSUBSCRIBABLE = [
   'subscription { taskProgress(id: "x") @skip(if: true) { id } }',
   'subscription { taskProgress(id: "x") @include(if: false) { id } }',
@@ -238,7 +238,7 @@ test('client errors leave no stack on stderr and no error in the log', async t =
     await once(socket, 'data');
     socket.resetAndDestroy();
   }
-  // Hangs up before the first answer, and after the first event.
+  // Disconnects before the first answer, and after the first event.
   for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0'])
     for (const isOpen of [false, true]) {
       const controller = new AbortController();
@@ -252,7 +252,7 @@ test('client errors leave no stack on stderr and no error in the log', async t =
       controller.abort();
       await answer.catch(() => {});
     }
-  // Breaks off in the middle of a body.
+  // Disconnects in the middle of a body.
   const broken = connect(Number(port), hostname);
   await new Promise<void>(resolve => {
     const head = 'Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 500';

@@ -100,8 +100,8 @@ test('an odd row is served with every field, in a list and by id; it is an error
       for (const task of [list.data.taskStatuses.nodes[0], single.data.taskStatus]) {
         assert.equal(task.id, id, mutation);
         assert.equal(task.effectivePercentComplete, 100, mutation);
-        for (const [field, shown] of Object.entries(FALLBACKS[mutation] ?? {}))
-          assertHas(task[field], shown, `${mutation}: ${field}`);
+        for (const [field, expected] of Object.entries(FALLBACKS[mutation] ?? {}))
+          assertHas(task[field], expected, `${mutation}: ${field}`);
       }
       continue;
     }

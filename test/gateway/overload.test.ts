@@ -73,7 +73,7 @@ test('while readers request far more than upstream allows, subscriptions get eve
   assert.deepEqual(failures, []);
   for (const id of tasks) assert.equal(states.get(`taskProgress ${id}`), 'COMPLETED');
   assert.ok(outcomes.answered > 0 && outcomes.refused > 0, JSON.stringify(outcomes));
-  // An answer of this machine's may take longer than any before it; that is to be rare.
+  // On a busy machine an answer may take longer than any before it. That should be rare.
   assert.ok(outcomes.late <= 0.1 * outcomes.answered, JSON.stringify(outcomes));
 
   assert.ok(sandbox.journal.requests.every(({ status }) => status !== 429));

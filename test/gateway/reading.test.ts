@@ -254,7 +254,7 @@ test('tasks that start or complete while a caller pages neither repeat a row nor
     read.push(...data.taskStatuses.nodes.map(({ id }: any) => id));
     after = data.taskStatuses.pageInfo.endCursor;
     hasNext = data.taskStatuses.pageInfo.hasNextPage;
-    // Two of the tasks read have ended, and one was created. So later tasks move up, then down.
+    // Two of the tasks have completed, and one was created, so later tasks move up, then down.
     for (const id of read.slice(ended, ended + 2)) tenant.finish(id);
     ended += 2;
     tenant.addTask(LASTING);

@@ -84,7 +84,7 @@ test('a PATCH that upstream refused with 429 or 401 is retried', async t => {
   assert.equal(requests().length, 4);
 });
 
-/** An outage, as the proxy before upstream answers in it. */
+/** The response of the proxy before upstream during an outage. */
 const OUTAGE = { kind: 'status', status: 502, body: '<h1>Bad Gateway</h1>' } as const;
 
 test('after failures for some seconds, upstream gets no request for a while, then one at a time', async t => {
@@ -95,7 +95,7 @@ test('after failures for some seconds, upstream gets no request for a while, the
   const refusalOf = async (first: number) => {
     let isAnswered = false;
     const answer = query(LIST, { first }).finally(() => (isAnswered = true));
-    // The pauses between the attempts pass at once.
+    // The clock skips the pauses between attempts.
     await until(() => isAnswered || (clock.advance(100), false));
     return (await answer).errors?.[0];
   };

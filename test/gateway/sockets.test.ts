@@ -15,7 +15,7 @@ const HEAD = 'POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: applica
 /** Resolves once it is closed, by an error or not. */
 const closeOf = (socket: Socket) => new Promise(resolve => socket.once('close', resolve));
 
-/** A connection, and all that comes back until it ends. */
+/** A connection, and everything received until it closes. */
 function openConnection(t: TestContext, url: string, bytes = '') {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -73,7 +73,7 @@ for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0
       headers: { 'content-type': 'application/json', accept },
       body: JSON.stringify({ query: PROGRESS, variables: { id } }),
     });
-    // Another connection, opened later and ended for being idle, shows that the time has passed.
+    // Another connection, opened later and closed because it was idle, shows that the time has passed.
     await openConnection(t, url).ended;
     tenant.finish(id);
     assert.match(await response.text(), new RegExp(`"${id}"[^]*"${id}"`));
@@ -92,7 +92,7 @@ test('http: a client that does not read its responses is disconnected, and its o
   connection.socket.pause();
   connection.socket.write(request.repeat(40));
   await until(() => sandbox.journal.requests.length > 0);
-  // Paused, it does not learn that it was ended; writing to it does.
+  // A paused socket does not notice that it was closed; writing to it does.
   const poke = setInterval(() => connection.socket.write(' '), 50);
   t.after(() => clearInterval(poke));
   await connection.ended;
@@ -219,12 +219,12 @@ test('the connections of an address are limited, behind a trusted proxy those of
   });
   const ask = (address: string) =>
     proxied.query('{ __typename }', {}, { 'x-forwarded-for': address });
-  // What stands before the address that the proxy saw was written by the client.
+  // The client wrote the addresses before the one that the proxy added.
   await openSocket(t, proxied.url, { 'x-forwarded-for': '198.51.100.9, 203.0.113.1' });
   const leaving = await openSocket(t, proxied.url, { 'x-forwarded-for': '203.0.113.1:51234' });
   assert.equal((await ask('198.51.100.7, 203.0.113.1')).status, 429);
   assert.equal((await ask('203.0.113.2')).status, 200);
-  // Of an IPv6 network one host has all addresses.
+  // One host may have all addresses of an IPv6 network.
   await openSocket(t, proxied.url, { 'x-forwarded-for': '2001:db8::1' });
   await openSocket(t, proxied.url, { 'x-forwarded-for': '2001:db8::2' });
   assert.equal((await ask('2001:db8::3')).status, 429);
@@ -310,8 +310,8 @@ test('single-connection sse: another caller who knows the token of a stream can 
     const body = method === 'POST' ? operation : undefined;
     const other = await ask(method, stranger, token, body);
     assert.deepEqual([other.status, other.code], [403, 'FORBIDDEN'], method);
-    const nobody = await ask(method, null, token, body);
-    assert.deepEqual([nobody.status, nobody.code], [401, 'UNAUTHENTICATED'], method);
+    const anonymous = await ask(method, null, token, body);
+    assert.deepEqual([anonymous.status, anonymous.code], [401, 'UNAUTHENTICATED'], method);
   }
   assert.equal((await ask('POST', owner, token, operation)).status, 202);
 });

@@ -21,7 +21,7 @@ function subscribeToAll(t: TestContext, url: string, ids: readonly string[]) {
     lazyCloseTimeout: 0,
     retryAttempts: 0,
   });
-  // Its server has gone by then, which it has something to say about.
+  // The server may close first, which makes the client log an error.
   t.after(() => Promise.resolve(client.dispose()).catch(() => {}));
   const received = new Map<string, any[]>(ids.map(id => [id, []]));
   let ended = 0;
@@ -41,12 +41,12 @@ function subscribeToAll(t: TestContext, url: string, ids: readonly string[]) {
   };
 }
 
-/** Whether only next polls wait for the clock: a request's deadline is further off. */
+/** Whether only the next polls wait for the clock; deadlines of requests are later. */
 function isBetweenPolls(clock: HandClock): boolean {
   return clock.waiting > 0 && clock.lastInMs <= MAX_QUIET_MS;
 }
 
-/** Moves the clock by one interval, and waits until a poll that fell due is over. Returns its requests. */
+/** Moves the clock by one interval and waits until the poll is over. Returns its requests. */
 async function pass(clock: HandClock, { requests }: Awaited<ReturnType<typeof startGateway>>) {
   const before = requests().length;
   clock.advance(INTERVAL_MS);
@@ -316,7 +316,7 @@ test('a task that stays unreadable ends only its own stream, with its code', asy
   while (ended() === 0) await pass(clock, gateway);
   assert.equal(received.get(missing)?.at(-1).errors[0].extensions.code, 'FORBIDDEN');
   tenant.finish(there);
-  // Nothing is left to poll after that, so there is no next poll to wait for.
+  // Nothing is polled after this, so there is no next poll to wait for.
   await until(() => {
     clock.advance(INTERVAL_MS);
     return ended() === 2;

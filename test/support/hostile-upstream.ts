@@ -18,13 +18,13 @@ import { postGraphQL } from './start.ts';
 
 export type Respond = (response: ServerResponse, request: IncomingMessage) => void;
 
-/** An upstream that grants tokens, and answers everything else as a test says. */
+/** An upstream that grants tokens and answers all other requests as the test defines. */
 export interface HostileUpstream {
   url: string;
   port: number;
   /** Requests to the REST API: target and headers. */
   requests: { target: string; headers: IncomingHttpHeaders }[];
-  /** How the REST API answers from now on. */
+  /** Answers the next requests to the REST API. */
   respond: Respond;
 }
 
@@ -115,7 +115,7 @@ export async function startGatewayOver(
     url: gateway.url,
     query: (query: string, variables = {}, headers: Record<string, string> = {}) =>
       postGraphQL(gateway.url, query, variables, headers),
-    /** The causes that were logged of failed attempts. */
+    /** The logged causes of failed attempts. */
     causes: () =>
       log.lines
         .filter(({ message }) => message === 'an attempt at upstream failed')

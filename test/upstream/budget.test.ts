@@ -363,11 +363,15 @@ test('a request whose caller has disconnected is dropped and uses no slot', asyn
   const { clock, budget } = setUp({ limit: 1, windowMs: 1_000 });
   const first = await budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 });
   const controller = new AbortController();
-  const gone = budget.acquire({ lane: 'interactive', maxWaitMs: 1e9, signal: controller.signal });
+  const abandoned = budget.acquire({
+    lane: 'interactive',
+    maxWaitMs: 1e9,
+    signal: controller.signal,
+  });
   let served = false;
   void budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(() => (served = true));
-  controller.abort(new Error('gone'));
-  await assert.rejects(gone, /gone/);
+  controller.abort(new Error('left'));
+  await assert.rejects(abandoned, /left/);
   first.settle();
   await pass(clock, 1_000, 10);
 
