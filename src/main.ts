@@ -36,7 +36,10 @@ async function main(): Promise<void> {
 
 type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
 
-/** Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per line. */
+/**
+ * Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per
+ * line.
+ */
 async function start(begin: Start): Promise<void> {
   try {
     const { close } = await begin(readConfig(process.env));

@@ -9,7 +9,10 @@ const PACKAGE = JSON.parse(readFileSync(join(SRC, '../package.json'), 'utf8')) a
   dependencies: Record<string, string>;
 };
 
-/** The rank and purpose of each folder. Imports only point to lower ranks; equal ranks do not import each other. */
+/**
+ * The rank and purpose of each folder. Imports only point to lower ranks; equal ranks do not import
+ * each other.
+ */
 const RANKS: Record<string, number> = {
   // Used everywhere: error codes, the clock, the log, proxy settings.
   'errors.ts': -1,
@@ -24,7 +27,8 @@ const RANKS: Record<string, number> = {
   fleet: 1,
   // A tenant over HTTP, for tests and first steps.
   sandbox: 1,
-  // Whether and when an upstream request is sent: budget, lanes, unproven tokens, breaker, retries, deadlines.
+  // Whether and when an upstream request is sent: budget, lanes, unproven tokens, breaker, retries,
+  // deadlines.
   'upstream/admission': 1.5,
   // The REST API, typed: credentials, endpoints, queries, walks over lists, rows.
   upstream: 2,
@@ -34,7 +38,8 @@ const RANKS: Record<string, number> = {
   session: 3,
   // The schema: one file per type, then the root fields.
   graphql: 4,
-  // Who may call: tokens, the router, hosts and origins; limits on connections; which errors callers may see.
+  // Who may call: tokens, the router, hosts and origins; limits on connections; which errors callers
+  // may see.
   'http/access': 4.2,
   // One plugin of the GraphQL server per file.
   'http/plugins': 4.5,

@@ -25,9 +25,10 @@ import type { ScriptName } from './scripts.ts';
  *                                                         any error → disconnected
  *   closed        yes             rejected, or dropped
  *
- * A new connection is disconnected until its first session. `connectRedis` resolves when that session is
- * connected, or when it has failed and the instance may start without Redis. A session is never reused after
- * an error. Each attempt opens a new one, so late answers of an old session cannot be mistaken for current ones.
+ * A new connection is disconnected until its first session. `connectRedis` resolves when that session
+ * is connected, or when it has failed and the instance may start without Redis. A session is never
+ * reused after an error. Each attempt opens a new one, so late answers of an old session cannot be
+ * mistaken for current ones.
  */
 export interface RedisConnection {
   readonly instanceId: string;
@@ -77,8 +78,8 @@ export interface RedisConnectionOptions {
 const FIRST_RETRY_MS = 20;
 const RETRY_MS = 250;
 const HEARTBEAT_MS = 500;
-// A silent instance may have died, or it may continue without Redis. Its share of a budget is left to it for
-// this time,
+// A silent instance may have died, or it may continue without Redis. Its share of a budget is left to
+// it for this time,
 const EXPIRES_AFTER_MS = 30_000;
 // and then a small part of the budget for this time.
 const RESERVED_MS = 600_000;

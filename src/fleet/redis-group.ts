@@ -161,7 +161,10 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
     });
   }
 
-  /** Writes ids and sends messages until none are left. Never rejects: after an error, `resync` writes them. */
+  /**
+   * Writes ids and sends messages until none are left. Never rejects: after an error, `resync` writes
+   * them.
+   */
   #flush(): Promise<void> {
     this.#flushing ??= this.#flushAll()
       .catch(() => {})

@@ -26,8 +26,8 @@ import { StandaloneWindow } from './standalone-window.ts';
  *                                                           or a window after it if the log has gaps
  *   resyncing   none                                        Redis is back (resync); an error → the state before
  *
- * The others leave no share to an instance that starts while Redis is down or that they have not counted yet.
- * Such an instance stays at the tenth that all of them leave free.
+ * The others leave no share to an instance that starts while Redis is down or that they have not
+ * counted yet. Such an instance stays at the tenth that all of them leave free.
  *
  * A slot counts from before its request is sent until one window after upstream answered. So no window at
  * upstream holds more than the limit, unless a slot comes free too soon. These faults could cause that:

@@ -23,9 +23,9 @@ export interface Disconnect {
 }
 
 /**
- * The slots that an instance may give while Redis is disconnected: first none, then a tenth of the limit, which
- * the others leave to an instance that is silent. Once all instances are known to have lost Redis, it gives
- * its share of the limit.
+ * The slots that an instance may give while Redis is disconnected: first none, then a tenth of the
+ * limit, which the others leave to an instance that is silent. Once all instances are known to have
+ * lost Redis, it gives its share of the limit.
  */
 export class StandaloneWindow {
   readonly #limits: BudgetLimits;

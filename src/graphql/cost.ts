@@ -71,7 +71,10 @@ export function costs<Args extends object>(cost: FieldCost | ((args: Args) => Fi
   return { cost };
 }
 
-/** Throws BAD_USER_INPUT if an operation exceeds a limit. Takes fragments, variables, `@skip` and `@include` into account. */
+/**
+ * Throws BAD_USER_INPUT if an operation exceeds a limit. Takes fragments, variables, `@skip` and
+ * `@include` into account.
+ */
 export function checkCost(args: ExecutionArgs, limits: CostLimits): void {
   const cost = costOf(args);
   refuseAbove('is nested', cost.depth, limits.depth, 'MAX_DEPTH', ' levels deep');

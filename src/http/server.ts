@@ -35,7 +35,10 @@ export interface HttpServerParts
   authenticate: Authenticate;
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
-  /** Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all subdomains. */
+  /**
+   * Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all
+   * subdomains.
+   */
   corsOrigins: readonly string[];
   graphiql: boolean;
   persistedDocuments: PersistedDocumentsOptions;

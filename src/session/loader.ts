@@ -20,7 +20,10 @@ export interface ReadOptions {
 
 /** Tasks by id, read in batches. */
 export interface TaskLoader {
-  /** The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads are unaffected. */
+  /**
+   * The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads
+   * are unaffected.
+   */
   load(id: string, options?: ReadOptions): Promise<Task | null>;
   /** Call after a write. Later calls of `load` do not join requests that were sent before it. */
   invalidate(id: string): void;
@@ -46,7 +49,10 @@ interface BatchKey {
   onSent(): void;
 }
 
-/** How long a batch collects loads, in milliseconds. If the budget is spent, it collects until it has a slot. */
+/**
+ * How long a batch collects loads, in milliseconds. If the budget is spent, it collects until it has a
+ * slot.
+ */
 const BATCH_DELAY_MS = 10;
 
 /**

@@ -24,7 +24,10 @@ export function lastingPartOf(filter: TaskFilter): TaskFilter {
   return lasting;
 }
 
-/** Whether the task matches the conditions that `lastingPartOf` leaves out: those on its completion status. */
+/**
+ * Whether the task matches the conditions that `lastingPartOf` leaves out: those on its completion
+ * status.
+ */
 export function matchesCompletion(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
   const status = task.completionStatus;

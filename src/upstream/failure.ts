@@ -5,7 +5,10 @@ import { readRetryAfter } from './retry-after.ts';
 import type { SentValues } from './secrets.ts';
 import { type ErrorBody, isErrorBody, readErrorBody } from './error-body.ts';
 
-/** The error that a status means to callers. The message has no full stop, so that upstream's words can follow. */
+/**
+ * The error that a status means to callers. The message has no full stop, so that upstream's words can
+ * follow.
+ */
 interface Meaning {
   code: ErrorCode;
   message: string;
@@ -28,8 +31,8 @@ const REFUSED: Diagnosis = { health: 'healthy', maxRetries: 0, mayHaveActed: tru
 const FAILING: Diagnosis = { health: 'failing', maxRetries: MAX_RETRIES, mayHaveActed: true };
 
 /**
- * Returns a successful answer unchanged and throws an AttemptFailure for any other. `sent` is what the request
- * carried, to be removed from messages; `now` is in milliseconds since the epoch.
+ * Returns a successful answer unchanged and throws an AttemptFailure for any other. `sent` is what the
+ * request carried, to be removed from messages; `now` is in milliseconds since the epoch.
  */
 export function readSuccess(answer: Answer, sent: SentValues, now: number): Answer {
   const { status } = answer;
@@ -105,8 +108,8 @@ function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailur
 }
 
 /**
- * Whether a proxy or firewall has answered in place of upstream. Upstream's own 403 and 503 have a message, or, if
- * they have no body, the header with the request's id.
+ * Whether a proxy or firewall has answered in place of upstream. Upstream's own 403 and 503 have a
+ * message, or, if they have no body, the header with the request's id.
  */
 function isFromProxy(answer: Answer, errorBody: ErrorBody): boolean {
   const { status, body, header } = answer;

@@ -21,7 +21,10 @@ const LIMITED_ENV = {
 };
 const LIMITED_SANDBOX = { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs };
 
-/** Subscribes over sockets to any running gateway. A subscriber that is disconnected reconnects to another. */
+/**
+ * Subscribes over sockets to any running gateway. A subscriber that is disconnected reconnects to
+ * another.
+ */
 function subscribeToAll(
   t: TestContext,
   urls: () => string[],

@@ -188,7 +188,8 @@ test(
     await until(() => other!.outlook().pausedForMs > 100_000);
     await redis.kill();
     const isAlone = async () => (await other!.take()) as { retryInMs: number };
-    // After the disconnect the first attempt is repeated immediately; then the standalone window reports the pause.
+    // After the disconnect the first attempt is repeated immediately; then the standalone window
+    // reports the pause.
     let taken = await isAlone();
     while (taken.retryInMs < 1_000) taken = await isAlone();
     assert.ok(taken.retryInMs > 100_000, `${taken.retryInMs} ms`);

@@ -110,7 +110,8 @@ for (const transport of ['sse', 'ws'] as const)
     await events.return?.();
     await first;
     const asked = upstream.requests.length;
-    // A request of another caller. If the walk had continued, its next request would be sent before this answer.
+    // A request of another caller. If the walk had continued, its next request would be sent before
+    // this answer.
     for (const answer of held.splice(0)) answer();
     isHeld = false;
     const { query } = await startGatewayOver(t, upstream.url);

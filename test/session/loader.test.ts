@@ -10,7 +10,10 @@ import { until } from '../support/until.ts';
 
 const SLOT = { settle() {}, isValid: () => true, cancel() {} };
 
-/** An upstream whose budget and answers a test holds back; each request is answered with the state as it was sent. */
+/**
+ * An upstream whose budget and answers a test holds back; each request is answered with the state as it
+ * was sent.
+ */
 function setUp(idsPerRequest = 90) {
   const slots: (() => void)[] = [];
   const requests: { ids: readonly string[]; answer: () => void; signal: AbortSignal }[] = [];

@@ -45,7 +45,10 @@ function stateOf(id: string, step: number, isEnd: boolean): Task {
   return { ...task, etag: `${id} ${step}` };
 }
 
-/** An upstream that follows the histories and has the given faults. It never fails a read of a first state. */
+/**
+ * An upstream that follows the histories and has the given faults. It never fails a read of a first
+ * state.
+ */
 export function createUpstream(
   clock: HandClock,
   histories: readonly History[],

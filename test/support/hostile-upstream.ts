@@ -28,7 +28,10 @@ export interface HostileUpstream {
   respond: Respond;
 }
 
-/** Self-signed certificates: for tenant.example.test and loopback; for another host; for loopback, expired. */
+/**
+ * Self-signed certificates: for tenant.example.test and loopback; for another host; for loopback,
+ * expired.
+ */
 export type CertificateName = 'good' | 'other' | 'expired';
 
 export const TOKEN = 'opaque-token-of-the-gateway';
@@ -36,7 +39,10 @@ export const TOKEN = 'opaque-token-of-the-gateway';
 export const certificatePath = (name: CertificateName) =>
   new URL(`certificates/${name}.pem`, import.meta.url).pathname;
 
-/** Starts a hostile upstream; with a certificate, over TLS. It answers with empty lists until it is changed. */
+/**
+ * Starts a hostile upstream; with a certificate, over TLS. It answers with empty lists until it is
+ * changed.
+ */
 export async function startHostileUpstream(
   t: TestContext,
   certificate?: CertificateName,

@@ -18,8 +18,8 @@ export interface EventStreamParts {
 }
 
 /**
- * Sends the results of several operations in one stream. The next result of an operation is pulled when the last
- * one was read, so that the mailbox can merge events while the reader is slow.
+ * Sends the results of several operations in one stream. The next result of an operation is pulled when
+ * the last one was read, so that the mailbox can merge events while the reader is slow.
  */
 export class EventStream extends Readable {
   readonly #onOpen: () => void;

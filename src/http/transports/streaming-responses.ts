@@ -17,8 +17,8 @@ interface Framing {
   closing: string;
 }
 
-// The distinct connections mode of GraphQL over SSE. Some browsers do not report the stream as open before its
-// first byte, so it starts with a comment.
+// The distinct connections mode of GraphQL over SSE. Some browsers do not report the stream as open
+// before its first byte, so it starts with a comment.
 const SSE: Framing = {
   contentType: 'text/event-stream',
   opening: ':\n\n',
@@ -29,8 +29,8 @@ const SSE: Framing = {
   closing: 'event: complete\ndata:\n\n',
 };
 
-// Apollo's multipart protocol for subscriptions. Each part is followed by its boundary immediately, because the
-// reader needs the boundary to see that the part is complete.
+// Apollo's multipart protocol for subscriptions. Each part is followed by its boundary immediately,
+// because the reader needs the boundary to see that the part is complete.
 const PART = '\r\ncontent-type: application/json\r\n\r\n';
 const BOUNDARY = '\r\n--graphql';
 const MULTIPART: Framing = {
@@ -105,7 +105,10 @@ function acceptsJson({ type }: MediaRange): boolean {
 
 type FrameOf = (result: ExecutionResult, framing: Framing) => Buffer;
 
-/** Pulls the next result when the last one was read, so that the mailbox can merge events for a slow reader. */
+/**
+ * Pulls the next result when the last one was read, so that the mailbox can merge events for a slow
+ * reader.
+ */
 class ResultStream extends Readable {
   readonly #results: AsyncIterator<ExecutionResult>;
   readonly #framing: Framing;

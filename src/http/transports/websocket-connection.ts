@@ -32,9 +32,9 @@ const CLOSE_WITHIN_MS = 1_000;
 const MAX_UNREAD_FACTOR = 16;
 
 /**
- * Connects a socket to graphql-ws. Closes it if the client does not answer a ping within 12 seconds, does not read,
- * or sends too many messages. The library's own adapter is not used, because it prints a stack trace to stderr for
- * each invalid frame.
+ * Connects a socket to graphql-ws. Closes it if the client does not answer a ping within 12 seconds,
+ * does not read, or sends too many messages. The library's own adapter is not used, because it prints a
+ * stack trace to stderr for each invalid frame.
  */
 export function serveSocket(
   socket: WebSocket,
@@ -64,14 +64,15 @@ export function serveSocket(
   socket.on('ping', (data: Buffer) => {
     if (accept()) void send(done => socket.pong(data, false, done));
   });
-  // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right code.
+  // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right
+  // code.
   socket.on('error', () => {});
 
   const closed = opened(
     {
       protocol: socket.protocol,
-      // Resolves once the data is written: graphql-ws then pulls the next result of the operation. An error means
-      // that the client has disconnected; the `close` event follows.
+      // Resolves once the data is written: graphql-ws then pulls the next result of the operation. An
+      // error means that the client has disconnected; the `close` event follows.
       send: data => send(done => socket.send(data, done)),
       close: (code, reason) => end(code ?? INTERNAL_ERROR, reason),
       onMessage: receive =>

@@ -175,9 +175,9 @@ function tooMany(most: number): GatewayError {
 }
 
 /**
- * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request. Clients put
- * them at the top of the payload or under `headers`; Apollo's router sends the caller's `authorization` as
- * `connectionParams.token`.
+ * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request.
+ * Clients put them at the top of the payload or under `headers`; Apollo's router sends the caller's
+ * `authorization` as `connectionParams.token`.
  */
 function headerReader(
   params: Readonly<Record<string, unknown>> | undefined,
