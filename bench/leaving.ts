@@ -91,10 +91,10 @@ async function unsubscribeRepeatedly(): Promise<void> {
   socket.close();
 }
 
-async function killSocket(hasHeard: boolean): Promise<void> {
+async function killSocket(hasEvent: boolean): Promise<void> {
   const socket = await open();
   socket.send(`{"id":"1","type":"subscribe","payload":${next()}}`);
-  if (hasHeard) await new Promise(resolve => socket.once('message', resolve));
+  if (hasEvent) await new Promise(resolve => socket.once('message', resolve));
   socket.terminate();
 }
 

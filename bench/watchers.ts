@@ -43,7 +43,7 @@ async function measure(transport: Transport, isFailing: boolean) {
     for (const id of changing) sandbox.tenant.correct(id, { completedAt: Date.now() + round });
     changes.push(...(await delivered(received, changing.length * (SUBSCRIBERS / TASKS), sandbox)));
   }
-  const perPoll = requestsPerLook(sandbox);
+  const perPoll = requestsPerPoll(sandbox);
   for (const id of ids) sandbox.tenant.finish(id);
   const ends = await delivered(received, SUBSCRIBERS, sandbox);
   const seconds = (performance.now() - startedAt) / 1_000;
@@ -85,7 +85,7 @@ async function delivered(
 }
 
 /** Counts requests in quick succession as one poll. Returns the size of the largest complete one. */
-function requestsPerLook({ journal }: Sandbox): number {
+function requestsPerPoll({ journal }: Sandbox): number {
   const polls: number[] = [];
   let previous = -Infinity;
   for (const { at: moment } of journal.requests) {

@@ -38,7 +38,7 @@ export function readSuccess(answer: Answer, sent: SentValues, now: number): Answ
   const { status } = answer;
   if (status === 204) return answer;
   if (status < 200 || status >= 300) throw toFailure(answer, sent, now);
-  if (looksLikeJson(answer.body)) return answer;
+  if (isProbablyJson(answer.body)) return answer;
   throw new AttemptFailure(
     'UPSTREAM_INVALID_RESPONSE',
     'Upstream answered with something that is not JSON.',
@@ -119,7 +119,7 @@ function isFromProxy(answer: Answer, errorBody: ErrorBody): boolean {
 }
 
 /** Checks only the first and last character: most lists are read row by row and never parsed as a whole. */
-function looksLikeJson(body: Buffer): boolean {
+function isProbablyJson(body: Buffer): boolean {
   const first = body.find(isVisible);
   const last = body.findLast(isVisible);
   return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);

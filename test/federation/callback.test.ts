@@ -94,7 +94,7 @@ async function start(t: TestContext, { env = {}, ...options }: StartOptions = {}
   return { ...gateway, ask };
 }
 
-function wanted(callbackUrl: string, heartbeatIntervalMs: number = HEARTBEAT_MS) {
+function subscriptionTo(callbackUrl: string, heartbeatIntervalMs: number = HEARTBEAT_MS) {
   return { callbackUrl, subscriptionId: 's1', verifier: 'v1', heartbeatIntervalMs };
 }
 
@@ -102,7 +102,7 @@ test('a router confirms first, then gets its response, then every event up to th
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t);
   const id = tenant.addTask(LASTING);
-  const answered = await ask(id, wanted(receiver.url));
+  const answered = await ask(id, subscriptionTo(receiver.url));
   assert.deepEqual(answered, { status: 200, data: null, code: undefined });
   assert.deepEqual(receiver.messages[0], {
     kind: 'subscription',
@@ -133,7 +133,7 @@ for (const status of [400, 401, 404])
     const { tenant, ask, requests } = await start(t, { clock });
     const receiver = await startReceiver(t, ({ verifier }) => (verifier === 'v1' ? null : status));
     const id = tenant.addTask(LASTING);
-    const refused = await ask(id, { ...wanted(receiver.url), verifier: 'another' });
+    const refused = await ask(id, { ...subscriptionTo(receiver.url), verifier: 'another' });
     assert.deepEqual([refused.status, refused.code], [403, 'FORBIDDEN']);
     await quietOf(clock, INTERVAL_MS);
     const before = requests().length;
@@ -146,7 +146,7 @@ test('an event that the router refuses ends the subscription', async t => {
   const { tenant, ask } = await start(t, { clock });
   const receiver = await startReceiver(t, ({ action }) => (action === 'next' ? 404 : null));
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
+  await ask(id, subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   await quietOf(clock, INTERVAL_MS);
   tenant.finish(id);
@@ -158,7 +158,7 @@ test('an event that does not reach the router is retried', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t, (_message, count) => (count % 3 === 0 ? null : 503));
   const id = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0 });
-  assert.equal((await ask(id, wanted(receiver.url))).status, 200);
+  assert.equal((await ask(id, subscriptionTo(receiver.url))).status, 200);
   await until(() => receiver.messages.length === 9);
   assert.deepEqual(
     receiver.actions(),
@@ -172,8 +172,8 @@ test('heartbeats are sent before the interval has passed, and only if the router
   const receiver = await startReceiver(t);
   const silent = await startReceiver(t);
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
-  await ask(id, wanted(silent.url, 0));
+  await ask(id, subscriptionTo(receiver.url));
+  await ask(id, subscriptionTo(silent.url, 0));
   await until(() => receiver.of('next').length + silent.of('next').length === 2);
   for (let beats = 1; beats <= 5; beats++) {
     // The next poll and the next heartbeat are scheduled.
@@ -195,7 +195,7 @@ for (const [what, status] of [
       action === 'check' && count > 2 ? status : null,
     );
     const id = tenant.addTask(LASTING);
-    await ask(id, wanted(receiver.url));
+    await ask(id, subscriptionTo(receiver.url));
     await until(() => receiver.of('next').length === 1);
     clock.advance(HEARTBEAT_MS);
     await until(() => receiver.of('check').length === 2);
@@ -211,7 +211,7 @@ test('a router may miss four heartbeats; the fifth ends its subscription', async
   let isDown = false;
   const receiver = await startReceiver(t, () => (isDown ? 503 : null));
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
+  await ask(id, subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   const miss = async (times: number) => {
     for (let count = 0; count < times; count++) {
@@ -240,7 +240,7 @@ test('an error that ends the stream is the last event', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t);
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
+  await ask(id, subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   tenant.remove(id);
   await until(() => receiver.of('complete').length === 1);
@@ -250,7 +250,7 @@ test('an error that ends the stream is the last event', async t => {
 test('a gateway that shuts down completes the subscription with an error', async t => {
   const { tenant, ask, gateway } = await start(t);
   const receiver = await startReceiver(t);
-  await ask(tenant.addTask(LASTING), wanted(receiver.url));
+  await ask(tenant.addTask(LASTING), subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   await gateway.close();
   assert.deepEqual(receiver.actions(), ['check', 'next', 'complete']);
@@ -283,7 +283,7 @@ test('nothing is sent to a host that is not listed, nor for callers other than t
   for (const [env, url, headers, isAllowed] of cases) {
     const { tenant, ask } = await start(t, { env });
     const before = receiver.messages.length;
-    const { code } = await ask(tenant.addTask(LASTING), wanted(url), headers);
+    const { code } = await ask(tenant.addTask(LASTING), subscriptionTo(url), headers);
     assert.equal(code, isAllowed ? undefined : 'FORBIDDEN', `${JSON.stringify(env)} ${url}`);
     assert.equal(receiver.messages.length > before, isAllowed);
   }
@@ -302,7 +302,7 @@ test('an incomplete callback request is refused', async t => {
     { heartbeatIntervalMs: -1 },
     { heartbeatIntervalMs: '5000' },
   ]) {
-    const { status, code } = await ask(id, { ...wanted(receiver.url), ...wrong });
+    const { status, code } = await ask(id, { ...subscriptionTo(receiver.url), ...wrong });
     assert.deepEqual([status, code], [400, 'BAD_USER_INPUT'], JSON.stringify(wrong));
   }
   assert.deepEqual(receiver.messages, []);
@@ -332,9 +332,9 @@ test('a listed name that resolves to this machine is not used, unless that addre
 });
 
 test('callbacks use the proxy of the environment, and failures are logged with their cause', async t => {
-  const asked: string[] = [];
+  const received: string[] = [];
   const proxy = createServer((request, response) => {
-    asked.push(`${request.method} ${request.url} ${request.headers['user-agent']}`);
+    received.push(`${request.method} ${request.url} ${request.headers['user-agent']}`);
     response.writeHead(204).end();
   });
   proxy.listen(0, '127.0.0.1');
@@ -357,7 +357,7 @@ test('callbacks use the proxy of the environment, and failures are logged with t
   t.after(() => sender.close());
   const send = (url: string) => sender.send(new URL(url), {}, { isRetried: false });
   assert.equal(await send('http://router.example.test/callback/1?x=secret'), 'accepted');
-  assert.deepEqual(asked, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
+  assert.deepEqual(received, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
   assert.equal(log.lines.length, 0);
 
   assert.equal(await send('http://127.0.0.1:1/callback/1?x=secret'), 'failed');

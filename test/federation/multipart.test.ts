@@ -33,10 +33,10 @@ async function* partsOf(response: Response): AsyncGenerator<any> {
   const boundary = '\r\n--graphql';
   let text = '';
   const chunks = response.body!.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
-  const has = async (wanted: string) => {
-    while (!text.includes(wanted)) {
+  const has = async (expected: string) => {
+    while (!text.includes(expected)) {
       const { done, value } = await chunks.next();
-      assert.ok(!done, `the body ended without ${JSON.stringify(wanted)}`);
+      assert.ok(!done, `the body ended without ${JSON.stringify(expected)}`);
       text += value;
     }
   };

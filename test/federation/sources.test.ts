@@ -36,7 +36,7 @@ function refs(ids: readonly string[]) {
 }
 
 /** The answer for each source when it is read separately. */
-async function askAlone({ query }: Gateway, ids: readonly string[], variables: object) {
+async function querySeparately({ query }: Gateway, ids: readonly string[], variables: object) {
   const answers: unknown[] = [];
   for (const id of ids) {
     const { data } = await query(TASKS, { sources: refs([id]), ...variables });
@@ -45,7 +45,7 @@ async function askAlone({ query }: Gateway, ids: readonly string[], variables: o
   return answers;
 }
 
-async function askTogether(gateway: Gateway, ids: readonly string[], variables: object) {
+async function queryTogether(gateway: Gateway, ids: readonly string[], variables: object) {
   const before = gateway.requests().length;
   const { data, errors } = await gateway.query(TASKS, { sources: refs(ids), ...variables });
   return { answers: data._entities, errors, requests: gateway.requests().slice(before) };
@@ -54,8 +54,8 @@ async function askTogether(gateway: Gateway, ids: readonly string[], variables: 
 test('requests for the tasks of many sources, and the latest of each, are joined if rows name their source', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, Array(60).fill(3));
-  const { answers, requests } = await askTogether(gateway, ids, { first: 3 });
-  assert.deepEqual(answers, await askAlone(gateway, ids, { first: 3 }));
+  const { answers, requests } = await queryTogether(gateway, ids, { first: 3 });
+  assert.deepEqual(answers, await querySeparately(gateway, ids, { first: 3 }));
   assert.ok(requests.length <= 3, requests.join('\n'));
   assert.ok(requests.every(request => request.includes('sourceId%20in')));
 });
@@ -63,15 +63,15 @@ test('requests for the tasks of many sources, and the latest of each, are joined
 test('if one source fills the page, the others are read with one more request', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, [2, 3, 0, 1, 300]);
-  const { answers, requests } = await askTogether(gateway, ids, { first: 5 });
-  assert.deepEqual(answers, await askAlone(gateway, ids, { first: 5 }));
+  const { answers, requests } = await queryTogether(gateway, ids, { first: 5 });
+  assert.deepEqual(answers, await querySeparately(gateway, ids, { first: 5 }));
   assert.equal(requests.length, 2, requests.join('\n'));
 });
 
 test('if both fill it, or a task does not name its source, each source is read separately', async t => {
   const gateway = await startGateway(t);
   const [noisy = '', other = '', quiet = ''] = addSources(gateway, [251, 251, 1]);
-  const counted = await askTogether(gateway, [noisy, other], { first: 2, counts: true });
+  const counted = await queryTogether(gateway, [noisy, other], { first: 2, counts: true });
   assert.deepEqual(
     counted.answers.map((source: any) => source.tasks.totalCount),
     [251, 251],
@@ -80,9 +80,11 @@ test('if both fill it, or a task does not name its source, each source is read s
 
   for (const kind of ['no-target-row', 'malformed-row'] as const) {
     gateway.sandbox.faults.order({ fault: { kind }, times: 1 });
-    const { answers, errors, requests } = await askTogether(gateway, [noisy, quiet], { first: 2 });
+    const { answers, errors, requests } = await queryTogether(gateway, [noisy, quiet], {
+      first: 2,
+    });
     assert.equal(errors, undefined);
-    assert.deepEqual(answers, await askAlone(gateway, [noisy, quiet], { first: 2 }));
+    assert.deepEqual(answers, await querySeparately(gateway, [noisy, quiet], { first: 2 }));
     assert.equal(requests.length, 3, requests.join('\n'));
   }
 });
@@ -122,9 +124,9 @@ test('any set of requests for any number of sources gets the same results togeth
         counts: fc.boolean(),
       }),
       async (places, variables) => {
-        const wanted = places.map(place => ids[place] ?? '');
-        const { answers } = await askTogether(gateway, wanted, variables);
-        assert.deepEqual(answers, await askAlone(gateway, wanted, variables));
+        const sourceIds = places.map(place => ids[place] ?? '');
+        const { answers } = await queryTogether(gateway, sourceIds, variables);
+        assert.deepEqual(answers, await querySeparately(gateway, sourceIds, variables));
       },
     ),
     { numRuns: 25 },

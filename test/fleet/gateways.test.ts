@@ -115,7 +115,7 @@ test(
     assert.ok(first);
     let gateways = [first, ...others];
     const urls = () => gateways.map(({ url }) => url);
-    const looksAfter = async (count: number) => {
+    const pollsAfter = async (count: number) => {
       const before = journal.requests.length;
       await until(() => journal.requests.length >= before + count);
     };
@@ -123,7 +123,7 @@ test(
     // The first instance gets the lease.
     const early = subscribeToAll(t, () => [first.url], ids.slice(0, 1), 1);
     await until(() => early.begun() === 1);
-    await looksAfter(2);
+    await pollsAfter(2);
     const { begun, ended, failed } = subscribeToAll(t, urls, ids, 9);
     await until(() => begun() === 9 * ids.length);
 

@@ -109,7 +109,7 @@ test('the gateway waits out an unexpected 429, and no caller sees it', async t =
     const pausedMs = Math.min(
       ...others.filter(({ at }) => at > refused!.at + 200).map(({ at }) => at - refused!.at),
     );
-    assert.ok(pausedMs >= (retryAfter === '1' ? 1_000 : 200), `asked again after ${pausedMs} ms`);
+    assert.ok(pausedMs >= (retryAfter === '1' ? 1_000 : 200), `sent again after ${pausedMs} ms`);
   }
 });
 
@@ -127,7 +127,7 @@ test('a caller who cannot be served in time is refused early, with a time to ret
   );
   const [again] = (await query(LIST, { first: 2 })).errors ?? [];
   assert.equal(again?.extensions.code, 'RATE_LIMITED');
-  assert.equal(sandbox.journal.requests.length, 2, 'upstream was not asked in its pause');
+  assert.equal(sandbox.journal.requests.length, 2, 'no request was sent during the pause');
 });
 
 test('each client has its own budget, and an exhausted one does not delay others', async t => {
@@ -242,16 +242,16 @@ test('whatever ids are requested concurrently, each caller gets its own answer',
       }),
       async operations => {
         const answers = await Promise.all(
-          operations.map(wanted =>
+          operations.map(requested =>
             query(
-              `{ ${wanted.map((id, place) => `t${place}: taskStatus(id: ${JSON.stringify(id)}) { id }`).join(' ')} }`,
+              `{ ${requested.map((id, place) => `t${place}: taskStatus(id: ${JSON.stringify(id)}) { id }`).join(' ')} }`,
             ),
           ),
         );
-        for (const [place, wanted] of operations.entries())
+        for (const [place, requested] of operations.entries())
           assert.deepEqual(
-            wanted.map((_, task) => answers[place]!.data[`t${task}`]?.id ?? null),
-            wanted.map(id => (id.length === 32 ? id : null)),
+            requested.map((_, task) => answers[place]!.data[`t${task}`]?.id ?? null),
+            requested.map(id => (id.length === 32 ? id : null)),
           );
       },
     ),

@@ -109,7 +109,7 @@ for (const transport of ['sse', 'ws'] as const)
     await until(() => held.length > 0);
     await events.return?.();
     await first;
-    const asked = upstream.requests.length;
+    const before = upstream.requests.length;
     // A request of another caller. If the walk had continued, its next request would be sent before
     // this answer.
     for (const answer of held.splice(0)) answer();
@@ -117,7 +117,7 @@ for (const transport of ['sse', 'ws'] as const)
     const { query } = await startGatewayOver(t, upstream.url);
     for (let count = 0; count < 5; count++) await query(LIST, { launcher: `${count}` });
     const walked = upstream.requests
-      .slice(asked)
+      .slice(before)
       .filter(({ target }) => !target.includes('launcher'));
     assert.deepEqual(walked.length <= 1, true, `${walked.length} more pages were read`);
   });

@@ -119,7 +119,7 @@ test('two subscribers to one task share one watch, which ends when the last leav
   const quiet = requests().length;
   clock.advance(60_000);
   assert.equal((await postGraphQL(url, '{ taskStatuses { totalCount } }')).errors, undefined);
-  assert.equal(requests().length, quiet + 1, 'nothing but what was asked for');
+  assert.equal(requests().length, quiet + 1, 'nothing but the requested task');
 });
 
 test('a filtered subscription gets tasks that start or stop matching when they complete', async t => {
@@ -193,15 +193,15 @@ test('temporary upstream failures do not end a stream', async t => {
 
 test('a task that disappears does not affect other tasks', async t => {
   const { sandbox, tenant, url, requests } = await startGateway(t);
-  const [gone = '', there = ''] = tenant.addTasks(2, LASTING);
-  const lost = subscribe(t, 'ws', url, PROGRESS, { id: gone });
+  const [deleted = '', there = ''] = tenant.addTasks(2, LASTING);
+  const ended = subscribe(t, 'ws', url, PROGRESS, { id: deleted });
   const kept = subscribe(t, 'ws', url, PROGRESS, { id: there });
-  await Promise.all([lost.next(), kept.next()]);
+  await Promise.all([ended.next(), kept.next()]);
   sandbox.faults.order({ fault: { kind: 'status', status: 403 }, route: 'task', times: 3 });
-  tenant.remove(gone);
-  const asked = () => requests().filter(request => request.endsWith(gone)).length;
-  await until(() => asked() >= 4);
-  assert.equal((await lost.next()).value.errors[0].extensions.code, 'NOT_FOUND');
+  tenant.remove(deleted);
+  const pollCount = () => requests().filter(request => request.endsWith(deleted)).length;
+  await until(() => pollCount() >= 4);
+  assert.equal((await ended.next()).value.errors[0].extensions.code, 'NOT_FOUND');
   tenant.finish(there);
   assert.equal((await kept.next()).value.data.taskProgress.state, 'COMPLETED');
 });

@@ -66,7 +66,7 @@ for (const version of API_VERSIONS) {
   test(`${version}: filters are typed, combined with AND, and return the matching tasks`, async t => {
     const { tenant, query } = await startGateway(t, { env });
     const [source, other] = tenant.sources;
-    const wanted = tenant.addTask({
+    const expected = tenant.addTask({
       ...ENDED,
       target: source,
       status: 'ERROR',
@@ -97,8 +97,8 @@ for (const version of API_VERSIONS) {
     };
     const find = async (conditions: object) =>
       (await query(PAGE, { filter: conditions })).data.taskStatuses.nodes.map(({ id }: any) => id);
-    assert.deepEqual(await find(filter), [wanted]);
-    assert.deepEqual(await find({ id: { in: [wanted, 'x'] } }), [wanted]);
+    assert.deepEqual(await find(filter), [expected]);
+    assert.deepEqual(await find({ id: { in: [expected, 'x'] } }), [expected]);
     assert.deepEqual(await find({ id: { in: [] } }), []);
   });
 
@@ -130,22 +130,22 @@ test('a count is requested only when it is selected, together with the page', as
       }`,
     );
     assert.equal(errors, undefined);
-    return { page: data.taskStatuses, asked: requests().slice(before) };
+    return { page: data.taskStatuses, sent: requests().slice(before) };
   };
   const uncounted = await ask('nodes { id } totalCount @include(if: $no) pageInfo { hasNextPage }');
-  assert.ok(uncounted.asked.every(request => !request.includes('count=true')));
+  assert.ok(uncounted.sent.every(request => !request.includes('count=true')));
   assert.equal(uncounted.page.pageInfo.hasNextPage, true);
 
   const counted = await ask(
     'nodes { id } ... on TaskStatusConnection @include(if: $yes) { all: totalCount }',
   );
-  assert.deepEqual([counted.page.all, counted.page.nodes.length, counted.asked.length], [7, 3, 1]);
+  assert.deepEqual([counted.page.all, counted.page.nodes.length, counted.sent.length], [7, 3, 1]);
 
   const onlyCounted = await ask('totalCount');
   assert.equal(onlyCounted.page.totalCount, 7);
-  assert.match(onlyCounted.asked.join(), /limit=0&count=true$/);
+  assert.match(onlyCounted.sent.join(), /limit=0&count=true$/);
 
-  assert.deepEqual((await ask('__typename')).asked, []);
+  assert.deepEqual((await ask('__typename')).sent, []);
 });
 
 for (const text of [undefined, '', 'many', '-1', '1e3', '99999999999'])
@@ -173,8 +173,8 @@ for (const text of [undefined, '', 'many', '-1', '1e3', '99999999999'])
     assert.deepEqual(codes(part), [['taskStatuses.all', 'UPSTREAM_INVALID_RESPONSE']]);
 
     const before = requests().length;
-    const alone = await ask(3, 'totalCount');
-    assert.deepEqual([alone.errors, alone.data.taskStatuses.totalCount], [undefined, 7]);
+    const countOnly = await ask(3, 'totalCount');
+    assert.deepEqual([countOnly.errors, countOnly.data.taskStatuses.totalCount], [undefined, 7]);
     assert.equal(requests().length - before, 2, 'the count, and one page');
 
     const none = await ask(3, 'totalCount', { id: { eq: 'unknown' } });

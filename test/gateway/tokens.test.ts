@@ -52,7 +52,7 @@ test('a 429 of the token endpoint pauses all requests until its Retry-After has 
   const [refused, granted] = sandbox.journal.tokenRequests;
   assert.ok(
     granted!.at - refused!.at >= 1_000,
-    `asked again after ${granted!.at - refused!.at} ms`,
+    `requested again after ${granted!.at - refused!.at} ms`,
   );
 });
 
@@ -105,7 +105,7 @@ test('after refused credentials, the next token request comes after a pause, and
       [extensions?.['code'], extensions?.['retryAfterSeconds']],
       ['UPSTREAM_UNAVAILABLE', 20],
     );
-  assert.equal(sandbox.journal.tokenRequests.length, 1, 'not asked again within the pause');
+  assert.equal(sandbox.journal.tokenRequests.length, 1, 'not requested again within the pause');
   clock.advance(20_000);
   await refusals();
   assert.equal(sandbox.journal.tokenRequests.length, 2);

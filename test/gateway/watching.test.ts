@@ -146,18 +146,18 @@ test('a quiet task is polled less often, up to a stated interval, and more often
   const id = tenant.addTask(LASTING);
   const { events } = subscribeToAll(t, url, [id]);
   await until(() => events() === 1 && isBetweenPolls(clock));
-  const looksIn = async (seconds: number) => {
+  const pollsIn = async (seconds: number) => {
     const before = requests().length;
     for (let second = 0; second < seconds; second++) await pass(clock, gateway);
     return requests().length - before;
   };
-  assert.equal(await looksIn(10), 10, 'while it is new');
-  await looksIn(20);
-  assert.equal(await looksIn(50), 10, 'while it is quiet, every fifth');
+  assert.equal(await pollsIn(10), 10, 'while it is new');
+  await pollsIn(20);
+  assert.equal(await pollsIn(50), 10, 'while it is quiet, every fifth');
   tenant.correct(id, { completedAt: clock.now() });
-  await looksIn(5);
+  await pollsIn(5);
   assert.equal(events(), 2);
-  assert.equal(await looksIn(5), 5, 'once it has changed');
+  assert.equal(await pollsIn(5), 5, 'once it has changed');
 });
 
 for (const transport of TRANSPORTS)

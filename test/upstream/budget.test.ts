@@ -151,19 +151,19 @@ test('with three times as many readers as upstream allows, every slot is used in
   const refusals: { at: number; retryAfterSeconds: number; waitedMs: number }[] = [];
   const waits: number[] = [];
   const read = async () => {
-    const askedAt = clock.monotonic();
+    const requestedAt = clock.monotonic();
     try {
       const slot = await budget.acquire({ lane: 'interactive', maxWaitMs });
       await new Promise<void>(resolve => clock.after(latencyMs, resolve));
       slot.settle();
       budget.recordAnswerTime(latencyMs);
       answered++;
-      waits.push(clock.monotonic() - askedAt);
+      waits.push(clock.monotonic() - requestedAt);
     } catch (error) {
       assert.ok(error instanceof GatewayError && error.code === 'RATE_LIMITED');
       const { retryAfterSeconds = NaN } = error.extensions;
       const at = clock.monotonic();
-      refusals.push({ at, retryAfterSeconds, waitedMs: at - askedAt });
+      refusals.push({ at, retryAfterSeconds, waitedMs: at - requestedAt });
     }
   };
   const polls = { 'task-poll': 0, 'list-poll': 0 };
