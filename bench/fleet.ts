@@ -36,7 +36,7 @@ rows.push({
   ...counts(),
 });
 
-// It is killed while its poll is at upstream.
+// It is killed while it waits for the answer of its poll.
 faults.order({ fault: { kind: 'latency', ms: 200 }, route: 'list' });
 await until(() => journal.requests.some(({ isClosed }) => !isClosed));
 endTasks(0, 250);

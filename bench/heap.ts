@@ -2,7 +2,7 @@ import { fetchToken, postGraphQL } from '../test/support/start.ts';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// A million reads over 100,000 ids with 1,000 tokens: what the gateway keeps of them is bounded.
+// A million reads of 100,000 ids with 1,000 tokens, to see that memory stays bounded.
 const IDS = 100_000;
 const TOKENS = 1_000;
 const READS_PER_OPERATION = 100;
