@@ -9,4 +9,4 @@ const TASKS = 'http://localhost:4000/graphql';
 const sources = await startSources(SANDBOX_SOURCES, 4002);
 const supergraphSdl = await compose({ tasks: TASKS, sources: sources.url });
 const router = await startRouter({ supergraphSdl, port: 4100 });
-process.stdout.write(`Sources at ${sources.url}\nThe larger graph at ${router.url}\n`);
+process.stdout.write(`Sources at ${sources.url}\nThe supergraph at ${router.url}\n`);
