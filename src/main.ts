@@ -54,7 +54,7 @@ async function start(begin: Start): Promise<void> {
   }
 }
 
-/** Exits once everything is closed, or when the time for it is over. */
+/** Exits when everything is closed, or at the timeout. */
 async function stop(
   started: ReturnType<Start>,
   { delayMs, graceMs }: Config['shutdown'],

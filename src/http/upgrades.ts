@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ServeUpgrade } from './transports/websocket.ts';
 
-// An offer to change the protocol, as a header or as an option of `Connection`.
+// An Upgrade header, or `Upgrade` as an option of a Connection header.
 const OFFER = /^(upgrade|http2-settings)$/i;
 
 /**
@@ -10,7 +10,7 @@ const OFFER = /^(upgrade|http2-settings)$/i;
  * request is answered over HTTP/1.1.
  */
 export function serveUpgrades(server: Server, serveWebSocket: ServeUpgrade): void {
-  // Node gives every offer to this event, and has stopped reading the connection as HTTP.
+  // Node emits this event for every upgrade request, and no longer parses the connection as HTTP.
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (request.headers.upgrade?.toLowerCase() === 'websocket')
       return serveWebSocket(request, socket, head);
@@ -19,7 +19,7 @@ export function serveUpgrades(server: Server, serveWebSocket: ServeUpgrade): voi
   });
 }
 
-/** The head of the request as it was sent, without the offer. */
+/** The head of the request without the upgrade headers. */
 function toBytes({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   const lines = [`${method} ${url} HTTP/${httpVersion}`];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {

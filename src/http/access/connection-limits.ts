@@ -72,7 +72,7 @@ export function limitConnections(
   server.headersTimeout = Math.min(HEADERS_TIMEOUT_MS, clientTimeoutMs);
   server.requestTimeout = clientTimeoutMs;
   server.prependListener('connection', (socket: Socket) => {
-    // A connection that offered another protocol is announced twice.
+    // A connection with an ignored upgrade emits this event twice.
     if (known.has(socket)) return;
     known.add(socket);
     connections++;

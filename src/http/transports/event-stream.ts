@@ -9,7 +9,7 @@ export interface StreamOperation {
   readonly id: string;
   /** Null until the operation has started. */
   results: AsyncIterator<ExecutionResult> | null;
-  /** Whether it has one result: it is a query or a mutation. */
+  /** Whether it is a query or a mutation, with a single result. */
   isAnswer: boolean;
 }
 
@@ -106,7 +106,7 @@ export class EventStream extends Readable {
     this.#interruptIfAnswered();
   }
 
-  /** Whether the stream has got its last event. It takes no further operations. */
+  /** Whether the stream has its last event and accepts no further operations. */
   get isOver(): boolean {
     return this.#isOver;
   }

@@ -17,7 +17,7 @@ interface Framing {
   /** A complete response with a single result. */
   only(json: string): string;
   closing: string;
-  /** The last bytes of a stream that the gateway ends, with the reason. Clients connect again. */
+  /** The end of a stream that the gateway ends, with the reason. Clients reconnect after it. */
   interruption(errors: string): string;
 }
 
@@ -31,7 +31,7 @@ const SSE: Framing = {
   frame: json => `event: next\ndata: ${json}\n\n`,
   only: json => `:\n\nevent: next\ndata: ${json}\n\nevent: complete\ndata:\n\n`,
   closing: 'event: complete\ndata:\n\n',
-  // Without `complete`: clients would not connect again.
+  // No `complete`, because clients would not reconnect after it.
   interruption: errors => `event: next\ndata: {"errors":${errors}}\n\n`,
 };
 
@@ -47,7 +47,7 @@ const MULTIPART: Framing = {
   frame: json => `${PART}{"payload":${json}}${BOUNDARY}`,
   only: json => `${BOUNDARY}${PART}${json}${BOUNDARY}--\r\n`,
   closing: '--\r\n',
-  // A transport error, after which clients may connect again: the errors stand beside an empty payload.
+  // A transport error, after which clients may reconnect: the errors are next to an empty payload.
   interruption: errors => `${PART}{"payload":null,"errors":${errors}}${BOUNDARY}--\r\n`,
 };
 

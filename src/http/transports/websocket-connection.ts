@@ -8,7 +8,7 @@ import type { Drain } from './drain.ts';
 export interface SocketExtra {
   socket: WebSocket;
   request: IncomingMessage;
-  /** The operations under way, by id, once the client has connected. Null: it has no result yet, or has just one. */
+  /** The running operations by id, once the client has connected. Null: no result yet, or a single one. */
   operations: Readonly<Record<string, unknown>>;
 }
 
@@ -122,7 +122,7 @@ export function serveSocket(
   function send(write: (done: () => void) => void): Promise<void> {
     return new Promise(resolve => {
       write(() => {
-        // graphql-ws forgets an operation after its last message.
+        // graphql-ws removes an operation after its last message.
         if (isLeaving) setImmediate(leaveIfAnswered);
         if (unread !== undefined && socket.bufferedAmount <= maxUnreadBytes) {
           clearTimeout(unread);
