@@ -43,7 +43,7 @@ const RANKS: Record<string, number> = {
   'http/access': 4.2,
   // One plugin of the GraphQL server per file.
   'http/plugins': 4.5,
-  // WebSocket, SSE in both modes, multipart, HTTP callback.
+  // WebSocket, SSE in both modes, multipart, HTTP callback; ending all streams at a shutdown.
   'http/transports': 4.5,
   // GraphiQL.
   'http/pages': 4.5,
