@@ -36,6 +36,8 @@ const RANKS: Record<string, number> = {
   progress: 2,
   // The state of one credential: loader, lists, memory, paging. Credentials share nothing.
   session: 3,
+  // Executes operations with cached plans.
+  'graphql/execution': 3.5,
   // The schema: one file per type, then the root fields.
   graphql: 4,
   // Who may call: tokens, the router, hosts and origins; limits on connections; which errors callers
@@ -63,7 +65,7 @@ const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
   '@apollo/usage-reporting-protobuf': ['http/plugins/federated-tracing.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
-  '@graphql-tools/utils': ['graphql/sdl.ts', 'graphql/selection.ts'],
+  '@graphql-tools/utils': ['graphql/execution/plan.ts', 'graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
@@ -71,12 +73,13 @@ const HOMES: Record<string, string[]> = {
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],
-  dataloader: ['session/loader.ts', 'session/source-pages.ts'],
+  dataloader: ['session/source-pages.ts'],
   zod: ['config', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': [
+    'graphql/execution/execute.ts',
     'session/memory.ts',
     'upstream/admission/proof.ts',
     'http/access/persisted-documents.ts',

@@ -19,6 +19,7 @@ import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
+import { usePlannedExecution } from './plugins/planned-execution.ts';
 import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
@@ -84,6 +85,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
+      usePlannedExecution(),
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
       useOperationCost(limits, maskError),
       useOperationTimeout(clock, parts.operationTimeoutMs),
