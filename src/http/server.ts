@@ -53,7 +53,10 @@ export interface HttpServerParts
 }
 
 export interface ShutdownOptions {
-  /** Milliseconds from the beginning of the shutdown, when the gateway is no longer ready, until it stops listening. */
+  /**
+   * Milliseconds from the beginning of the shutdown, when the gateway is no longer ready, until it
+   * stops listening.
+   */
   delayMs: number;
   /** Milliseconds from then on in which requests are answered and streams end. */
   graceMs: number;
@@ -122,7 +125,8 @@ export async function startHttpServer({
     async close() {
       drain.begin();
       await wait(shutdown.delayMs);
-      // Not the close() of HTTP servers, which also closes idle connections. A request may be on its way on one.
+      // Not the close() of HTTP servers, which also closes idle connections. A request may be on its
+      // way on one.
       NetServer.prototype.close.call(server);
       const closed = once(server, 'close');
       const finished = new AbortController();

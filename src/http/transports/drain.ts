@@ -14,8 +14,8 @@ export interface Drain {
   /** Begins the shutdown. Open streams and requests continue. */
   begin(): void;
   /**
-   * Ends all streams, one after another, within `withinMs` milliseconds. Resolves when they are closed and all
-   * requests are answered.
+   * Ends all streams, one after another, within `withinMs` milliseconds. Resolves when they are closed
+   * and all requests are answered.
    */
   finish(withinMs: number): Promise<void>;
 }

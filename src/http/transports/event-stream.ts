@@ -98,8 +98,8 @@ export class EventStream extends Readable {
   }
 
   /**
-   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload` as its last event,
-   * and no `complete`: clients connect again.
+   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload` as
+   * its last event, and no `complete`: clients connect again.
    */
   interrupt(payload: object): void {
     this.#interruption = payload;

@@ -37,7 +37,10 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   connectionLimits: ConnectionLimits;
 }
 
-/** Takes over a connection with a WebSocket upgrade request. `head` holds the first bytes after the request. */
+/**
+ * Takes over a connection with a WebSocket upgrade request. `head` holds the first bytes after the
+ * request.
+ */
 export type ServeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** Serves `graphql-transport-ws` at `path`, with the same plugins as HTTP. */
