@@ -60,9 +60,9 @@ interface PageRows {
 const MAX_REQUESTS = 40;
 
 /**
- * Reads part of a list. A row that cannot be read is left out, and the page is filled with the rows after it.
- * Throws BAD_USER_INPUT for arguments out of range, and UPSTREAM_UNAVAILABLE where the list changes faster
- * than it can be read.
+ * Reads part of a list. A row that cannot be read is left out, and the page is filled with the rows
+ * after it. Throws BAD_USER_INPUT for arguments out of range, and UPSTREAM_UNAVAILABLE where the list
+ * changes faster than it can be read.
  */
 export async function readSlice(
   parts: SliceParts,

@@ -21,7 +21,7 @@ export interface CreatedRange {
 
 export type TaskOrder = 'CREATED_ASC' | 'CREATED_DESC';
 
-/** Whether the filter has an empty list or range. No task can match it, so upstream need not be asked. */
+/** Whether the filter has an empty list or range. No task can match it, so no request is needed. */
 export function matchesNothing(filter: TaskFilter): boolean {
   const { gte = -Infinity, lt = Infinity } = filter.created ?? {};
   return (
@@ -35,13 +35,13 @@ export function upstreamPartOf(filter: TaskFilter): TaskFilter {
   return others;
 }
 
-/** The conditions whose result never changes during a task's life: all but the completion status. */
+/** The conditions whose result never changes for a task: all except the completion status. */
 export function lastingPartOf(filter: TaskFilter): TaskFilter {
   const { completionStatuses: _, completionStatusIsNull: __, ...lasting } = filter;
   return lasting;
 }
 
-/** The conditions that upstream checks and whose result never changes during a task's life. */
+/** The conditions that upstream checks and whose result never changes for a task. */
 export function watchedPartOf(filter: TaskFilter): TaskFilter {
   return upstreamPartOf(lastingPartOf(filter));
 }

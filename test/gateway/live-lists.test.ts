@@ -37,7 +37,7 @@ function iso(at: number): string {
 }
 
 for (const transport of TRANSPORTS)
-  test(`${transport}: an empty list is told apart from one that still loads`, async t => {
+  test(`${transport}: SNAPSHOT_COMPLETE is sent if a list is empty, then what is added`, async t => {
     const { tenant, url } = await startGateway(t);
     tenant.addTask(ENDED);
     const events = subscribe(t, transport, url, LIVE, { filter: RUNNING });

@@ -40,7 +40,7 @@ export interface ModelOptions {
   repeatsEvery: number;
   unreadableEvery: number;
   order: TaskOrder | null;
-  /** False: the length of the list is not told. */
+  /** False: pages have no total. */
   counts?: boolean;
   events: Event[];
 }
