@@ -15,7 +15,7 @@ import { VERSION_RULES, checkExpressible } from './versions.ts';
 import { type Row, UnreadableTask } from './wire.ts';
 
 /** The Task Status REST API, typed: its endpoints, and what is read from several of them. */
-export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update'> {
+export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update' | 'aggregation'> {
   /** The tasks of these ids that exist, whether they run or not, in as few requests as can be. */
   byIds(ids: readonly string[], options?: CallOptions): Promise<Map<string, Row>>;
   /** Every task without a completion status, of those that the lasting part of a filter leaves. */
@@ -57,7 +57,7 @@ export function idsPerRequest(urlBytes: number): number {
 export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   const { requests, version } = parts;
   const { listsRunning } = VERSION_RULES[version];
-  const { list, pending, byId, update, targetBytes } = createEndpoints(parts);
+  const { list, pending, byId, update, aggregation, targetBytes } = createEndpoints(parts);
   const bareBytes = targetBytes({ filter: { ids: ['', ''] }, limit: PAGE_LIMIT });
   // Where lists hold no running tasks: how many pages `pending-tasks` had when it was last read.
   let pendingPages = 1;
@@ -74,6 +74,7 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     listed: (ids, options = {}) => listByIds(ids, slotOnce(options)),
     byId,
     update,
+    aggregation,
     fits: query => targetBytes(query) <= urlBytes,
     reserve: options => requests.reserve(options),
     pressure: () => requests.pressure(),

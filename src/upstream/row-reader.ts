@@ -69,7 +69,8 @@ function tooLong(): UnreadableTask {
   );
 }
 
-function parse(bytes: Buffer): unknown {
+/** A body as JSON. Throws UPSTREAM_INVALID_RESPONSE if it is not JSON. */
+export function parse(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString());
   } catch (cause) {

@@ -2,7 +2,14 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { BURST_SHARE, type BudgetLimits, type BudgetWindow, type Slot } from '../../fleet/fleet.ts';
 import { AnswerTime } from './answer-time.ts';
-import { LANES, type Lane, type PollLane, createLanes } from './lanes.ts';
+import {
+  CALLER_LANES,
+  type CallerLane,
+  LANES,
+  type Lane,
+  type PollLane,
+  createLanes,
+} from './lanes.ts';
 import { Pace } from './pace.ts';
 import { type TrialSlot, createTrialSlots } from './trial-slots.ts';
 import type { LineRequest } from './waiting-line.ts';
@@ -15,7 +22,7 @@ export type SlotRequest = {
   /** Who asks: in a lane, callers take turns. Undefined: nobody in particular. */
   caller?: string | undefined;
   signal?: AbortSignal | undefined;
-} & ({ lane: 'token' | 'interactive'; patienceMs: number } | { lane: PollLane });
+} & ({ lane: CallerLane; patienceMs: number } | { lane: PollLane });
 
 /** Hands out the right to send a request: in turns, and never more than upstream allows. */
 export interface Budget {
@@ -89,7 +96,7 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       refuseHopeless();
     },
     pressure() {
-      if (lanes.size('interactive') > 0) return 1;
+      if (lanes.size('interactive') + lanes.size('aggregation') > 0) return 1;
       const { free, pausedForMs } = window.outlook();
       return pausedForMs > 0 ? 1 : 1 - Math.max(0, free) / limit;
     },
@@ -195,11 +202,13 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
 
   function refuseHopeless(): void {
     const now = clock.monotonic();
-    let ahead = 0;
-    for (const waiter of [...lanes.of('token'), ...lanes.of('interactive')]) {
-      const waitMs = forecastMs(waiter.lane, waiter.lane === 'token' ? 0 : ahead);
-      if (now + waitMs > waiter.latestGrantAt()) waiter.refuse(rateLimited(waitMs));
-      else if (waiter.lane === 'interactive') ahead++;
+    for (const lane of CALLER_LANES) {
+      let ahead = 0;
+      for (const waiter of lanes.of(lane)) {
+        const waitMs = forecastMs(lane, ahead);
+        if (now + waitMs > waiter.latestGrantAt()) waiter.refuse(rateLimited(waitMs));
+        else if (lane !== 'token') ahead++;
+      }
     }
   }
 

@@ -1,9 +1,17 @@
 import { Turns } from './turns.ts';
 
 /** Who waits for a slot. A token is fetched ahead of everything, since everything needs one. */
-export type Lane = 'token' | 'interactive' | PollLane;
-/** Polls of tasks by id, and of the heads of lists: nobody has asked for their answer at this moment. */
-export type PollLane = 'task-poll' | 'list-poll';
+export type Lane = CallerLane | PollLane;
+/**
+ * A caller waits for the answer. Account aggregations have a lane of their own: each costs a request, and an
+ * operation that selects many of them must not delay other reads.
+ */
+export type CallerLane = 'token' | 'interactive' | 'aggregation';
+/**
+ * Polls of tasks by id, of the heads of lists and of account aggregations: nobody has asked for their answer
+ * at this moment.
+ */
+export type PollLane = 'task-poll' | 'list-poll' | 'aggregation-poll';
 
 /** Waiters by lane. Lanes take turns by weight; within one, callers take turns; each is served in order of arrival. */
 export interface Lanes<W extends LaneWaiter> {
@@ -31,24 +39,40 @@ export interface LaneWaiter {
   readonly caller: string;
 }
 
-/** Of ten slots that all of these wait for, how many each gets. */
-const LANE_WEIGHTS = { interactive: 8, 'task-poll': 1, 'list-poll': 1 } as const;
+/** The slots that each of these gets in turn while all of them wait. */
+const LANE_WEIGHTS = {
+  interactive: 8,
+  aggregation: 1,
+  'task-poll': 1,
+  'list-poll': 1,
+  'aggregation-poll': 1,
+} as const;
 
 type WeightedLane = keyof typeof LANE_WEIGHTS;
 const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
+/** The lanes in which callers wait, and are refused where they cannot be answered in time. */
+export const CALLER_LANES: readonly CallerLane[] = ['token', 'interactive', 'aggregation'];
 export const LANES: readonly Lane[] = ['token', ...WEIGHTED_LANES];
 
 export function createLanes<W extends LaneWaiter>(): Lanes<W> {
   const waiters: Record<Lane, Turns<W>> = {
     token: new Turns(),
     interactive: new Turns(),
+    aggregation: new Turns(),
     'task-poll': new Turns(),
     'list-poll': new Turns(),
+    'aggregation-poll': new Turns(),
   };
   // Smooth weighted round robin, as nginx balances: whoever waits earns its weight each turn, and who
   // is served pays what all have earned. Lanes without waiters neither earn nor pay, so that their
   // share goes to the others and they come back with no debt to collect.
-  const credit: Record<WeightedLane, number> = { interactive: 0, 'task-poll': 0, 'list-poll': 0 };
+  const credit: Record<WeightedLane, number> = {
+    interactive: 0,
+    aggregation: 0,
+    'task-poll': 0,
+    'list-poll': 0,
+    'aggregation-poll': 0,
+  };
 
   const waitedAt = new Map<Lane, number>();
 
