@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
+import type { AccountAggregation } from '../task/account-aggregation.ts';
 import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
@@ -9,9 +10,18 @@ export interface Memory {
   /** Undefined: ask upstream. Null: upstream had no such task. */
   task(id: string): Task | null | undefined;
   page(query: string): TaskPage | undefined;
+  /** By the id of its task, with the meanings of `task`. */
+  aggregation(taskId: string): AccountAggregation | null | undefined;
   /** `askedAt` is when upstream was asked, on the monotonic clock: an answer is as old as its question. */
   keepTask(id: string, task: Task | null, askedAt: number): void;
   keepPage(query: string, page: TaskPage, askedAt: number): void;
+  /** `isFinal`: upstream will give no other answer. It is kept for as long as a finished task. */
+  keepAggregation(
+    taskId: string,
+    aggregation: AccountAggregation | null,
+    askedAt: number,
+    isFinal: boolean,
+  ): void;
   /** A task was written to: what was read before is not repeated. */
   forget(id: string): void;
   /** The credential is used no more. */
@@ -45,7 +55,11 @@ const ENTRY_BYTES = 200;
 // What is over the bound makes room down to this part of it, so that few additions have to.
 const LOW_WATER = 0.98;
 
-type Answer = { task: Task | null; askedAt: number } | { page: TaskPage; askedAt: number };
+type Answer = { askedAt: number } & (
+  | { task: Task | null }
+  | { page: TaskPage }
+  | { aggregation: AccountAggregation | null; isFinal: boolean }
+);
 type Kept = Answer & { bytes: number };
 type Part = LRUCache<string, Kept>;
 
@@ -66,23 +80,32 @@ export function createMemories(options: MemoriesOptions): Memories {
   function memoryOf(credentialKey: string): Memory {
     const taskKey = (id: string) => `task ${id}`;
     const pageKey = (query: string) => `page ${query}`;
+    const aggregationKey = (taskId: string) => `aggregation ${taskId}`;
+    const maxAgeMs = (final: boolean) =>
+      final ? maxStalenessMs * COMPLETED_STALENESS_FACTOR : maxStalenessMs;
     const find = (key: string) => parts.get(credentialKey)?.get(key);
     return {
       task(id) {
         const entry = find(taskKey(id));
         if (entry === undefined || !('task' in entry)) return undefined;
-        const maxAgeMs = isFinal(entry.task)
-          ? maxStalenessMs * COMPLETED_STALENESS_FACTOR
-          : maxStalenessMs;
-        return isFresh(entry, maxAgeMs, writtenAt.get(id)) ? entry.task : undefined;
+        const isKept = isFresh(entry, maxAgeMs(isFinal(entry.task)), writtenAt.get(id));
+        return isKept ? entry.task : undefined;
       },
       page(query) {
         const entry = find(pageKey(query));
         if (entry === undefined || !('page' in entry)) return undefined;
         return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
       },
+      aggregation(taskId) {
+        const entry = find(aggregationKey(taskId));
+        if (entry === undefined || !('aggregation' in entry)) return undefined;
+        const isKept = isFresh(entry, maxAgeMs(entry.isFinal), writtenAt.get(taskId));
+        return isKept ? entry.aggregation : undefined;
+      },
       keepTask: (id, task, askedAt) => keep(credentialKey, taskKey(id), { task, askedAt }),
       keepPage: (query, page, askedAt) => keep(credentialKey, pageKey(query), { page, askedAt }),
+      keepAggregation: (taskId, aggregation, askedAt, final) =>
+        keep(credentialKey, aggregationKey(taskId), { aggregation, isFinal: final, askedAt }),
       forget(id) {
         lastWrittenAt = clock.monotonic();
         writtenAt.set(id, lastWrittenAt);
@@ -148,6 +171,7 @@ function isFinal(task: Task | null): boolean {
 
 /** About what an answer takes in memory; it need not be exact, but bounded. */
 function bytesOf(key: string, answer: Answer): number {
+  if ('aggregation' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
   const rows = 'page' in answer ? answer.page.rows : [answer.task];
   const wireBytes = rows.map(row =>
     row === null || row instanceof UnreadableTask ? 0 : row.wireBytes,

@@ -7,6 +7,7 @@ import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskUpdate } from '../upstream/endpoints.ts';
+import { type Aggregations, createAggregations } from './aggregations.ts';
 import { createLists } from './lists.ts';
 import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts';
 import { createSourcePages } from './source-pages.ts';
@@ -17,6 +18,7 @@ import { type SliceRequest, type TaskSlice, readLatest, readSlice } from './pagi
 /** Everything that is kept for one credential, and nothing that is not. */
 export interface Session {
   tasks: TaskLoader;
+  aggregations: Aggregations;
   list(request: SliceRequest, options: ReadOptions): Promise<TaskSlice>;
   /** The newest task that matches; null where none does. */
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
@@ -41,11 +43,13 @@ export interface SessionParts {
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
   const tasks = createTaskLoader({ api, memory, clock });
+  const aggregations = createAggregations({ api, memory, clock });
   const lists = createSourcePages(createLists({ api, memory, clock }));
   const source = createTaskSource({ api, tasks, memory, clock });
   const progress = createHub({ ...parts, source });
   return {
     tasks,
+    aggregations,
     progress,
     list: (request, options) => readSlice(lists, request, options),
     latest: (filter, options) => readLatest(lists, filter, options),
@@ -56,6 +60,7 @@ export function createSession(parts: SessionParts): Session {
         // Even where it failed: upstream may have done it all the same.
         memory.forget(id);
         tasks.forget(id);
+        aggregations.forget(id);
         lists.forget();
       }
     },

@@ -1,5 +1,4 @@
 import type { ErrorCode, ErrorDetails } from '../errors.ts';
-import type { Instant, Open, Task } from './task.ts';
 
 export const AGGREGATION_STATUSES = [
   'STARTED',
@@ -11,14 +10,16 @@ export const AGGREGATION_STATUSES = [
   'NOT_FOUND',
 ] as const;
 
-export type AggregationStatus = Open<typeof AGGREGATION_STATUSES>;
+/** UNKNOWN stands for a status that upstream has added since. */
+export type AggregationStatus = (typeof AGGREGATION_STATUSES)[number] | 'UNKNOWN';
 
 /** The progress of an account aggregation when it was read. Counts are null while upstream has none. */
 export interface AccountAggregation {
   status: AggregationStatus;
   /** The status exactly as upstream sent it; empty if it sent none. */
   rawStatus: string;
-  started: Instant | null;
+  /** Milliseconds since the epoch. */
+  started: number | null;
   /** New, changed and deleted accounts. Unchanged accounts do not count. */
   totalAccounts: number | null;
   processedAccounts: number | null;
@@ -32,29 +33,6 @@ export interface AccountAggregation {
 export type AggregationReading =
   | { aggregation: AccountAggregation | null }
   | { failure: { code: ErrorCode; message: string; details: Omit<ErrorDetails, 'cause'> } };
-
-const ACCOUNT_AGGREGATION = 'accountaggregation';
-
-/**
- * Whether the task aggregates accounts. The service method of its definition decides; without one, its
- * names do. Clients of the API tell the kinds of tasks apart in the same way.
- */
-export function isAccountAggregation({
-  uniqueName,
-  rawType,
-  taskDefinitionSummary,
-}: Task): boolean {
-  const method = taskDefinitionSummary?.arguments['serviceMethod'];
-  if (typeof method === 'string' && method.trim() !== '')
-    return fold(method).startsWith(ACCOUNT_AGGREGATION);
-  const names = [
-    uniqueName,
-    rawType,
-    taskDefinitionSummary?.uniqueName ?? '',
-    taskDefinitionSummary?.parentName ?? '',
-  ];
-  return names.some(name => fold(name).includes(ACCOUNT_AGGREGATION));
-}
 
 /** Whether upstream will not change it any more. */
 export function isFinalAggregation({ status }: AccountAggregation): boolean {
@@ -76,8 +54,4 @@ export function aggregationPercentOf(aggregation: AccountAggregation): number | 
     Math.min(processedAccounts ?? 0, totalAccounts ?? 0) +
     Math.min(processedIdentities ?? 0, totalIdentities ?? 0);
   return Math.floor((100 * processed) / total);
-}
-
-function fold(name: string): string {
-  return name.toLowerCase().replaceAll(/[^a-z]/g, '');
 }

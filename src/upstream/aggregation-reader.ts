@@ -53,7 +53,7 @@ function readCount(value: unknown, field: string, onFallback: OnFallback): numbe
     return null;
   }
   const count = Math.floor(given);
-  if (count < 0 || count > MAX_COUNT) {
+  if (!(count >= 0 && count <= MAX_COUNT)) {
     onFallback(field, 'out of range');
     return null;
   }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isAccountAggregation } from '../../src/task/account-aggregation.ts';
-import type { Task } from '../../src/task/task.ts';
+import { type Task, isAccountAggregation } from '../../src/task/task.ts';
 import { readRow } from '../../src/upstream/wire.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
 

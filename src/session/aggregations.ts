@@ -1,0 +1,92 @@
+import type { Clock } from '../clock.ts';
+import { type AccountAggregation, isFinalAggregation } from '../task/account-aggregation.ts';
+import { type Task, isAggregationGone } from '../task/task.ts';
+import type { TaskStatusApi } from '../upstream/api.ts';
+import type { ReadOptions } from './loader.ts';
+import type { Memory } from './memory.ts';
+import { SharedRequest } from './shared-request.ts';
+
+/** Account aggregations of one credential: a request for each, which all callers share who want it at the same time. */
+export interface Aggregations {
+  /** The progress of the account aggregation that this task is; null where upstream has none. */
+  load(task: Task, options?: ReadOptions): Promise<AccountAggregation | null>;
+  /**
+   * What `load` would give without another request: from memory, or from a request under way, the
+   * caller's own among them. Undefined where neither has it.
+   */
+  known(taskId: string, options?: ReadOptions): Promise<AccountAggregation | null | undefined>;
+  /** Polls the aggregation of a task; null where upstream has none. */
+  poll(taskId: string, signal: AbortSignal): Promise<AccountAggregation | null>;
+  /** A task was written to: later calls get no answer to a request sent before. */
+  forget(taskId: string): void;
+}
+
+export interface AggregationsParts {
+  api: Pick<TaskStatusApi, 'aggregation'>;
+  memory: Memory;
+  clock: Clock;
+}
+
+type Pending = SharedRequest<AccountAggregation | null>;
+
+export function createAggregations({ api, memory, clock }: AggregationsParts): Aggregations {
+  const pending = new Map<string, Pending>();
+
+  return {
+    async load(task, { signal, isFresh = false, caller } = {}) {
+      signal?.throwIfAborted();
+      const kept = isFresh ? undefined : memory.aggregation(task.id);
+      if (kept !== undefined) return kept;
+      const underWay = isFresh ? undefined : underWayFor(task.id);
+      return (underWay ?? start(task, caller)).join(signal);
+    },
+    async known(taskId, { signal, isFresh = false } = {}) {
+      // The fields of a selection are resolved one after another: a later one may ask for it.
+      await Promise.resolve();
+      const kept = isFresh ? undefined : memory.aggregation(taskId);
+      if (kept !== undefined) return kept;
+      // The field that asked for it reports why it failed.
+      return underWayFor(taskId)
+        ?.join(signal)
+        .catch(() => undefined);
+    },
+    async poll(taskId, signal) {
+      const askedAt = clock.monotonic();
+      const aggregation = await api.aggregation(taskId, { lane: 'aggregation-poll', signal });
+      keep(taskId, aggregation, askedAt, false);
+      return aggregation;
+    },
+    forget: taskId => void pending.delete(taskId),
+  };
+
+  function underWayFor(taskId: string): Pending | undefined {
+    const request = pending.get(taskId);
+    return request?.isAbandoned ? undefined : request;
+  }
+
+  /** Others who join it wait for the turn of the caller who was first. */
+  function start(task: Task, caller: string | undefined): Pending {
+    const started: Pending = new SharedRequest(async signal => {
+      const askedAt = clock.monotonic();
+      try {
+        const aggregation = await api.aggregation(task.id, { signal, caller });
+        keep(task.id, aggregation, askedAt, isAggregationGone(task, clock.now()));
+        return aggregation;
+      } finally {
+        if (pending.get(task.id) === started) pending.delete(task.id);
+      }
+    });
+    pending.set(task.id, started);
+    return started;
+  }
+
+  function keep(
+    taskId: string,
+    aggregation: AccountAggregation | null,
+    askedAt: number,
+    isGone: boolean,
+  ): void {
+    const isFinal = aggregation === null ? isGone : isFinalAggregation(aggregation);
+    memory.keepAggregation(taskId, aggregation, askedAt, isFinal);
+  }
+}
