@@ -1,10 +1,19 @@
 import { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
-import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
+import type { AggregationReading } from '../task/account-aggregation.ts';
+import {
+  type TaskChange,
+  type TaskChangeKind,
+  changeFor,
+  changeOf,
+  joinChanges,
+} from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
+import type { AggregationFeed } from './aggregation-feed.ts';
 import type { Cadence } from './cadence.ts';
 import { Mailbox } from './mailbox.ts';
+import { SelectedAggregations } from './selected-aggregations.ts';
 import type { HeadRequest, ListHead, TaskRow, TaskSource } from './source.ts';
 
 interface Subscriber {
@@ -25,6 +34,7 @@ const MAX_SNAPSHOT = 5_000;
 
 export interface ListWatchParts {
   source: TaskSource;
+  aggregations: Pick<AggregationFeed, 'watch' | 'unwatch'>;
   cadence: Cadence;
   /** The lasting part of the filter as text. Filters with the same key share one watch. */
   key: string;
@@ -62,6 +72,7 @@ export class ListWatch {
   readonly #parts: ListWatchParts;
   readonly #subscribers = new Map<Mailbox<TaskChange>, Subscriber>();
   readonly #running = new Map<string, Task>();
+  readonly #aggregations: SelectedAggregations<Mailbox<TaskChange>>;
   /** Creation dates of the tasks on the head of the list, by id. They are not published again as new. */
   readonly #recent = new Map<string, Instant>();
   #newestCreated: Instant | null = null;
@@ -83,6 +94,7 @@ export class ListWatch {
     this.cadence = parts.cadence;
     this.#lasting = lastingPartOf(filter);
     this.#parts = parts;
+    this.#aggregations = new SelectedAggregations(parts.aggregations);
   }
 
   get isInitialised(): boolean {
@@ -115,11 +127,14 @@ export class ListWatch {
     return this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
   }
 
-  subscribe(filter: TaskFilter): Mailbox<TaskChange> {
+  /** `withAggregation`: changes of account aggregations are events for this subscriber. */
+  subscribe(filter: TaskFilter, withAggregation: boolean): Mailbox<TaskChange> {
     const mailbox = new Mailbox<TaskChange>(() => {
+      this.#aggregations.delete(mailbox);
       if (this.#subscribers.delete(mailbox) && !this.hasSubscribers) this.#close();
     }, joinChanges);
     this.#subscribers.set(mailbox, { filter, snapshotTasks: new Map(), supersededIds: null });
+    if (withAggregation) this.#aggregations.add(mailbox);
     return mailbox;
   }
 
@@ -189,6 +204,21 @@ export class ListWatch {
     if (before !== undefined && this.isInitialised) this.#publish(before, task);
   }
 
+  /** The account aggregation of a task was read. Publishes it to those that select it, if it changed. */
+  onAggregation(id: string, reading: AggregationReading): void {
+    const before = this.#running.get(id);
+    if (before === undefined || !this.#aggregations.update(id, reading)) return;
+    const now = keepProgress(before, { ...before, aggregation: reading });
+    this.#running.set(id, now);
+    const change: TaskChange = { kind: 'UPDATED', task: now };
+    for (const mailbox of this.#aggregations.subscribers) {
+      const { filter, supersededIds = null } = this.#subscribers.get(mailbox) ?? {};
+      // A snapshot that is being read sends the task, and this with it.
+      if (filter && supersededIds === null && matchesCompletion(filter, now))
+        mailbox.put(id, change);
+    }
+  }
+
   /**
    * A task cannot be read any more. Subscribers whose filter it matches get the error, and the list
    * continues.
@@ -220,6 +250,7 @@ export class ListWatch {
     for (const task of readableOf(await source.running(this.#lasting, this.#closing.signal)))
       if (task.created <= (this.#newestCreated ?? -Infinity)) this.#running.set(task.id, task);
     if (!this.hasSubscribers) return;
+    for (const task of this.#running.values()) this.#aggregations.follow(task);
     watch([...this.#running.values()]);
     this.#lease = openLease();
     const buffered = this.#bufferedUntilReady ?? [];
@@ -227,9 +258,10 @@ export class ListWatch {
     for (const { tasks, asOf: listedAt } of buffered) this.onListed(tasks, listedAt);
   }
 
-  #addToSnapshot(task: Task, mailbox: Mailbox<TaskChange>): void {
+  #addToSnapshot(read: Task, mailbox: Mailbox<TaskChange>): void {
     const subscriber = this.#subscribers.get(mailbox);
-    if (subscriber === undefined || subscriber.supersededIds?.has(task.id)) return;
+    if (subscriber === undefined || subscriber.supersededIds?.has(read.id)) return;
+    const task = this.#aggregations.attach(read);
     mailbox.put(task.id, { kind: 'SNAPSHOT', task });
     if (!isCompleted(task) || this.#isNew(task)) subscriber.snapshotTasks.set(task.id, task);
   }
@@ -256,15 +288,17 @@ export class ListWatch {
   #run(task: Task): void {
     const isNew = !this.#running.has(task.id);
     this.#running.set(task.id, task);
+    this.#aggregations.follow(task);
     if (isNew) this.#parts.watch([task]);
   }
 
   #stopRunning(id: string): void {
     if (this.#running.delete(id)) this.#parts.unwatch(id);
+    this.#aggregations.unfollow(id);
   }
 
   #publish(before: Task | null, read: Task): void {
-    const now = keepProgress(before, read);
+    const now = keepProgress(before, this.#aggregations.attach(read));
     if (isCompleted(now)) this.#stopRunning(now.id);
     else this.#run(now);
     if (changeOf(before, now) === null) return;
@@ -274,7 +308,7 @@ export class ListWatch {
     for (const [mailbox, { filter, snapshotTasks, supersededIds }] of this.#subscribers) {
       supersededIds?.add(now.id);
       const shown = snapshotTasks.get(now.id) ?? null;
-      const kind = kindFor(filter, before ?? shown, now);
+      const kind = changeFor(filter, before ?? shown, now);
       const task = keepProgress(shown, now);
       if (task === now) snapshotTasks.delete(now.id);
       if (kind === null) continue;
@@ -283,18 +317,6 @@ export class ListWatch {
       mailbox.put(now.id, change);
     }
   }
-}
-
-/** The kind of a change for one subscriber. Its filter may begin or stop matching when the task ends. */
-function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChangeKind | null {
-  const kind = changeOf(before, now);
-  if (kind === null) return null;
-  // A task not known before had no completion status when it was created.
-  const matchedBefore =
-    before === null ? filter.completionStatusIsNull === true : matchesCompletion(filter, before);
-  if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
-  if (kind === 'COMPLETED') return kind;
-  return before === null || !matchedBefore ? 'ADDED' : kind;
 }
 
 /** Why a read was given up. There is nobody left to be told. */

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type TaskFilter, matchesCompletion } from './filter.ts';
 import { type Task, isCompleted } from './task.ts';
 
 export type TaskChangeKind = 'SNAPSHOT' | 'ADDED' | 'UPDATED' | 'COMPLETED';
@@ -14,6 +15,25 @@ export function changeOf(before: Task | null, now: Task): TaskChangeKind | null 
   if (before !== null && isEqual(before, now)) return null;
   if (isCompleted(now) && (before === null || !isCompleted(before))) return 'COMPLETED';
   return before === null ? 'ADDED' : 'UPDATED';
+}
+
+/**
+ * As `changeOf`, as a subscriber with a filter sees it. The filter may begin or stop matching when the task
+ * ends.
+ */
+export function changeFor(
+  filter: TaskFilter,
+  before: Task | null,
+  now: Task,
+): TaskChangeKind | null {
+  const kind = changeOf(before, now);
+  if (kind === null) return null;
+  // A task not known before had no completion status when it was created.
+  const matchedBefore =
+    before === null ? filter.completionStatusIsNull === true : matchesCompletion(filter, before);
+  if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
+  if (kind === 'COMPLETED') return kind;
+  return before === null || !matchedBefore ? 'ADDED' : kind;
 }
 
 function isEqual(before: Task, now: Task): boolean {
