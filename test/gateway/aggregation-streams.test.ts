@@ -135,7 +135,7 @@ test('however many subscribers select an aggregation, it is polled once for all,
     requests().slice(before).join('\n'),
   );
   assert.ok(first <= 20, 'reads of the first event are shared where they coincide');
-  for (const { leave } of selecting) leave();
+  for (const { leave } of selecting) void leave();
   await until(() => isBetweenPolls());
   await pass(1);
   const left = asked().length;
