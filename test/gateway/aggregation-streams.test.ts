@@ -262,3 +262,31 @@ test('an aggregation that fails for a while is shown as it was read last, and th
   assert.ok(stream.events.every(({ errors }) => errors === undefined));
   assert.deepEqual(stream.events.at(-1).data.taskProgress.accountAggregation, accountAggregation);
 });
+
+test('a hundred aggregations in a list use no more of the budget than readers leave, and each is read', async t => {
+  const rate = { limit: 50, windowMs: 1_000 };
+  const { tenant, sandbox, query, url } = await startGateway(t, {
+    sandbox: { rateLimit: rate.limit, rateWindowMs: rate.windowMs },
+    env: {
+      UPSTREAM_RATE_LIMIT: String(rate.limit),
+      UPSTREAM_RATE_WINDOW_MS: String(rate.windowMs),
+      PROGRESS_INTERVAL_MS: '100',
+    },
+  });
+  const ids = tenant.addTasks(100, { ...AGGREGATION, runMs: 30_000 });
+  const seen = new Map<string, Set<number>>(ids.map(id => [id, new Set()]));
+  void (async () => {
+    for await (const { data } of subscribe(t, 'sse', url, SELECTING_CHANGES)) {
+      const { id, accountAggregation } = data.taskStatusChanged.taskStatus;
+      seen.get(id)?.add(accountAggregation.percentComplete);
+    }
+  })().catch(() => {});
+  const isReadTwice = () => [...seen.values()].every(({ size }) => size > 2);
+  const answers = [];
+  for (let count = 0; !isReadTwice(); count++)
+    answers.push(await query(`{ taskStatuses(first: ${(count % 50) + 1}) { nodes { id } } }`));
+  assert.ok(answers.length > 50);
+  for (const { errors } of answers) assert.equal(errors, undefined);
+  assert.ok(sandbox.journal.requests.every(({ status }) => status !== 429));
+  assert.ok(sandbox.journal.worstWindow(rate.windowMs) <= rate.limit);
+});
