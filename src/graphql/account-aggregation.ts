@@ -62,31 +62,44 @@ export const AccountAggregationType = builder
 /** Resolves `TaskStatus.accountAggregation`: what a stream has read with the task, else a read of its own. */
 export function resolveAggregation(
   task: Task,
-  { caller, read }: Context,
+  { caller, read, aggregations }: Context,
 ): AccountAggregation | null | Promise<AccountAggregation | null> {
   const { aggregation: reading } = task;
   if (reading !== undefined) {
     if ('failure' in reading) throw fromFailure(reading.failure);
     return reading.aggregation;
   }
-  return isAccountAggregation(task) ? caller.session.aggregations.load(task, read) : null;
+  if (!isAccountAggregation(task)) return null;
+  const asked = caller.session.aggregations.load(task, read);
+  aggregations.set(task.id, asked);
+  return asked.finally(() => aggregations.delete(task.id));
 }
 
 /**
  * Resolves a field that depends on the percentage of a task, with the account aggregation where that is
- * known already. Events of a stream have what they need: a percentage that comes from elsewhere might fall.
+ * known already or selected beside it. Events of a stream have what they need: a percentage that comes from
+ * elsewhere might fall.
  */
 export function withKnownAggregation<T>(
   task: Task,
-  { caller, read }: Context,
+  context: Context,
   { operation }: GraphQLResolveInfo,
   resolve: (task: Task) => T,
 ): T | Promise<T> {
   const isStream = operation.operation === OperationTypeNode.SUBSCRIPTION;
   if (isStream || hasEnded(task) || !isAccountAggregation(task)) return resolve(task);
-  return caller.session.aggregations
-    .known(task.id, read)
-    .then(aggregation =>
-      resolve(aggregation === undefined ? task : { ...task, aggregation: { aggregation } }),
-    );
+  return knownAggregation(task.id, context).then(aggregation =>
+    resolve(aggregation === undefined ? task : { ...task, aggregation: { aggregation } }),
+  );
+}
+
+async function knownAggregation(
+  taskId: string,
+  { caller, read, aggregations }: Context,
+): Promise<AccountAggregation | null | undefined> {
+  // The fields of a selection are resolved one after another: a later one may select it.
+  await Promise.resolve();
+  // The field that selects it reports why it failed. Other operations are not waited for.
+  const selected = aggregations.get(taskId)?.catch(() => undefined);
+  return selected ?? caller.session.aggregations.known(taskId, read);
 }

@@ -207,10 +207,14 @@ export class ListWatch {
   /** The account aggregation of a task was read. Publishes it to those that select it, if it changed. */
   onAggregation(id: string, reading: AggregationReading): void {
     const before = this.#running.get(id);
-    if (before === undefined || !this.#aggregations.update(id, reading)) return;
+    const update = this.#aggregations.update(id, reading);
+    if (before === undefined || update === null) return;
     const now = keepProgress(before, { ...before, aggregation: reading });
     this.#running.set(id, now);
-    const change: TaskChange = { kind: 'UPDATED', task: now };
+    const change: TaskChange =
+      update === 'first'
+        ? { kind: 'UPDATED', task: now, isFirstReading: true }
+        : { kind: 'UPDATED', task: now };
     for (const mailbox of this.#aggregations.subscribers) {
       const { filter, supersededIds = null } = this.#subscribers.get(mailbox) ?? {};
       // A snapshot that is being read sends the task, and this with it.

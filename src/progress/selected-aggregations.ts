@@ -60,11 +60,11 @@ export class SelectedAggregations<Subscriber> {
     return reading ? { ...task, aggregation: reading } : task;
   }
 
-  /** Remembers a reading. Returns false if it is not new or the task is not followed. */
-  update(id: string, reading: AggregationReading): boolean {
+  /** Remembers a reading. Returns null if it is not new or the task is not followed. */
+  update(id: string, reading: AggregationReading): 'first' | 'changed' | null {
     const known = this.#readings.get(id);
-    if (known === undefined || isDeepStrictEqual(known, reading)) return false;
+    if (known === undefined || isDeepStrictEqual(known, reading)) return null;
     this.#readings.set(id, reading);
-    return true;
+    return known === null ? 'first' : 'changed';
   }
 }

@@ -98,7 +98,7 @@ export class TaskWatch {
   /** The account aggregation was read. Publishes it to those that select it, if it changed. */
   onAggregation(reading: AggregationReading): void {
     const before = this.#lastPublished;
-    if (before === null || !this.#aggregations.update(this.id, reading)) return;
+    if (before === null || this.#aggregations.update(this.id, reading) === null) return;
     const task = keepProgress(before, { ...before, aggregation: reading });
     this.#lastPublished = task;
     for (const mailbox of this.#aggregations.subscribers)

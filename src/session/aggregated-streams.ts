@@ -17,6 +17,15 @@ import type { Aggregations } from './aggregations.ts';
 import type { ReadOptions } from './loader.ts';
 import { SharedRequest } from './shared-request.ts';
 
+/** What is known of one subscriber's stream. */
+interface StreamState {
+  /** The running tasks as it has sent them. */
+  sent: Map<string, Task>;
+  /** Until when it waits for the aggregations of tasks that have ended, on the monotonic clock. */
+  readsEndsUntil: number;
+  read: ReadOptions;
+}
+
 /** An event of a stream of tasks. */
 type TaskEvent = Task | TaskChange;
 
@@ -30,13 +39,15 @@ export interface AggregatedStreams {
 }
 
 export interface AggregatedStreamsParts {
-  aggregations: Pick<Aggregations, 'load'>;
+  aggregations: Pick<Aggregations, 'load' | 'known'>;
   clock: Clock;
   log: Log;
 }
 
-// The end of a task is news that must not wait for long. What was read last is shown if there is no later answer.
+// The end of a task is news that must not wait for long. What was read last is shown if there is no later
+// answer. Where many tasks of a stream end at once, they share that time.
 const END_WAIT_MS = 2_000;
+const ENDS_APART_MS = 10_000;
 
 /**
  * Polls read the aggregations that streams select, but not before the first event and not after the last:
@@ -49,19 +60,19 @@ export function createAggregatedStreams(parts: AggregatedStreamsParts): Aggregat
   const readsOfEnds = new Map<string, SharedRequest<AggregationReading>>();
 
   return {
-    attach<E extends TaskEvent>(stream: Mailbox<E>, options: Pick<ReadOptions, 'caller'>) {
-      /** The running tasks as this stream has sent them. */
-      const sent = new Map<string, Task>();
+    attach<E extends TaskEvent>(stream: Mailbox<E>, { caller }: Pick<ReadOptions, 'caller'>) {
       const leaving = new AbortController();
+      const state: StreamState = {
+        sent: new Map(),
+        readsEndsUntil: -Infinity,
+        read: { caller, signal: leaving.signal },
+      };
       return {
         async next() {
           for (;;) {
             const result = await stream.next();
             if (result.done || result.value instanceof GatewayError) return result;
-            const event = await withReading(result.value, sent, {
-              ...options,
-              signal: leaving.signal,
-            });
+            const event = await withReading(result.value, state);
             if (leaving.signal.aborted) return { done: true, value: undefined };
             if (event !== null) return { done: false, value: event };
           }
@@ -78,62 +89,65 @@ export function createAggregatedStreams(parts: AggregatedStreamsParts): Aggregat
   };
 
   /** The event with the aggregation of its task; null if the stream has sent the same before. */
-  async function withReading<E extends TaskEvent>(
-    event: E,
-    sent: Map<string, Task>,
-    options: ReadOptions,
-  ): Promise<E | null> {
+  async function withReading<E extends TaskEvent>(event: E, state: StreamState): Promise<E | null> {
     const task = taskOf(event);
     if (!isAccountAggregation(task)) return event;
-    const before = sent.get(task.id) ?? null;
-    const reading = await readingFor(task, before, options);
+    const before = state.sent.get(task.id) ?? null;
+    if (before === null && 'kind' in event && event.isFirstReading) return null;
+    const reading = await readingFor(task, before, state);
     if (before !== null && isSame(event, before, reading)) return null;
     const attached = attachTo(event, reading);
     const now = keepProgress(before, taskOf(attached));
-    if (isCompleted(now)) sent.delete(task.id);
-    else sent.set(task.id, now);
+    if (isCompleted(now)) state.sent.delete(task.id);
+    else state.sent.set(task.id, now);
     return now === taskOf(attached) ? attached : withTask(attached, now);
   }
 
   async function readingFor(
     task: Task,
     before: Task | null,
-    options: ReadOptions,
+    state: StreamState,
   ): Promise<AggregationReading> {
     if (isAggregationGone(task, clock.now())) return { aggregation: null };
     const known = task.aggregation ?? valueOf(before?.aggregation);
-    if (!isCompleted(task)) return known ?? read(task, options);
-    return isFinal(known) ? known : readEnd(task, known, options);
+    if (!isCompleted(task)) return known ?? read(task, state.read);
+    if (isFinal(known)) return known;
+    return known === undefined ? endOf(task, state.read) : endInTime(task, known, state);
   }
 
-  /** The aggregation of a task that has ended. `known` is what was read while it ran. */
-  async function readEnd(
+  /** The aggregation of a task that has ended, or what was read while it ran if there is no answer in time. */
+  async function endInTime(
     task: Task,
-    known: AggregationReading | undefined,
-    { signal, caller }: ReadOptions,
+    known: AggregationReading,
+    state: StreamState,
   ): Promise<AggregationReading> {
-    const underWay = readsOfEnds.get(task.id);
-    if (underWay && !underWay.isAbandoned) return joined(underWay);
-    const started = new SharedRequest<AggregationReading>(async allLeft => {
-      const late = new AbortController();
-      const cancel =
-        known === undefined ? () => {} : clock.after(END_WAIT_MS, () => late.abort(allRead()));
-      const all = AbortSignal.any([allLeft, late.signal]);
-      // What was read before the end is no answer, unless it is the end.
-      const kept = await read(task, { caller, signal: all });
-      const reading = isFinal(kept)
-        ? kept
-        : await read(task, { caller, signal: all, isFresh: true });
-      cancel();
-      if (readsOfEnds.get(task.id) === started) readsOfEnds.delete(task.id);
-      return valueOf(reading) ?? known ?? reading;
-    });
-    readsOfEnds.set(task.id, started);
-    return joined(started);
+    const now = clock.monotonic();
+    if (now > state.readsEndsUntil + ENDS_APART_MS) state.readsEndsUntil = now + END_WAIT_MS;
+    if (now >= state.readsEndsUntil) return known;
+    const late = new AbortController();
+    const cancel = clock.after(state.readsEndsUntil - now, () => late.abort());
+    const signals = [late.signal, state.read.signal].filter(signal => signal !== undefined);
+    const reading = await endOf(task, { ...state.read, signal: AbortSignal.any(signals) });
+    cancel();
+    return late.signal.aborted ? known : (valueOf(reading) ?? known);
+  }
 
-    async function joined(request: SharedRequest<AggregationReading>): Promise<AggregationReading> {
-      return request.join(signal).catch((error: unknown) => toReading(error));
-    }
+  /** The aggregation of a task that has ended, by a request that all streams share. */
+  async function endOf(task: Task, { caller, signal }: ReadOptions): Promise<AggregationReading> {
+    const kept = aggregations.known(task.id);
+    // What was read before the end is no answer, unless it is the end.
+    if (kept && isFinalAggregation(kept)) return { aggregation: kept };
+    const underWay = readsOfEnds.get(task.id);
+    const request =
+      underWay && !underWay.isAbandoned
+        ? underWay
+        : new SharedRequest(async allLeft =>
+            read(task, { caller, signal: allLeft, isFresh: true }).finally(() => {
+              if (readsOfEnds.get(task.id) === request) readsOfEnds.delete(task.id);
+            }),
+          );
+    readsOfEnds.set(task.id, request);
+    return request.join(signal).catch(toReading);
   }
 
   async function read(task: Task, options: ReadOptions): Promise<AggregationReading> {
@@ -184,9 +198,4 @@ function isFinal(reading: AggregationReading | undefined): reading is Aggregatio
 /** The reading, unless it is a failure. */
 function valueOf(reading: AggregationReading | undefined): AggregationReading | undefined {
   return reading && 'aggregation' in reading ? reading : undefined;
-}
-
-/** Why the read of an end is given up. */
-function allRead(): GatewayError {
-  return new GatewayError('UPSTREAM_TIMEOUT', 'Upstream gave no answer in time for the end.');
 }

@@ -10,11 +10,8 @@ import { SharedRequest } from './shared-request.ts';
 export interface Aggregations {
   /** The progress of the account aggregation that this task is; null where upstream has none. */
   load(task: Task, options?: ReadOptions): Promise<AccountAggregation | null>;
-  /**
-   * What `load` would give without another request: from memory, or from a request under way, the
-   * caller's own among them. Undefined where neither has it.
-   */
-  known(taskId: string, options?: ReadOptions): Promise<AccountAggregation | null | undefined>;
+  /** What `load` would give from memory; undefined if it would ask upstream. */
+  known(taskId: string, options?: ReadOptions): AccountAggregation | null | undefined;
   /** Polls the aggregation of a task; null where upstream has none. */
   poll(taskId: string, signal: AbortSignal): Promise<AccountAggregation | null>;
   /** A task was written to: later calls get no answer to a request sent before. */
@@ -37,19 +34,11 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
       signal?.throwIfAborted();
       const kept = isFresh ? undefined : memory.aggregation(task.id);
       if (kept !== undefined) return kept;
-      const underWay = isFresh ? undefined : underWayFor(task.id);
-      return (underWay ?? start(task, caller)).join(signal);
+      const underWay = isFresh ? undefined : pending.get(task.id);
+      const request = underWay && !underWay.isAbandoned ? underWay : start(task, caller);
+      return request.join(signal);
     },
-    async known(taskId, { signal, isFresh = false } = {}) {
-      // The fields of a selection are resolved one after another: a later one may ask for it.
-      await Promise.resolve();
-      const kept = isFresh ? undefined : memory.aggregation(taskId);
-      if (kept !== undefined) return kept;
-      // The field that asked for it reports why it failed.
-      return underWayFor(taskId)
-        ?.join(signal)
-        .catch(() => undefined);
-    },
+    known: (taskId, { isFresh = false } = {}) => (isFresh ? undefined : memory.aggregation(taskId)),
     async poll(taskId, signal) {
       const askedAt = clock.monotonic();
       const aggregation = await api.aggregation(taskId, { lane: 'aggregation-poll', signal });
@@ -58,11 +47,6 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
     },
     forget: taskId => void pending.delete(taskId),
   };
-
-  function underWayFor(taskId: string): Pending | undefined {
-    const request = pending.get(taskId);
-    return request?.isAbandoned ? undefined : request;
-  }
 
   /** Others who join it wait for the turn of the caller who was first. */
   function start(task: Task, caller: string | undefined): Pending {

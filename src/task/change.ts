@@ -8,6 +8,11 @@ export type TaskChangeKind = 'SNAPSHOT' | 'ADDED' | 'UPDATED' | 'COMPLETED';
 export interface TaskChange {
   kind: TaskChangeKind;
   task: Task;
+  /**
+   * Nothing but the account aggregation was read, and for the first time. That is no change for a stream
+   * which has not sent the task.
+   */
+  isFirstReading?: true;
 }
 
 /** How a task changed between two reads, as a subscriber sees it; null if it did not change. */
@@ -45,5 +50,6 @@ function isEqual(before: Task, now: Task): boolean {
 /** Merges two unread changes of one task. An unread ADDED stays ADDED when an update follows it. */
 export function joinChanges(earlier: TaskChange, later: TaskChange): TaskChange {
   const keepsKind = later.kind === 'UPDATED' && earlier.kind !== 'UPDATED';
-  return keepsKind ? { kind: earlier.kind, task: later.task } : later;
+  const addsReading = later.isFirstReading && !earlier.isFirstReading;
+  return keepsKind || addsReading ? { kind: earlier.kind, task: later.task } : later;
 }
