@@ -143,6 +143,7 @@ function endsOf(who: string, received: Received, expected: number, eventsBefore:
     'p50 ms': at(delays, 0.5),
     'p99 ms': at(delays, 0.99),
     'longest ms': at(delays, 1),
+    'events before': eventsBefore,
     events: received.events - eventsBefore,
     'percentages that fell': received.falls,
     errors: received.errors,

@@ -248,6 +248,25 @@ test('where the budget is spent, aggregations are refused with RATE_LIMITED at t
   assert.ok(sandbox.journal.requests.every(({ status }) => status !== 429));
 });
 
+test('a read goes before the aggregations that another operation waits for', async t => {
+  const { tenant, query, requests } = await startGateway(t, {
+    sandbox: { rateLimit: 10, rateWindowMs: 1_000 },
+    env: { UPSTREAM_RATE_LIMIT: '10', UPSTREAM_RATE_WINDOW_MS: '1000' },
+  });
+  const ids = tenant.addTasks(40, AGGREGATION);
+  let isOver = false;
+  const many = query('{ taskStatuses(first: 40) { nodes { accountAggregation { status } } } }');
+  void many.then(() => (isOver = true));
+  const asked = () => requests().filter(isAggregation).length;
+  await until(() => asked() > 5);
+  const before = asked();
+  for (const id of ids.slice(0, 5)) await query(PERCENT, { id });
+  assert.equal(isOver, false);
+  // Five reads wait for a slot each, and aggregations get at most every other one of them.
+  assert.ok(asked() - before <= 8, `${asked() - before} aggregations in the time of five reads`);
+  assert.equal((await many).errors, undefined);
+});
+
 test('a caller who disconnects aborts its requests for aggregations, and no others', async t => {
   const { sandbox, tenant, url, query } = await startGateway(t);
   const [own = '', shared = ''] = tenant.addTasks(2, AGGREGATION);
