@@ -14,8 +14,8 @@ export interface Aggregations {
   known(taskId: string, options?: ReadOptions): AccountAggregation | null | undefined;
   /** Polls the aggregation of a task; null where upstream has none. */
   poll(taskId: string, signal: AbortSignal): Promise<AccountAggregation | null>;
-  /** A task was written to: later calls get no answer to a request sent before. */
-  forget(taskId: string): void;
+  /** Call after a write: later calls do not join a request that was sent before it. */
+  invalidate(taskId: string): void;
 }
 
 export interface AggregationsParts {
@@ -40,21 +40,21 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
     },
     known: (taskId, { isFresh = false } = {}) => (isFresh ? undefined : memory.aggregation(taskId)),
     async poll(taskId, signal) {
-      const askedAt = clock.monotonic();
+      const requestedAt = clock.monotonic();
       const aggregation = await api.aggregation(taskId, { lane: 'aggregation-poll', signal });
-      keep(taskId, aggregation, askedAt, false);
+      keep(taskId, aggregation, requestedAt, false);
       return aggregation;
     },
-    forget: taskId => void pending.delete(taskId),
+    invalidate: taskId => void pending.delete(taskId),
   };
 
   /** Others who join it wait for the turn of the caller who was first. */
   function start(task: Task, caller: string | undefined): Pending {
     const started: Pending = new SharedRequest(async signal => {
-      const askedAt = clock.monotonic();
+      const requestedAt = clock.monotonic();
       try {
         const aggregation = await api.aggregation(task.id, { signal, caller });
-        keep(task.id, aggregation, askedAt, isAggregationGone(task, clock.now()));
+        keep(task.id, aggregation, requestedAt, isAggregationGone(task, clock.now()));
         return aggregation;
       } finally {
         if (pending.get(task.id) === started) pending.delete(task.id);
@@ -67,10 +67,10 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
   function keep(
     taskId: string,
     aggregation: AccountAggregation | null,
-    askedAt: number,
+    requestedAt: number,
     isGone: boolean,
   ): void {
     const isFinal = aggregation === null ? isGone : isFinalAggregation(aggregation);
-    memory.keepAggregation(taskId, aggregation, askedAt, isFinal);
+    memory.keepAggregation(taskId, aggregation, requestedAt, isFinal);
   }
 }

@@ -1,6 +1,6 @@
-import { Turns } from './turns.ts';
+import { RoundRobin } from './round-robin.ts';
 
-/** Who waits for a slot. A token is fetched ahead of everything, since everything needs one. */
+/** Kinds of requests. Tokens go first, since every other request needs one. */
 export type Lane = CallerLane | PollLane;
 /**
  * A caller waits for the answer. Account aggregations have a lane of their own: each costs a request, and an
@@ -8,29 +8,29 @@ export type Lane = CallerLane | PollLane;
  */
 export type CallerLane = 'token' | 'interactive' | 'aggregation';
 /**
- * Polls of tasks by id, of the heads of lists and of account aggregations: nobody has asked for their answer
- * at this moment.
+ * Polls of tasks by id, of the heads of lists and of account aggregations. No caller waits for their
+ * answers.
  */
 export type PollLane = 'task-poll' | 'list-poll' | 'aggregation-poll';
 
-/** Waiters by lane. Lanes take turns by weight; within one, callers take turns; each is served in order of arrival. */
+/** Waiting requests by lane. Lanes share slots by weight, callers within a lane take turns, and each caller is first in, first out. */
 export interface Lanes<W extends LaneWaiter> {
   add(waiter: W): void;
   delete(waiter: W): void;
   size(lane: Lane): number;
-  /** How many wait in a lane for one caller. */
+  /** How many requests of one caller wait in a lane. */
   waiting(lane: Lane, caller: string): number;
-  /** How many are served in a lane before one that this caller adds now. */
+  /** How many requests of a lane are served before one that this caller would add now. */
   ahead(lane: Lane, caller: string): number;
-  /** How many wait in all lanes together. */
+  /** How many requests wait in all lanes. */
   readonly total: number;
-  /** The waiter whose turn it is, who stays in its lane; undefined where nobody waits. */
+  /** The next waiter, which stays in its lane; undefined if none waits. */
   next(): W | undefined;
-  /** The waiters of a lane, in the order in which they will be served. */
+  /** The waiters of a lane, in the order in which they are served. */
   of(lane: Lane): Iterable<W>;
-  /** At this moment, there is no slot for those who wait. */
-  noteWait(at: number): void;
-  /** The part of the slots, 0–1, that a lane gets beside those that wait, or had to wait since then. */
+  /** Records that no slot was free for the waiters at this moment, on the monotonic clock. */
+  recordWait(at: number): void;
+  /** The share of slots, 0–1, that a lane gets beside the lanes that wait or have waited since then. */
   shareOf(lane: Lane, since: number): number;
 }
 
@@ -39,7 +39,7 @@ export interface LaneWaiter {
   readonly caller: string;
 }
 
-/** The slots that each of these gets in turn while all of them wait. */
+/** How many slots each lane gets in turn if all of them wait. */
 const LANE_WEIGHTS = {
   interactive: 8,
   aggregation: 1,
@@ -54,18 +54,19 @@ const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
 export const CALLER_LANES: readonly CallerLane[] = ['token', 'interactive', 'aggregation'];
 export const LANES: readonly Lane[] = ['token', ...WEIGHTED_LANES];
 
+/** Empty lanes. */
 export function createLanes<W extends LaneWaiter>(): Lanes<W> {
-  const waiters: Record<Lane, Turns<W>> = {
-    token: new Turns(),
-    interactive: new Turns(),
-    aggregation: new Turns(),
-    'task-poll': new Turns(),
-    'list-poll': new Turns(),
-    'aggregation-poll': new Turns(),
+  const waiters: Record<Lane, RoundRobin<W>> = {
+    token: new RoundRobin(),
+    interactive: new RoundRobin(),
+    aggregation: new RoundRobin(),
+    'task-poll': new RoundRobin(),
+    'list-poll': new RoundRobin(),
+    'aggregation-poll': new RoundRobin(),
   };
-  // Smooth weighted round robin, as nginx balances: whoever waits earns its weight each turn, and who
-  // is served pays what all have earned. Lanes without waiters neither earn nor pay, so that their
-  // share goes to the others and they come back with no debt to collect.
+  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and the lane
+  // that is served pays the sum. Lanes without waiters take no part, so their share goes to the others and
+  // they return without credit or debt.
   const credit: Record<WeightedLane, number> = {
     interactive: 0,
     aggregation: 0,
@@ -100,7 +101,7 @@ export function createLanes<W extends LaneWaiter>(): Lanes<W> {
       return waiters[served].next();
     },
     of: lane => waiters[lane],
-    noteWait(at) {
+    recordWait(at) {
       for (const lane of LANES) if (waiters[lane].size > 0) waitedAt.set(lane, at);
     },
     shareOf(lane, since) {
