@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../clock.ts';
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import type { AccountAggregation, AggregationReading } from '../task/account-aggregation.ts';
 import { CALM_PRESSURE, Cadence, MAX_QUIET_INTERVALS } from './cadence.ts';
-import { MAX_SILENCE_MS, toFailure, toGatewayError } from './failure.ts';
+import { MAX_SILENCE_MS, allLeft, toFailure, toGatewayError } from './failure.ts';
 import { createPoller } from './poller.ts';
 
 /** Reads account aggregations from upstream, which answers for one at a time. */
@@ -174,9 +174,7 @@ export function createAggregationPoller(parts: AggregationPollerParts): Aggregat
   }
 
   function abortUnwatched(): void {
-    for (const [id, controller] of inFlight)
-      if (!polled.has(id))
-        controller.abort(new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.'));
+    for (const [id, controller] of inFlight) if (!polled.has(id)) controller.abort(allLeft());
   }
 
   function isScarce(): boolean {

@@ -12,9 +12,11 @@ import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filte
 import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
 import type { AggregationFeed } from './aggregation-feed.ts';
 import type { Cadence } from './cadence.ts';
+import { allLeft } from './failure.ts';
+import { KnownHead } from './known-head.ts';
 import { Mailbox } from './mailbox.ts';
 import { SelectedAggregations } from './selected-aggregations.ts';
-import type { HeadRequest, ListHead, TaskRow, TaskSource } from './source.ts';
+import { type HeadRequest, type ListHead, type TaskSource, readableOf } from './source.ts';
 
 interface Subscriber {
   filter: TaskFilter;
@@ -27,8 +29,6 @@ interface Subscriber {
   supersededIds: Set<string> | null;
 }
 
-// Upstream may list a task a moment after one that was created later.
-export const LATE_BY_MS = 60_000;
 // A snapshot is meant for a screen. With more tasks than this the client should use a narrower filter.
 const MAX_SNAPSHOT = 5_000;
 
@@ -73,18 +73,11 @@ export class ListWatch {
   readonly #subscribers = new Map<Mailbox<TaskChange>, Subscriber>();
   readonly #running = new Map<string, Task>();
   readonly #aggregations: SelectedAggregations<Mailbox<TaskChange>>;
-  /** Creation dates of the tasks on the head of the list, by id. They are not published again as new. */
-  readonly #recent = new Map<string, Instant>();
-  #newestCreated: Instant | null = null;
+  readonly #head = new KnownHead();
   /** Messages that arrived before the existing tasks were read; null from then on. */
   #bufferedUntilReady: { tasks: readonly Task[]; asOf: Instant }[] | null = [];
   #initialised: Promise<void> | null = null;
   #lease: Lease | null = null;
-  /**
-   * After messages were lost, the creation date from which the list is read again; null if the list was
-   * empty. Undefined: no messages were lost.
-   */
-  #behindSince: Instant | null | undefined = undefined;
   #hasChanged = false;
   /** Aborts what is read for the watch when its last subscriber leaves. */
   readonly #closing = new AbortController();
@@ -103,9 +96,7 @@ export class ListWatch {
 
   /** Whether this instance polls the head of the list. */
   get isOurs(): boolean {
-    return (
-      this.hasSubscribers && (this.#behindSince !== undefined || (this.#lease?.isHeld ?? false))
-    );
+    return this.hasSubscribers && (this.#head.isBehind || (this.#lease?.isHeld ?? false));
   }
 
   get hasSubscribers(): boolean {
@@ -118,13 +109,7 @@ export class ListWatch {
 
   /** The part of the list that the next poll reads. */
   get headRequest(): HeadRequest {
-    return { filter: this.#lasting, since: this.#since, signal: this.#closing.signal };
-  }
-
-  /** Tasks created before this are ignored when the head is compared. */
-  get #since(): Instant | null {
-    if (this.#behindSince !== undefined) return this.#behindSince;
-    return this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
+    return { filter: this.#lasting, since: this.#head.since, signal: this.#closing.signal };
   }
 
   /** `withAggregation`: changes of account aggregations are events for this subscriber. */
@@ -177,12 +162,12 @@ export class ListWatch {
   onPolled(): void {
     this.cadence.polled(this.#hasChanged);
     this.#hasChanged = false;
-    this.#behindSince = undefined;
+    this.#head.catchUp();
   }
 
   /** Messages about the list were lost, so this instance polls its head once, even without the lease. */
   fallBehind(): void {
-    if (this.#behindSince === undefined) this.#behindSince = this.#since;
+    this.#head.fallBehind();
   }
 
   /** A group message says that these tasks are new on the list. */
@@ -193,9 +178,8 @@ export class ListWatch {
     }
     // Publish all before remembering any: remembering a task moves the limit that `#isNew` uses.
     for (const task of tasks.filter(one => this.#isNew(one))) this.#publish(null, task);
-    for (const task of tasks) this.#remember(task, asOf);
-    const oldest = this.#since ?? -Infinity;
-    for (const [id, created] of this.#recent) if (created < oldest) this.#recent.delete(id);
+    for (const task of tasks) this.#head.add(task, asOf);
+    this.#head.forgetOlder();
   }
 
   /** A poll read this task. It is ignored if it does not belong to the list. */
@@ -248,11 +232,11 @@ export class ListWatch {
     // Read the head first. A task that starts after this read will be new at the next poll.
     const { rows, asOf } = await source.readHead(this.headRequest);
     for (const task of readableOf(rows)) {
-      this.#remember(task, asOf);
+      this.#head.add(task, asOf);
       if (!isCompleted(task)) this.#running.set(task.id, task);
     }
     for (const task of readableOf(await source.running(this.#lasting, this.#closing.signal)))
-      if (task.created <= (this.#newestCreated ?? -Infinity)) this.#running.set(task.id, task);
+      if (this.#head.reaches(task)) this.#running.set(task.id, task);
     if (!this.hasSubscribers) return;
     for (const task of this.#running.values()) this.#aggregations.follow(task);
     watch([...this.#running.values()]);
@@ -270,10 +254,8 @@ export class ListWatch {
     if (!isCompleted(task) || this.#isNew(task)) subscriber.snapshotTasks.set(task.id, task);
   }
 
-  #isNew({ id, created }: Task): boolean {
-    if (this.#recent.has(id) || this.#running.has(id)) return false;
-    // Older tasks were known once and have been forgotten.
-    return created >= (this.#since ?? -Infinity);
+  #isNew(task: Task): boolean {
+    return !this.#running.has(task.id) && !this.#head.has(task);
   }
 
   #close(): void {
@@ -281,12 +263,6 @@ export class ListWatch {
     this.#lease?.close();
     if (this.isInitialised) for (const id of this.#running.keys()) this.#parts.unwatch(id);
     this.#parts.onEmpty();
-  }
-
-  #remember({ id, created }: Task, asOf: Instant): void {
-    this.#recent.set(id, created);
-    // `asOf` is a limit because a creation date in the future would make all later tasks look old.
-    this.#newestCreated = Math.max(this.#newestCreated ?? -Infinity, Math.min(created, asOf));
   }
 
   #run(task: Task): void {
@@ -321,13 +297,4 @@ export class ListWatch {
       mailbox.put(now.id, change);
     }
   }
-}
-
-/** Why a read was given up. There is nobody left to be told. */
-function allLeft(): GatewayError {
-  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
-}
-
-function readableOf(rows: readonly TaskRow[]): Task[] {
-  return rows.filter((row): row is Task => !(row instanceof GatewayError));
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { joinChanges } from '../../src/task/change.ts';
 import { type Task, isAccountAggregation } from '../../src/task/task.ts';
 import { readRow } from '../../src/upstream/wire.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
@@ -34,3 +35,13 @@ for (const [what, change, expected] of KINDS)
     const task = readRow({ ...SPECIFIED_ROW, ...change }) as Task;
     assert.equal(isAccountAggregation(task), expected);
   });
+
+test('a first reading that joins an unread change does not hide it', () => {
+  const task = readRow(SPECIFIED_ROW) as Task;
+  const read = { ...task, aggregation: { aggregation: null } };
+  const first = { kind: 'UPDATED', task: read, isFirstReading: true } as const;
+  for (const kind of ['SNAPSHOT', 'ADDED', 'UPDATED', 'COMPLETED'] as const)
+    assert.deepEqual(joinChanges({ kind, task }, first), { kind, task: read });
+  assert.deepEqual(joinChanges(first, first), first);
+  assert.deepEqual(joinChanges(first, { kind: 'COMPLETED', task }), { kind: 'COMPLETED', task });
+});
