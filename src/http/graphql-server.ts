@@ -76,7 +76,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     parserAndValidationCache: caches,
     context: createContext,
     plugins: [
-      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct connections mode.
+      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct
+      // connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
       useHttpRequests(readBody),
       useAdmission(gate, parts.clientAddress),

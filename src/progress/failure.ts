@@ -26,7 +26,7 @@ export function toGatewayError(error: unknown, log: Log): GatewayError {
   return new GatewayError('INTERNAL_SERVER_ERROR', 'Unexpected error.', { cause: error });
 }
 
-/** Why a read is aborted when its last subscriber leaves. No subscriber sees it. */
+/** The reason of the abort when the last subscriber leaves. No caller sees it. */
 export function allLeft(): GatewayError {
   return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
 }

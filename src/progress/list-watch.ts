@@ -38,7 +38,7 @@ export interface ListWatchParts {
   cadence: Cadence;
   /** The lasting part of the filter as text. Filters with the same key share one watch. */
   key: string;
-  /** Asks for the right to poll the list for all instances that watch it. */
+  /** Requests the right to poll the list for all instances that watch it. */
   openLease(): Lease;
   /** Polls these running tasks of the list from now on. */
   watch(tasks: readonly Task[]): void;

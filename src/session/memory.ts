@@ -12,7 +12,10 @@ export interface Memory {
   page(query: string): TaskPage | undefined;
   /** By the id of the task, with the same meanings as `task`. */
   aggregation(taskId: string): AccountAggregation | null | undefined;
-  /** `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts from there. */
+  /**
+   * `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts from
+   * there.
+   */
   keepTask(id: string, task: Task | null, requestedAt: number): void;
   keepPage(query: string, page: TaskPage, requestedAt: number): void;
   /** `isFinal`: upstream will not change its answer. The entry is kept as long as a finished task. */
@@ -28,7 +31,10 @@ export interface Memory {
   close(): void;
 }
 
-/** The memories of all credentials, with one bound on their total size. A memory never serves another credential. */
+/**
+ * The memories of all credentials, with one bound on their total size. A memory never serves another
+ * credential.
+ */
 export interface Memories {
   of(credentialKey: string): Memory;
   /** The number of entries now, and their estimated size. */
@@ -166,7 +172,10 @@ export function createMemories(options: MemoriesOptions): Memories {
   }
 }
 
-/** Whether upstream has finished writing to a task. It writes the completion status and the date separately. */
+/**
+ * Whether upstream has finished writing to a task. It writes the completion status and the date
+ * separately.
+ */
 function isFinal(task: Task | null): boolean {
   return task !== null && isCompleted(task) && task.completed !== null;
 }

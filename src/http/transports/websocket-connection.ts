@@ -8,7 +8,7 @@ import type { Drain } from './drain.ts';
 export interface SocketExtra {
   socket: WebSocket;
   request: IncomingMessage;
-  /** The operations under way, by id, once the client has connected. Null: it has no result yet, or has just one. */
+  /** The running operations by id, once the client has connected. Null: no result yet, or a single one. */
   operations: Readonly<Record<string, unknown>>;
 }
 
@@ -37,9 +37,9 @@ const CLOSE_WITHIN_MS = 1_000;
 const MAX_UNREAD_FACTOR = 16;
 
 /**
- * Connects a socket to graphql-ws. Closes it if the client does not answer a ping within 12 seconds, does not read,
- * or sends too many messages. The library's own adapter is not used, because it prints a stack trace to stderr for
- * each invalid frame.
+ * Connects a socket to graphql-ws. Closes it if the client does not answer a ping within 12 seconds,
+ * does not read, or sends too many messages. The library's own adapter is not used, because it prints a
+ * stack trace to stderr for each invalid frame.
  */
 export function serveSocket(
   socket: WebSocket,
@@ -72,14 +72,15 @@ export function serveSocket(
   socket.on('ping', (data: Buffer) => {
     if (accept()) void send(done => socket.pong(data, false, done));
   });
-  // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right code.
+  // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right
+  // code.
   socket.on('error', () => {});
 
   const closed = opened(
     {
       protocol: socket.protocol,
-      // Resolves once the data is written: graphql-ws then pulls the next result of the operation. An error means
-      // that the client has disconnected; the `close` event follows.
+      // Resolves once the data is written: graphql-ws then pulls the next result of the operation. An
+      // error means that the client has disconnected; the `close` event follows.
       send: data => send(done => socket.send(data, done)),
       close: (code, reason) => end(code ?? INTERNAL_ERROR, reason),
       onMessage: receive =>
@@ -121,7 +122,7 @@ export function serveSocket(
   function send(write: (done: () => void) => void): Promise<void> {
     return new Promise(resolve => {
       write(() => {
-        // graphql-ws forgets an operation after its last message.
+        // graphql-ws removes an operation after its last message.
         if (isLeaving) setImmediate(leaveIfAnswered);
         if (unread !== undefined && socket.bufferedAmount <= maxUnreadBytes) {
           clearTimeout(unread);

@@ -37,7 +37,10 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   connectionLimits: ConnectionLimits;
 }
 
-/** Takes over a connection whose client asked for a WebSocket. `head` is what it has sent since. */
+/**
+ * Takes over a connection with a WebSocket upgrade request. `head` holds the first bytes after the
+ * request.
+ */
 export type ServeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** Serves `graphql-transport-ws` at `path`, with the same plugins as HTTP. */
@@ -188,9 +191,9 @@ function tooMany(most: number): GatewayError {
 }
 
 /**
- * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request. Clients put
- * them at the top of the payload or under `headers`; Apollo's router sends the caller's `authorization` as
- * `connectionParams.token`.
+ * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request.
+ * Clients put them at the top of the payload or under `headers`; Apollo's router sends the caller's
+ * `authorization` as `connectionParams.token`.
  */
 function headerReader(
   params: Readonly<Record<string, unknown>> | undefined,

@@ -13,7 +13,10 @@ export type CallerLane = 'token' | 'interactive' | 'aggregation';
  */
 export type PollLane = 'task-poll' | 'list-poll' | 'aggregation-poll';
 
-/** Waiting requests by lane. Lanes share slots by weight, callers within a lane take turns, and each caller is first in, first out. */
+/**
+ * Waiting requests by lane. Lanes share slots by weight, callers within a lane take turns, and each
+ * caller is first in, first out.
+ */
 export interface Lanes<W extends LaneWaiter> {
   add(waiter: W): void;
   delete(waiter: W): void;
@@ -64,9 +67,9 @@ export function createLanes<W extends LaneWaiter>(): Lanes<W> {
     'list-poll': new RoundRobin(),
     'aggregation-poll': new RoundRobin(),
   };
-  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and the lane
-  // that is served pays the sum. Lanes without waiters take no part, so their share goes to the others and
-  // they return without credit or debt.
+  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and
+  // the lane that is served pays the sum. Lanes without waiters take no part, so their share goes to
+  // the others and they return without credit or debt.
   const credit: Record<WeightedLane, number> = {
     interactive: 0,
     aggregation: 0,
