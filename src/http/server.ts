@@ -17,6 +17,7 @@ import {
   type PersistedDocumentsOptions,
   createPersistedDocuments,
 } from './access/persisted-documents.ts';
+import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
@@ -26,8 +27,8 @@ import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.t
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits'>,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'requestSpace'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'requestSpace'>,
     ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
@@ -76,7 +77,8 @@ export async function startHttpServer({
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.recognises(header(ROUTER_HEADER)),
   });
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
+  const requestSpace = createRequestSpace();
+  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks, requestSpace });
   const server = createServer(
     { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
     (request, response) => void route(request, response),
@@ -90,6 +92,7 @@ export async function startHttpServer({
     originPolicy,
     gate,
     connectionLimits,
+    requestSpace,
   });
 
   const { port: boundPort } = server.address() as AddressInfo;

@@ -12,6 +12,8 @@ export interface OperationParams {
 
 // JSON.parse does not recurse; what coerces, compares and prints values does.
 const MAX_VALUE_DEPTH = 100;
+// An empty list takes two bytes of JSON, and some fifty of memory.
+const MAX_VALUES = 20_000;
 
 /** Checks what a client sent. Unknown members are ignored. Throws a refusal for what is no operation. */
 export function readOperationParams(sent: unknown): OperationParams {
@@ -29,11 +31,7 @@ export function readOperationParams(sent: unknown): OperationParams {
     const value = sent[name] ?? undefined;
     if (value !== undefined && !isObject(value))
       throw refusal('BAD_USER_INPUT', `\`${name}\` must be an object.`);
-    if (!isShallow(value))
-      throw refusal(
-        'BAD_USER_INPUT',
-        `\`${name}\` is nested deeper than the ${MAX_VALUE_DEPTH} levels that are allowed.`,
-      );
+    checkSize(name, value);
     if (value !== undefined) params[name] = value;
   }
   return params;
@@ -44,13 +42,23 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Level by level, because recursion is what it protects from. */
-function isShallow(value: unknown): boolean {
+function checkSize(name: string, value: unknown): void {
   let level: unknown[] = [value];
-  for (let depth = 0; depth <= MAX_VALUE_DEPTH; depth++) {
+  let values = 0;
+  for (let depth = 0; level.length > 0; depth++) {
+    values += level.length;
+    if (depth > MAX_VALUE_DEPTH)
+      throw refusal(
+        'BAD_USER_INPUT',
+        `\`${name}\` is nested deeper than the ${MAX_VALUE_DEPTH} levels that are allowed.`,
+      );
+    if (values > MAX_VALUES)
+      throw refusal(
+        'BAD_USER_INPUT',
+        `\`${name}\` has more than the ${MAX_VALUES} values that are allowed.`,
+      );
     level = level.flatMap(parent =>
       typeof parent === 'object' && parent !== null ? Object.values(parent) : [],
     );
-    if (level.length === 0) return true;
   }
-  return false;
 }

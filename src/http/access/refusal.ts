@@ -26,13 +26,13 @@ export function refusal(code: ErrorCode, message: string, http?: HttpAnswer): Gr
 }
 
 /** A failure of the whole request, with the status that fits its code; anything else is returned unchanged. */
-export function toRefusal(error: unknown): unknown {
+export function toRefusal(error: unknown, http?: HttpAnswer): unknown {
   if (!(error instanceof GatewayError)) return error;
   const refused = new GraphQLError(error.message, {
     originalError: error,
     extensions: { ...error.extensions },
   });
-  return withHttp(refused, STATUSES[error.code] ?? { status: 400 });
+  return withHttp(refused, http ?? STATUSES[error.code] ?? { status: 400 });
 }
 
 /** Sets how the error is answered over HTTP, out of sight of every serializer. */

@@ -1,4 +1,5 @@
 import {
+  type DefinitionNode,
   type DocumentNode,
   type FragmentDefinitionNode,
   GraphQLError,
@@ -36,20 +37,26 @@ interface OperationContext {
   params: OperationParams;
 }
 
-// A document's syntax tree takes some 500 bytes a token: together at most some 100 MB.
-const MAX_CACHED_TOKENS = 200_000;
+// A token takes some 500 bytes in the syntax tree, which also keeps the text.
+const BYTES_PER_TOKEN = 500;
+const BYTES_PER_CHARACTER = 2;
+const MAX_CACHED_BYTES = 67_108_864;
 const MAX_CACHED_ERROR_LENGTH = 1_048_576;
 // Brackets that may be open beyond the fields: fragments within fields, and values of arguments.
 const SPARE_NESTING = 100;
-// Comparing the selections of one name costs validation the square of their number.
+// Validation compares the selections of one name in pairs, and so the fragments of an operation; it also
+// visits every fragment for every operation.
 const MAX_REPEATED_FIELDS = 50;
+const MAX_FRAGMENTS = 200;
+const MAX_OPERATIONS = 20;
 
 /** Bounded by what the entries take, and not by how many they are. */
 export function createDocumentCaches(): DocumentCaches {
   return {
     documentCache: new LRUCache({
-      maxSize: MAX_CACHED_TOKENS,
-      sizeCalculation: document => Math.max(1, document.tokenCount ?? 1),
+      maxSize: MAX_CACHED_BYTES,
+      sizeCalculation: ({ tokenCount = 1 }, text) =>
+        BYTES_PER_TOKEN * (tokenCount + 1) + BYTES_PER_CHARACTER * text.length,
     }),
     errorCache: new LRUCache({
       maxSize: MAX_CACHED_ERROR_LENGTH,
@@ -123,6 +130,9 @@ function checkDocument(
   schema: GraphQLSchema,
   limits: DocumentLimits,
 ): void {
+  const fragments = document.definitions.filter(isFragment).length;
+  refuseAbove('fragments', fragments, MAX_FRAGMENTS, 'the gateway');
+  refuseAbove('operations', operationsOf(document).length, MAX_OPERATIONS, 'the gateway');
   const counts = { aliases: 0, repeated: 0, directives: 0 };
   for (const definition of document.definitions) {
     if (
@@ -224,11 +234,11 @@ function operationsOf({ definitions }: DocumentNode): OperationDefinitionNode[] 
 }
 
 function fragmentsOf({ definitions }: DocumentNode): Map<string, FragmentDefinitionNode> {
-  return new Map(
-    definitions
-      .filter(definition => definition.kind === Kind.FRAGMENT_DEFINITION)
-      .map(fragment => [fragment.name.value, fragment]),
-  );
+  return new Map(definitions.filter(isFragment).map(fragment => [fragment.name.value, fragment]));
+}
+
+function isFragment(definition: DefinitionNode): definition is FragmentDefinitionNode {
+  return definition.kind === Kind.FRAGMENT_DEFINITION;
 }
 
 function refuseAbove(

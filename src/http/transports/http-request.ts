@@ -1,8 +1,11 @@
+import type { ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
+import { GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { type OperationParams, readOperationParams } from '../access/operation-params.ts';
-import { refusal } from '../access/refusal.ts';
+import { refusal, toRefusal } from '../access/refusal.ts';
+import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import { mediaRangesOf, mediaTypeOf } from './accept.ts';
 
 type Decode = (data: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>;
@@ -16,20 +19,25 @@ const DECODERS: Readonly<Record<string, Decode>> = {
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
-/** Reads an operation from the body of a request. Throws a refusal for a body that holds none. */
-export type ReadBody = (request: Request) => Promise<OperationParams>;
+/**
+ * Reads an operation from the body of a request, which takes memory until the response is closed. Throws a
+ * refusal for a body that holds none.
+ */
+export type ReadBody = (request: Request, response: ServerResponse) => Promise<OperationParams>;
 
 /** Replaces Yoga's parsers: it refuses what is no operation before it is read, with a code, and bounds what is. */
 export function useHttpRequests(readBody: ReadBody): Plugin {
   return {
-    onRequestParse({ request, url, setRequestParser }) {
+    onRequestParse({ request, url, serverContext, setRequestParser }) {
       if (request.method !== 'GET' && request.method !== 'POST')
         throw refusal('BAD_USER_INPUT', 'GraphQL takes GET and POST requests.', {
           status: 405,
           headers: { allow: 'GET, POST' },
         });
       if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
-      const read = request.method === 'GET' ? () => readSearchParams(url.searchParams) : readBody;
+      const { res } = serverContext as unknown as { res: ServerResponse };
+      const read = () =>
+        request.method === 'GET' ? readSearchParams(url.searchParams) : readBody(request, res);
       // The types know only Yoga's own members.
       setRequestParser(read as Parameters<typeof setRequestParser>[0]);
     },
@@ -54,18 +62,20 @@ export function useNotAcceptable(): Plugin {
 }
 
 /** `maxBytes` bounds the body as it is sent and as it is after decoding. */
-export function createReadBody(maxBytes: number): ReadBody {
-  return async request => {
+export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody {
+  return async (request, response) => {
     // Exactly that: a page of another origin may send other types without a preflight.
     if (mediaTypeOf(request) !== 'application/json' || !isUtf8(request))
       throw refusal('BAD_USER_INPUT', 'An operation is sent as application/json, in UTF-8.', {
         status: 415,
         headers: { accept: 'application/json' },
       });
-    return readOperationParams(toJson(await decode(request)));
+    const share = space.open();
+    response.once('close', share.close);
+    return readOperationParams(toJson(await decode(request, share)));
   };
 
-  async function decode(request: Request): Promise<Uint8Array> {
+  async function decode(request: Request, share: RequestShare): Promise<Uint8Array> {
     const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
     const decoder = DECODERS[encoding];
     if (!decoder && encoding !== 'identity' && encoding !== '')
@@ -73,30 +83,35 @@ export function createReadBody(maxBytes: number): ReadBody {
         status: 415,
         headers: { 'accept-encoding': 'gzip, deflate, br' },
       });
-    const body = await readBytes(request);
+    const body = await readBytes(request, share);
+    if (!decoder) return body;
+    let decoded: Buffer;
     try {
-      return decoder ? await decoder(body, { maxOutputLength: maxBytes }) : body;
+      decoded = await decoder(body, { maxOutputLength: maxBytes });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
       throw refusal('BAD_USER_INPUT', `The body is not ${encoding}.`);
     }
+    take(share, decoded.length);
+    return decoded;
   }
 
-  async function readBytes(request: Request): Promise<Uint8Array> {
+  async function readBytes(request: Request, share: RequestShare): Promise<Uint8Array> {
     if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     try {
       for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
         bytes += chunk.length;
-        if (bytes > maxBytes) break;
+        if (bytes > maxBytes) throw tooLarge();
+        take(share, chunk.length);
         chunks.push(chunk);
       }
-    } catch {
+    } catch (error) {
+      if (error instanceof GraphQLError) throw error;
       // The client disconnected; there is nobody to answer.
       throw refusal('BAD_USER_INPUT', 'The body ended early.');
     }
-    if (bytes > maxBytes) throw tooLarge();
     return Buffer.concat(chunks);
   }
 
@@ -106,6 +121,14 @@ export function createReadBody(maxBytes: number): ReadBody {
       `The body is larger than ${maxBytes} bytes, which MAX_BODY_BYTES allows.`,
       { status: 413, headers: { connection: 'close' } },
     );
+  }
+}
+
+function take(share: RequestShare, bytes: number): void {
+  try {
+    share.take(bytes);
+  } catch (error) {
+    throw toRefusal(error, { status: 503, headers: { connection: 'close' } });
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
@@ -24,6 +24,11 @@ export interface SingleConnectionOptions {
   maxSubscriptionsPerConnection: number;
   gate: OperationGate;
   readBody: ReadBody;
+}
+
+interface NodeContext {
+  req: IncomingMessage;
+  res: ServerResponse;
 }
 
 /** An answer that is no success: its status, and why. */
@@ -64,8 +69,9 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     async onRequest({ request, url, serverContext, fetchAPI: { Response }, endResponse }) {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
       try {
-        const { req } = serverContext as unknown as { req: IncomingMessage };
-        endResponse(await respond(request, url, await ownerOf(req), Response));
+        const { req, res } = serverContext as unknown as NodeContext;
+        const read = () => readBody(request, res);
+        endResponse(await respond(request, url, await ownerOf(req), Response, read));
       } catch (error) {
         const { status, errors, headers } =
           error instanceof Refusal ? error : toRefusal(error, 500);
@@ -79,6 +85,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     url: URL,
     owner: StreamOwner,
     ResponseType: typeof Response,
+    read: () => Promise<OperationParams>,
   ): Promise<Response> {
     if (request.method === 'PUT')
       return new ResponseType(reservations.reserve(owner), { status: 201 });
@@ -92,7 +99,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request, owner.address);
+        await start(stream, request, owner.address, await read());
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -118,8 +125,12 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
-  async function start(stream: EventStream, request: Request, address: string): Promise<void> {
-    const params = await readBody(request);
+  async function start(
+    stream: EventStream,
+    request: Request,
+    address: string,
+    params: OperationParams,
+  ): Promise<void> {
     // Its reader has gone while the operation was read.
     if (stream.destroyed) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
     const id = params.extensions?.operationId;

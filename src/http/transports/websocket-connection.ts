@@ -2,11 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { MaskError } from '../access/mask-error.ts';
+import type { RequestSpace } from '../access/request-space.ts';
 
 /** What the hooks of graphql-ws are given of a socket. */
 export interface SocketExtra {
   socket: WebSocket;
   request: IncomingMessage;
+  /** Reads the headers that the socket was opened with; set once it is. */
+  header?: (name: string) => string | null;
 }
 
 export interface SocketBounds {
@@ -18,14 +21,18 @@ export interface SocketBounds {
   maxMessagesPerSecond: number;
   /** How many of them it may send at once. */
   messageBurst: number;
+  requestSpace: RequestSpace;
 }
 
 const KEEP_ALIVE_MS = 12_000;
 const INTERNAL_ERROR = 4500;
 /** RFC 6455's code for a client that breaks a rule of the server; clients of graphql-ws do not retry then. */
 const POLICY_VIOLATION = 1008;
+const MESSAGE_TOO_BIG = 1009;
 /** A close code of RFC 6455's registry, after which clients connect again. */
 export const TRY_AGAIN_LATER = 1013;
+// It has headers, and as much room as Node gives those of a request.
+const MAX_INIT_BYTES = 16_384;
 // A client that must go is given so long to close the socket itself.
 const CLOSE_WITHIN_MS = 1_000;
 // Operations that are under way may still answer after the limit was reached; all together no more than this.
@@ -42,7 +49,10 @@ export function serveSocket(
   maskError: MaskError,
   bounds: SocketBounds,
 ): void {
-  const { maxUnreadBytes, clientTimeoutMs, maxMessagesPerSecond, messageBurst } = bounds;
+  const { maxUnreadBytes, clientTimeoutMs, maxMessagesPerSecond, messageBurst, requestSpace } =
+    bounds;
+  /** Bytes of messages that have not arrived whole. */
+  const arriving = requestSpace.open();
   let isAlive = true;
   let isEnding = false;
   let unread: NodeJS.Timeout | undefined;
@@ -56,11 +66,21 @@ export function serveSocket(
     isAlive = false;
     return socket.ping();
   }, KEEP_ALIVE_MS);
-  socket.on('pong', () => {
+  // Before `ws` reads them, so that they are counted before the message is complete.
+  extra.request.socket.prependListener('data', (chunk: Buffer) => {
+    try {
+      arriving.take(chunk.length);
+    } catch {
+      end(TRY_AGAIN_LATER, 'Too much is being sent');
+    }
+  });
+  socket.on('pong', (data: Buffer) => {
     isAlive = true;
+    arriving.giveBack(frameLengthOf(data));
     accept();
   });
   socket.on('ping', (data: Buffer) => {
+    arriving.giveBack(frameLengthOf(data));
     if (accept()) void send(done => socket.pong(data, false, done));
   });
   // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right code.
@@ -75,9 +95,14 @@ export function serveSocket(
       close: (code, reason) => end(code ?? INTERNAL_ERROR, reason),
       onMessage: receive =>
         socket.on('message', (data: Buffer) => {
+          arriving.giveBack(frameLengthOf(data));
           if (!accept()) return;
+          if (extra.header === undefined && data.length > MAX_INIT_BYTES) {
+            end(MESSAGE_TOO_BIG, 'connection_init is too long');
+            return;
+          }
           // Not awaited: handling a subscribe message takes as long as its operation.
-          void receive(data.toString()).catch((error: unknown) => {
+          void handle(data, receive).catch((error: unknown) => {
             maskError(error);
             end(INTERNAL_ERROR, 'Internal server error');
           });
@@ -88,9 +113,24 @@ export function serveSocket(
   socket.once('close', (code, reason) => {
     clearInterval(keepAlive);
     clearTimeout(unread);
+    arriving.close();
     // It ends the operations of the socket.
     void closed(code, String(reason))?.catch(maskError);
   });
+
+  async function handle(data: Buffer, receive: (text: string) => Promise<void>): Promise<void> {
+    const share = requestSpace.open();
+    try {
+      share.take(data.length);
+    } catch {
+      return end(TRY_AGAIN_LATER, 'Too much is being sent');
+    }
+    try {
+      await receive(data.toString());
+    } finally {
+      share.close();
+    }
+  }
 
   /** Counts a message; false if it is not to be handled, because the socket is being ended. */
   function accept(): boolean {
@@ -131,4 +171,9 @@ export function serveSocket(
     socket.close(code, reason);
     setTimeout(() => socket.terminate(), CLOSE_WITHIN_MS).unref();
   }
+}
+
+/** As the client sent it: masked, and in one frame. */
+function frameLengthOf({ length }: Buffer): number {
+  return length + (length < 126 ? 6 : length < 65_536 ? 8 : 14);
 }

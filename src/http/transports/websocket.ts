@@ -72,13 +72,18 @@ export function serveWebSocket(
     // Errors of graphql-ws itself have no code yet.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // False closes with 4403: Forbidden.
-    async onConnect({ connectionParams, extra: { request, socket } }) {
+    async onConnect(context) {
+      const { connectionParams, extra } = context;
+      const { request, socket } = extra;
       if (
         !originPolicy.acceptsHost(request.headers) ||
         !originPolicy.acceptsOrigin(request.headers)
       )
         return false;
       const header = headerReader(connectionParams, request);
+      extra.header = header;
+      // Its headers are all that is kept of it, for as long as the socket is open.
+      Object.assign(context, { connectionParams: undefined });
       if (!isRouterOnly) return true;
       try {
         return await routerTrust.recognises(header(ROUTER_HEADER));
@@ -88,10 +93,10 @@ export function serveWebSocket(
         return false;
       }
     },
-    async onSubscribe({ connectionParams, extra, subscriptions }, _id, sent) {
+    async onSubscribe({ extra, subscriptions }, _id, sent) {
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
         return [maskError(tooMany(maxSubscriptionsPerConnection))];
-      const header = headerReader(connectionParams, extra.request);
+      const { header = () => null } = extra;
       try {
         const { admission, params } = await gate.admit(
           sent,
