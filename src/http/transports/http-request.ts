@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
-import { GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { type OperationParams, readOperationParams } from '../access/operation-params.ts';
 import { refusal, toRefusal } from '../access/refusal.ts';
@@ -92,7 +91,8 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
       throw refusal('BAD_USER_INPUT', `The body is not ${encoding}.`);
     }
-    take(share, decoded.length);
+    const noSpace = refusalOfSpace(share, decoded.length);
+    if (noSpace !== null) throw noSpace;
     return decoded;
   }
 
@@ -100,18 +100,22 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
     if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
+    let noSpace: unknown = null;
     try {
       for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
         bytes += chunk.length;
-        if (bytes > maxBytes) throw tooLarge();
-        take(share, chunk.length);
-        chunks.push(chunk);
+        if (bytes > maxBytes) break;
+        // The rest is read and dropped: were the connection reset, the client would not see why.
+        noSpace ??= refusalOfSpace(share, chunk.length);
+        if (noSpace === null) chunks.push(chunk);
+        else chunks.length = 0;
       }
-    } catch (error) {
-      if (error instanceof GraphQLError) throw error;
+    } catch {
       // The client disconnected; there is nobody to answer.
       throw refusal('BAD_USER_INPUT', 'The body ended early.');
     }
+    if (bytes > maxBytes) throw tooLarge();
+    if (noSpace !== null) throw noSpace;
     return Buffer.concat(chunks);
   }
 
@@ -124,11 +128,13 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
   }
 }
 
-function take(share: RequestShare, bytes: number): void {
+/** Null where there is space for so many bytes. */
+function refusalOfSpace(share: RequestShare, bytes: number): unknown {
   try {
     share.take(bytes);
+    return null;
   } catch (error) {
-    throw toRefusal(error, { status: 503, headers: { connection: 'close' } });
+    return toRefusal(error, { status: 503 });
   }
 }
 
