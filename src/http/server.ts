@@ -10,6 +10,7 @@ import {
 } from './access/connection-limits.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
+import type { Credential } from '../upstream/credentials.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import { createOperationGate } from './access/operation-gate.ts';
 import { createOriginMatcher } from './access/origin-pattern.ts';
@@ -34,6 +35,8 @@ export interface HttpServerParts
   host: string;
   port: number;
   authenticate: Authenticate;
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
   /** Whether callers need no credential of their own, because the gateway lends them its own. */
   isOpen: boolean;
   /** Origins of browsers that may call, besides the gateway's own; `https://*.example.com` for all below a name. */

@@ -27,12 +27,14 @@ export interface OperationGate {
 export interface OperationGateParts {
   authenticate: Authenticate;
   documents: PersistedDocuments;
+  /** Whether a credential is known to be good. */
+  isProven(credential: Credential): boolean;
   /** Whether these headers let a caller without a credential ask for the schema. */
   mayReadSchema(header: (name: string) => string | null): Promise<boolean>;
 }
 
 export function createOperationGate(parts: OperationGateParts): OperationGate {
-  const { authenticate, documents, mayReadSchema } = parts;
+  const { authenticate, documents, isProven, mayReadSchema } = parts;
   return {
     async admit(sent, header, address) {
       const admission = await authenticate(header('authorization'), address).then(
@@ -43,8 +45,9 @@ export function createOperationGate(parts: OperationGateParts): OperationGate {
         },
       );
       const params = readOperationParams(sent);
-      // What a stranger sends is not kept for others.
-      const query = documents.resolve(params, { mayStore: 'credential' in admission });
+      // What a stranger sends is not kept, because it would push out what others have sent.
+      const mayStore = 'credential' in admission && isProven(admission.credential);
+      const query = documents.resolve(params, { mayStore });
       return { admission, params: { ...params, query } };
     },
   };

@@ -126,7 +126,7 @@ export function serveSocket(
       return end(TRY_AGAIN_LATER, 'Too much is being sent');
     }
     try {
-      await receive(data.toString());
+      await receive(withQuery(data.toString()));
     } finally {
       share.close();
     }
@@ -170,6 +170,20 @@ export function serveSocket(
     socket.resume();
     socket.close(code, reason);
     setTimeout(() => socket.terminate(), CLOSE_WITHIN_MS).unref();
+  }
+}
+
+/** graphql-ws closes the socket for an operation without `query`, such as one that names a persisted document. */
+function withQuery(text: string): string {
+  if (!/"(documentId|persistedQuery)"/.test(text)) return text;
+  try {
+    const message = JSON.parse(text) as { payload?: { query?: unknown } };
+    if (typeof message.payload !== 'object' || message.payload === null) return text;
+    message.payload.query ??= '';
+    return JSON.stringify(message);
+  } catch {
+    // graphql-ws reports what is wrong with it.
+    return text;
   }
 }
 
