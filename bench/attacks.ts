@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { SignJWT, exportJWK, generateKeyPair } from 'jose';
 import { type Attack, VICTIM_CLIENT, createAttacks, harmless } from './attacks/attacks.ts';
@@ -73,7 +72,8 @@ async function measure(attack: Attack) {
       if (name === 'attack') steps += done;
     }
   }
-  const [usage] = await tell<{ maxRssMb: number }>(gateway.child, 'usage');
+  const hasExited = gateway.child.exitCode !== null || gateway.child.signalCode !== null;
+  const maxRssMb = hasExited ? 'it has exited' : (await usageOf(gateway.child)).maxRssMb;
   const [counts] = await tell<Record<string, number>>(tenant.child, 'counts');
   for (const { child } of [tenant, gateway, attackers]) child.kill('SIGKILL');
   const [alone, control, attacked] = [rounds.alone, rounds.control, rounds.attack].map(describe);
@@ -85,7 +85,7 @@ async function measure(attack: Attack) {
     attacked,
     lost: rounds.attack.lost.length,
     why: [...new Set([...rounds.alone.lost, ...rounds.attack.lost])].slice(0, 3),
-    'most RSS, MB': Math.round(usage.maxRssMb),
+    'most RSS, MB': maxRssMb,
     '429 to good tokens': counts['good 429'] ?? 0,
   };
 }
@@ -155,6 +155,11 @@ function tell<T>(child: ChildProcess, message: object | string): Promise<[T]> {
       throw new Error(`a process exited: ${code ?? signal}`);
     }),
   ]);
+}
+
+async function usageOf(child: ChildProcess): Promise<{ maxRssMb: number }> {
+  const [{ maxRssMb }] = await tell<{ maxRssMb: number }>(child, 'usage');
+  return { maxRssMb: Math.round(maxRssMb) };
 }
 
 /** Signs the JWTs of callers of service mode, and publishes its key. */
