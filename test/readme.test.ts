@@ -109,14 +109,14 @@ test('the table of docs/security.md has the attacks, transports and codes that t
         .slice(1, -1),
     );
   assert.deepEqual(rows[0], ['attack', ...TRANSPORTS]);
-  const expected = ATTACK_ROWS.map(({ name, code, except }) => [
-    name,
-    ...TRANSPORTS.map(transport => {
+  const expected = ATTACK_ROWS.map(({ name, code, except }) => {
+    const cells = TRANSPORTS.map(transport => {
       const answer = except?.[transport];
       if (answer === null) return '–';
       return typeof answer === 'number' ? `closed, ${answer}` : `\`${answer ?? code}\``;
-    }),
-  ]);
+    });
+    return [name].concat(cells);
+  });
   assert.deepEqual(rows.slice(2), expected);
 });
 

@@ -31,7 +31,7 @@ function startApollo(url: string, authorization?: string) {
         uri: url,
         ...(authorization && { headers: { authorization } }),
         fetch: (target, init) => {
-          sent.push(JSON.parse(String(init?.body)) as { query?: string });
+          sent.push(JSON.parse(init?.body as string) as { query?: string });
           return fetch(target, init);
         },
       }),

@@ -104,3 +104,12 @@ test('a WebSocket on which messages come and go takes no room that others need',
   }
   assert.equal(socket.readyState, WebSocket.OPEN);
 });
+
+test('the body of a request without a token is not waited for', async t => {
+  const { url } = await startGateway(t, {
+    env: { AUTH_MODE: 'passthrough', INTROSPECTION: 'false' },
+  });
+  const { socket, answer } = await sendUnfinishedBody(t, url);
+  await once(socket, 'data');
+  assert.match(answer(), /^HTTP\/1.1 401 [^]*"code":"UNAUTHENTICATED"/);
+});

@@ -50,6 +50,5 @@ for (const { name, body, authorization, code, except, env } of ATTACK_ROWS)
       const next = await SEND.POST(url, { query: '{ __typename }' }, good);
       assert.equal(next.text, '{"data":{"__typename":"Query"}}');
     }
-    // A forged token is judged by upstream, once.
-    assert.equal(sandbox.journal.requests.length, name === 'a forged token' ? 1 : 0);
+    assert.deepEqual(sandbox.journal.requests, [], 'nothing of a budget is spent');
   });

@@ -16,12 +16,10 @@ export interface AdmittedOperation {
 
 /** Checks an operation before any of it is parsed, the same for each transport. */
 export interface OperationGate {
-  /** Throws a refusal for a caller without a credential, and for params that name no document. */
-  admit(
-    sent: unknown,
-    header: (name: string) => string | null,
-    address: string,
-  ): Promise<AdmittedOperation>;
+  /** Throws a refusal for a caller without a credential; over HTTP before the body is read. */
+  identify(header: (name: string) => string | null, address: string): Promise<Admission>;
+  /** Throws a refusal for params that name no document. */
+  admit(sent: unknown, admission: Admission): AdmittedOperation;
 }
 
 export interface OperationGateParts {
@@ -36,14 +34,15 @@ export interface OperationGateParts {
 export function createOperationGate(parts: OperationGateParts): OperationGate {
   const { authenticate, documents, isProven, mayReadSchema } = parts;
   return {
-    async admit(sent, header, address) {
-      const admission = await authenticate(header('authorization'), address).then(
+    identify: (header, address) =>
+      authenticate(header('authorization'), address).then(
         credential => ({ credential }),
         async (error: unknown) => {
           if (!(await mayReadSchema(header).catch(() => false))) throw toRefusal(error);
           return { refusal: toRefusal(error) as GraphQLError };
         },
-      );
+      ),
+    admit(sent, admission) {
       const params = readOperationParams(sent);
       // What a stranger sends is not kept, because it would push out what others have sent.
       const mayStore = 'credential' in admission && isProven(admission.credential);

@@ -157,11 +157,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     sent: OperationParams,
     address: string,
   ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
-    const { admission, params } = await gate.admit(
-      sent,
-      name => request.headers.get(name),
-      address,
-    );
+    const identified = await gate.identify(name => request.headers.get(name), address);
+    const { admission, params } = gate.admit(sent, identified);
     const enveloped = server.getEnveloped({ request, params, admission });
     const document = enveloped.parse(params.query);
     const errors = enveloped.validate(enveloped.schema, document);

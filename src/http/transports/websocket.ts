@@ -98,11 +98,8 @@ export function serveWebSocket(
         return [maskError(tooMany(maxSubscriptionsPerConnection))];
       const { header = () => null } = extra;
       try {
-        const { admission, params } = await gate.admit(
-          sent,
-          header,
-          clientAddress.addressOf(extra.request),
-        );
+        const address = clientAddress.addressOf(extra.request);
+        const { admission, params } = gate.admit(sent, await gate.identify(header, address));
         const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
           params,
           header,
