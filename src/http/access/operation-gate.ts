@@ -5,7 +5,7 @@ import { type OperationParams, readOperationParams } from './operation-params.ts
 import type { PersistedDocuments } from './persisted-documents.ts';
 import { toRefusal } from './refusal.ts';
 
-/** Whose operation it is, or why it may only ask for the schema. */
+/** The credential of an operation; or, for callers without one who may read the schema, the error for anything else. */
 export type Admission = { credential: Credential } | { refusal: GraphQLError };
 
 /** An operation that may be parsed. */
@@ -14,23 +14,24 @@ export interface AdmittedOperation {
   params: OperationParams & { query: string };
 }
 
-/** Checks an operation before any of it is parsed, the same for each transport. */
+/** Checks an operation before it is parsed. All transports use it. */
 export interface OperationGate {
-  /** Throws a refusal for a caller without a credential; over HTTP before the body is read. */
+  /** Throws a refusal if the caller has no valid credential. Over HTTP, before the body is read. */
   identify(header: (name: string) => string | null, address: string): Promise<Admission>;
-  /** Throws a refusal for params that name no document. */
+  /** Throws a refusal if the params name no document. */
   admit(sent: unknown, admission: Admission): AdmittedOperation;
 }
 
 export interface OperationGateParts {
   authenticate: Authenticate;
   documents: PersistedDocuments;
-  /** Whether a credential is known to be good. */
+  /** Whether upstream has accepted a credential, or its claims are verified. */
   isProven(credential: Credential): boolean;
-  /** Whether these headers let a caller without a credential ask for the schema. */
+  /** Whether a caller without a credential may read the schema. */
   mayReadSchema(header: (name: string) => string | null): Promise<boolean>;
 }
 
+/** Authenticates the caller, checks the params, then resolves the document. */
 export function createOperationGate(parts: OperationGateParts): OperationGate {
   const { authenticate, documents, isProven, mayReadSchema } = parts;
   return {
@@ -44,7 +45,7 @@ export function createOperationGate(parts: OperationGateParts): OperationGate {
       ),
     admit(sent, admission) {
       const params = readOperationParams(sent);
-      // What a stranger sends is not kept, because it would push out what others have sent.
+      // Do not store documents of callers without a proven credential: they would push out those of others.
       const mayStore = 'credential' in admission && isProven(admission.credential);
       const query = documents.resolve(params, { mayStore });
       return { admission, params: { ...params, query } };

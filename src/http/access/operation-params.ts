@@ -1,6 +1,6 @@
 import { refusal } from './refusal.ts';
 
-/** An operation as a client sends it, its members checked. */
+/** An operation as a client sent it, with its members checked. */
 export interface OperationParams {
   query?: string;
   operationName?: string;
@@ -10,16 +10,16 @@ export interface OperationParams {
   documentId?: string;
 }
 
-// JSON.parse does not recurse; what coerces, compares and prints values does.
+// JSON.parse does not recurse, but coercing, comparing and printing values do.
 const MAX_VALUE_DEPTH = 100;
-// An empty list takes two bytes of JSON, and some fifty of memory.
+// An empty list takes two bytes of JSON, and about fifty bytes of memory.
 const MAX_VALUES = 20_000;
 
-/** Checks what a client sent. Unknown members are ignored. Throws a refusal for what is no operation. */
+/** Checks the members of an operation. Unknown members are ignored. Throws a refusal if it is not an operation. */
 export function readOperationParams(sent: unknown): OperationParams {
   if (Array.isArray(sent))
-    throw refusal('BAD_USER_INPUT', 'Batching is not supported: send one operation a request.');
-  if (!isObject(sent)) throw refusal('BAD_USER_INPUT', 'An operation is a JSON object.');
+    throw refusal('BAD_USER_INPUT', 'Batching is not supported: send one operation per request.');
+  if (!isObject(sent)) throw refusal('BAD_USER_INPUT', 'An operation must be a JSON object.');
   const params: Record<string, unknown> = {};
   for (const name of ['query', 'operationName', 'documentId']) {
     const value = sent[name] ?? undefined;
@@ -41,24 +41,24 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Level by level, because recursion is what it protects from. */
+/** Throws a refusal if it has too many levels, which also bounds this recursion, or too many values. */
 function checkSize(name: string, value: unknown): void {
-  let level: unknown[] = [value];
   let values = 0;
-  for (let depth = 0; level.length > 0; depth++) {
-    values += level.length;
-    if (depth > MAX_VALUE_DEPTH)
+  visit(value, MAX_VALUE_DEPTH);
+
+  function visit(part: unknown, levels: number): void {
+    if (++values > MAX_VALUES)
       throw refusal(
         'BAD_USER_INPUT',
-        `\`${name}\` is nested deeper than the ${MAX_VALUE_DEPTH} levels that are allowed.`,
+        `\`${name}\` has more than the allowed ${MAX_VALUES} values.`,
       );
-    if (values > MAX_VALUES)
+    if (typeof part !== 'object' || part === null) return;
+    const inner = Object.values(part);
+    if (inner.length > 0 && levels === 0)
       throw refusal(
         'BAD_USER_INPUT',
-        `\`${name}\` has more than the ${MAX_VALUES} values that are allowed.`,
+        `\`${name}\` is nested deeper than the allowed ${MAX_VALUE_DEPTH} levels.`,
       );
-    level = level.flatMap(parent =>
-      typeof parent === 'object' && parent !== null ? Object.values(parent) : [],
-    );
+    for (const one of inner) visit(one, levels - 1);
   }
 }

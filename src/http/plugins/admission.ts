@@ -3,14 +3,14 @@ import type { Plugin } from 'graphql-yoga';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 
-/** Lets operations over HTTP through the gate that those of other transports pass too. */
+/** Passes HTTP operations through the operation gate, as the other transports do. */
 export function useAdmission(
   gate: OperationGate,
   clientAddress: ClientAddress,
 ): Plugin<{ admission?: Admission }> {
   const identified = new WeakMap<Request, Admission>();
   return {
-    // A body of a caller without a credential is not read.
+    // Before the body is read: reading it would be work for a caller without a credential.
     async onRequestParse({ request, serverContext }) {
       const { req } = serverContext as unknown as { req?: IncomingMessage };
       const address = req === undefined ? '' : clientAddress.addressOf(req);
@@ -22,7 +22,7 @@ export function useAdmission(
       if (admission === undefined) throw new Error('The request has not been identified.');
       const admitted = gate.admit(params, admission);
       Object.assign(context, { admission });
-      // `documentId` has served its purpose, and Yoga refuses members it does not know.
+      // Yoga refuses members that it does not know, such as `documentId`, which is resolved by now.
       const { documentId: _, ...known } = admitted.params;
       setParams(known);
     },
