@@ -129,6 +129,7 @@ export async function startGateway(
       return createPassthroughAuthenticate(
         openVerifier('PASSTHROUGH_JWKS_URL', options.passthroughJwt),
         options.jwtClockToleranceSeconds,
+        proofs.refusalOf,
       );
     if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
     const credential = createServiceCredential(options.client, {
