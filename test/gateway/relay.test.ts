@@ -1,27 +1,8 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { promisify } from 'node:util';
-import {
-  type ConcreteRequest,
-  Environment,
-  Network,
-  type ReaderFragment,
-  RecordSource,
-  Store,
-  fetchQuery,
-  getSingularSelector,
-} from 'relay-runtime';
-import { postGraphQL, startGateway } from '../support/start.ts';
-
-const SCHEMA = new URL('../../schema.graphql', import.meta.url);
-
-const DOCUMENTATION = new URL('../../docs/relay.md', import.meta.url);
+import { test } from 'node:test';
+import { fetchQuery, getSingularSelector } from 'relay-runtime';
+import { compileRelay, createRelayEnvironment } from '../support/relay.ts';
+import { startGateway } from '../support/start.ts';
 
 const SCREEN = `
 graphql\`
@@ -52,44 +33,14 @@ graphql\`
 \`;
 `;
 
-/** Compiles `SCREEN` against schema.graphql with the settings of docs/relay.md. Returns its artifacts by name. */
-async function compile(t: TestContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'relay-'));
-  t.after(() => rm(folder, { recursive: true }));
-  await mkdir(join(folder, 'src'));
-  await copyFile(SCHEMA, join(folder, 'schema.graphql'));
-  await writeFile(join(folder, 'src/screen.js'), SCREEN);
-  const documented = /```json\n(.*?)```/s.exec(readFileSync(DOCUMENTATION, 'utf8'))?.[1] ?? '';
-  // JavaScript, which can be loaded from outside of the project.
-  const config = { ...JSON.parse(documented), language: 'javascript', eagerEsModules: false };
-  await writeFile(join(folder, 'relay.json'), JSON.stringify(config));
-  const compiler = createRequire(import.meta.url)('relay-compiler') as string;
-  await promisify(execFile)(compiler, ['relay.json'], { cwd: folder });
-  const artifacts = createRequire(join(folder, 'src/__generated__/'));
-  return {
-    request: (name: string) => artifacts(`./${name}.graphql.js`) as ConcreteRequest,
-    fragment: (name: string) => artifacts(`./${name}.graphql.js`) as ReaderFragment,
-  };
-}
-
-function createEnvironment(url: string): Environment {
-  return new Environment({
-    network: Network.create(
-      async ({ text }, variables) => (await postGraphQL(url, text ?? '', variables)) as never,
-    ),
-    store: new Store(new RecordSource()),
-    getDataID: ({ nodeId }) => nodeId,
-  });
-}
-
 test('Relay compiles the schema, refetches a task by its nodeId and pages the tasks of a source', async t => {
   const { tenant, url } = await startGateway(t);
   const target = { id: 'source-1', type: 'APPLICATION', name: 'Workday HR [source]' };
   const ids = Array.from({ length: 5 }, (_, place) =>
     tenant.addTask({ queueMs: 0, runMs: Infinity, target, createdAt: Date.now() - 60_000 + place }),
   );
-  const artifacts = await compile(t);
-  const environment = createEnvironment(url);
+  const artifacts = await compileRelay(t, SCREEN);
+  const environment = createRelayEnvironment(url);
   const fetch = (query: string, variables: object) =>
     fetchQuery(environment, artifacts.request(query), variables).toPromise() as Promise<any>;
   const readFragment = (name: string, reference: unknown) => {
