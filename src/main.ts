@@ -4,6 +4,8 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
 import { schema } from './graphql/schema.ts';
 import { printSdl, printSubgraphSdl } from './graphql/sdl.ts';
+import { createLog } from './log.ts';
+import { logProcess } from './process-log.ts';
 import { startSandbox } from './sandbox/sandbox.ts';
 
 const USAGE = `task-status-gateway [command]
@@ -39,7 +41,9 @@ type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
 /** Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per line. */
 async function start(begin: Start): Promise<void> {
   try {
-    const { close } = await begin(readConfig(process.env));
+    const config = readConfig(process.env);
+    logProcess(createLog(config.logLevel), () => process.exit(1));
+    const { close } = await begin(config);
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.once(signal, () => void close().then(() => process.exit(0)));
   } catch (error) {

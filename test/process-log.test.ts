@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { firstLine, spawnMain } from './support/process.ts';
+import { until } from './support/until.ts';
+
+/** Runs `code` in a gateway of its own when that receives SIGUSR2, and collects what the process prints then. */
+async function runInGateway(t: Parameters<typeof spawnMain>[0], code: string) {
+  const preload = `process.once("SIGUSR2", () => { ${code} })`;
+  const child = spawnMain(t, ['serve'], {
+    PORT: '0',
+    SANDBOX_PORT: '0',
+    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(preload)}`,
+  });
+  const printed = { stdout: '', stderr: '' };
+  child.stderr!.on('data', data => (printed.stderr += data));
+  await firstLine(child);
+  child.stdout!.on('data', data => (printed.stdout += data));
+  child.kill('SIGUSR2');
+  return { child, printed };
+}
+
+test('a warning of Node is a line of the log', async t => {
+  const code = 'process.emitWarning("too many of something", "TestWarning", "TEST_CODE")';
+  const { printed } = await runInGateway(t, code);
+  await until(() => printed.stdout.endsWith('\n') || printed.stderr !== '');
+  assert.equal(printed.stderr, '');
+  const { level, warning, code: warningCode, msg } = JSON.parse(printed.stdout);
+  assert.deepEqual(
+    [level, warning, warningCode, msg],
+    ['warn', 'TestWarning', 'TEST_CODE', 'too many of something'],
+  );
+});
+
+for (const [name, code] of [
+  ['an exception that nothing catches', 'throw new Error("a bug")'],
+  ['a rejection that nothing handles', 'Promise.reject(new Error("a bug"))'],
+] as const)
+  test(`${name} is a line of the log and ends the process with 1`, async t => {
+    const { child, printed } = await runInGateway(t, code);
+    const [exitCode] = await once(child, 'close');
+    assert.deepEqual([exitCode, printed.stderr], [1, '']);
+    const { level, err } = JSON.parse(printed.stdout);
+    assert.deepEqual([level, err.message], ['error', 'a bug']);
+  });
