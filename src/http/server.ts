@@ -105,6 +105,8 @@ export async function startHttpServer({
   };
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+    // The connection ends after an earlier answer: there is no way to send another.
+    if (request.socket.writableEnded) return undefined;
     setSecurityHeaders(response);
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);

@@ -3,6 +3,7 @@ import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import type { ErrorCode } from '../../errors.ts';
 import type { ClientAddress } from './client-address.ts';
+import { lingerAndClose } from './lingering-close.ts';
 
 export interface ConnectionLimitsOptions {
   /** Connections in all. */
@@ -80,11 +81,14 @@ export function limitConnections(
     if (!isWorkingForIt) socket.destroy();
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // Its end was announced; whatever else it sends is discarded.
+    if (socket.writableEnded && !socket.destroyed) return;
     const isAnswering = [...(underWay.get(socket) ?? [])].some(
       exchange => exchange === socket || (exchange as ServerResponse).headersSent,
     );
-    if (!socket.writable || isAnswering) socket.destroy();
-    else socket.end(toText(refusalFor(error)), () => socket.destroy());
+    if (!socket.writable || isAnswering) return void socket.destroy();
+    socket.write(toText(refusalFor(error)));
+    lingerAndClose(socket);
   });
 
   return {
@@ -122,6 +126,9 @@ export function checkingIntervalOf(clientTimeoutMs: number): number {
 
 /** Writes a refusal, and ends the connection after it. */
 export function refuse(response: ServerResponse, { status, headers, body }: ConnectionRefusal) {
+  const { socket } = response;
+  // What Node calls after an answer with `connection: close`.
+  if (socket) socket.destroySoon = () => lingerAndClose(socket);
   response.writeHead(status, headers).end(body);
 }
 

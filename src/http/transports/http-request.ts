@@ -84,19 +84,17 @@ export function createReadBody(maxBytes: number): ReadBody {
 
   async function readBytes(request: Request): Promise<Uint8Array> {
     if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
+    const reader = request.body?.getReader();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    try {
-      for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-        bytes += chunk.length;
-        if (bytes > maxBytes) break;
-        chunks.push(chunk);
+    for (let chunk = await readChunk(reader); chunk; chunk = await readChunk(reader)) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) {
+        void discardRest(reader);
+        throw tooLarge();
       }
-    } catch {
-      // The client disconnected; there is nobody to answer.
-      throw refusal('BAD_USER_INPUT', 'The body ended early.');
+      chunks.push(chunk);
     }
-    if (bytes > maxBytes) throw tooLarge();
     return Buffer.concat(chunks);
   }
 
@@ -104,8 +102,32 @@ export function createReadBody(maxBytes: number): ReadBody {
     return refusal(
       'BAD_USER_INPUT',
       `The body is larger than ${maxBytes} bytes, which MAX_BODY_BYTES allows.`,
-      { status: 413, headers: { connection: 'close' } },
+      { status: 413 },
     );
+  }
+}
+
+type BodyReader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** Null at the end of the body. */
+async function readChunk(reader: BodyReader | undefined): Promise<Uint8Array | null> {
+  try {
+    return (await reader?.read())?.value ?? null;
+  } catch {
+    // The client disconnected; there is nobody to answer.
+    throw refusal('BAD_USER_INPUT', 'The body ended early.');
+  }
+}
+
+/**
+ * Reads on, because closing a connection with unread data resets it: the client could lose the refusal. The
+ * time limit of the request ends this.
+ */
+async function discardRest(reader: BodyReader | undefined): Promise<void> {
+  try {
+    while (await readChunk(reader));
+  } catch {
+    // The client has left.
   }
 }
 
