@@ -6,8 +6,8 @@ import {
   type ConnectionLimitsOptions,
   checkingIntervalOf,
   limitConnections,
-  refuse,
 } from './access/connection-limits.ts';
+import { refuse } from './access/connection-refusal.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
 import type { Authenticate } from './access/authenticate.ts';
@@ -53,6 +53,8 @@ export interface HttpServer {
 const GRAPHQL_PATH = '/graphql';
 const CLOSED = toBody('FORBIDDEN', 'This subgraph is asked through its router.');
 const NOT_HERE = toBody('FORBIDDEN', 'The Host of the request is not one of this gateway.');
+const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host.');
+const UNEXPECTED = toBody('BAD_USER_INPUT', 'The only expectation that is met is 100-continue.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
 /** Every route of the gateway, on one port. */
@@ -78,9 +80,17 @@ export async function startHttpServer({
   });
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
   const server = createServer(
-    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    {
+      connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
+      // Node would refuse a request without a Host, but without a code.
+      requireHostHeader: false,
+    },
     (request, response) => void route(request, response),
   );
+  server.on('checkExpectation', (_request, response) => {
+    setSecurityHeaders(response);
+    sendJson(response, 417, UNEXPECTED);
+  });
   const connectionLimits = limitConnections(server, parts);
   server.listen(port, host);
   await once(server, 'listening');
@@ -110,6 +120,8 @@ export async function startHttpServer({
     setSecurityHeaders(response);
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      return sendJson(response, 400, NO_HOST);
     const path = request.url?.split('?', 1)[0];
     switch (path) {
       case GRAPHQL_PATH:

@@ -1,9 +1,8 @@
 import type { EventEmitter } from 'node:events';
-import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { ErrorCode } from '../../errors.ts';
 import type { ClientAddress } from './client-address.ts';
-import { lingerAndClose } from './lingering-close.ts';
+import { type ConnectionRefusal, refusalOf, refuseRaw } from './connection-refusal.ts';
 
 export interface ConnectionLimitsOptions {
   /** Connections in all. */
@@ -15,13 +14,6 @@ export interface ConnectionLimitsOptions {
   clientAddress: ClientAddress;
 }
 
-/** Why a request is not served. */
-export interface ConnectionRefusal {
-  status: number;
-  headers: Record<string, string>;
-  body: string;
-}
-
 /** Bounds what connections a client may hold, and for how long it may leave them idle. */
 export interface ConnectionLimits {
   /** Null if the request may be served; it then counts until `exchange`, its response or socket, is closed. */
@@ -29,7 +21,6 @@ export interface ConnectionLimits {
 }
 
 const HEADERS_TIMEOUT_MS = 10_000;
-const RETRY_AFTER_SECONDS = 5;
 // Further connections are accepted for as long as it takes to refuse their first request.
 const MAX_REFUSED = 1_000;
 // HTTP/1.1 lets a client send requests without waiting for answers.
@@ -59,12 +50,16 @@ export function limitConnections(
   const refused = new WeakMap<Socket, ConnectionRefusal>();
   const underWay = new WeakMap<Socket, Set<ServerResponse | Socket>>();
   const byAddress = new Map<string, number>();
+  const counted = new WeakSet<Socket>();
   let connections = 0;
 
   server.maxConnections = maxConnections + MAX_REFUSED;
   server.headersTimeout = Math.min(HEADERS_TIMEOUT_MS, clientTimeoutMs);
   server.requestTimeout = clientTimeoutMs;
   server.prependListener('connection', (socket: Socket) => {
+    // It is announced again where an offer to upgrade is passed over.
+    if (counted.has(socket)) return;
+    counted.add(socket);
     connections++;
     socket.once('close', () => connections--);
     if (connections > maxConnections) refused.set(socket, TOO_MANY);
@@ -87,8 +82,7 @@ export function limitConnections(
       exchange => exchange === socket || (exchange as ServerResponse).headersSent,
     );
     if (!socket.writable || isAnswering) return void socket.destroy();
-    socket.write(toText(refusalFor(error)));
-    lingerAndClose(socket);
+    refuseRaw(socket, refusalFor(error));
   });
 
   return {
@@ -124,28 +118,6 @@ export function checkingIntervalOf(clientTimeoutMs: number): number {
   return Math.ceil(Math.min(5_000, clientTimeoutMs / 4));
 }
 
-/** Writes a refusal, and ends the connection after it. */
-export function refuse(response: ServerResponse, { status, headers, body }: ConnectionRefusal) {
-  const { socket } = response;
-  // What Node calls after an answer with `connection: close`.
-  if (socket) socket.destroySoon = () => lingerAndClose(socket);
-  response.writeHead(status, headers).end(body);
-}
-
-function refusalOf(status: number, code: ErrorCode, message: string): ConnectionRefusal {
-  const isTemporary = code === 'RATE_LIMITED';
-  const extensions = isTemporary ? { code, retryAfterSeconds: RETRY_AFTER_SECONDS } : { code };
-  return {
-    status,
-    headers: {
-      'content-type': 'application/json',
-      connection: 'close',
-      ...(isTemporary ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {}),
-    },
-    body: JSON.stringify({ errors: [{ message, extensions }] }),
-  };
-}
-
 /** What Node could not read as a request. */
 function refusalFor({ code }: NodeJS.ErrnoException): ConnectionRefusal {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
@@ -155,10 +127,4 @@ function refusalFor({ code }: NodeJS.ErrnoException): ConnectionRefusal {
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
     return refusalOf(413, 'BAD_USER_INPUT', 'The chunk extensions of the request are too large.');
   return refusalOf(400, 'BAD_USER_INPUT', 'The request is not valid HTTP.');
-}
-
-function toText({ status, headers, body }: ConnectionRefusal): string {
-  const lines = Object.entries({ ...headers, 'content-length': String(Buffer.byteLength(body)) });
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`;
 }

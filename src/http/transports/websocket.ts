@@ -7,6 +7,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { ConnectionLimits } from '../access/connection-limits.ts';
+import { refusalOf, refuseRaw } from '../access/connection-refusal.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
@@ -18,6 +19,7 @@ import {
   serveSocket,
 } from './websocket-connection.ts';
 import type { GetEnveloped } from './transport-context.ts';
+import { serveUpgrades } from './upgrades.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
@@ -53,8 +55,7 @@ export function serveWebSocket(
   }: WebSocketOptions,
 ): { close(): Promise<void> } {
   const sockets = new WebSocketServer({
-    server,
-    path,
+    noServer: true,
     maxPayload: maxBodyBytes,
     handleProtocols,
     // Pings are answered by serveSocket, which counts them.
@@ -65,6 +66,14 @@ export function serveWebSocket(
       else decide(false, refusal.status, refusal.body, refusal.headers);
     },
   });
+  sockets.on('wsClientError', ({ message }: Error, socket) =>
+    refuseRaw(socket, refusalOf(400, 'BAD_USER_INPUT', `${message}.`)),
+  );
+  serveUpgrades(server, path, (request, socket, head) =>
+    sockets.handleUpgrade(request, socket, head, opened =>
+      sockets.emit('connection', opened, request),
+    ),
+  );
   const closings = new WeakMap<WebSocket, AbortSignal>();
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
     execute: guarded(args => args.rootValue.execute(args)),
