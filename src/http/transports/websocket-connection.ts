@@ -22,6 +22,8 @@ export interface SocketBounds {
 
 const KEEP_ALIVE_MS = 12_000;
 const INTERNAL_ERROR = 4500;
+const BAD_REQUEST = 4400;
+const UNEXPECTED_TYPE = /^Unexpected message of type /;
 /** RFC 6455's code for a client that breaks a rule of the server; clients of graphql-ws do not retry then. */
 const POLICY_VIOLATION = 1008;
 /** A close code of RFC 6455's registry, after which clients connect again. */
@@ -78,8 +80,11 @@ export function serveSocket(
           if (!accept()) return;
           // Not awaited: handling a subscribe message takes as long as its operation.
           void receive(data.toString()).catch((error: unknown) => {
+            // graphql-ws closes the socket for a type that it does not know, and throws for one of the server's.
+            if (error instanceof Error && UNEXPECTED_TYPE.test(error.message))
+              return end(BAD_REQUEST, 'Invalid message');
             maskError(error);
-            end(INTERNAL_ERROR, 'Internal server error');
+            return end(INTERNAL_ERROR, 'Internal server error');
           });
         }),
     },
