@@ -8,10 +8,17 @@ export interface MediaRange {
 export function mediaRangesOf({ headers }: Request): MediaRange[] {
   const accept = headers.get('accept') ?? '';
   const ranges = accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',');
-  return ranges.map(range => {
-    const [type = '', ...parameters] = range.split(';');
-    return { type, parameters };
-  });
+  return ranges
+    .map(range => {
+      const [type = '', ...parameters] = range.split(';');
+      return { type, parameters };
+    })
+    .filter(({ parameters }) => !parameters.some(isExclusion));
+}
+
+/** A weight of 0 says that the range is not acceptable. */
+function isExclusion(parameter: string): boolean {
+  return /^q=0(\.0*)?$/.test(parameter);
 }
 
 /** What a body is, by its Content-Type; empty where that is not said. */
