@@ -2,12 +2,13 @@ import type { TestContext } from 'node:test';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway as start } from '../../src/gateway.ts';
-import type { Log } from '../../src/log.ts';
+import { type Log, createLog } from '../../src/log.ts';
 import {
   type Sandbox,
   type SandboxOptions,
   startSandbox as startTenant,
 } from '../../src/sandbox/sandbox.ts';
+import { secretWatchOf } from './secret-watch.ts';
 
 export interface GraphQLAnswer {
   status: number;
@@ -61,7 +62,7 @@ export async function startGateway(
       ...options,
       ...(clock ? { clock } : {}),
     }));
-  const config = readConfig({
+  const variables = {
     ...environmentOver(sandbox),
     PROGRESS_INTERVAL_MS: '20',
     // Tests poll more often than a real gateway should. Tests of the budget set the real limit.
@@ -70,13 +71,20 @@ export async function startGateway(
     MAX_STALENESS_MS: '0',
     MAX_SUBSCRIPTIONS_PER_CONNECTION: '5000',
     ...env,
-  });
+  };
+  const config = readConfig(variables);
+  const secrets = secretWatchOf(t);
+  secrets.addEnvironment(variables);
   const gateway = await start(
     { ...config, baseUrl: new URL(sandbox.url) },
     clock ?? systemClock,
-    log,
+    secrets.watchLog(log ?? createLog(config.logLevel)),
   );
-  t.after(() => gateway.close());
+  secrets.addPort(Number(new URL(gateway.url).port));
+  t.after(async () => {
+    await gateway.close();
+    secrets.check();
+  });
 
   return {
     sandbox,
