@@ -2,7 +2,7 @@ import { checkEnvironment } from './config/checks.ts';
 import { Environment } from './config/environment.ts';
 import { LOOPBACK_HOSTS } from './config/variables.ts';
 
-/** A start that was refused: one line for each fault, naming the variable. */
+/** An invalid configuration. `faults` has one line for each invalid variable, starting with its name. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];
@@ -19,12 +19,12 @@ const Checked = Environment.superRefine((env, context) =>
   ),
 );
 
-/** Everything that is set from outside. The parts are given values of it, never the whole. */
+/** The configuration. Parts receive single values of it, never the whole. */
 export type Config = ReturnType<typeof readConfig>;
 
-/** The environment, checked: every fault at once, one line each, naming the variable. */
+/** Reads and checks the environment. Throws a ConfigError with all faults at once. */
 export function readConfig(env: NodeJS.ProcessEnv) {
-  // A blank variable is an absent one; coerced, it would be 0.
+  // Treat a blank variable as absent; otherwise it would be coerced to 0.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim() !== ''));
   const { data, error } = Checked.safeParse(given);
   if (error)
@@ -59,7 +59,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       noProxy: data.no_proxy ?? data.NO_PROXY ?? '',
     },
     isRouterOnly: data.DIRECT_TRAFFIC === 'refuse',
-    host: data.HOST,
+    // An IPv6 address may be written as in a URL.
+    host: data.HOST.replace(/^\[(.*)\]$/, '$1'),
     port: data.PORT,
     rate: { limit: data.UPSTREAM_RATE_LIMIT, windowMs: data.UPSTREAM_RATE_WINDOW_MS },
     upstreamTimeoutMs: data.UPSTREAM_TIMEOUT_MS,
@@ -75,12 +76,14 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     maxConnections: data.MAX_CONNECTIONS,
     maxConnectionsPerAddress:
       data.MAX_CONNECTIONS_PER_ADDRESS ??
-      // Without trusted proxies, one address may be that of a load balancer with everybody behind it.
+      // Without trusted proxies, one address may be a load balancer in front of all clients.
       (data.TRUST_PROXY.length > 0 ? 1_000 : 15_000),
     maxOperations: data.MAX_OPERATIONS,
     maxMessagesPerSecond: data.MAX_MESSAGES_PER_SECOND,
     maxUnreadBytes: data.MAX_UNREAD_BYTES,
     clientTimeoutMs: data.CLIENT_TIMEOUT_MS,
+    keepAliveTimeoutMs: data.KEEP_ALIVE_TIMEOUT_MS,
+    shutdown: { delayMs: data.SHUTDOWN_DELAY_MS, graceMs: data.SHUTDOWN_GRACE_MS },
     callbackHosts: data.SUBSCRIPTION_CALLBACK_HOSTS,
     federatedTracing: data.FEDERATED_TRACING,
     maxBodyBytes: data.MAX_BODY_BYTES,

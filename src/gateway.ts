@@ -33,18 +33,18 @@ import { type Requests, createRequests } from './upstream/request.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
 
-/** The configuration, with a tenant to talk to and, for `service`, a client of it. */
+/** The configuration, with the URL of a tenant. */
 export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & { baseUrl: URL };
 
 /** A running gateway. */
 export interface Gateway {
-  /** Where GraphQL is. */
+  /** The URL of the GraphQL endpoint. */
   url: string;
-  /** Once, however often it is asked for. */
+  /** Closes all parts. Repeated calls return the same promise. */
   close(): Promise<void>;
 }
 
-/** Builds every part and starts listening. */
+/** Builds all parts and starts listening. */
 export async function startGateway(
   options: GatewayOptions,
   clock: Clock = systemClock,
@@ -68,10 +68,10 @@ export async function startGateway(
   });
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
   const drift = createDrift(log);
-  // Whether a connection can be made is the same for everybody; what else fails may be due to who asks.
+  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due to one credential.
   const network = createBreaker({ clock, trips: ['unreachable'] });
   const closing = new AbortController();
-  // Each request under way listens; there is no leak to warn of.
+  // Every pending request adds a listener, so many listeners are not a leak.
   setMaxListeners(0, closing.signal);
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const proofs = createProofs({ clock });
@@ -106,7 +106,7 @@ export async function startGateway(
     close: () => (closed ??= http.close().then(closeParts)),
   };
 
-  /** Upstream counts by client and API version; what is shared is named so, tenant and all. */
+  /** Names shared state in Redis. Upstream counts requests by tenant, API version and client. */
   function budgetName(clientId: string): string {
     return JSON.stringify([baseUrl.host, options.apiVersion, clientId]);
   }
@@ -155,7 +155,7 @@ export async function startGateway(
 
   async function fetchKeys(...[url, init]: Parameters<typeof fetch>): Promise<Response> {
     const headers = { ...Object.fromEntries(new Headers(init?.headers)), 'user-agent': userAgent };
-    // Node's own fetch knows no proxy.
+    // Not Node's own fetch, which does not use the proxy.
     const response = await fetchThrough(url as string, {
       ...(init as object),
       headers,
@@ -164,7 +164,7 @@ export async function startGateway(
     return response as unknown as Response;
   }
 
-  /** Retries and the breaker are each credential's own: what one of them meets is no news of the others. */
+  /** Each credential has its own retries and breaker, because its failures say nothing about other credentials. */
   function openRequests(clientId: string, credential: Credential | null): Requests {
     const budget = budgets.of(clientId);
     return createRequests({
@@ -192,7 +192,7 @@ export async function startGateway(
     });
     return createSession({
       api,
-      // A caller's token stays here, and so does what is seen with it.
+      // A caller's own token is not shared with other instances, and neither is the data read with it.
       openGroup: listener =>
         credential.isShared
           ? fleet.openGroup(budgetName(credential.clientId), listener)
@@ -206,10 +206,10 @@ export async function startGateway(
   }
 }
 
-// Decoded: 250 rows are some 300 kB.
+// The size of a decoded body; 250 rows take about 300 kB.
 const MAX_BODY_BYTES = 32 * 1_048_576;
 const MAX_TOTAL_BODY_BYTES = 96 * 1_048_576;
-// As many as the budget lets go at once by default; more would only wait for it.
+// The default budget allows so many requests at once.
 const MAX_CONNECTIONS = 100;
 
 function readVersion(): string {

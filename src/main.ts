@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
@@ -43,13 +44,24 @@ async function start(begin: Start): Promise<void> {
   try {
     const config = readConfig(process.env);
     logProcess(createLog(config.logLevel), () => process.exit(1));
-    const { close } = await begin(config);
+    const started = begin(config);
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => void close().then(() => process.exit(0)));
+      process.once(signal, () => void stop(started, config.shutdown));
+    await started;
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`);
     process.exitCode = 1;
   }
+}
+
+/** Exits once everything is closed, or when the time for it is over. */
+async function stop(
+  started: ReturnType<Start>,
+  { delayMs, graceMs }: Config['shutdown'],
+): Promise<void> {
+  const closed = started.then(({ close }) => close());
+  await Promise.race([closed, wait(delayMs + graceMs)]);
+  process.exit(0);
 }
 
 async function serve(config: Config): Promise<{ close(): Promise<void> }> {

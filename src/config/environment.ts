@@ -4,7 +4,7 @@ import { LOG_LEVELS } from '../log.ts';
 import { DocumentManifest } from './document-manifest.ts';
 import { CommaList, Flag, ProxyUrl, RedisUrl, SafeUrl, integer } from './variables.ts';
 
-/** The environment's variables, each checked by itself. */
+/** The environment variables. Combinations are checked in checks.ts. */
 export const Environment = z.object({
   SAIL_BASE_URL: SafeUrl.optional(),
   SAIL_CLIENT_ID: z.string().optional(),
@@ -19,13 +19,13 @@ export const Environment = z.object({
   PASSTHROUGH_JWKS_URL: SafeUrl.optional(),
   PASSTHROUGH_JWT_ISSUER: z.string().optional(),
   PASSTHROUGH_JWT_AUDIENCE: z.string().optional(),
-  ROUTER_SECRET: z.string().min(16, 'must have 16 characters at the least').optional(),
+  ROUTER_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
   ROUTER_JWKS_URL: SafeUrl.optional(),
   ROUTER_JWT_ISSUER: z.string().optional(),
   ROUTER_JWT_AUDIENCE: z.string().optional(),
   DIRECT_TRAFFIC: z.enum(['allow', 'refuse'], 'must be allow or refuse').default('allow'),
   JWT_CLOCK_TOLERANCE_SECONDS: integer(0, 300).default(5),
-  // In lower case, as curl reads them, they win.
+  // The lower-case names, which curl reads, take precedence.
   HTTP_PROXY: ProxyUrl.optional(),
   http_proxy: ProxyUrl.optional(),
   HTTPS_PROXY: ProxyUrl.optional(),
@@ -52,6 +52,9 @@ export const Environment = z.object({
   MAX_MESSAGES_PER_SECOND: integer(1, 1_000_000).default(100),
   MAX_UNREAD_BYTES: integer(1_024, 1_073_741_824).default(1_048_576),
   CLIENT_TIMEOUT_MS: integer(100, 600_000).default(30_000),
+  KEEP_ALIVE_TIMEOUT_MS: integer(1_000, 600_000).default(65_000),
+  SHUTDOWN_DELAY_MS: integer(0, 600_000).default(0),
+  SHUTDOWN_GRACE_MS: integer(100, 600_000).default(10_000),
   SUBSCRIPTION_CALLBACK_HOSTS: CommaList.default([]),
   FEDERATED_TRACING: Flag.default(false),
   MAX_BODY_BYTES: integer(1_024, 104_857_600).default(262_144),
@@ -81,5 +84,5 @@ export const Environment = z.object({
     .default(1),
 });
 
-/** The variables, as they were read. */
+/** The parsed variables. */
 export type EnvironmentValues = z.infer<typeof Environment>;

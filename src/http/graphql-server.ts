@@ -11,6 +11,7 @@ import type { ClientAddress } from './access/client-address.ts';
 import type { OperationGate, Admission } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
+import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
 import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/http-request.ts';
 import { useResultStreams } from './transports/streaming-responses.ts';
@@ -18,6 +19,7 @@ import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
+import { usePlannedExecution } from './plugins/planned-execution.ts';
 import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
@@ -36,10 +38,11 @@ export interface GraphQLServerParts {
   authenticate: Authenticate;
   clientAddress: ClientAddress;
   maskError: MaskError;
+  drain: Drain;
   clock: Clock;
   introspection: boolean;
   limits: CostLimits & DocumentLimits;
-  /** The largest body of a request, as sent and as decoded. */
+  /** The maximum size of a request body in bytes, both as sent and decoded. */
   maxBodyBytes: number;
   /** Milliseconds that a query or mutation may take. */
   operationTimeoutMs: number;
@@ -47,13 +50,13 @@ export interface GraphQLServerParts {
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
   maxSubscriptionsPerConnection: number;
-  /** Operations under way in all. */
+  /** The maximum number of concurrent operations, over all clients. */
   maxOperations: number;
 }
 
-/** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
+/** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, sessions, gate, maskError, clock, limits } = parts;
+  const { path, sessions, gate, maskError, drain, clock, limits } = parts;
   const { introspection, routerTrust, callbacks } = parts;
   const caches = createDocumentCaches();
   const readBody = createReadBody(parts.maxBodyBytes);
@@ -61,19 +64,19 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   return createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
-    // Errors are masked and logged in one place, `mask`.
+    // `maskError` masks and logs all errors.
     logging: false,
     maskedErrors: { maskError },
     landingPage: false,
     graphiql: false,
     multipart: false,
     cors: false,
-    // `useHttpRequests` bounds it, and what it is decoded to.
+    // `useHttpRequests` limits the body, both as sent and decoded.
     maxRequestBodySize: false,
     parserAndValidationCache: caches,
     context: createContext,
     plugins: [
-      // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
+      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
       useHttpRequests(readBody),
       useAdmission(gate, parts.clientAddress),
@@ -81,14 +84,15 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
+      usePlannedExecution(),
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
       useOperationCost(limits, maskError),
       useOperationTimeout(clock, parts.operationTimeoutMs),
       useOmittedRows(),
       useSharedResults(clock),
-      // After what replaces the functions that it counts.
+      // After `useSharedResults`, which replaces the subscribe function that this plugin wraps.
       useOperationLimit(parts.maxOperations, maskError),
-      useResultStreams(),
+      useResultStreams(drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
     ],
@@ -102,7 +106,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   }: TransportContext & { request?: Request }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }
-      : await routerTrust.recognises(header(ROUTER_HEADER)).then(
+      : await routerTrust.isRouter(header(ROUTER_HEADER)).then(
           isTrusted => ({ isTrusted }),
           (error: unknown) => ({ error }),
         );
@@ -126,7 +130,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     const credential = admission && 'credential' in admission ? admission.credential : null;
     return {
       get session() {
-        // What needs no credential, such as introspection, opens no session.
+        // Operations that need no credential, such as introspection, open no session.
         if (credential === null)
           throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
         return sessions.of(credential);

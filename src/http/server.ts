@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { ErrorCode } from '../errors.ts';
 import {
   type ConnectionLimitsOptions,
@@ -21,68 +22,69 @@ import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/re
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
-import { type WebSocketOptions, serveWebSocket } from './transports/websocket.ts';
+import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
+import { createDrain } from './transports/drain.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
+import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits'>,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain'>,
     ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
   authenticate: Authenticate;
-  /** Whether callers need no credential of their own, because the gateway lends them its own. */
+  /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
-  /** Origins of browsers that may call, besides the gateway's own; `https://*.example.com` for all below a name. */
+  /** Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all subdomains. */
   corsOrigins: readonly string[];
   graphiql: boolean;
   persistedDocuments: PersistedDocumentsOptions;
-  /** Where events of subscriptions may be sent, on a caller's word. */
+  /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
+  /** Milliseconds that an idle connection is kept. */
+  keepAliveTimeoutMs: number;
+  shutdown: ShutdownOptions;
 }
 
-/** A server that listens. */
+export interface ShutdownOptions {
+  /** Milliseconds from the beginning of the shutdown, when the gateway is no longer ready, until it stops listening. */
+  delayMs: number;
+  /** Milliseconds from then on in which requests are answered and streams end. */
+  graceMs: number;
+}
+
+/** A listening server. */
 export interface HttpServer {
-  /** Where GraphQL is. */
+  /** The URL of the GraphQL endpoint. */
   url: string;
   close(): Promise<void>;
 }
 
 const GRAPHQL_PATH = '/graphql';
-const CLOSED = toBody('FORBIDDEN', 'This subgraph is asked through its router.');
-const NOT_HERE = toBody('FORBIDDEN', 'The Host of the request is not one of this gateway.');
-const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host.');
-const UNEXPECTED = toBody('BAD_USER_INPUT', 'The only expectation that is met is 100-continue.');
+// Of the time for the shutdown: in which streams end, and after which connections are broken off.
+const ENDING_SHARE = 0.5;
+const ANSWERING_SHARE = 0.9;
+const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
+const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
+const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host header.');
+const UNEXPECTED = toBody('BAD_USER_INPUT', 'The gateway meets no expectation but 100-continue.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
-/** Every route of the gateway, on one port. */
+/** Starts listening; serves every route of the gateway on one port. */
 export async function startHttpServer({
   host,
   port,
   callbackHosts,
+  shutdown,
   ...parts
 }: HttpServerParts): Promise<HttpServer> {
-  const callbacks = createSubscriptionCallbacks({
-    ...parts,
-    sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
-    isTrusted: parts.routerTrust.trusts,
-  });
-  const isListedOrigin = createOriginMatcher(parts.corsOrigins);
-  const originPolicy = createOriginPolicy({ isOpen: parts.isOpen, isListedOrigin });
-  const graphiql = parts.graphiql ? createGraphiQLPage() : null;
-  const gate = createOperationGate({
-    ...parts,
-    documents: createPersistedDocuments(parts.persistedDocuments),
-    mayReadSchema: async header =>
-      parts.introspection || parts.routerTrust.recognises(header(ROUTER_HEADER)),
-  });
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
   const server = createServer(
     {
       connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
-      // Node would refuse a request without a Host, but without a code.
+      // Node would refuse a request without a Host header, but without a code.
       requireHostHeader: false,
     },
     (request, response) => void route(request, response),
@@ -91,26 +93,56 @@ export async function startHttpServer({
     setSecurityHeaders(response);
     sendJson(response, 417, UNEXPECTED);
   });
+  const drain = createDrain(server);
+  const callbacks = createSubscriptionCallbacks({
+    ...parts,
+    drain,
+    sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
+    isTrusted: parts.routerTrust.isTrusted,
+  });
+  const isListedOrigin = createOriginMatcher(parts.corsOrigins);
+  const originPolicy = createOriginPolicy({ isOpen: parts.isOpen, isListedOrigin });
+  const graphiql = parts.graphiql ? createGraphiQLPage() : null;
+  const gate = createOperationGate({
+    ...parts,
+    documents: createPersistedDocuments(parts.persistedDocuments),
+    mayReadSchema: async header =>
+      parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
+  });
+  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks, drain });
   const connectionLimits = limitConnections(server, parts);
-  server.listen(port, host);
-  await once(server, 'listening');
-  // After that, or it would have something of its own to say of a port that is taken.
-  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga.getEnveloped, {
+  const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,
     gate,
     connectionLimits,
+    drain,
   });
+  serveUpgrades(server, sockets.upgrade);
+  server.keepAliveTimeout = parts.keepAliveTimeoutMs;
+  server.listen(port, host);
+  await once(server, 'listening');
 
   const { port: boundPort } = server.address() as AddressInfo;
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`,
     async close() {
+      drain.begin();
+      await wait(shutdown.delayMs);
+      // Not the method of HTTP servers: it also closes idle connections, on which a request may be on its way.
+      NetServer.prototype.close.call(server);
+      const closed = once(server, 'close');
+      const finished = new AbortController();
+      await Promise.race([
+        drain.finish(shutdown.graceMs * ENDING_SHARE).finally(() => finished.abort()),
+        wait(shutdown.graceMs * ANSWERING_SHARE, undefined, finished).catch(() => {}),
+      ]);
       await callbacks.close();
-      await sockets.close();
+      sockets.terminate();
       server.closeAllConnections();
+      // It has stopped listening; this ends what else it does.
       server.close();
-      await once(server, 'close');
+      await closed;
     },
   };
 
@@ -122,38 +154,48 @@ export async function startHttpServer({
     if (refusal !== null) return refuse(response, refusal);
     if (request.headers.host === undefined && request.httpVersion === '1.1')
       return sendJson(response, 400, NO_HOST);
-    const path = request.url?.split('?', 1)[0];
+    request.url = toOriginForm(request.url ?? '/');
+    const path = request.url.split('?', 1)[0];
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
-        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, NOT_HERE);
+        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
         if (parts.corsOrigins.length > 0) setCorsHeaders(request, response, isListedOrigin);
         if (request.method === 'OPTIONS') return answerPreflight(request, response);
         try {
-          if (!(await isLetIn(request))) return sendJson(response, 403, CLOSED);
+          if (!(await isAllowed(request))) return sendJson(response, 403, ROUTER_ONLY);
         } catch (error) {
           const { message, extensions } = parts.maskError(error);
           return sendJson(response, 503, { errors: [{ message, extensions }] });
         }
-        // The client disconnected while we checked the router's token; there is nobody to answer.
+        // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
-        if (path === GRAPHQL_PATH && graphiql?.isAskedFor(request))
-          return graphiql.answer(response);
+        if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
         return yoga(request, response);
       case '/health/live':
+        return sendJson(response, 200, { status: 'ok' });
       case '/health/ready':
+        if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
         return sendJson(response, 200, { status: 'ok' });
       case '/':
-        return response.writeHead(307, { location: GRAPHQL_PATH }).end();
+        // Relative: the gateway may be served under a path of a proxy.
+        return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
         return sendJson(response, 404, NOT_FOUND);
     }
   }
 
-  async function isLetIn({ headers }: IncomingMessage): Promise<boolean> {
+  async function isAllowed({ headers }: IncomingMessage): Promise<boolean> {
     if (!parts.isRouterOnly) return true;
-    return parts.routerTrust.recognises([headers[ROUTER_HEADER]].flat()[0] ?? null);
+    return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
+}
+
+/** The path and query of a request target. Proxies may send a whole URL (RFC 9112, section 3.2.2). */
+function toOriginForm(target: string): string {
+  if (target.startsWith('/') || !URL.canParse(target)) return target;
+  const { pathname, search } = new URL(target);
+  return pathname + search;
 }
 
 function toBody(code: ErrorCode, message: string): object {

@@ -1,4 +1,3 @@
-import DataLoader from 'dataloader';
 import type { Clock } from '../clock.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Task } from '../task/task.ts';
@@ -6,146 +5,197 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
-import { SharedRequest, whenAllAbort } from './shared-request.ts';
+import { AbortListeners } from './abort-listeners.ts';
 
-/** How a caller wants to be answered. */
+/** Options of one read. */
 export interface ReadOptions {
-  /** Aborts when the caller has left. */
+  /** Aborts when the caller disconnects. */
   signal?: AbortSignal | undefined;
-  /** Not from memory, and not by a request that was sent before. */
+  /** Bypasses memory and requests that were already sent. */
   isFresh?: boolean;
-  /** Who asks: callers take turns. */
+  /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
 }
 
 /** Tasks by id, read in batches. */
 export interface TaskLoader {
-  /** Null where upstream has no such task. Rejects for a task that cannot be read, and only for that. */
+  /** The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads are unaffected. */
   load(id: string, options?: ReadOptions): Promise<Task | null>;
-  /** A task was written to: later calls of `load` get no answer to a request sent before. */
-  forget(id: string): void;
+  /** Call after a write. Later calls of `load` do not join requests that were sent before it. */
+  invalidate(id: string): void;
 }
 
 export interface TaskLoaderParts {
-  api: Pick<TaskStatusApi, 'byIds' | 'reserve' | 'idsPerRequest'>;
+  api: Pick<TaskStatusApi, 'byIds' | 'reserve' | 'idsPerRequest' | 'pressure'>;
   memory: Memory;
   clock: Clock;
 }
 
-/** One id, for all callers who wait for it. */
-interface PendingLoad {
+/** A load of one id, shared by all callers who wait for it. */
+interface Load {
   id: string;
-  request: SharedRequest<Task | null>;
+  batch: Batch;
+  callers: Set<Caller>;
 }
 
-/** What DataLoader batches: an id, and the signal that aborts once all who wait for it have left. */
-interface BatchKey {
-  id: string;
-  signal: AbortSignal;
-  /** Called when the batch is closed: nobody joins the load from here on who wants a fresh answer. */
-  onSent(): void;
+interface Caller {
+  resolve(task: Task | null): void;
+  reject(error: unknown): void;
+  stopListening?: () => void;
 }
 
-/** How long loads gather while the budget has room, in milliseconds; while it has none, until a slot is free. */
-const GATHER_MS = 10;
+/** Loads that one upstream request answers. */
+interface Batch {
+  loads: Set<Load>;
+  /** Aborts the request once all callers have left. */
+  controller: AbortController;
+}
+
+/** How long a batch collects loads at most, in milliseconds. If the budget is spent, it collects until it has a slot. */
+const BATCH_DELAY_MS = 10;
+// While less than this part of the budget is spent, a batch waits only while another request is in flight.
+const IDLE_PRESSURE = 0.25;
 
 /**
  * Batches loads of tasks by id, from any operation, into `id in (…)` requests.
  *
- * A batch takes its slot in the budget before it is closed. While the budget is scarce, loads gather
- * for as long as they have to wait anyway: the scarcer it is, the fuller the batches.
+ * A batch takes its slot in the budget before it is sent. While it waits for the slot, it collects more
+ * loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskLoader {
-  // What the batch that is being closed was given: a slot, or the reason why there is none.
-  let turn: { slot: Slot } | { error: unknown } | null = null;
-  /** Loads that gather. Every caller may join them: upstream is asked after this. */
-  const gathering = new Map<string, PendingLoad>();
-  /** Loads that were sent. Callers may join them unless they want a fresh answer. */
-  const sent = new Map<string, PendingLoad>();
-
-  const loader = new DataLoader<BatchKey, Task | null>(readBatch, {
-    // Equal ids are joined above, as one load each.
-    cache: false,
-    maxBatchSize: api.idsPerRequest,
-    batchScheduleFn: dispatch => void gather(dispatch),
-  });
+  const aborts = new AbortListeners();
+  /** Loads whose request is not sent yet. Any caller may join them. */
+  const unsent = new Map<string, Load>();
+  /** Loads whose request was sent. Callers may join them unless they need a fresh result. */
+  const sent = new Map<string, Load>();
+  /** The batch that collects loads; null: the next load opens one. */
+  let open: Batch | null = null;
+  let requestsInFlight = 0;
+  let onAnswered = () => {};
 
   return {
-    async load(id, { signal, isFresh = false } = {}) {
-      signal?.throwIfAborted();
-      // Here and not in the batch, where it would fail the other loads too.
-      checkValue(id);
-      const kept = isFresh ? undefined : memory.task(id);
-      if (kept !== undefined) return kept;
-      return pendingLoad(id, isFresh).request.join(signal);
-    },
-    forget: id => void sent.delete(id),
+    load: (id, { signal, isFresh = false } = {}) =>
+      new Promise((resolve, reject) => {
+        signal?.throwIfAborted();
+        // Checked here, because an error in the batch would fail the other loads too.
+        checkValue(id);
+        const kept = isFresh ? undefined : memory.task(id);
+        if (kept !== undefined) resolve(kept);
+        else join(loadOf(id, isFresh), { resolve, reject }, signal);
+      }),
+    invalidate: id => void sent.delete(id),
   };
 
-  function pendingLoad(id: string, isFresh: boolean): PendingLoad {
-    const known = gathering.get(id) ?? (isFresh ? undefined : sent.get(id));
-    if (known && !known.request.isAbandoned) return known;
-    const request = new SharedRequest(signal =>
-      loader.load({ id, signal, onSent: () => move(load) }).finally(() => {
-        // Another load may have taken the place of this one.
-        if (gathering.get(id) === load) gathering.delete(id);
-        if (sent.get(id) === load) sent.delete(id);
-      }),
-    );
-    const load: PendingLoad = { id, request };
-    gathering.set(id, load);
+  function loadOf(id: string, isFresh: boolean): Load {
+    const known = unsent.get(id) ?? (isFresh ? undefined : sent.get(id));
+    if (known) return known;
+    if (open === null || open.loads.size >= api.idsPerRequest) {
+      open = { loads: new Set(), controller: new AbortController() };
+      void dispatch(open);
+    }
+    const load: Load = { id, batch: open, callers: new Set() };
+    open.loads.add(load);
+    unsent.set(id, load);
     return load;
   }
 
-  function move(load: PendingLoad): void {
-    if (gathering.get(load.id) === load) gathering.delete(load.id);
-    sent.set(load.id, load);
+  function join(load: Load, caller: Caller, signal: AbortSignal | undefined): void {
+    load.callers.add(caller);
+    if (signal === undefined) return;
+    caller.stopListening = aborts.listen(signal, () => {
+      load.callers.delete(caller);
+      caller.reject(signal.reason);
+      if (load.callers.size === 0) abandon(load);
+    });
   }
 
-  async function gather(dispatch: () => void): Promise<void> {
-    await new Promise(resolve => setTimeout(resolve, GATHER_MS));
-    // Without a caller: several may wait for one batch, which has a turn of its own.
-    const given = await api.reserve({ lane: 'interactive' }).then(
-      slot => ({ slot }),
-      (error: unknown) => ({ error }),
-    );
-    turn = given;
-    dispatch();
-    turn = null;
+  /** Its last caller has left. A caller who comes later gets another load. */
+  function abandon(load: Load): void {
+    const { loads, controller } = load.batch;
+    drop(load);
+    loads.delete(load);
+    if (loads.size === 0)
+      controller.abort(new DOMException('Every caller has left.', 'AbortError'));
   }
 
-  async function readBatch(keys: readonly BatchKey[]): Promise<(Task | Error | null)[]> {
-    const given = turn;
-    if (given === null || 'error' in given) throw given?.error;
-    const { slot } = given;
-    // All callers of an aborted load have left, and those who asked again have another load.
-    const wanted = keys.filter(({ signal }) => !signal.aborted);
-    const callers = whenAllAbort(wanted.map(({ signal }) => signal));
+  /** Another load may have taken the place of this one. */
+  function drop(load: Load): void {
+    if (unsent.get(load.id) === load) unsent.delete(load.id);
+    if (sent.get(load.id) === load) sent.delete(load.id);
+  }
+
+  async function dispatch(batch: Batch): Promise<void> {
+    await collect();
     try {
-      const rows = wanted.length === 0 ? new Map<string, Row>() : await read(wanted);
-      // Upstream sorts as it likes and omits what it does not know: match by id, never by place.
-      return keys.map(({ id, signal }) =>
-        signal.aborted ? signal.reason : toResult(rows.get(id) ?? null),
-      );
-    } finally {
-      callers.close();
-      slot.cancel();
+      // No caller is named: the batch may serve several, so it is queued as one of its own.
+      const slot = await api.reserve({ lane: 'interactive' });
+      if (open === batch) open = null;
+      try {
+        if (batch.loads.size > 0) await read(batch, slot);
+      } finally {
+        slot.cancel();
+      }
+    } catch (error) {
+      if (open === batch) open = null;
+      for (const load of batch.loads) settle(load, caller => caller.reject(error));
     }
+  }
 
-    async function read(loads: readonly BatchKey[]): Promise<Map<string, Row>> {
-      for (const { onSent } of loads) onSent();
-      const askedAt = clock.monotonic();
-      const ids = loads.map(({ id }) => id);
-      const rows = await api.byIds(ids, { slot, signal: callers.signal });
+  async function collect(): Promise<void> {
+    if (api.pressure() >= IDLE_PRESSURE)
+      await new Promise(resolve => setTimeout(resolve, BATCH_DELAY_MS));
+    else if (requestsInFlight === 0)
+      // Loads that have arrived already join it.
+      await new Promise(resolve => setImmediate(resolve));
+    else
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, BATCH_DELAY_MS);
+        const before = onAnswered;
+        onAnswered = () => {
+          clearTimeout(timer);
+          before();
+          resolve();
+        };
+      });
+  }
+
+  async function read({ loads, controller: { signal } }: Batch, slot: Slot): Promise<void> {
+    for (const load of loads) {
+      if (unsent.get(load.id) === load) unsent.delete(load.id);
+      sent.set(load.id, load);
+    }
+    const ids = [...loads].map(({ id }) => id);
+    const requestedAt = clock.monotonic();
+    requestsInFlight++;
+    try {
+      const rows = await api.byIds(ids, { slot, signal });
+      // Match by id, not by position: upstream reorders rows and omits unknown ids.
       for (const id of ids) {
         const row = rows.get(id) ?? null;
-        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, askedAt);
+        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
       }
-      return rows;
+      for (const load of loads) answer(load, rows.get(load.id) ?? null);
+    } finally {
+      requestsInFlight--;
+      const answered = onAnswered;
+      onAnswered = () => {};
+      answered();
     }
   }
-}
 
-function toResult(row: Row | null): Task | Error | null {
-  return row instanceof UnreadableTask ? row.error : row;
+  function answer(load: Load, row: Row | null): void {
+    settle(load, caller => {
+      if (row instanceof UnreadableTask) caller.reject(row.error);
+      else caller.resolve(row);
+    });
+  }
+
+  function settle(load: Load, tell: (caller: Caller) => void): void {
+    drop(load);
+    for (const caller of load.callers) {
+      caller.stopListening?.();
+      tell(caller);
+    }
+    load.callers.clear();
+  }
 }

@@ -107,6 +107,7 @@ export async function startGatewayOver(
     PORT: '0',
     MAX_STALENESS_MS: '0',
     UPSTREAM_RATE_LIMIT: '100000',
+    SHUTDOWN_GRACE_MS: '200',
     ...env,
   };
   const secrets = secretWatchOf(t);
@@ -123,6 +124,7 @@ export async function startGatewayOver(
   });
   return {
     log,
+    gateway,
     url: gateway.url,
     query: (query: string, variables = {}, headers: Record<string, string> = {}) =>
       postGraphQL(gateway.url, query, variables, headers),

@@ -3,7 +3,7 @@ import type { Plugin } from 'graphql-yoga';
 import type { MaskError } from '../access/mask-error.ts';
 import { httpOf, withHttp } from '../access/refusal.ts';
 
-/** Gives the errors of parsing and validating a code, as those of executing have one. */
+/** Adds a code to errors of parsing and validation, like that of execution errors. */
 export function useMaskedRefusals(maskError: MaskError): Plugin {
   return {
     onParse:

@@ -8,7 +8,7 @@ import {
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 
-/** Refuses introspection with one error, over whichever transport it is asked. */
+/** Refuses introspection with one error, over all transports. */
 export function useNoIntrospection(): Plugin {
   return {
     onValidate: ({ addValidationRule }) => addValidationRule(NoIntrospectionRule),

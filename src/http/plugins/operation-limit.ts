@@ -2,9 +2,9 @@ import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
 import type { MaskError } from '../access/mask-error.ts';
 
-/** Refuses operations while as many are under way as there may be, over all transports and clients. */
+/** Limits the number of concurrent operations, over all transports and clients. */
 export function useOperationLimit(maxOperations: number, maskError: MaskError): Plugin {
-  let underWay = 0;
+  let running = 0;
 
   return {
     onExecute({ executeFn, setExecuteFn, setResultAndStopExecution }) {
@@ -18,34 +18,34 @@ export function useOperationLimit(maxOperations: number, maskError: MaskError): 
   };
 
   function isFull(): boolean {
-    return underWay >= maxOperations;
+    return running >= maxOperations;
   }
 
   function refusal() {
-    const message = 'The gateway has too many operations under way.';
+    const message = 'The gateway is executing too many operations.';
     return {
       errors: [maskError(new GatewayError('RATE_LIMITED', message, { retryAfterSeconds: 5 }))],
     };
   }
 
   async function countPromise<T>(run: () => T | Promise<T>): Promise<T> {
-    underWay++;
+    running++;
     try {
       return await run();
     } finally {
-      underWay--;
+      running--;
     }
   }
 
   async function countStream<T>(run: () => T | Promise<T>): Promise<T> {
     const result = await countPromise(run);
     if (!isAsyncIterable(result)) return result;
-    underWay++;
-    return countUntilEnd(result, () => underWay--) as T;
+    running++;
+    return countUntilEnd(result, () => running--) as T;
   }
 }
 
-/** The same stream; `onEnd` is called once, when it ends or is left. */
+/** Wraps a stream; calls `onEnd` once, when the stream ends or its consumer stops reading. */
 function countUntilEnd(
   stream: AsyncIterable<unknown>,
   onEnd: () => void,

@@ -1,10 +1,10 @@
-/** What a caller takes: `type/subtype`, and its parameters as `name=value`, all in lower case and unquoted. */
+/** A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower case and unquoted. */
 export interface MediaRange {
   type: string;
   parameters: readonly string[];
 }
 
-/** The media ranges of an Accept header, in its order. */
+/** The media ranges of the Accept header, in their order. */
 export function mediaRangesOf({ headers }: Request): MediaRange[] {
   const accept = headers.get('accept') ?? '';
   const ranges = accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',');
@@ -21,7 +21,7 @@ function isExclusion(parameter: string): boolean {
   return /^q=0(\.0*)?$/.test(parameter);
 }
 
-/** What a body is, by its Content-Type; empty where that is not said. */
+/** The media type of the Content-Type header, in lower case; empty if there is none. */
 export function mediaTypeOf({ headers }: Request): string {
   return (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { ExecutionArgs } from 'graphql';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -11,6 +12,7 @@ import { refusalOf, refuseRaw } from '../access/connection-refusal.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import {
   type SocketBounds,
@@ -19,30 +21,33 @@ import {
   serveSocket,
 } from './websocket-connection.ts';
 import type { GetEnveloped } from './transport-context.ts';
-import { serveUpgrades } from './upgrades.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
-  /** Operations that one socket may have under way. */
+  drain: Drain;
+  /** The maximum number of concurrent operations of one socket. */
   maxSubscriptionsPerConnection: number;
   routerTrust: RouterTrust;
-  /** Whether only the router of a larger graph may connect. */
+  /** Whether only the router of a supergraph may connect. */
   isRouterOnly: boolean;
   originPolicy: OriginPolicy;
   gate: OperationGate;
-  /** The largest message, as for a body over HTTP. */
+  /** The maximum size of a message, in bytes. */
   maxBodyBytes: number;
   clientAddress: ClientAddress;
   connectionLimits: ConnectionLimits;
 }
 
-/** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
-export function serveWebSocket(
-  server: Server,
+/** Takes over a connection whose client asked for a WebSocket. `head` is what it has sent since. */
+export type ServeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+/** Serves `graphql-transport-ws` at `path`, with the same plugins as HTTP. */
+export function createWebSocketServer(
   path: string,
   getEnveloped: GetEnveloped,
   {
     maskError,
+    drain,
     maxSubscriptionsPerConnection,
     routerTrust,
     isRouterOnly,
@@ -53,12 +58,12 @@ export function serveWebSocket(
     connectionLimits,
     ...bounds
   }: WebSocketOptions,
-): { close(): Promise<void> } {
+): { upgrade: ServeUpgrade; terminate(): void } {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: maxBodyBytes,
     handleProtocols,
-    // Pings are answered by serveSocket, which counts them.
+    // `serveSocket` counts pings and answers them.
     autoPong: false,
     verifyClient({ req }, decide) {
       const refusal = connectionLimits.admit(req, req.socket);
@@ -69,19 +74,17 @@ export function serveWebSocket(
   sockets.on('wsClientError', ({ message }: Error, socket) =>
     refuseRaw(socket, refusalOf(400, 'BAD_USER_INPUT', `${message}.`)),
   );
-  serveUpgrades(server, path, (request, socket, head) =>
-    sockets.handleUpgrade(request, socket, head, opened =>
-      sockets.emit('connection', opened, request),
-    ),
-  );
   const closings = new WeakMap<WebSocket, AbortSignal>();
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
-    // Errors of graphql-ws itself have no code yet.
+    // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
-    // False closes with 4403: Forbidden.
-    async onConnect({ connectionParams, extra: { request, socket } }) {
+    // Returning false closes the socket with 4403: Forbidden.
+    async onConnect(context) {
+      const { connectionParams, extra } = context;
+      const { request, socket } = extra;
+      extra.operations = context.subscriptions;
       if (
         !originPolicy.acceptsHost(request.headers) ||
         !originPolicy.acceptsOrigin(request.headers)
@@ -90,9 +93,9 @@ export function serveWebSocket(
       const header = headerReader(connectionParams, request);
       if (!isRouterOnly) return true;
       try {
-        return await routerTrust.recognises(header(ROUTER_HEADER));
+        return await routerTrust.isRouter(header(ROUTER_HEADER));
       } catch (error) {
-        // Not forbidden: whether it is the router cannot be found out at the moment.
+        // Not 4403: the router cannot be verified at the moment.
         socket.close(TRY_AGAIN_LATER, maskError(error).message);
         return false;
       }
@@ -130,38 +133,45 @@ export function serveWebSocket(
     },
   });
   sockets.on('connection', (socket, request) => {
-    serveSocket(socket, protocol.opened, { socket, request }, maskError, {
+    const extra = { socket, request, operations: {} };
+    serveSocket(socket, protocol.opened, extra, maskError, drain, {
       ...bounds,
-      // A client may begin all its operations at once, and end them.
+      // A client may start and stop all its operations in one burst.
       messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
     });
   });
   return {
-    async close() {
-      for (const socket of sockets.clients) socket.close(GOING_AWAY, 'Going away');
-      await new Promise(resolve => sockets.close(resolve));
+    upgrade(request, socket, head) {
+      if (request.url?.split('?', 1)[0] !== path)
+        return refuseRaw(socket, refusalOf(404, 'NOT_FOUND', `WebSockets are served at ${path}.`));
+      sockets.handleUpgrade(request, socket, head, opened =>
+        sockets.emit('connection', opened, request),
+      );
+    },
+    terminate() {
+      for (const socket of sockets.clients) socket.terminate();
     },
   };
 
-  /** Turns what is thrown into an error of that operation; graphql-ws would close the socket, with all others on it. */
+  /** Converts a thrown error into an error of its operation. graphql-ws would close the whole socket. */
   function guarded<T>(run: (args: EnvelopedArgs) => T) {
     return async (args: ExecutionArgs) => {
       try {
         return await run(args as EnvelopedArgs);
       } catch (error) {
-        const isGone = (args.contextValue as Context).read.signal?.aborted;
-        // An operation that was aborted has no client any more; that is no bug to be logged.
-        return { errors: isGone ? [] : [maskError(error)] };
+        const isAborted = (args.contextValue as Context).read.signal?.aborted;
+        // An aborted operation has no client. Do not log it as a bug.
+        return { errors: isAborted ? [] : [maskError(error)] };
       }
     };
   }
 
-  /** Aborts when the socket closes: one signal for all its operations, which may be very many. */
+  /** A signal that aborts when the socket closes, shared by its operations. */
   function closingOf(socket: WebSocket): AbortSignal {
     const known = closings.get(socket);
     if (known) return known;
     const controller = new AbortController();
-    // Every operation under way listens to it: many are no leak.
+    // Every running operation adds a listener, so many listeners are not a leak.
     setMaxListeners(0, controller.signal);
     socket.once('close', () => controller.abort());
     closings.set(socket, controller.signal);
@@ -173,17 +183,19 @@ type EnvelopedArgs = ExecutionArgs & {
   rootValue: Pick<ReturnType<GetEnveloped>, 'execute' | 'subscribe'>;
 };
 
-const GOING_AWAY = 1001;
 const MIN_MESSAGE_BURST = 1_000;
 
 function tooMany(most: number): GatewayError {
-  return new GatewayError('RATE_LIMITED', `One connection may have ${most} subscriptions at once.`);
+  return new GatewayError(
+    'RATE_LIMITED',
+    `A connection may have at most ${most} concurrent subscriptions.`,
+  );
 }
 
 /**
- * Headers as a socket has them: in `connection_init`, where clients put them at its top or under
- * `headers`, and where Apollo's router puts the caller's `authorization` as `connectionParams.token`;
- * else those of the upgrade.
+ * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request. Clients put
+ * them at the top of the payload or under `headers`; Apollo's router sends the caller's `authorization` as
+ * `connectionParams.token`.
  */
 function headerReader(
   params: Readonly<Record<string, unknown>> | undefined,

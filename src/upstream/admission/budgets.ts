@@ -2,17 +2,18 @@ import type { Clock } from '../../clock.ts';
 import type { BudgetLimits, BudgetWindow } from '../../fleet/fleet.ts';
 import { type Budget, createBudget } from './budget.ts';
 
-/** The budgets in use, one for each client that upstream counts. */
+/** The budgets in use, one for each client_id, because upstream counts requests by client_id. */
 export interface Budgets {
-  /** The budget of a client; it may be kept for as long as its holder likes. */
+  /** The budget of a client. It may be held for any length of time. */
   of(clientId: string): Budget;
   readonly size: number;
   close(): void;
 }
 
-// An idle budget is as good as a new one: above this many, the idle ones are dropped.
+// Above this number, idle budgets are dropped. An idle budget is equivalent to a new one.
 const SWEEP_OVER = 1_000;
 
+/** Opens a window for each client on first use. */
 export function createBudgets(
   openWindow: (clientId: string) => BudgetWindow,
   limits: BudgetLimits,
@@ -22,10 +23,10 @@ export function createBudgets(
 
   return {
     of: clientId => ({
-      // Looked up each time: the budget may have been dropped and opened again since.
+      // Look it up each time: the budget may have been dropped and opened again since.
       acquire: request => find(clientId).acquire(request),
-      tryOut: request => find(clientId).tryOut(request),
-      answered: tookMs => find(clientId).answered(tookMs),
+      acquireTrial: request => find(clientId).acquireTrial(request),
+      recordAnswerTime: ms => find(clientId).recordAnswerTime(ms),
       pause: forMs => find(clientId).pause(forMs),
       pressure: () => find(clientId).pressure(),
       isIdle: () => find(clientId).isIdle(),
@@ -43,13 +44,13 @@ export function createBudgets(
     const known = kept.get(clientId);
     if (known) return known;
     if (kept.size >= SWEEP_OVER)
-      for (const [id, budget] of kept) if (budget.isIdle()) forget(id, budget);
+      for (const [id, budget] of kept) if (budget.isIdle()) drop(id, budget);
     const budget = createBudget(openWindow(clientId), limits, clock);
     kept.set(clientId, budget);
     return budget;
   }
 
-  function forget(clientId: string, budget: Budget): void {
+  function drop(clientId: string, budget: Budget): void {
     budget.close();
     kept.delete(clientId);
   }
