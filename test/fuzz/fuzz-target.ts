@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { Random } from '../../src/sandbox/random.ts';
 
 /** What a target is opened with: what it starts is closed by the functions given to `after`. */
@@ -47,6 +48,8 @@ export async function fuzz(
       tried += await inTime(run(new Random(runSeed)));
       if (tried - checkedAt >= HEALTH_EVERY || tried >= inputs) {
         checkedAt = tried;
+        // What was collected is cleared away by tasks of the event loop.
+        await setImmediate();
         await inTime(checkHealth?.());
       }
     } catch (error) {
