@@ -5,7 +5,7 @@ import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createDrift } from './drift.ts';
 import { GatewayError } from './errors.ts';
-import type { Fleet } from './fleet/fleet.ts';
+import type { Fleet, GroupListener } from './fleet/fleet.ts';
 import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
 import {
@@ -195,17 +195,21 @@ export async function startGateway(
     });
     return createSession({
       api,
-      // A caller's own token is not shared with other instances, and neither is the data read with it.
-      openGroup: listener =>
-        credential.isShared
-          ? fleet.openGroup(budgetName(credential.clientId), listener)
-          : createLocalGroup(listener),
+      openGroup: listener => openGroup('tasks', listener),
+      openAggregationGroup: listener => openGroup('aggregations', listener),
       memory: memories.of(credential.key),
       clock,
       log,
       intervalMs: options.progressIntervalMs,
       maxSubscribers: options.maxSubscriptionsPerCredential,
     });
+
+    function openGroup<M>(subject: 'tasks' | 'aggregations', listener: GroupListener<M>) {
+      // A caller's own token is not shared with other instances, and neither is the data read with it.
+      if (!credential.isShared) return createLocalGroup(listener);
+      const name = budgetName(credential.clientId);
+      return fleet.openGroup(subject === 'tasks' ? name : `${name} ${subject}`, listener);
+    }
   }
 }
 

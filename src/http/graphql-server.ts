@@ -125,6 +125,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
         caller: admission && 'credential' in admission ? admission.credential.caller : undefined,
         isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
+      aggregations: new Map(),
       omitted: [],
     };
   }
