@@ -20,6 +20,7 @@ import {
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
+import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import { type WebSocketOptions, serveWebSocket } from './transports/websocket.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
@@ -77,6 +78,7 @@ export async function startHttpServer({
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
+  const directPost = createDirectPost({ ...parts, yoga });
   const server = createServer(
     { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
     (request, response) => void route(request, response),
@@ -124,6 +126,7 @@ export async function startHttpServer({
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
         if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
+        if (directPost.accepts(request)) return directPost.answer(request, response);
         return yoga(request, response);
       case '/health/live':
       case '/health/ready':

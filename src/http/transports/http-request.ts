@@ -4,6 +4,7 @@ import type { Plugin } from 'graphql-yoga';
 import { type OperationParams, readOperationParams } from '../access/operation-params.ts';
 import { refusal } from '../access/refusal.ts';
 import { mediaRangesOf, mediaTypeOf } from './accept.ts';
+import type { TransportContext } from './transport-context.ts';
 
 type Decode = (data: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>;
 
@@ -13,6 +14,7 @@ const DECODERS: Readonly<Record<string, Decode>> = {
   deflate: promisify(inflate),
   br: promisify(brotliDecompress),
 };
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
@@ -22,14 +24,18 @@ export type ReadBody = (request: Request) => Promise<OperationParams>;
 /** Replaces Yoga's parsers: adds a code to refusals, and limits the size of bodies, decoded too. */
 export function useHttpRequests(readBody: ReadBody): Plugin {
   return {
-    onRequestParse({ request, url, setRequestParser }) {
+    onRequestParse({ request, url, serverContext, setRequestParser }) {
       if (request.method !== 'GET' && request.method !== 'POST')
         throw refusal('BAD_USER_INPUT', 'GraphQL accepts only GET and POST requests.', {
           status: 405,
           headers: { allow: 'GET, POST' },
         });
       if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
-      const read = request.method === 'GET' ? () => readSearchParams(url.searchParams) : readBody;
+      const { parsed } = serverContext as TransportContext;
+      const read =
+        request.method === 'GET'
+          ? () => readSearchParams(url.searchParams)
+          : async () => parsed ?? readBody(request);
       // Yoga's types allow only its own members.
       setRequestParser(read as Parameters<typeof setRequestParser>[0]);
     },
@@ -62,7 +68,7 @@ export function createReadBody(maxBytes: number): ReadBody {
         status: 415,
         headers: { accept: 'application/json' },
       });
-    return readOperationParams(toJson(await decode(request)));
+    return parseOperation(await decode(request));
   };
 
   async function decode(request: Request): Promise<Uint8Array> {
@@ -81,13 +87,14 @@ export function createReadBody(maxBytes: number): ReadBody {
     try {
       return decoder ? await decoder(body, { maxOutputLength: maxBytes }) : body;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+        throw tooLarge(maxBytes);
       throw refusal('BAD_USER_INPUT', `The body is not ${encoding}.`);
     }
   }
 
   async function readBytes(request: Request): Promise<Uint8Array> {
-    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
+    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     try {
@@ -98,19 +105,30 @@ export function createReadBody(maxBytes: number): ReadBody {
       }
     } catch {
       // The client disconnected.
-      throw refusal('BAD_USER_INPUT', 'The body ended early.');
+      throw endedEarly();
     }
-    if (bytes > maxBytes) throw tooLarge();
+    if (bytes > maxBytes) throw tooLarge(maxBytes);
     return Buffer.concat(chunks);
   }
+}
 
-  function tooLarge() {
-    return refusal(
-      'BAD_USER_INPUT',
-      `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
-      { status: 413, headers: { connection: 'close' } },
-    );
-  }
+/** The operation that a body holds. Throws a refusal if the body is not an operation. */
+export function parseOperation(body: Uint8Array): OperationParams {
+  return readOperationParams(toJson(body));
+}
+
+/** The refusal of a body whose client disconnected while it was read. */
+export function endedEarly() {
+  return refusal('BAD_USER_INPUT', 'The body ended early.');
+}
+
+/** The refusal of a body of more than `maxBytes`. */
+export function tooLarge(maxBytes: number) {
+  return refusal(
+    'BAD_USER_INPUT',
+    `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
+    { status: 413, headers: { connection: 'close' } },
+  );
 }
 
 function notAcceptable() {
@@ -130,7 +148,7 @@ function isUtf8(request: Request): boolean {
 
 function toJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(UTF_8.decode(bytes));
   } catch {
     throw refusal('BAD_USER_INPUT', 'The body is not JSON.');
   }
