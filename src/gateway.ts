@@ -68,7 +68,8 @@ export async function startGateway(
   });
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
   const drift = createDrift(log);
-  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due to one credential.
+  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due
+  // to one credential.
   const network = createBreaker({ clock, trips: ['unreachable'] });
   const closing = new AbortController();
   // Every pending request adds a listener, so many listeners are not a leak.
@@ -164,7 +165,10 @@ export async function startGateway(
     return response as unknown as Response;
   }
 
-  /** Each credential has its own retries and breaker, because its failures say nothing about other credentials. */
+  /**
+   * Each credential has its own retries and breaker, because its failures say nothing about other
+   * credentials.
+   */
   function openRequests(clientId: string, credential: Credential | null): Requests {
     const budget = budgets.of(clientId);
     return createRequests({

@@ -21,7 +21,7 @@ function read(file: string): string {
   return readFileSync(new URL(`../${file}`, import.meta.url), 'utf8');
 }
 
-/** The gateway as `npm start` has it, on ports of its own. */
+/** The gateway as `npm start` runs it, on other ports. */
 async function startAsDocumented(t: TestContext) {
   const config = readConfig({ PORT: '0', SANDBOX_PORT: '0', LOG_LEVEL: 'silent' });
   const sandbox = await startSandbox(config.sandbox);
@@ -46,7 +46,7 @@ test('the queries of the README have the answers that it shows', async t => {
   assert.ok(examples.length >= 5);
   for (const { query, answer } of examples) {
     const { status: _, ...result } = await postGraphQL(url, query);
-    // Of an error, the place in the document and the id of the request are left out there.
+    // README omits the location of an error and the id of the request.
     for (const error of (result.errors ?? []) as Record<string, any>[]) {
       delete error['locations'];
       delete error['extensions'].upstream?.trackingId;

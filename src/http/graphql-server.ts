@@ -11,6 +11,7 @@ import type { ClientAddress } from './access/client-address.ts';
 import type { OperationGate, Admission } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
+import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
 import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/http-request.ts';
 import { useResultStreams } from './transports/streaming-responses.ts';
@@ -37,6 +38,7 @@ export interface GraphQLServerParts {
   authenticate: Authenticate;
   clientAddress: ClientAddress;
   maskError: MaskError;
+  drain: Drain;
   clock: Clock;
   introspection: boolean;
   limits: CostLimits & DocumentLimits;
@@ -54,7 +56,7 @@ export interface GraphQLServerParts {
 
 /** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, sessions, gate, maskError, clock, limits } = parts;
+  const { path, sessions, gate, maskError, drain, clock, limits } = parts;
   const { introspection, routerTrust, callbacks } = parts;
   const caches = createDocumentCaches();
   const readBody = createReadBody(parts.maxBodyBytes);
@@ -74,7 +76,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     parserAndValidationCache: caches,
     context: createContext,
     plugins: [
-      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct connections mode.
+      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct
+      // connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
       useHttpRequests(readBody),
       useAdmission(gate, parts.clientAddress),
@@ -90,7 +93,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useSharedResults(clock),
       // After `useSharedResults`, which replaces the subscribe function that this plugin wraps.
       useOperationLimit(parts.maxOperations, maskError),
-      useResultStreams(),
+      useResultStreams(drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
     ],

@@ -3,8 +3,8 @@ import { type Credential, createCallerCredential } from '../../upstream/credenti
 import type { VerifyToken } from './token-verifier.ts';
 
 /**
- * Returns the credential for an Authorization header. Throws UNAUTHENTICATED, or UPSTREAM_UNAVAILABLE if the token
- * cannot be verified at the moment.
+ * Returns the credential for an Authorization header. Throws UNAUTHENTICATED, or UPSTREAM_UNAVAILABLE
+ * if the token cannot be verified at the moment.
  */
 export type Authenticate = (authorization: string | null, address: string) => Promise<Credential>;
 
@@ -29,8 +29,8 @@ export function createPassthroughAuthenticate(
 }
 
 /**
- * Uses the gateway's own credential for callers with a valid JWT, or for all callers without `verify`. A JWT is
- * accepted for `clockToleranceSeconds` after its `exp`.
+ * Uses the gateway's own credential for callers with a valid JWT, or for all callers without `verify`.
+ * A JWT is accepted for `clockToleranceSeconds` after its `exp`.
  */
 export function createServiceAuthenticate(
   credential: Credential,

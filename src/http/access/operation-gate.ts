@@ -5,7 +5,10 @@ import { type OperationParams, readOperationParams } from './operation-params.ts
 import type { PersistedDocuments } from './persisted-documents.ts';
 import { toRefusal } from './refusal.ts';
 
-/** The credential of an operation; or, for callers without one who may read the schema, the error for anything else. */
+/**
+ * The credential of an operation; or, for callers without one who may read the schema, the error for
+ * anything else.
+ */
 export type Admission = { credential: Credential } | { refusal: GraphQLError };
 
 /** An operation that may be parsed. */

@@ -13,7 +13,10 @@ export interface OperationParams {
 // JSON.parse does not recurse, but coercing, comparing and printing values do.
 const MAX_VALUE_DEPTH = 100;
 
-/** Checks the members of an operation. Unknown members are ignored. Throws a refusal if it is not an operation. */
+/**
+ * Checks the members of an operation. Unknown members are ignored. Throws a refusal if it is not an
+ * operation.
+ */
 export function readOperationParams(sent: unknown): OperationParams {
   if (Array.isArray(sent))
     throw refusal('BAD_USER_INPUT', 'Batching is not supported: send one operation per request.');

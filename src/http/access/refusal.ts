@@ -5,7 +5,10 @@ import { type ErrorCode, GatewayError } from '../../errors.ts';
 export interface HttpAnswer {
   status: number;
   headers?: Record<string, string>;
-  /** Whether the status is 200 for clients that accept only `application/json`, as GraphQL over HTTP recommends. */
+  /**
+   * Whether the status is 200 for clients that accept only `application/json`, as GraphQL over HTTP
+   * recommends.
+   */
   spec?: boolean;
 }
 
@@ -25,7 +28,10 @@ export function refusal(code: ErrorCode, message: string, http?: HttpAnswer): Gr
   return withHttp(error, http ?? STATUSES[code] ?? { status: 400 });
 }
 
-/** Converts a GatewayError into a refusal with the HTTP status for its code. Returns other errors unchanged. */
+/**
+ * Converts a GatewayError into a refusal with the HTTP status for its code. Returns other errors
+ * unchanged.
+ */
 export function toRefusal(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
   const refused = new GraphQLError(error.message, {

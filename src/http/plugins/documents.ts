@@ -59,8 +59,8 @@ export function createDocumentCaches(): DocumentCaches {
 }
 
 /**
- * Refuses a document that exceeds a limit with one error, before it is parsed or validated, because both recurse or
- * take more than linear time. Callers without a credential may only read the schema.
+ * Refuses a document that exceeds a limit with one error, before it is parsed or validated, because
+ * both recurse or take more than linear time. Callers without a credential may only read the schema.
  */
 export function useDocuments(
   schema: GraphQLSchema,

@@ -42,7 +42,10 @@ export function useHttpRequests(readBody: ReadBody): Plugin {
   };
 }
 
-/** The last plugin: refuses with 406 if no other plugin can send the result in a format that the client accepts. */
+/**
+ * The last plugin: refuses with 406 if no other plugin can send the result in a format that the client
+ * accepts.
+ */
 export function useNotAcceptable(): Plugin {
   return {
     async onResultProcess({ result, resultProcessor, setResultProcessor }) {

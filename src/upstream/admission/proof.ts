@@ -9,8 +9,9 @@ import type { TrialSlot } from './trial-slots.ts';
 import { AddressQueue } from './address-queue.ts';
 
 /*
- * The claims of a caller's token are not verified here, and anyone can forge a token with another client's
- * `client_id`. So a token spends from the budget of the client that it names only after upstream accepted it.
+ * The claims of a caller's token are not verified here, and anyone can forge a token with another
+ * client's `client_id`. So a token spends from the budget of the client that it names only after
+ * upstream accepted it.
  *
  *   unproven  one request at a time, with a trial slot (see trial-slots.ts) and one of the connections
  *             reserved for trials; its failures do not count in shared breakers
@@ -177,7 +178,8 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
       return {
         slot: {
           isValid: () => isOpen && trialSlot.isValid(),
-          // The slot is settled at the end of the answer, which shows whether upstream counted it for this client.
+          // The slot is settled at the end of the answer, which shows whether upstream counted it for
+          // this client.
           settle() {},
           cancel() {
             if (!isSent) end('unsent');
