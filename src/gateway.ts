@@ -76,15 +76,13 @@ export async function startGateway(
   setMaxListeners(0, closing.signal);
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const proofs = createProofs({ clock });
-  const sessions = createSessions({
-    open: openSession,
-    isProven: ({ key, isVerified }) => isVerified || proofs.isProven(key),
-    clock,
-  });
+  const isProven = ({ key, isVerified }: Credential) => isVerified || proofs.isProven(key);
+  const sessions = createSessions({ open: openSession, isProven, clock });
   const http = await startHttpServer({
     ...options,
     sessions,
     authenticate: createAuthenticate(),
+    isProven,
     clientAddress: createClientAddress(options.trustedProxies),
     isOpen: options.authMode === 'service' && options.jwt === null,
     routerTrust: createRouterTrust({
@@ -132,6 +130,7 @@ export async function startGateway(
       return createPassthroughAuthenticate(
         openVerifier('PASSTHROUGH_JWKS_URL', options.passthroughJwt),
         options.jwtClockToleranceSeconds,
+        proofs.refusalOf,
       );
     if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
     const credential = createServiceCredential(options.client, {

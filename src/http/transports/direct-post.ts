@@ -2,9 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { type YogaServerInstance, processRegularResult } from 'graphql-yoga';
 import type { Context } from '../../graphql/builder.ts';
+import type { ClientAddress } from '../access/client-address.ts';
+import type { Admission, OperationGate } from '../access/operation-gate.ts';
+import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { OperationParams } from '../access/operation-params.ts';
-import { endedEarly, parseOperation, tooLarge } from './http-request.ts';
+import { endedEarly, parseOperation, refusalOfSpace, tooLarge } from './http-request.ts';
 import type { TransportContext } from './transport-context.ts';
 
 /**
@@ -23,6 +26,9 @@ export interface DirectPost {
 
 export interface DirectPostParts {
   yoga: YogaServerInstance<TransportContext, Context>;
+  gate: OperationGate;
+  clientAddress: ClientAddress;
+  requestSpace: RequestSpace;
   maskError: MaskError;
   maxBodyBytes: number;
 }
@@ -33,7 +39,8 @@ const JSON_BODY = /^application\/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?$/i;
 // A result that is a stream needs Yoga, and so does a document that is not sent, which may be a subscription.
 const MAY_STREAM = /\bsubscription\b/;
 
-export function createDirectPost({ yoga, maskError, maxBodyBytes }: DirectPostParts): DirectPost {
+export function createDirectPost(parts: DirectPostParts): DirectPost {
+  const { yoga, gate, clientAddress, maskError, maxBodyBytes } = parts;
   return {
     accepts: ({ method, url, headers }) =>
       method === 'POST' &&
@@ -46,20 +53,30 @@ export function createDirectPost({ yoga, maskError, maxBodyBytes }: DirectPostPa
     async answer(request, response) {
       const mediaType = mediaTypeFor(request.headers.accept) ?? 'application/json';
       try {
-        const params = parseOperation(await readBody(request, maxBodyBytes));
+        const header = (name: string) => request.headers[name]?.toString() ?? null;
+        // Before the body is read, which would be work for a caller without a credential.
+        const admission = await gate.identify(header, clientAddress.addressOf(request));
+        const share = parts.requestSpace.open();
+        response.once('close', share.close);
+        const params = parseOperation(await readBody(request, maxBodyBytes, share));
         if (!params.query || MAY_STREAM.test(params.query))
           await yoga(request, response, { parsed: params });
-        else send(response, await execute(request, response, params), mediaType);
+        else send(response, await execute(request, response, params, admission), mediaType);
       } catch (error) {
         send(response, { errors: [maskError(error)] }, mediaType);
       }
     },
   };
 
-  async function execute(req: IncomingMessage, res: ServerResponse, params: OperationParams) {
+  async function execute(
+    req: IncomingMessage,
+    res: ServerResponse,
+    params: OperationParams,
+    admission: Admission,
+  ) {
     // What plugins use of a Request; the types want all of it.
     const request = new DirectRequest(req, res) as unknown as Request;
-    const context = { req, res, request } as unknown as Parameters<
+    const context = { req, res, request, admission } as unknown as Parameters<
       typeof yoga.getResultForParams
     >[1];
     return (await yoga.getResultForParams({ params, request }, context)) as ExecutionResult;
@@ -109,22 +126,32 @@ class DirectRequest {
 }
 
 /** Rejects with a refusal for a body that is too large or ends early. */
-function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  share: RequestShare,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     if (Number(request.headers['content-length'] ?? 0) > maxBytes)
       return reject(tooLarge(maxBytes));
     const chunks: Buffer[] = [];
     let bytes = 0;
+    let noSpace: Error | null = null;
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes <= maxBytes) chunks.push(chunk);
-      else {
+      if (bytes > maxBytes) {
         request.removeAllListeners('data');
         request.pause();
-        reject(tooLarge(maxBytes));
+        return reject(tooLarge(maxBytes));
       }
+      // The rest is read and dropped: if the connection were reset, the client would not get the refusal.
+      noSpace ??= refusalOfSpace(share, chunk.length);
+      if (noSpace === null) chunks.push(chunk);
+      else chunks.length = 0;
     });
-    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('end', () =>
+      noSpace === null ? resolve(Buffer.concat(chunks)) : reject(noSpace),
+    );
     request.once('error', () => reject(endedEarly()));
     request.once('close', () => reject(endedEarly()));
   });
