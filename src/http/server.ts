@@ -23,6 +23,7 @@ import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
+import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
@@ -128,6 +129,7 @@ export async function startHttpServer({
     drain,
     requestSpace,
   });
+  const directPost = createDirectPost({ ...parts, yoga, gate, requestSpace });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
@@ -191,6 +193,8 @@ export async function startHttpServer({
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
         if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
+        if (path === GRAPHQL_PATH && directPost.accepts(request))
+          return directPost.answer(request, response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
