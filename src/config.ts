@@ -103,6 +103,9 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     introspection: data.INTROSPECTION ?? isLocal,
     suggestions: data.SUGGESTIONS ?? isLocal,
     logLevel: data.LOG_LEVEL,
+    logFormat: data.LOG_FORMAT,
+    metricsPort: data.METRICS_PORT ?? null,
+    isSandboxPublic: data.SANDBOX,
     sandbox: {
       port: data.SANDBOX_PORT,
       seed: data.SANDBOX_SEED,

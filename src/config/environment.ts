@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { API_VERSIONS } from '../upstream/versions.ts';
-import { LOG_LEVELS } from '../log.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../log.ts';
 import { DocumentManifest } from './document-manifest.ts';
 import { CommaList, Flag, ProxyUrl, RedisUrl, SafeUrl, integer } from './variables.ts';
 
@@ -70,6 +70,9 @@ export const Environment = z.object({
   GRAPHIQL: Flag.optional(),
   INTROSPECTION: Flag.optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+  LOG_FORMAT: z.enum(LOG_FORMATS, `must be one of ${LOG_FORMATS.join(', ')}`).default('json'),
+  METRICS_PORT: integer(0, 65_535).optional(),
+  SANDBOX: Flag.default(false),
   SANDBOX_PORT: integer(0, 65_535).default(4_001),
   SANDBOX_SEED: integer(0, 2 ** 32 - 1).default(1),
   SANDBOX_TASKS: integer(0, 20_000).default(80),

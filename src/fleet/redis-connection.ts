@@ -30,6 +30,8 @@ import type { ScriptName } from './scripts.ts';
 export interface RedisConnection {
   readonly instanceId: string;
   readonly isDisconnected: boolean;
+  /** Why Redis is disconnected; null while it is connected. */
+  readonly fault: string | null;
   /** The number of instances, including this one, at Redis' last answer. */
   readonly instances: number;
   /**
@@ -118,6 +120,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   let countedFrom = Infinity;
   let heardAt = -Infinity;
   let isDisconnected = true;
+  let lastReason: string | null = null;
   let isClosed = false;
   let cancelTimer = () => {};
 
@@ -128,6 +131,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     throw new Error(`REDIS_URL: ${fault.reason}`);
   }
   if (fault !== null) {
+    lastReason = fault.reason;
     loggedReasons.add(fault.reason);
     log.warn({ reason: fault.reason }, 'Redis cannot be used; starting without it');
     retryIn(RETRY_MS);
@@ -137,6 +141,9 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     instanceId,
     get isDisconnected() {
       return isDisconnected;
+    },
+    get fault() {
+      return isDisconnected ? (lastReason ?? 'Redis is not connected yet') : null;
     },
     get instances() {
       return instances;
@@ -297,6 +304,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     isDisconnected = true;
     cancelTimer();
     const { reason, isTimeout } = toRedisFault(error);
+    lastReason = reason;
     loggedReasons.add(reason);
     log.warn({ reason, instances }, 'Redis is disconnected; this instance continues without it');
     for (const member of members) member.onDisconnect({ mayHaveMissed: isTimeout });
@@ -308,6 +316,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       connect().catch((error: unknown) => {
         if (isClosed) return;
         const { reason, isRefused } = toRedisFault(error);
+        lastReason = reason;
         if (!loggedReasons.has(reason))
           log.warn({ reason }, 'Redis cannot be used; continuing without it');
         loggedReasons.add(reason);

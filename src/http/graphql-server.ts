@@ -16,6 +16,9 @@ import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/
 import { useResultStreams } from './transports/streaming-responses.ts';
 import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
+import { streamTransportOf } from './transports/accept.ts';
+import type { OperationRecords } from './observation/operation-records.ts';
+import { useOperationRecords } from './plugins/operation-record.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
 import { useAdmission } from './plugins/admission.ts';
@@ -36,6 +39,7 @@ export interface GraphQLServerParts {
   authenticate: Authenticate;
   clientAddress: ClientAddress;
   maskError: MaskError;
+  records: OperationRecords;
   clock: Clock;
   introspection: boolean;
   limits: CostLimits & DocumentLimits;
@@ -75,6 +79,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     plugins: [
       // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
+      useOperationRecords(parts.records, streamTransportOf),
       useHttpRequests(readBody),
       useAdmission(gate, parts.clientAddress),
       useDocuments(schema, limits, caches),
@@ -99,6 +104,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     header = name => request?.headers.get(name) ?? null,
     signal,
     admission,
+    record,
   }: TransportContext & { request?: Request }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }
@@ -116,6 +122,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       read: {
         signal: signal ?? request?.signal,
         caller: admission && 'credential' in admission ? admission.credential.caller : undefined,
+        usages: record && [record.usage],
         isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
       omitted: [],

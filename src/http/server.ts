@@ -18,7 +18,9 @@ import {
   createPersistedDocuments,
 } from './access/persisted-documents.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
+import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import { type WebSocketOptions, serveWebSocket } from './transports/websocket.ts';
@@ -41,6 +43,10 @@ export interface HttpServerParts
   persistedDocuments: PersistedDocumentsOptions;
   /** Where events of subscriptions may be sent, on a caller's word. */
   callbackHosts: readonly string[];
+  /** Whether the gateway can serve, and why not, as JSON. */
+  checkReadiness(): Promise<{ status: 'ready' | 'unready' }>;
+  /** The path `/metrics`; null where it is served on a port of its own. */
+  metrics: MetricsPage | null;
 }
 
 /** A server that listens. */
@@ -106,6 +112,8 @@ export async function startHttpServer({
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     setSecurityHeaders(response);
+    const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
+    response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
     const path = request.url?.split('?', 1)[0];
@@ -127,8 +135,14 @@ export async function startHttpServer({
           return graphiql.answer(response);
         return yoga(request, response);
       case '/health/live':
-      case '/health/ready':
         return sendJson(response, 200, { status: 'ok' });
+      case '/health/ready': {
+        const readiness = await parts.checkReadiness();
+        return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
+      }
+      case METRICS_PATH:
+        if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
+        return sendMetrics(response, parts.metrics);
       case '/':
         return response.writeHead(307, { location: GRAPHQL_PATH }).end();
       default:

@@ -31,6 +31,8 @@ export interface MemoriesOptions {
   maxEntries?: number;
   maxBytes?: number;
   clock: Clock;
+  /** Called for each question, with whether it could be answered. */
+  onAsked?(kind: 'task' | 'list', isHit: boolean): void;
 }
 
 // Upstream does not change a finished task any more, unless by a PATCH from elsewhere.
@@ -50,7 +52,8 @@ type Kept = Answer & { bytes: number };
 type Part = LRUCache<string, Kept>;
 
 export function createMemories(options: MemoriesOptions): Memories {
-  const { maxStalenessMs, clock, maxEntries = MAX_ENTRIES, maxBytes = MAX_BYTES } = options;
+  const { maxStalenessMs, clock, onAsked } = options;
+  const { maxEntries = MAX_ENTRIES, maxBytes = MAX_BYTES } = options;
   const parts = new Map<string, Part>();
   const writtenAt = new LRUCache<string, number>({ max: MAX_WRITES });
   const size = { entries: 0, bytes: 0 };
@@ -69,17 +72,14 @@ export function createMemories(options: MemoriesOptions): Memories {
     const find = (key: string) => parts.get(credentialKey)?.get(key);
     return {
       task(id) {
-        const entry = find(taskKey(id));
-        if (entry === undefined || !('task' in entry)) return undefined;
-        const maxAgeMs = isFinal(entry.task)
-          ? maxStalenessMs * COMPLETED_STALENESS_FACTOR
-          : maxStalenessMs;
-        return isFresh(entry, maxAgeMs, writtenAt.get(id)) ? entry.task : undefined;
+        const task = freshTask(id);
+        onAsked?.('task', task !== undefined);
+        return task;
       },
       page(query) {
-        const entry = find(pageKey(query));
-        if (entry === undefined || !('page' in entry)) return undefined;
-        return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
+        const page = freshPage(query);
+        onAsked?.('list', page !== undefined);
+        return page;
       },
       keepTask: (id, task, askedAt) => keep(credentialKey, taskKey(id), { task, askedAt }),
       keepPage: (query, page, askedAt) => keep(credentialKey, pageKey(query), { page, askedAt }),
@@ -89,6 +89,21 @@ export function createMemories(options: MemoriesOptions): Memories {
       },
       close: () => parts.get(credentialKey)?.clear(),
     };
+
+    function freshTask(id: string): Task | null | undefined {
+      const entry = find(taskKey(id));
+      if (entry === undefined || !('task' in entry)) return undefined;
+      const maxAgeMs = isFinal(entry.task)
+        ? maxStalenessMs * COMPLETED_STALENESS_FACTOR
+        : maxStalenessMs;
+      return isFresh(entry, maxAgeMs, writtenAt.get(id)) ? entry.task : undefined;
+    }
+
+    function freshPage(query: string): TaskPage | undefined {
+      const entry = find(pageKey(query));
+      if (entry === undefined || !('page' in entry)) return undefined;
+      return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
+    }
   }
 
   function keep(credentialKey: string, key: string, answer: Answer): void {

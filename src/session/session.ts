@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { GroupListener, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
-import { type Hub, createHub } from '../progress/hub.ts';
+import { type Hub, type HubObserver, createHub } from '../progress/hub.ts';
 import type { GroupMessage } from '../progress/group-message.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
@@ -36,11 +36,15 @@ export interface SessionParts {
   intervalMs: number;
   /** Subscriptions at once. */
   maxSubscribers: number;
+  /** Called for each batch of reads by id, with the number of its tasks. */
+  onBatch?: ((tasks: number) => void) | undefined;
+  /** Notes polls and deliveries, for metrics. */
+  observer?: HubObserver | undefined;
 }
 
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
-  const tasks = createTaskLoader({ api, memory, clock });
+  const tasks = createTaskLoader(parts);
   const lists = createSourcePages(createLists({ api, memory, clock }));
   const source = createTaskSource({ api, tasks, memory, clock });
   const progress = createHub({ ...parts, source });
@@ -49,9 +53,9 @@ export function createSession(parts: SessionParts): Session {
     progress,
     list: (request, options) => readSlice(lists, request, options),
     latest: (filter, options) => readLatest(lists, filter, options),
-    async update(id, update, { signal, caller }) {
+    async update(id, update, { signal, caller, usages }) {
       try {
-        return await api.update(id, update, { signal, caller });
+        return await api.update(id, update, { signal, caller, usages });
       } finally {
         // Even where it failed: upstream may have done it all the same.
         memory.forget(id);

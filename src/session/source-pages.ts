@@ -112,7 +112,9 @@ export function createSourcePages(lists: Lists): Lists {
   ): Promise<TaskPage | Error> {
     const everybody = whenAllAbort(requests.map(({ options }) => options.signal));
     try {
-      return await lists.page(query, { ...requests[0]?.options, signal: everybody.signal });
+      const usages = requests.flatMap(({ options }) => options.usages ?? []);
+      const options = { ...requests[0]?.options, signal: everybody.signal, usages };
+      return await lists.page(query, options);
     } catch (error) {
       return error instanceof Error ? error : new Error('A page failed.', { cause: error });
     } finally {

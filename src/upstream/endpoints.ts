@@ -2,9 +2,11 @@ import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './admission/lanes.ts';
+import type { Span } from '../tracing.ts';
+import type { OperationUsage } from '../usage.ts';
 import type { OnFallback } from './json-fields.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
-import type { Requests } from './request.ts';
+import type { EndpointName, Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
 import { createRowReader } from './row-reader.ts';
 import { type Row, UnreadableTask } from './wire.ts';
@@ -16,6 +18,10 @@ export interface CallOptions {
   caller?: string | undefined;
   /** A place in the budget for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
+  /** The operations that wait for the answer; none for a poll. */
+  usages?: readonly OperationUsage[] | undefined;
+  /** What the requests are part of, in a trace. */
+  span?: Span | null;
 }
 
 /** A page of upstream's, row by row as it came. */
@@ -74,9 +80,9 @@ export function createEndpoints({
   return {
     async list(query, options = {}) {
       checkExpressible(query.filter ?? {}, version);
-      return page(path, query, options);
+      return page('list', path, query, options);
     },
-    pending: (query, options = {}) => page(`${path}/pending-tasks`, query, options),
+    pending: (query, options = {}) => page('pending', `${path}/pending-tasks`, query, options),
     byId,
     update,
     targetBytes: query => Buffer.byteLength(`${path}?${toQueryString(query)}`),
@@ -84,24 +90,24 @@ export function createEndpoints({
 
   async function byId(
     id: string,
-    { lane = 'interactive', signal, caller, slot }: CallOptions = {},
+    { lane = 'interactive', ...options }: CallOptions = {},
   ): Promise<Row | null> {
     try {
-      const path = pathOf(id);
-      const { body } = await requests.send({ method: 'GET', path, lane, signal, caller, slot });
+      const request = { method: 'GET', endpoint: 'task', path: pathOf(id), lane } as const;
+      const { body } = await requests.send({ ...request, ...options });
       return reader.row(body);
     } catch (error) {
       if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
       throw error;
     } finally {
-      slot?.cancel();
+      options.slot?.cancel();
     }
   }
 
   async function update(
     id: string,
     { completionStatus, completed }: TaskUpdate,
-    { signal, caller }: CallOptions = {},
+    { signal, caller, usages }: CallOptions = {},
   ): Promise<Task> {
     const patch = [
       { op: 'replace', path: '/completionStatus', value: completionStatus },
@@ -109,11 +115,13 @@ export function createEndpoints({
     ];
     const { body } = await requests.send({
       method: 'PATCH',
+      endpoint: 'update',
       path: pathOf(id),
       lane: 'interactive',
       patch,
       signal,
       caller,
+      usages,
     });
     const row = reader.row(body);
     if (row instanceof UnreadableTask) throw row.error;
@@ -121,12 +129,14 @@ export function createEndpoints({
   }
 
   async function page(
+    endpoint: EndpointName,
     collection: string,
     query: TaskQuery,
-    { lane = 'interactive', signal, caller, slot }: CallOptions,
+    { lane = 'interactive', ...options }: CallOptions,
   ): Promise<TaskPage> {
     const target = `${collection}?${toQueryString(query)}`;
-    const answer = await requests.send({ method: 'GET', path: target, lane, signal, caller, slot });
+    const request = { method: 'GET', endpoint, path: target, lane } as const;
+    const answer = await requests.send({ ...request, ...options });
     // `pending-tasks` answers so where there are none.
     const rows = answer.status === 204 ? [] : reader.rows(answer.body, query.limit ?? PAGE_LIMIT);
     const date = readDate(answer.header('date'));

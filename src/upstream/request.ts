@@ -2,6 +2,8 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
+import type { Span } from '../tracing.ts';
+import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { AttemptFailure, DEFAULT_RETRY_AFTER_SECONDS } from './admission/attempt-failure.ts';
 import type { Breaker } from './admission/breaker.ts';
 import type { Budget } from './admission/budget.ts';
@@ -12,9 +14,13 @@ import type { Retries } from './admission/retry.ts';
 import type { Answer, Attempt, SendAttempt } from './attempt.ts';
 import { readSuccess } from './failure.ts';
 
+/** The endpoints of the REST API and of its token server, for metrics. */
+export type EndpointName = 'token' | 'list' | 'pending' | 'task' | 'update';
+
 /** A request of the REST API, before it has a token and a slot in the budget. */
 export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   method: 'GET' | 'PATCH' | 'POST';
+  endpoint: EndpointName;
   lane: Lane;
   /** Who asks: callers take turns. */
   caller?: string | undefined;
@@ -26,6 +32,30 @@ export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   isSafe?: boolean;
   /** A slot that was reserved for it; the request settles or cancels it. */
   slot?: ReservedSlot | undefined;
+  /** The operations that wait for the answer; none for a poll. */
+  usages?: readonly OperationUsage[] | undefined;
+  /** What it is part of, in a trace; by default it gets a span of its own for the operations that wait for it. */
+  span?: Span | null | undefined;
+}
+
+/** What became of one attempt. */
+export interface AttemptReport {
+  endpoint: EndpointName;
+  lane: Lane;
+  /** The status of upstream's answer, or why there is none. `aborted`: those who waited for it have left. */
+  status: number | 'timeout' | 'unreachable' | 'broken' | 'aborted';
+  tookMs: number;
+  /** Why it failed; null for a success, and where the attempt was aborted. */
+  failure: AttemptFailure | null;
+}
+
+/** Notes what requests cost, for metrics and health. */
+export interface RequestObserver {
+  attempted(report: AttemptReport): void;
+  /** A request got its slot after this many milliseconds. */
+  waited(lane: Lane, waitedMs: number): void;
+  /** A request was refused because no slot would come in time. */
+  refused(lane: Lane): void;
 }
 
 /** A slot that was waited for ahead of its request. */
@@ -78,12 +108,13 @@ export interface RequestParts {
   timeoutMs: number;
   /** Aborts, with the reason that callers are given, when the gateway closes. */
   closing: AbortSignal;
+  observer?: RequestObserver | undefined;
 }
 
 /** Sends the requests of one credential. */
 export function createRequests(parts: RequestParts): Requests {
   const { send, budget, credential, proof = null, clock, log, retries, breaker } = parts;
-  const { timeoutMs, closing } = parts;
+  const { timeoutMs, closing, observer } = parts;
 
   return {
     pressure: () => budget.pressure(),
@@ -104,9 +135,12 @@ export function createRequests(parts: RequestParts): Requests {
       const leftMs = (reserved?.answerBy ?? Infinity) - clock.monotonic();
       const deadline = open(Math.min(timeoutMs, leftMs), signal);
       retries.earn();
+      const { span = null } = request;
+      const own = span === null ? startSpanFor(request.usages ?? [], request.endpoint) : null;
       try {
-        return await sendUntilAnswered(request, deadline);
+        return await sendUntilAnswered({ ...request, span: span ?? own }, deadline);
       } finally {
+        own?.end();
         reserved?.cancel();
         deadline.close();
       }
@@ -130,6 +164,7 @@ export function createRequests(parts: RequestParts): Requests {
         continue;
       }
       try {
+        for (const usage of request.usages ?? []) usage.sent();
         return await attemptOnce(token, slot, request, deadline);
       } catch (failure) {
         if (!(failure instanceof AttemptFailure)) throw failure;
@@ -162,6 +197,26 @@ export function createRequests(parts: RequestParts): Requests {
   }
 
   async function slotFor(
+    options: ReserveOptions & Pick<RestRequest, 'usages' | 'span'>,
+    deadline: Deadline,
+  ): Promise<ReservedSlot> {
+    const { lane, usages = [] } = options;
+    const askedAt = clock.monotonic();
+    const span = options.span?.start('wait for the budget', { attributes: { lane } });
+    try {
+      const slot = await acquireSlot(options, deadline);
+      observer?.waited(lane, clock.monotonic() - askedAt);
+      return slot;
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'RATE_LIMITED') observer?.refused(lane);
+      throw error;
+    } finally {
+      span?.end();
+      for (const usage of usages) usage.waited(askedAt, clock.monotonic());
+    }
+  }
+
+  async function acquireSlot(
     { lane, caller = parts.caller }: ReserveOptions,
     deadline: Deadline,
   ): Promise<ReservedSlot> {
@@ -205,29 +260,60 @@ export function createRequests(parts: RequestParts): Requests {
     request: RestRequest,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const attempt = toAttempt(token, request);
+    const { method, endpoint, lane } = request;
+    const span = request.span?.start('attempt', { attributes: { method, endpoint, lane } }) ?? null;
+    const attempt = toAttempt(token, request, span?.traceparent ?? null);
     const sentAt = clock.monotonic();
     // How long it takes to refuse a token says nothing about how long it takes to answer.
     const note = () => {
       if (slot.trial === undefined) budget.answered(clock.monotonic() - sentAt);
     };
-    let answer: Answer;
+    let answer: Answer | null = null;
     try {
       answer = await send({ ...attempt, signal, onSettled: slot.settle });
+      note();
+      const success = readSuccess(answer, { ...request.form, ...attempt.headers }, clock.now());
+      report(request, sentAt, answer.status, null);
+      span?.set({ status: answer.status });
+      span?.end();
+      return success;
     } catch (error) {
       // An answer that did not come in time would have taken longer still.
-      if (error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT') note();
+      if (answer === null && error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT')
+        note();
+      const failure = error instanceof AttemptFailure ? error : null;
+      const status = answer?.status ?? unansweredBy(failure);
+      report(request, sentAt, status, failure);
+      span?.set({ status });
+      span?.end(failure?.code ?? 'aborted');
       throw error;
     }
-    note();
-    return readSuccess(answer, { ...request.form, ...attempt.headers }, clock.now());
   }
 
-  function logFailure({ method, path }: RestRequest, { code, explanation }: AttemptFailure): void {
-    if (explanation === undefined) return;
-    // Without the query, which may hold a caller's data.
-    const target = `${method} ${path.split('?', 1)[0]}`;
-    log.warn({ request: target, code, cause: explanation }, 'an attempt at upstream failed');
+  function report(
+    { endpoint, lane }: RestRequest,
+    sentAt: number,
+    status: AttemptReport['status'],
+    failure: AttemptFailure | null,
+  ): void {
+    const tookMs = clock.monotonic() - sentAt;
+    observer?.attempted({ endpoint, lane, status, tookMs, failure });
+  }
+
+  function logFailure({ method, path }: RestRequest, failure: AttemptFailure): void {
+    const { code, explanation, place, status } = failure;
+    const fields = {
+      // Without the query, which may hold a caller's data.
+      request: `${method} ${path.split('?', 1)[0]}`,
+      code,
+      status,
+      trackingId: failure.extensions.upstream?.trackingId ?? null,
+      cause: `${explanation ?? `status ${status}`}${place === null ? '' : ` (${place})`}`,
+    };
+    // What upstream refuses is mostly the caller's affair, and callers must not be able to fill the log.
+    if (explanation === undefined && status !== 429)
+      log.debug(fields, 'upstream refused a request');
+    else log.warn(fields, 'an attempt at upstream failed');
   }
 
   function open(leftMs: number, signal: AbortSignal | undefined): Deadline {
@@ -237,8 +323,19 @@ export function createRequests(parts: RequestParts): Requests {
   }
 }
 
-function toAttempt(token: string | null, { method, path, patch, form }: RestRequest): Attempt {
+function unansweredBy(failure: AttemptFailure | null): AttemptReport['status'] {
+  if (failure === null) return 'aborted';
+  if (failure.code === 'UPSTREAM_TIMEOUT') return 'timeout';
+  return failure.code === 'UPSTREAM_UNAVAILABLE' ? 'unreachable' : 'broken';
+}
+
+function toAttempt(
+  token: string | null,
+  { method, path, patch, form }: RestRequest,
+  traceparent: string | null,
+): Attempt {
   const headers: Record<string, string> = { accept: 'application/json' };
+  if (traceparent !== null) headers['traceparent'] = traceparent;
   if (token !== null) headers['authorization'] = `Bearer ${token}`;
   if (patch !== undefined) {
     headers['content-type'] = 'application/json-patch+json';

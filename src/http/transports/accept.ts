@@ -1,3 +1,5 @@
+import type { TransportName } from '../observation/operation-records.ts';
+
 /** What a caller takes: `type/subtype`, and its parameters as `name=value`, all in lower case and unquoted. */
 export interface MediaRange {
   type: string;
@@ -12,6 +14,13 @@ export function mediaRangesOf({ headers }: Request): MediaRange[] {
     const [type = '', ...parameters] = range.split(';');
     return { type, parameters };
   });
+}
+
+/** Which transport sends the results of a subscription to this caller. */
+export function streamTransportOf(request: Request): TransportName {
+  const ranges = mediaRangesOf(request);
+  if (ranges.some(({ parameters }) => parameters.includes('callbackspec=1.0'))) return 'callback';
+  return ranges.some(({ type }) => type === 'text/event-stream') ? 'sse' : 'multipart';
 }
 
 /** What a body is, by its Content-Type; empty where that is not said. */

@@ -4,7 +4,7 @@ import { ExponentialBackoff, handleAll, retry } from 'cockatiel';
 import { EnvHttpProxyAgent } from 'undici';
 import type { Log } from '../../log.ts';
 import { type ProxySettings, toProxyOptions } from '../../proxy.ts';
-import { explainConnectionError } from '../../upstream/connection-error.ts';
+import { describeConnectionError } from '../../upstream/connection-error.ts';
 
 /** What became of a message: the receiver has taken it, wants no more, or could not be reached. */
 export type Delivery = 'taken' | 'refused' | 'failed';
@@ -129,7 +129,7 @@ export function createCallbackSender({
 function explain(error: unknown): string {
   if (error instanceof CallbackError) return error.message;
   if (error instanceof DOMException) return `no answer within ${TIMEOUT_MS} ms`;
-  return explainConnectionError(error).explanation;
+  return describeConnectionError(error);
 }
 
 /** Whether the address that a name leads to is near and not listed, so that the name is not to be followed. */

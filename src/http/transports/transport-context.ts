@@ -1,5 +1,6 @@
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { Admission } from '../access/operation-gate.ts';
+import type { OperationRecord } from '../observation/operation-records.ts';
 import type { Context } from '../../graphql/builder.ts';
 
 /** What a transport knows of its request. */
@@ -10,6 +11,8 @@ export interface TransportContext {
   header?: (name: string) => string | null;
   /** Where the request comes from (see access/address.ts). */
   address?: string;
+  /** Set where the operation arrives. */
+  record?: OperationRecord;
   /** Aborts when the client has left. */
   signal?: AbortSignal;
 }

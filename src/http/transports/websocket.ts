@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
-import type { ExecutionArgs } from 'graphql';
+import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
+import { type PromiseOrValue, isAsyncIterable } from 'graphql-yoga';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../../errors.ts';
@@ -17,7 +18,9 @@ import {
   TRY_AGAIN_LATER,
   serveSocket,
 } from './websocket-connection.ts';
-import type { GetEnveloped } from './transport-context.ts';
+import type { OperationRecords } from '../observation/operation-records.ts';
+import { requestIdOf } from '../observation/request-id.ts';
+import type { GetEnveloped, TransportContext } from './transport-context.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
@@ -28,6 +31,7 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   isRouterOnly: boolean;
   originPolicy: OriginPolicy;
   gate: OperationGate;
+  records: OperationRecords;
   /** The largest message, as for a body over HTTP. */
   maxBodyBytes: number;
   clientAddress: ClientAddress;
@@ -46,6 +50,7 @@ export function serveWebSocket(
     isRouterOnly,
     originPolicy,
     gate,
+    records,
     maxBodyBytes,
     clientAddress,
     connectionLimits,
@@ -89,9 +94,18 @@ export function serveWebSocket(
       }
     },
     async onSubscribe({ connectionParams, extra, subscriptions }, _id, sent) {
-      if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
-        return [maskError(tooMany(maxSubscriptionsPerConnection))];
       const header = headerReader(connectionParams, extra.request);
+      const record = records.begin({
+        transport: 'websocket',
+        requestId: requestIdOf(header),
+        traceparent: header('traceparent'),
+      });
+      const refuse = (errors: readonly GraphQLError[]) => {
+        record.end({ errors });
+        return errors;
+      };
+      if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
+        return refuse([maskError(tooMany(maxSubscriptionsPerConnection))]);
       try {
         const { admission, params } = await gate.admit(
           sent,
@@ -102,11 +116,12 @@ export function serveWebSocket(
           params,
           header,
           admission,
+          record,
           signal: closingOf(extra.socket),
         });
         const document = parse(params.query);
         const errors = validate(schema, document);
-        if (errors.length > 0) return errors;
+        if (errors.length > 0) return refuse(errors);
         return {
           schema,
           document,
@@ -116,7 +131,7 @@ export function serveWebSocket(
           rootValue: { execute, subscribe },
         };
       } catch (error) {
-        return [maskError(error)];
+        return refuse([maskError(error)]);
       }
     },
   });
@@ -135,14 +150,18 @@ export function serveWebSocket(
   };
 
   /** Turns what is thrown into an error of that operation; graphql-ws would close the socket, with all others on it. */
-  function guarded<T>(run: (args: EnvelopedArgs) => T) {
+  function guarded(run: (args: EnvelopedArgs) => PromiseOrValue<Result>) {
     return async (args: ExecutionArgs) => {
+      const { read, record } = args.contextValue as Context & TransportContext;
       try {
-        return await run(args as EnvelopedArgs);
+        const result = await run(args as EnvelopedArgs);
+        if (!isAsyncIterable(result)) record?.end(result);
+        return result;
       } catch (error) {
-        const isGone = (args.contextValue as Context).read.signal?.aborted;
         // An operation that was aborted has no client any more; that is no bug to be logged.
-        return { errors: isGone ? [] : [maskError(error)] };
+        const errors = read.signal?.aborted ? [] : [maskError(error)];
+        record?.end({ errors });
+        return { errors };
       }
     };
   }
@@ -159,6 +178,8 @@ export function serveWebSocket(
     return controller.signal;
   }
 }
+
+type Result = ExecutionResult | AsyncGenerator<ExecutionResult> | AsyncIterable<ExecutionResult>;
 
 type EnvelopedArgs = ExecutionArgs & {
   rootValue: Pick<ReturnType<GetEnveloped>, 'execute' | 'subscribe'>;

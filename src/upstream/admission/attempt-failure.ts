@@ -17,6 +17,8 @@ export interface Diagnosis {
 export interface AttemptDetails extends ErrorDetails {
   /** What happened, in plain words for an operator's log; undefined where nothing is wrong with upstream. */
   explanation?: string | undefined;
+  /** The host or address that a connection was meant for, for the log alone; null where none is known. */
+  place?: string | null;
   /** Whether upstream itself has answered, in words of its own. */
   isWorded?: boolean;
 }
@@ -25,17 +27,19 @@ export interface AttemptDetails extends ErrorDetails {
 export class AttemptFailure extends GatewayError {
   readonly diagnosis: Diagnosis;
   readonly explanation: string | undefined;
+  readonly place: string | null;
   readonly isWorded: boolean;
 
   constructor(
     code: ErrorCode,
     message: string,
     diagnosis: Diagnosis,
-    { explanation, isWorded = false, ...details }: AttemptDetails = {},
+    { explanation, place = null, isWorded = false, ...details }: AttemptDetails = {},
   ) {
     super(code, message, details);
     this.diagnosis = diagnosis;
     this.explanation = explanation;
+    this.place = place;
     this.isWorded = isWorded;
   }
 

@@ -32,9 +32,17 @@ export interface Budget {
   pause(forMs: number): void;
   /** The part of it that is spent, 0–1; all of it while a caller has to wait. */
   pressure(): number;
+  /** What is spent of it, 0–1, how many wait for a slot, and how long a pause still takes. */
+  load(): BudgetLoad;
   /** Whether it is as good as new: nobody waits and every slot is free. */
   isIdle(): boolean;
   close(): void;
+}
+
+export interface BudgetLoad {
+  used: number;
+  waiting: Readonly<Record<Lane, number>>;
+  pausedForMs: number;
 }
 
 interface Waiter {
@@ -92,6 +100,12 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       if (lanes.size('interactive') > 0) return 1;
       const { free, pausedForMs } = window.outlook();
       return pausedForMs > 0 ? 1 : 1 - Math.max(0, free) / limit;
+    },
+    load() {
+      const { free, pausedForMs } = window.outlook();
+      const waiting = Object.fromEntries(LANES.map(lane => [lane, lanes.size(lane)]));
+      const used = 1 - Math.max(0, free) / limit;
+      return { used, waiting: waiting as Record<Lane, number>, pausedForMs };
     },
     isIdle() {
       const { free, pausedForMs } = window.outlook();

@@ -1,12 +1,15 @@
 import type { Clock } from '../../clock.ts';
 import type { BudgetLimits, BudgetWindow } from '../../fleet/fleet.ts';
-import { type Budget, createBudget } from './budget.ts';
+import { type Budget, type BudgetLoad, createBudget } from './budget.ts';
+import { LANES, type Lane } from './lanes.ts';
 
 /** The budgets in use, one for each client that upstream counts. */
 export interface Budgets {
   /** The budget of a client; it may be kept for as long as its holder likes. */
   of(clientId: string): Budget;
   readonly size: number;
+  /** Of the fullest budget what is spent, of all what waits, and the longest pause. */
+  load(): BudgetLoad;
   close(): void;
 }
 
@@ -17,6 +20,7 @@ export function createBudgets(
   openWindow: (clientId: string) => BudgetWindow,
   limits: BudgetLimits,
   clock: Clock,
+  onPause: (forMs: number) => void = () => {},
 ): Budgets {
   const kept = new Map<string, Budget>();
 
@@ -26,13 +30,28 @@ export function createBudgets(
       acquire: request => find(clientId).acquire(request),
       tryOut: request => find(clientId).tryOut(request),
       answered: tookMs => find(clientId).answered(tookMs),
-      pause: forMs => find(clientId).pause(forMs),
+      pause(forMs) {
+        find(clientId).pause(forMs);
+        onPause(forMs);
+      },
+      load: () => find(clientId).load(),
       pressure: () => find(clientId).pressure(),
       isIdle: () => find(clientId).isIdle(),
       close() {},
     }),
     get size() {
       return kept.size;
+    },
+    load() {
+      const waiting = Object.fromEntries(LANES.map(lane => [lane, 0])) as Record<Lane, number>;
+      const sum = { used: 0, waiting, pausedForMs: 0 };
+      for (const budget of kept.values()) {
+        const load = budget.load();
+        sum.used = Math.max(sum.used, load.used);
+        sum.pausedForMs = Math.max(sum.pausedForMs, load.pausedForMs);
+        for (const lane of LANES) waiting[lane] += load.waiting[lane];
+      }
+      return sum;
     },
     close() {
       for (const budget of kept.values()) budget.close();
