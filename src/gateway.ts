@@ -40,7 +40,8 @@ import { createApi, idsPerRequest } from './upstream/api.ts';
 import { createSendAttempt } from './upstream/attempt.ts';
 import { type Credential, createServiceCredential } from './upstream/credentials.ts';
 import { createUpstreamHealth } from './upstream/health.ts';
-import { type RequestObserver, type Requests, createRequests } from './upstream/request.ts';
+import type { RequestObserver } from './upstream/attempt-report.ts';
+import { type Requests, createRequests } from './upstream/request.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
 

@@ -3,6 +3,13 @@ export interface LineStream {
   write(line: string): unknown;
 }
 
+interface LogRecord {
+  level: string;
+  time: string;
+  msg?: string;
+  [field: string]: unknown;
+}
+
 /** Rewrites lines of JSON for people: time, level, message, then the fields. */
 export function createPrettyStream(to: LineStream): LineStream {
   return { write: line => to.write(toPrettyLine(line)) };
@@ -10,12 +17,12 @@ export function createPrettyStream(to: LineStream): LineStream {
 
 /** One line of JSON as `16:40:01.123 WARN  message  field=value`. */
 export function toPrettyLine(line: string): string {
-  const { level, time, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
-  const at = typeof time === 'string' ? time.slice(11, 23) : '';
+  const { level, time, msg = '', ...fields } = JSON.parse(line) as LogRecord;
+  const at = time.slice(11, 23);
   const values = Object.entries(fields)
     .filter(([, value]) => value !== null && !(Array.isArray(value) && value.length === 0))
     .map(([name, value]) => `${name}=${toText(value)}`);
-  const head = [at, String(level).toUpperCase().padEnd(5), String(msg ?? '')].join(' ');
+  const head = `${at} ${level.toUpperCase().padEnd(5)} ${msg}`;
   return `${[head, ...values].join('  ')}\n`;
 }
 

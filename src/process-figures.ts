@@ -23,16 +23,17 @@ export function registerProcessFigures(registry: Registry): () => void {
       },
     });
 
-  new Counter({
+  const cpu = new Counter({
     name: 'process_cpu_seconds_total',
     help: 'CPU time of the process, user and system.',
-    registers,
     collect() {
       const { user, system } = process.cpuUsage();
       this.reset();
       this.inc((user + system) / 1e6);
     },
+    registers: [],
   });
+  registry.registerMetric(cpu);
   gauge('process_resident_memory_bytes', 'Memory of the process.', () => process.memoryUsage.rss());
   gauge(
     'process_start_time_seconds',

@@ -14,7 +14,14 @@ const RANKS: Record<string, number> = {
   // What everything may use.
   'errors.ts': -1,
   'clock.ts': -1,
+  'pretty-log.ts': -2,
   'log.ts': -1,
+  // Figures for Prometheus, and how parts of the work are reported to a trace collector.
+  'process-figures.ts': -2,
+  'metrics.ts': -1,
+  'tracing.ts': -2,
+  // What one operation takes of upstream.
+  'usage.ts': -1,
   'proxy.ts': -1,
   // Counts how upstream's rows deviate from its specification.
   'drift.ts': 0,
@@ -36,6 +43,8 @@ const RANKS: Record<string, number> = {
   graphql: 4,
   // Who may call, and which errors callers may see.
   'http/access': 4.2,
+  // What is noted of requests and operations: ids, log lines, metrics.
+  'http/observation': 4.3,
   // One plugin of the GraphQL server per file.
   'http/plugins': 4.5,
   // WebSocket, SSE, multipart, callback.
@@ -45,6 +54,8 @@ const RANKS: Record<string, number> = {
   // The environment, checked.
   config: 4.9,
   'config.ts': 5,
+  // Whether the gateway can serve, and why not.
+  'readiness.ts': 5,
   // Builds every part, closes them in reverse.
   'gateway.ts': 6,
   // The command line.
@@ -78,6 +89,7 @@ const HOMES: Record<string, string[]> = {
   'proxy-addr': ['http/access/client-address.ts'],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
+  'prom-client': ['metrics.ts', 'process-figures.ts'],
 };
 
 interface Import {

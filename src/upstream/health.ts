@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { GatewayError } from '../errors.ts';
-import type { AttemptReport } from './request.ts';
+import type { AttemptReport } from './attempt-report.ts';
 
 /** Whether something that requests depend on works. `unknown`: it was not tried lately, and cannot be now. */
 export interface PartStatus {

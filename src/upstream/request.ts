@@ -11,11 +11,14 @@ import { type Deadline, openDeadline } from './admission/deadline.ts';
 import type { Lane } from './admission/lanes.ts';
 import type { TokenProof, Trial } from './admission/proof.ts';
 import type { Retries } from './admission/retry.ts';
+import {
+  type EndpointName,
+  type RequestObserver,
+  beginAttempt,
+  logFailure,
+} from './attempt-report.ts';
 import type { Answer, Attempt, SendAttempt } from './attempt.ts';
 import { readSuccess } from './failure.ts';
-
-/** The endpoints of the REST API and of its token server, for metrics. */
-export type EndpointName = 'token' | 'list' | 'pending' | 'task' | 'update';
 
 /** A request of the REST API, before it has a token and a slot in the budget. */
 export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
@@ -36,26 +39,6 @@ export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   usages?: readonly OperationUsage[] | undefined;
   /** What it is part of, in a trace; by default it gets a span of its own for the operations that wait for it. */
   span?: Span | null | undefined;
-}
-
-/** What became of one attempt. */
-export interface AttemptReport {
-  endpoint: EndpointName;
-  lane: Lane;
-  /** The status of upstream's answer, or why there is none. `aborted`: those who waited for it have left. */
-  status: number | 'timeout' | 'unreachable' | 'broken' | 'aborted';
-  tookMs: number;
-  /** Why it failed; null for a success, and where the attempt was aborted. */
-  failure: AttemptFailure | null;
-}
-
-/** Notes what requests cost, for metrics and health. */
-export interface RequestObserver {
-  attempted(report: AttemptReport): void;
-  /** A request got its slot after this many milliseconds. */
-  waited(lane: Lane, waitedMs: number): void;
-  /** A request was refused because no slot would come in time. */
-  refused(lane: Lane): void;
 }
 
 /** A slot that was waited for ahead of its request. */
@@ -168,7 +151,7 @@ export function createRequests(parts: RequestParts): Requests {
         return await attemptOnce(token, slot, request, deadline);
       } catch (failure) {
         if (!(failure instanceof AttemptFailure)) throw failure;
-        logFailure(request, failure);
+        logFailure(log, request, failure);
         if (failure.status === 401 && slot.trial === undefined) proof?.revoke();
         if (failure.status === 401 && !isRenewed && token !== null && credential?.refused(token)) {
           // Revoked, or the tenant's clock disagrees: worth one new token, not a loop.
@@ -260,9 +243,8 @@ export function createRequests(parts: RequestParts): Requests {
     request: RestRequest,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const { method, endpoint, lane } = request;
-    const span = request.span?.start('attempt', { attributes: { method, endpoint, lane } }) ?? null;
-    const attempt = toAttempt(token, request, span?.traceparent ?? null);
+    const record = beginAttempt(request, clock, observer);
+    const attempt = toAttempt(token, request, record.traceparent);
     const sentAt = clock.monotonic();
     // How long it takes to refuse a token says nothing about how long it takes to answer.
     const note = () => {
@@ -273,47 +255,15 @@ export function createRequests(parts: RequestParts): Requests {
       answer = await send({ ...attempt, signal, onSettled: slot.settle });
       note();
       const success = readSuccess(answer, { ...request.form, ...attempt.headers }, clock.now());
-      report(request, sentAt, answer.status, null);
-      span?.set({ status: answer.status });
-      span?.end();
+      record.succeeded(answer.status);
       return success;
     } catch (error) {
       // An answer that did not come in time would have taken longer still.
       if (answer === null && error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT')
         note();
-      const failure = error instanceof AttemptFailure ? error : null;
-      const status = answer?.status ?? unansweredBy(failure);
-      report(request, sentAt, status, failure);
-      span?.set({ status });
-      span?.end(failure?.code ?? 'aborted');
+      record.failed(answer?.status ?? null, error);
       throw error;
     }
-  }
-
-  function report(
-    { endpoint, lane }: RestRequest,
-    sentAt: number,
-    status: AttemptReport['status'],
-    failure: AttemptFailure | null,
-  ): void {
-    const tookMs = clock.monotonic() - sentAt;
-    observer?.attempted({ endpoint, lane, status, tookMs, failure });
-  }
-
-  function logFailure({ method, path }: RestRequest, failure: AttemptFailure): void {
-    const { code, explanation, place, status } = failure;
-    const fields = {
-      // Without the query, which may hold a caller's data.
-      request: `${method} ${path.split('?', 1)[0]}`,
-      code,
-      status,
-      trackingId: failure.extensions.upstream?.trackingId ?? null,
-      cause: `${explanation ?? `status ${status}`}${place === null ? '' : ` (${place})`}`,
-    };
-    // What upstream refuses is mostly the caller's affair, and callers must not be able to fill the log.
-    if (explanation === undefined && status !== 429)
-      log.debug(fields, 'upstream refused a request');
-    else log.warn(fields, 'an attempt at upstream failed');
   }
 
   function open(leftMs: number, signal: AbortSignal | undefined): Deadline {
@@ -321,12 +271,6 @@ export function createRequests(parts: RequestParts): Requests {
     const reason = new GatewayError('UPSTREAM_TIMEOUT', message);
     return openDeadline({ clock, timeoutMs, leftMs, reason, signals: [signal, closing] });
   }
-}
-
-function unansweredBy(failure: AttemptFailure | null): AttemptReport['status'] {
-  if (failure === null) return 'aborted';
-  if (failure.code === 'UPSTREAM_TIMEOUT') return 'timeout';
-  return failure.code === 'UPSTREAM_UNAVAILABLE' ? 'unreachable' : 'broken';
 }
 
 function toAttempt(
