@@ -1,5 +1,6 @@
 import { checkEnvironment } from './config/checks.ts';
-import { Environment } from './config/environment.ts';
+import { Environment, SECRETS } from './config/environment.ts';
+import { readGivenValues } from './config/given-values.ts';
 import { LOOPBACK_HOSTS } from './config/variables.ts';
 
 /** A start that was refused: one line for each fault, naming the variable. */
@@ -24,11 +25,11 @@ export type Config = ReturnType<typeof readConfig>;
 
 /** The environment, checked: every fault at once, one line each, naming the variable. */
 export function readConfig(env: NodeJS.ProcessEnv) {
-  // A blank variable is an absent one; coerced, it would be 0.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim() !== ''));
-  const { data, error } = Checked.safeParse(given);
-  if (error)
-    throw new ConfigError(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+  const names = Object.keys(Environment.shape);
+  const { values, faults } = readGivenValues(env, { names, secrets: SECRETS });
+  const { data, error } = Checked.safeParse(values);
+  for (const { path, message } of error?.issues ?? []) faults.push(`${path.join('.')}: ${message}`);
+  if (data === undefined || faults.length > 0) throw new ConfigError(faults);
 
   const isLocal = LOOPBACK_HOSTS.has(data.HOST);
   return {
@@ -105,7 +106,6 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     logLevel: data.LOG_LEVEL,
     logFormat: data.LOG_FORMAT,
     metricsPort: data.METRICS_PORT ?? null,
-    isSandboxPublic: data.SANDBOX,
     sandbox: {
       port: data.SANDBOX_PORT,
       seed: data.SANDBOX_SEED,

@@ -46,7 +46,7 @@ import { type Requests, createRequests } from './upstream/request.ts';
 export { ConfigError, readConfig, type Config } from './config.ts';
 
 /** The configuration, with a tenant to talk to and, for `service`, a client of it. */
-export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox' | 'isSandboxPublic'> & {
+export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & {
   baseUrl: URL;
   /** Whether the tenant is the embedded sandbox, which readiness then says. */
   isSandbox?: boolean;
@@ -182,6 +182,15 @@ export async function startGateway(
       },
     );
 
+  log.info(
+    {
+      tenant: options.isSandbox ? 'sandbox' : baseUrl.host,
+      authMode: options.authMode,
+      apiVersion: options.apiVersion,
+      version: readVersion(),
+    },
+    'started',
+  );
   let closed: Promise<void> | null = null;
   return {
     url: http.url,
@@ -347,7 +356,8 @@ const MAX_TOTAL_BODY_BYTES = 96 * 1_048_576;
 // As many as the budget lets go at once by default; more would only wait for it.
 const MAX_CONNECTIONS = 100;
 
-function readVersion(): string {
+/** The version of the package. */
+export function readVersion(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

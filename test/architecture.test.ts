@@ -58,6 +58,8 @@ const RANKS: Record<string, number> = {
   'readiness.ts': 5,
   // Builds every part, closes them in reverse.
   'gateway.ts': 6,
+  // Says what a tenant answers.
+  'check.ts': 6.5,
   // The command line.
   'main.ts': 7,
 };

@@ -106,6 +106,7 @@ test("the gateway's own credentials serve remote callers only if they present a 
   assert.deepEqual(
     faultsOf({
       HOST: '0.0.0.0',
+      SANDBOX: 'true',
       JWKS_URL: 'https://x.example/keys',
       JWT_ISSUER: 'i',
       JWT_AUDIENCE: 'a',

@@ -11,14 +11,23 @@ export function checkEnvironment(
   const isService = env.AUTH_MODE === 'service';
   if (isService && env.SAIL_BASE_URL && !(env.SAIL_CLIENT_ID && env.SAIL_CLIENT_SECRET))
     fault('SAIL_CLIENT_ID', 'must be set, and SAIL_CLIENT_SECRET with it, for AUTH_MODE=service');
+  const isLoopback = LOOPBACK_HOSTS.has(env.HOST);
+  if (env.SANDBOX && env.SAIL_BASE_URL)
+    fault('SANDBOX', 'must not be true where SAIL_BASE_URL names a tenant');
   if (
+    !env.SANDBOX &&
     (env.AUTH_MODE ?? (env.SAIL_BASE_URL ? 'passthrough' : 'service')) === 'service' &&
     !env.JWKS_URL &&
-    !LOOPBACK_HOSTS.has(env.HOST)
+    !isLoopback
   )
     fault(
       'HOST',
-      'must be a loopback address while AUTH_MODE=service runs without JWKS_URL: whoever reaches it would use its credentials',
+      `must be a loopback address while AUTH_MODE=service runs without JWKS_URL: whoever reaches it would use its credentials${env.SAIL_BASE_URL ? '' : ' (SANDBOX=true allows it over the sandbox, whose data is invented)'}`,
+    );
+  else if (!env.SANDBOX && !env.SAIL_BASE_URL && !isLoopback)
+    fault(
+      'SANDBOX',
+      'must be true to serve the invented data of the sandbox to other machines; SAIL_BASE_URL names a tenant instead',
     );
   if (env.JWKS_URL && !(env.JWT_ISSUER && env.JWT_AUDIENCE))
     fault('JWT_ISSUER', 'must be set, and JWT_AUDIENCE with it, where JWKS_URL is');

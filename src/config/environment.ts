@@ -84,5 +84,15 @@ export const Environment = z.object({
     .default(1),
 });
 
+/** Variables that hold a secret: each may be read from the file that `…_FILE` names instead. */
+export const SECRETS = [
+  'SAIL_CLIENT_ID',
+  'SAIL_CLIENT_SECRET',
+  'REDIS_URL',
+  'ROUTER_SECRET',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+] as const satisfies readonly (keyof typeof Environment.shape)[];
+
 /** The variables, as they were read. */
 export type EnvironmentValues = z.infer<typeof Environment>;

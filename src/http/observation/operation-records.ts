@@ -33,6 +33,8 @@ export interface OperationRecord {
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
   end(result: Pick<ExecutionResult, 'errors'>): void;
+  /** The client left before there was a result. */
+  leave(): void;
   /** Its result is a stream, which has begun. */
   streamBegan(): void;
   /** A result of the stream is sent. */
@@ -56,6 +58,7 @@ export interface OperationRecordsParts {
 
 const MAX_NAME_LENGTH = 60;
 const MAX_CODES = 5;
+const ABORTED: readonly string[] = ['ABORTED'];
 const NO_ERRORS: readonly string[] = [];
 
 export function createOperationRecords(parts: OperationRecordsParts): OperationRecords {
@@ -89,6 +92,11 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
           if (isOver) return;
           isOver = true;
           finish('operation', transport, codesOf(result));
+        },
+        leave() {
+          if (isOver) return;
+          isOver = true;
+          finish('operation', transport, ABORTED);
         },
         streamBegan() {
           stream = streamTransport();

@@ -40,9 +40,11 @@ export function useOperationRecords(
           record?.parsed(result, params?.operationName);
       };
     },
-    onResultProcess({ result, serverContext }) {
-      if (!isAsyncIterable(result) && !Array.isArray(result))
-        (serverContext as RecordContext).record?.end(result);
+    onResultProcess({ request, result, serverContext }) {
+      if (isAsyncIterable(result) || Array.isArray(result)) return;
+      const { record } = serverContext as RecordContext;
+      if (request.signal.aborted) record?.leave();
+      else record?.end(result);
     },
   };
 }

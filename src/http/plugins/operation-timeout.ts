@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Plugin } from 'graphql-yoga';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
@@ -12,6 +13,8 @@ export function useOperationTimeout(clock: Clock, timeoutMs: number): Plugin<Con
     onExecute({ args: { contextValue } }) {
       const { signal } = contextValue.read;
       const controller = new AbortController();
+      // Each of its reads listens: many are no leak.
+      setMaxListeners(0, controller.signal);
       const cancel = clock.after(timeoutMs + GRACE_MS, () =>
         end(
           new GatewayError('UPSTREAM_TIMEOUT', `The operation took longer than ${timeoutMs} ms.`),

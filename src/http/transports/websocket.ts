@@ -159,7 +159,11 @@ export function serveWebSocket(
         return result;
       } catch (error) {
         // An operation that was aborted has no client any more; that is no bug to be logged.
-        const errors = read.signal?.aborted ? [] : [maskError(error)];
+        if (read.signal?.aborted) {
+          record?.leave();
+          return { errors: [] };
+        }
+        const errors = [maskError(error)];
         record?.end({ errors });
         return { errors };
       }
