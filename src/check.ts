@@ -2,7 +2,6 @@ import type { Config } from './config.ts';
 import type { ErrorCode, ErrorDetails } from './errors.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { createLog } from './log.ts';
-import type { Readiness } from './readiness.ts';
 
 /** The tenant to check, and whether it is the embedded sandbox. */
 export interface CheckedTenant {
@@ -41,28 +40,49 @@ export async function checkTenant(
     advise(
       'This is the embedded sandbox, whose tasks are invented. Set SAIL_BASE_URL for a real tenant.',
     );
-  const gateway = await startGateway(
-    {
+  const redisFault = await faultOfRedis();
+  const gateway = await open({ redisUrl: redisFault === null ? config.redisUrl : null });
+  try {
+    const isReadable = hasClient ? await checkReading(gateway) : await checkAnswering(gateway);
+    if (redisFault !== null) {
+      say('Redis', 'failed', redisFault);
+      advise('Check REDIS_URL, and that Redis runs.');
+    } else if (config.redisUrl !== null) say('Redis', 'ok', 'instances can share it');
+    return isReadable && redisFault === null;
+  } finally {
+    await gateway.close();
+  }
+
+  /** A gateway without Redis must wait before it spends the budget, so that is found out first. */
+  async function faultOfRedis(): Promise<string | null> {
+    if (config.redisUrl === null) return null;
+    try {
+      await (await open({ redisStartup: 'require' })).close();
+      return null;
+    } catch (error) {
+      const [, fault] = /^REDIS_URL: (.*)$/s.exec((error as Error).message) ?? [];
+      if (fault === undefined) throw error;
+      return fault;
+    }
+  }
+
+  function open(more: Partial<Pick<Config, 'redisUrl' | 'redisStartup'>>): Promise<Gateway> {
+    const options = {
       ...config,
       ...tenant,
       // With a client, what it may read is found out even if callers bring their own tokens.
-      authMode: hasClient ? 'service' : 'passthrough',
+      authMode: hasClient ? ('service' as const) : ('passthrough' as const),
       jwt: null,
+      passthroughJwt: null,
       router: { secret: null, jwt: null },
       isRouterOnly: false,
       host: '127.0.0.1',
       port: 0,
       metricsPort: null,
       operationTimeoutMs: Math.min(TIMEOUT_MS, config.operationTimeoutMs),
-    },
-    undefined,
-    createLog('silent'),
-  );
-  try {
-    const isReadable = hasClient ? await checkReading(gateway) : await checkAnswering(gateway);
-    return checkRedis(await gateway.checkReadiness()) && isReadable;
-  } finally {
-    await gateway.close();
+      ...more,
+    };
+    return startGateway(options, undefined, createLog('silent'));
   }
 
   async function checkReading({ url, checkReadiness }: Gateway): Promise<boolean> {
@@ -106,13 +126,6 @@ export async function checkTenant(
       'No task was read: callers bring their own tokens. Set SAIL_CLIENT_ID and SAIL_CLIENT_SECRET to read one here.',
     );
     return true;
-  }
-
-  function checkRedis({ parts: { redis } }: Readiness): boolean {
-    if (redis === undefined) return true;
-    say('Redis', redis.status === 'ok' ? 'ok' : 'failed', redis.reason ?? 'instances can share it');
-    if (redis.status !== 'ok') advise('Check REDIS_URL, and that Redis runs.');
-    return redis.status === 'ok';
   }
 
   function say(part: string, status: string, text: string): void {

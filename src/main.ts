@@ -130,10 +130,11 @@ async function check(): Promise<void> {
   try {
     const config = readConfig(process.env);
     const { baseUrl, client } = config;
-    const sandbox = baseUrl === null ? await startSandbox({ ...config.sandbox, port: 0 }) : null;
-    const tenant =
-      sandbox === null ? { baseUrl: baseUrl!, client, isSandbox: false } : tenantOf(sandbox);
-    const isWell = await checkTenant(config, tenant, print).finally(() => sandbox?.close());
+    let isWell: boolean;
+    if (baseUrl === null) {
+      const sandbox = await startSandbox({ ...config.sandbox, port: 0 });
+      isWell = await checkTenant(config, tenantOf(sandbox), print).finally(sandbox.close);
+    } else isWell = await checkTenant(config, { baseUrl, client, isSandbox: false }, print);
     process.exitCode = isWell ? 0 : 1;
   } catch (error) {
     fail(error);

@@ -94,13 +94,13 @@ function plainOf(name: string): string {
 /** How many characters must be inserted, removed or replaced to make one of the other. */
 function distanceOf(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, column) => column);
-  for (const [line, letter] of [...from].entries()) {
+  for (let line = 0; line < from.length; line++) {
     const next = [line + 1];
     for (let column = 1; column <= to.length; column++)
       next[column] = Math.min(
         (row[column] ?? 0) + 1,
         (next[column - 1] ?? 0) + 1,
-        (row[column - 1] ?? 0) + (to[column - 1] === letter ? 0 : 1),
+        (row[column - 1] ?? 0) + (to[column - 1] === from[line] ? 0 : 1),
       );
     row = next;
   }
