@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../../src/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway as start } from '../../src/gateway.ts';
 import type { Log } from '../../src/log.ts';
+import type { Metrics } from '../../src/metrics.ts';
 import {
   type Sandbox,
   type SandboxOptions,
@@ -23,6 +24,7 @@ export interface StartOptions {
   env?: Record<string, string>;
   clock?: Clock;
   log?: Log;
+  metrics?: Metrics;
 }
 
 /** A sandbox tenant that is empty, and stays so but for what a test adds; closed after the test. */
@@ -52,7 +54,7 @@ export function environmentOver({ url, client }: Sandbox): Record<string, string
 /** Starts a gateway over such a sandbox. */
 export async function startGateway(
   t: TestContext,
-  { over, sandbox: options = {}, env = {}, clock, log }: StartOptions = {},
+  { over, sandbox: options = {}, env = {}, clock, log, metrics }: StartOptions = {},
 ) {
   const sandbox =
     over ??
@@ -75,6 +77,7 @@ export async function startGateway(
     { ...config, baseUrl: new URL(sandbox.url) },
     clock ?? systemClock,
     log,
+    metrics,
   );
   t.after(() => gateway.close());
 
