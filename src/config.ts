@@ -3,7 +3,7 @@ import { Environment, SECRETS } from './config/environment.ts';
 import { readGivenValues } from './config/given-values.ts';
 import { LOOPBACK_HOSTS } from './config/variables.ts';
 
-/** A start that was refused: one line for each fault, naming the variable. */
+/** An invalid configuration. `faults` has one line for each invalid variable, starting with its name. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];
@@ -20,10 +20,10 @@ const Checked = Environment.superRefine((env, context) =>
   ),
 );
 
-/** Everything that is set from outside. The parts are given values of it, never the whole. */
+/** The configuration. Parts receive single values of it, never the whole. */
 export type Config = ReturnType<typeof readConfig>;
 
-/** The environment, checked: every fault at once, one line each, naming the variable. */
+/** Reads and checks the environment. Throws a ConfigError with all faults at once. */
 export function readConfig(env: NodeJS.ProcessEnv) {
   const names = Object.keys(Environment.shape);
   const { values, faults } = readGivenValues(env, { names, secrets: SECRETS });
@@ -76,7 +76,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     maxConnections: data.MAX_CONNECTIONS,
     maxConnectionsPerAddress:
       data.MAX_CONNECTIONS_PER_ADDRESS ??
-      // Without trusted proxies, one address may be that of a load balancer with everybody behind it.
+      // Without trusted proxies, one address may be a load balancer in front of all clients.
       (data.TRUST_PROXY.length > 0 ? 1_000 : 15_000),
     maxOperations: data.MAX_OPERATIONS,
     maxMessagesPerSecond: data.MAX_MESSAGES_PER_SECOND,

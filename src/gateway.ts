@@ -45,26 +45,26 @@ import { type Requests, createRequests } from './upstream/request.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
 
-/** The configuration, with a tenant to talk to and, for `service`, a client of it. */
+/** The configuration, with the URL of a tenant. */
 export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & {
   baseUrl: URL;
-  /** Whether the tenant is the embedded sandbox, which readiness then says. */
+  /** Whether the tenant is the embedded sandbox. Readiness then says so. */
   isSandbox?: boolean;
 };
 
 /** A running gateway. */
 export interface Gateway {
-  /** Where GraphQL is. */
+  /** The URL of the GraphQL endpoint. */
   url: string;
-  /** Where Prometheus finds its metrics. */
+  /** The URL of the metrics. */
   metricsUrl: string;
-  /** Whether it can serve, and why not. Asks upstream if that has not answered lately. */
+  /** Whether the gateway can serve, and why not. Sends a request if upstream has not answered lately. */
   checkReadiness(): Promise<Readiness>;
-  /** Once, however often it is asked for. */
+  /** Closes all parts. Repeated calls return the same promise. */
   close(): Promise<void>;
 }
 
-/** Builds every part and starts listening. */
+/** Builds all parts and starts listening. */
 export async function startGateway(
   options: GatewayOptions,
   clock: Clock = systemClock,
@@ -108,10 +108,10 @@ export async function startGateway(
     waited: metrics.waited,
     refused: metrics.refused,
   };
-  // Whether a connection can be made is the same for everybody; what else fails may be due to who asks.
+  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due to one credential.
   const network = createBreaker({ clock, trips: ['unreachable'], onChange: onBreaker('network') });
   const closing = new AbortController();
-  // Each request under way listens; there is no leak to warn of.
+  // Every pending request adds a listener, so many listeners are not a leak.
   setMaxListeners(0, closing.signal);
   const memories = createMemories({
     maxStalenessMs: options.maxStalenessMs,
@@ -206,7 +206,7 @@ export async function startGateway(
     await closeParts();
   }
 
-  /** Upstream counts by client and API version; what is shared is named so, tenant and all. */
+  /** Names shared state in Redis. Upstream counts requests by tenant, API version and client. */
   function budgetName(clientId: string): string {
     return JSON.stringify([baseUrl.host, options.apiVersion, clientId]);
   }
@@ -277,7 +277,7 @@ export async function startGateway(
 
   async function fetchKeys(...[url, init]: Parameters<typeof fetch>): Promise<Response> {
     const headers = { ...Object.fromEntries(new Headers(init?.headers)), 'user-agent': userAgent };
-    // Node's own fetch knows no proxy.
+    // Not Node's own fetch, which does not use the proxy.
     const response = await fetchThrough(url as string, {
       ...(init as object),
       headers,
@@ -286,7 +286,7 @@ export async function startGateway(
     return response as unknown as Response;
   }
 
-  /** Retries and the breaker are each credential's own: what one of them meets is no news of the others. */
+  /** Each credential has its own retries and breaker, because its failures say nothing about other credentials. */
   function openRequests(clientId: string, credential: Credential | null): Requests {
     const shared = requestParts(clientId);
     return createRequests({
@@ -330,7 +330,7 @@ export async function startGateway(
     const api = createApi({ ...apiParts, requests: openRequests(credential.clientId, credential) });
     return createSession({
       api,
-      // A caller's token stays here, and so does what is seen with it.
+      // A caller's own token is not shared with other instances, and neither is the data read with it.
       openGroup: listener =>
         credential.isShared
           ? fleet.openGroup(budgetName(credential.clientId), listener)
@@ -348,12 +348,12 @@ export async function startGateway(
 
 const SANDBOX_NOTE =
   'The tenant is the embedded sandbox: its tasks are invented. Set SAIL_BASE_URL for a real tenant.';
-// A budget of its own: without a token upstream counts the request for no client.
+// The probe has a budget of its own: without a token, upstream counts the request for no client.
 const PROBE_CLIENT = 'readiness probe';
-// Decoded: 250 rows are some 300 kB.
+// The size of a decoded body; 250 rows take about 300 kB.
 const MAX_BODY_BYTES = 32 * 1_048_576;
 const MAX_TOTAL_BODY_BYTES = 96 * 1_048_576;
-// As many as the budget lets go at once by default; more would only wait for it.
+// The default budget allows so many requests at once.
 const MAX_CONNECTIONS = 100;
 
 /** The version of the package. */

@@ -1,15 +1,15 @@
-/** Which proxy requests go through, by the scheme of their target; null: none. */
+/** The URLs of the proxies for requests, by the scheme of the target; null: no proxy. */
 export interface ProxySettings {
   httpProxy: string | null;
   httpsProxy: string | null;
-  /** Hosts that are reached without it, as NO_PROXY lists them. */
+  /** Hosts that are reached directly, in the format of NO_PROXY. */
   noProxy: string;
 }
 
-// The sandbox, and whatever else runs on this machine, is never on the other side of a proxy.
+// Hosts on this machine, such as the sandbox, are always reached directly.
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
-/** The settings as undici's EnvHttpProxyAgent takes them, so that it does not read the environment. */
+/** The options for undici's EnvHttpProxyAgent. All are set, so that it does not read the environment. */
 export function toProxyOptions({ httpProxy, httpsProxy, noProxy }: ProxySettings): {
   httpProxy: string;
   httpsProxy: string;
@@ -17,7 +17,7 @@ export function toProxyOptions({ httpProxy, httpsProxy, noProxy }: ProxySettings
   proxyTunnel: boolean;
 } {
   return {
-    // Many proxies open tunnels to port 443 only: what is plain HTTP is handed to them as such.
+    // Many proxies open tunnels only to port 443, so plain HTTP requests are forwarded without a tunnel.
     proxyTunnel: false,
     httpProxy: httpProxy ?? '',
     httpsProxy: httpsProxy ?? '',

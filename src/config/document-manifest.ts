@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 const Text = z.string().min(1);
-/** As Apollo's `generate-persisted-query-manifest` writes it. */
+/** The format of Apollo's `generate-persisted-query-manifest`. */
 const ApolloManifest = z
   .object({
     format: z.literal('apollo-persisted-query-manifest'),
@@ -10,10 +10,10 @@ const ApolloManifest = z
     operations: z.array(z.object({ id: Text, body: Text })),
   })
   .transform(({ operations }) => operations.map(({ id, body }): [string, string] => [id, body]));
-/** Documents by hash, as Relay's compiler and GraphQL Code Generator write it. */
+/** Documents by hash: the format of Relay's compiler and of GraphQL Code Generator. */
 const SimpleManifest = z.record(Text, Text).transform(documents => Object.entries(documents));
 
-/** The path of a manifest, read into its documents by id. */
+/** Reads the file at this path into documents by id. */
 export const DocumentManifest = z.string().transform((path, context) => {
   const { data, error } = z.union([ApolloManifest, SimpleManifest]).safeParse(readJson(path));
   if (!error) return new Map(data);

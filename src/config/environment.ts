@@ -4,7 +4,7 @@ import { LOG_FORMATS, LOG_LEVELS } from '../log.ts';
 import { DocumentManifest } from './document-manifest.ts';
 import { CommaList, Flag, ProxyUrl, RedisUrl, SafeUrl, integer } from './variables.ts';
 
-/** The environment's variables, each checked by itself. */
+/** The environment variables. Combinations are checked in checks.ts. */
 export const Environment = z.object({
   SAIL_BASE_URL: SafeUrl.optional(),
   SAIL_CLIENT_ID: z.string().optional(),
@@ -19,13 +19,13 @@ export const Environment = z.object({
   PASSTHROUGH_JWKS_URL: SafeUrl.optional(),
   PASSTHROUGH_JWT_ISSUER: z.string().optional(),
   PASSTHROUGH_JWT_AUDIENCE: z.string().optional(),
-  ROUTER_SECRET: z.string().min(16, 'must have 16 characters at the least').optional(),
+  ROUTER_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
   ROUTER_JWKS_URL: SafeUrl.optional(),
   ROUTER_JWT_ISSUER: z.string().optional(),
   ROUTER_JWT_AUDIENCE: z.string().optional(),
   DIRECT_TRAFFIC: z.enum(['allow', 'refuse'], 'must be allow or refuse').default('allow'),
   JWT_CLOCK_TOLERANCE_SECONDS: integer(0, 300).default(5),
-  // In lower case, as curl reads them, they win.
+  // The lower-case names, which curl reads, take precedence.
   HTTP_PROXY: ProxyUrl.optional(),
   http_proxy: ProxyUrl.optional(),
   HTTPS_PROXY: ProxyUrl.optional(),
@@ -84,7 +84,7 @@ export const Environment = z.object({
     .default(1),
 });
 
-/** Variables that hold a secret: each may be read from the file that `…_FILE` names instead. */
+/** Variables that hold a secret. Each can be read from a file, whose path is in `…_FILE`. */
 export const SECRETS = [
   'SAIL_CLIENT_ID',
   'SAIL_CLIENT_SECRET',
@@ -94,5 +94,5 @@ export const SECRETS = [
   'HTTPS_PROXY',
 ] as const satisfies readonly (keyof typeof Environment.shape)[];
 
-/** The variables, as they were read. */
+/** The parsed variables. */
 export type EnvironmentValues = z.infer<typeof Environment>;

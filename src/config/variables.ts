@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { readRedisUrl } from '../fleet/redis-url.ts';
 
-/** Hosts that only this machine can reach. */
+/** Hosts that are reachable only from this machine. */
 export const LOOPBACK_HOSTS: ReadonlySet<string> = new Set([
   '127.0.0.1',
   '::1',
@@ -13,7 +13,7 @@ export const Flag = z
   .enum(['true', 'false'], 'must be true or false')
   .transform(text => text === 'true');
 
-/** A URL that tokens or keys travel to: in the clear only within the machine. */
+/** A URL that tokens or keys are sent to. It must be https, except on this machine. */
 export const SafeUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .transform(text => new URL(text))
@@ -34,13 +34,13 @@ export const RedisUrl = z.string().superRefine((url, context) => {
 
 export const CommaList = z.string().transform(list => list.split(',').map(item => item.trim()));
 
-/** A whole number from `least` to `most`. */
+/** A whole number from `least` to `most`, both included. */
 export function integer(least: number, most: number) {
   const message = `must be a whole number from ${least} to ${most}`;
   return z.coerce.number(message).int(message).min(least, message).max(most, message);
 }
 
-/** A name or an address, with or without a port. Two schemes are tried: a URL drops its own default port. */
+/** Whether the text is a name or an address, with or without a port. Two schemes are tried, because a URL drops its default port. */
 export function isHost(text: string): boolean {
   return ['http', 'https'].some(scheme => {
     const url = `${scheme}://${text}`;

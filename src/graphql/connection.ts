@@ -133,7 +133,7 @@ export async function resolveConnection(
   { caller, read, omitted }: Context,
   info: GraphQLResolveInfo,
 ): Promise<TaskSlice> {
-  const wants = {
+  const selected = {
     tasks:
       ['edges', 'nodes'].some(field => selects(info, field)) ||
       ['startCursor', 'endCursor'].some(field => selects(info, 'pageInfo', field)),
@@ -145,7 +145,7 @@ export async function resolveConnection(
     order: toTaskOrder(orderBy),
     first: first ?? PAGE_LIMIT,
     after: after ?? null,
-    wants,
+    selected,
   };
   const slice = await caller.session.list(request, read);
   for (const error of slice.faults) omitted.push({ path: responsePathAsArray(info.path), error });

@@ -43,7 +43,7 @@ export interface GraphQLServerParts {
   clock: Clock;
   introspection: boolean;
   limits: CostLimits & DocumentLimits;
-  /** The largest body of a request, as sent and as decoded. */
+  /** The maximum size of a request body in bytes, both as sent and decoded. */
   maxBodyBytes: number;
   /** Milliseconds that a query or mutation may take. */
   operationTimeoutMs: number;
@@ -51,11 +51,11 @@ export interface GraphQLServerParts {
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
   maxSubscriptionsPerConnection: number;
-  /** Operations under way in all. */
+  /** The maximum number of concurrent operations, over all clients. */
   maxOperations: number;
 }
 
-/** GraphQL over HTTP and SSE; its plugins are in the order in which a request meets them. */
+/** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, sessions, gate, maskError, clock, limits } = parts;
   const { introspection, routerTrust, callbacks } = parts;
@@ -65,19 +65,19 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   return createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
-    // Errors are masked and logged in one place, `mask`.
+    // `maskError` masks and logs all errors.
     logging: false,
     maskedErrors: { maskError },
     landingPage: false,
     graphiql: false,
     multipart: false,
     cors: false,
-    // `useHttpRequests` bounds it, and what it is decoded to.
+    // `useHttpRequests` limits the body, both as sent and decoded.
     maxRequestBodySize: false,
     parserAndValidationCache: caches,
     context: createContext,
     plugins: [
-      // Distinct connections are Yoga's own; this is the protocol's other mode, one for all operations.
+      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
       useOperationRecords(parts.records, streamTransportOf),
       useHttpRequests(readBody),
@@ -91,7 +91,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useOperationTimeout(clock, parts.operationTimeoutMs),
       useOmittedRows(),
       useSharedResults(clock),
-      // After what replaces the functions that it counts.
+      // After `useSharedResults`, which replaces the subscribe function that this plugin wraps.
       useOperationLimit(parts.maxOperations, maskError),
       useResultStreams(),
       callbacks.plugin,
@@ -108,7 +108,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   }: TransportContext & { request?: Request }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }
-      : await routerTrust.recognises(header(ROUTER_HEADER)).then(
+      : await routerTrust.isRouter(header(ROUTER_HEADER)).then(
           isTrusted => ({ isTrusted }),
           (error: unknown) => ({ error }),
         );
@@ -133,7 +133,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     const credential = admission && 'credential' in admission ? admission.credential : null;
     return {
       get session() {
-        // What needs no credential, such as introspection, opens no session.
+        // Operations that need no credential, such as introspection, open no session.
         if (credential === null)
           throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
         return sessions.of(credential);

@@ -35,13 +35,13 @@ export interface HttpServerParts
   host: string;
   port: number;
   authenticate: Authenticate;
-  /** Whether callers need no credential of their own, because the gateway lends them its own. */
+  /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
-  /** Origins of browsers that may call, besides the gateway's own; `https://*.example.com` for all below a name. */
+  /** Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all subdomains. */
   corsOrigins: readonly string[];
   graphiql: boolean;
   persistedDocuments: PersistedDocumentsOptions;
-  /** Where events of subscriptions may be sent, on a caller's word. */
+  /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
   /** Whether the gateway can serve, and why not, as JSON. */
   checkReadiness(): Promise<{ status: 'ready' | 'unready' }>;
@@ -49,19 +49,19 @@ export interface HttpServerParts
   metrics: MetricsPage | null;
 }
 
-/** A server that listens. */
+/** A listening server. */
 export interface HttpServer {
-  /** Where GraphQL is. */
+  /** The URL of the GraphQL endpoint. */
   url: string;
   close(): Promise<void>;
 }
 
 const GRAPHQL_PATH = '/graphql';
-const CLOSED = toBody('FORBIDDEN', 'This subgraph is asked through its router.');
-const NOT_HERE = toBody('FORBIDDEN', 'The Host of the request is not one of this gateway.');
+const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
+const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
-/** Every route of the gateway, on one port. */
+/** Starts listening; serves every route of the gateway on one port. */
 export async function startHttpServer({
   host,
   port,
@@ -71,7 +71,7 @@ export async function startHttpServer({
   const callbacks = createSubscriptionCallbacks({
     ...parts,
     sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
-    isTrusted: parts.routerTrust.trusts,
+    isTrusted: parts.routerTrust.isTrusted,
   });
   const isListedOrigin = createOriginMatcher(parts.corsOrigins);
   const originPolicy = createOriginPolicy({ isOpen: parts.isOpen, isListedOrigin });
@@ -80,7 +80,7 @@ export async function startHttpServer({
     ...parts,
     documents: createPersistedDocuments(parts.persistedDocuments),
     mayReadSchema: async header =>
-      parts.introspection || parts.routerTrust.recognises(header(ROUTER_HEADER)),
+      parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
   const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
   const server = createServer(
@@ -90,7 +90,7 @@ export async function startHttpServer({
   const connectionLimits = limitConnections(server, parts);
   server.listen(port, host);
   await once(server, 'listening');
-  // After that, or it would have something of its own to say of a port that is taken.
+  // Attached after listening, so that an error such as a port in use is only reported once.
   const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,
@@ -120,19 +120,18 @@ export async function startHttpServer({
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
-        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, NOT_HERE);
+        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
         if (parts.corsOrigins.length > 0) setCorsHeaders(request, response, isListedOrigin);
         if (request.method === 'OPTIONS') return answerPreflight(request, response);
         try {
-          if (!(await isLetIn(request))) return sendJson(response, 403, CLOSED);
+          if (!(await isAllowed(request))) return sendJson(response, 403, ROUTER_ONLY);
         } catch (error) {
           const { message, extensions } = parts.maskError(error);
           return sendJson(response, 503, { errors: [{ message, extensions }] });
         }
-        // The client disconnected while we checked the router's token; there is nobody to answer.
+        // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
-        if (path === GRAPHQL_PATH && graphiql?.isAskedFor(request))
-          return graphiql.answer(response);
+        if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
@@ -150,9 +149,9 @@ export async function startHttpServer({
     }
   }
 
-  async function isLetIn({ headers }: IncomingMessage): Promise<boolean> {
+  async function isAllowed({ headers }: IncomingMessage): Promise<boolean> {
     if (!parts.isRouterOnly) return true;
-    return parts.routerTrust.recognises([headers[ROUTER_HEADER]].flat()[0] ?? null);
+    return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
 }
 

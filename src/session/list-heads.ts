@@ -15,16 +15,17 @@ interface RowHead {
   asOf: number;
 }
 
-/** Reads the newest tasks of lists. */
+/** Reads the heads of lists: their newest tasks. */
 export interface ListHeads {
   read(request: HeadRequest, options: CallOptions): Promise<ListHead>;
-  /** Each list has a result of its own. Lists that differ only in their sources are read together. */
+  /** Returns one promise for each list. Lists that differ only in their sources share requests. */
   readAll(requests: readonly HeadRequest[], options: CallOptions): Promise<ListHead>[];
 }
 
-// A minute of a list is seldom more; where it is, full pages follow.
+// The tasks of one minute are rarely more than this. If they are, full pages follow.
 const FIRST_PAGE = 25;
 
+/** Reads through `api`; `clock` dates each head. */
 export function createListHeads(
   api: Pick<TaskStatusApi, 'list' | 'fits' | 'unlisted'>,
   clock: Clock,
@@ -44,14 +45,14 @@ export function createListHeads(
     },
   };
 
-  /** Lists whose heads one request can hold, in groups. */
+  /** Groups lists whose heads fit one request. */
   function groupsOf(requests: readonly HeadRequest[]): HeadRequest[][] {
     const groups = new Map<string, HeadRequest[]>();
-    const alone: HeadRequest[][] = [];
+    const closed: HeadRequest[][] = [];
     for (const request of requests) {
       const { sourceIds, ...others } = request.filter;
       if (sourceIds === undefined || request.since === null) {
-        alone.push([request]);
+        closed.push([request]);
         continue;
       }
       const key = JSON.stringify(others);
@@ -59,15 +60,15 @@ export function createListHeads(
       if (group !== undefined && api.fits(headQuery(joinedFilter([...group, request]))))
         group.push(request);
       else {
-        // The one before is full.
-        if (group !== undefined) alone.push(group);
+        // The previous group is full.
+        if (group !== undefined) closed.push(group);
         groups.set(key, [request]);
       }
     }
-    return [...alone, ...groups.values()];
+    return [...closed, ...groups.values()];
   }
 
-  /** The head of each list, from one walk over all of them; null where rows cannot be told apart. */
+  /** Reads the heads of several lists in one walk. Null if the rows do not say which list they belong to. */
   async function readJoined(
     group: readonly HeadRequest[],
     options: CallOptions,
@@ -77,17 +78,17 @@ export function createListHeads(
     const request = { filter: joinedFilter(group), since, signal: watchers.signal };
     const head = await readOne(request, options)
       .catch((error: unknown) => {
-        // Upstream may refuse a joined request though it accepts each part of it.
+        // Upstream may refuse a joined request even though it accepts each part of it.
         if (error instanceof GatewayError && error.code === 'BAD_USER_INPUT') return null;
         throw error;
       })
       .finally(watchers.close);
     const sourceIds = new Set(joinedFilter(group).sourceIds);
-    if (!head?.rows.every(row => isOfOne(row, sourceIds))) return null;
+    if (!head?.rows.every(row => isOfSources(row, sourceIds))) return null;
     return new Map(
       group.map(request => {
         const own = new Set(request.filter.sourceIds);
-        return [request, { ...head, rows: head.rows.filter(row => isOfOne(row, own)) }];
+        return [request, { ...head, rows: head.rows.filter(row => isOfSources(row, own)) }];
       }),
     );
   }
@@ -99,11 +100,11 @@ export function createListHeads(
     const options = { ...callOptions, signal: signal ?? callOptions.signal };
     if (!api.fits(headQuery(filter))) throw tooLong();
     let asOf = clock.now();
-    // Before the list: a task that ends between the two is then on the list.
+    // Read before the list: a task that ends between the two reads is then on the list.
     const head = await api.unlisted(filter, options);
     const fetchPage = async (offset: number, limit: number) => {
       const page = await api.list({ filter, order: 'CREATED_DESC', offset, limit }, options);
-      // The slower clock: one that is ahead would hide tasks that were created just now.
+      // Use the slower clock. A clock that is ahead would hide tasks that were just created.
       asOf = Math.min(asOf, page.date ?? Infinity);
       return page.rows;
     };
@@ -140,7 +141,7 @@ function headQuery(filter: TaskFilter) {
   return { filter, order: 'CREATED_DESC', limit: 250, offset: 2 ** 31 - 1 } as const;
 }
 
-/** A row that cannot be read may be of any source. */
-function isOfOne(row: Row, sourceIds: ReadonlySet<string>): boolean {
+/** Whether a row belongs to one of the sources. An unreadable row may belong to any. */
+function isOfSources(row: Row, sourceIds: ReadonlySet<string>): boolean {
   return row instanceof UnreadableTask || sourceIds.has(row.target?.id ?? '');
 }

@@ -7,12 +7,13 @@ import type { ReadOptions } from './loader.ts';
 import type { Memory } from './memory.ts';
 import { SharedRequest } from './shared-request.ts';
 
-/** Pages of upstream's list, each fetched once for all callers who want it at the same time. */
+/** Pages of upstream's list. Callers who request the same page at the same time share one fetch. */
 export interface Lists {
   page(query: TaskQuery, options?: ReadOptions): Promise<TaskPage>;
+  /** Whether the query fits the longest request target. */
   fits(query: TaskQuery): boolean;
-  /** A task was written to: later calls of `page` get no answer to a request sent before. */
-  forget(): void;
+  /** Call after a write. Later calls of `page` do not join requests that were sent before it. */
+  invalidate(): void;
 }
 
 export interface ListsParts {
@@ -21,6 +22,7 @@ export interface ListsParts {
   clock: Clock;
 }
 
+/** Fetches pages through `api` and caches them and their tasks in `memory`. */
 export function createLists({ api, memory, clock }: ListsParts): Lists {
   const pending = new Map<string, SharedRequest<TaskPage>>();
 
@@ -38,22 +40,22 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
       return start(key, query, { caller, usages }).join(signal);
     },
     fits: query => api.fits(query),
-    forget: () => pending.clear(),
+    invalidate: () => pending.clear(),
   };
 
-  /** Others who join it wait for the turn of the caller who was first. */
+  /** The request is queued for the caller who came first; others who join wait with it. */
   function start(
     key: string,
     query: TaskQuery,
     options: Pick<ReadOptions, 'caller' | 'usages'>,
   ): SharedRequest<TaskPage> {
     const started = new SharedRequest(async signal => {
-      const askedAt = clock.monotonic();
+      const requestedAt = clock.monotonic();
       try {
         const page = await api.list(query, { ...options, signal });
-        memory.keepPage(key, page, askedAt);
+        memory.keepPage(key, page, requestedAt);
         for (const row of page.rows)
-          if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);
+          if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
         return page;
       } finally {
         if (pending.get(key) === started) pending.delete(key);

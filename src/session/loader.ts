@@ -9,24 +9,24 @@ import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
 import { SharedRequest, whenAllAbort } from './shared-request.ts';
 
-/** How a caller wants to be answered. */
+/** Options of one read. */
 export interface ReadOptions {
-  /** Aborts when the caller has left. */
+  /** Aborts when the caller disconnects. */
   signal?: AbortSignal | undefined;
-  /** Not from memory, and not by a request that was sent before. */
+  /** Bypasses memory and requests that were already sent. */
   isFresh?: boolean;
-  /** Who asks: callers take turns. */
+  /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
-  /** The operations that wait for the answer. */
+  /** The operations that wait for the result. */
   usages?: readonly OperationUsage[] | undefined;
 }
 
 /** Tasks by id, read in batches. */
 export interface TaskLoader {
-  /** Null where upstream has no such task. Rejects for a task that cannot be read, and only for that. */
+  /** The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads are unaffected. */
   load(id: string, options?: ReadOptions): Promise<Task | null>;
-  /** A task was written to: later calls of `load` get no answer to a request sent before. */
-  forget(id: string): void;
+  /** Call after a write. Later calls of `load` do not join requests that were sent before it. */
+  invalidate(id: string): void;
 }
 
 export interface TaskLoaderParts {
@@ -37,24 +37,15 @@ export interface TaskLoaderParts {
   onBatch?: ((tasks: number) => void) | undefined;
 }
 
-/** One id, for all callers who wait for it. */
+/** A load of one id, shared by all callers who wait for it. */
 interface PendingLoad {
   id: string;
   request: SharedRequest<Task | null>;
   waiting: WaitingOperations;
 }
 
-/** The operations that wait for a load, and since when, on the monotonic clock. */
+/** The operations that wait for a load, and when each began to wait, on the monotonic clock. */
 type WaitingOperations = Map<OperationUsage, number>;
-
-/** What DataLoader batches: an id, and the signal that aborts once all who wait for it have left. */
-interface BatchKey {
-  id: string;
-  signal: AbortSignal;
-  waiting: WaitingOperations;
-  /** Called when the batch is closed: nobody joins the load from here on who wants a fresh answer. */
-  onSent(): void;
-}
 
 /** A moment on the wall clock and on the monotonic clock, in milliseconds. */
 interface Moment {
@@ -62,92 +53,99 @@ interface Moment {
   monotonic: number;
 }
 
-/** How long loads gather while the budget has room, in milliseconds; while it has none, until a slot is free. */
-const GATHER_MS = 10;
+/** A key of the DataLoader: an id, and a signal that aborts when all of its callers have left. */
+interface BatchKey {
+  id: string;
+  signal: AbortSignal;
+  waiting: WaitingOperations;
+  /** Called when the batch is sent. From then on, fresh loads of the id start a new request. */
+  onSent(): void;
+}
+
+/** How long a batch collects loads, in milliseconds. If the budget is spent, it collects until it has a slot. */
+const BATCH_DELAY_MS = 10;
 
 /**
  * Batches loads of tasks by id, from any operation, into `id in (…)` requests.
  *
- * A batch takes its slot in the budget before it is closed. While the budget is scarce, loads gather
- * for as long as they have to wait anyway: the scarcer it is, the fuller the batches.
+ * A batch takes its slot in the budget before it is sent. While it waits for the slot, it collects more
+ * loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderParts): TaskLoader {
-  // What the batch that is being closed was given: a slot, or the reason why there is none; and since when it
-  // waited for that, on both clocks.
-  let turn: (({ slot: Slot } | { error: unknown }) & { since: Moment }) | null = null;
-  /** Loads that gather. Every caller may join them: upstream is asked after this. */
-  const gathering = new Map<string, PendingLoad>();
-  /** Loads that were sent. Callers may join them unless they want a fresh answer. */
+  // The slot of the batch that is being dispatched, or the error if it got none.
+  let reservation: (({ slot: Slot } | { error: unknown }) & { since: Moment }) | null = null;
+  /** Loads whose request is not sent yet. Any caller may join them. */
+  const unsent = new Map<string, PendingLoad>();
+  /** Loads whose request was sent. Callers may join them unless they need a fresh result. */
   const sent = new Map<string, PendingLoad>();
 
   const loader = new DataLoader<BatchKey, Task | null>(readBatch, {
-    // Equal ids are joined above, as one load each.
+    // `pendingLoad` already joins loads of the same id.
     cache: false,
     maxBatchSize: api.idsPerRequest,
-    batchScheduleFn: dispatch => void gather(dispatch),
+    batchScheduleFn: dispatch => void dispatchWithSlot(dispatch),
   });
 
   return {
     async load(id, { signal, isFresh = false, usages = [] } = {}) {
       signal?.throwIfAborted();
-      // Here and not in the batch, where it would fail the other loads too.
+      // Checked here, because an error in the batch would fail the other loads too.
       checkValue(id);
       const kept = isFresh ? undefined : memory.task(id);
       if (kept !== undefined) return kept;
       const load = pendingLoad(id, isFresh);
       for (const usage of usages)
-        if (gathering.get(id) === load) load.waiting.set(usage, clock.monotonic());
+        if (unsent.get(id) === load) load.waiting.set(usage, clock.monotonic());
         else usage.sent();
       return load.request.join(signal);
     },
-    forget: id => void sent.delete(id),
+    invalidate: id => void sent.delete(id),
   };
 
   function pendingLoad(id: string, isFresh: boolean): PendingLoad {
-    const known = gathering.get(id) ?? (isFresh ? undefined : sent.get(id));
+    const known = unsent.get(id) ?? (isFresh ? undefined : sent.get(id));
     if (known && !known.request.isAbandoned) return known;
     const waiting: WaitingOperations = new Map();
     const request = new SharedRequest(signal =>
-      loader.load({ id, signal, waiting, onSent: () => move(load) }).finally(() => {
+      loader.load({ id, signal, waiting, onSent: () => markSent(load) }).finally(() => {
         // Another load may have taken the place of this one.
-        if (gathering.get(id) === load) gathering.delete(id);
+        if (unsent.get(id) === load) unsent.delete(id);
         if (sent.get(id) === load) sent.delete(id);
       }),
     );
     const load: PendingLoad = { id, request, waiting };
-    gathering.set(id, load);
+    unsent.set(id, load);
     return load;
   }
 
-  function move(load: PendingLoad): void {
-    if (gathering.get(load.id) === load) gathering.delete(load.id);
+  function markSent(load: PendingLoad): void {
+    if (unsent.get(load.id) === load) unsent.delete(load.id);
     sent.set(load.id, load);
   }
 
-  async function gather(dispatch: () => void): Promise<void> {
-    await new Promise(resolve => setTimeout(resolve, GATHER_MS));
+  async function dispatchWithSlot(dispatch: () => void): Promise<void> {
+    await new Promise(resolve => setTimeout(resolve, BATCH_DELAY_MS));
     const since = { now: clock.now(), monotonic: clock.monotonic() };
-    // Without a caller: several may wait for one batch, which has a turn of its own.
-    const given = await api.reserve({ lane: 'interactive' }).then(
+    // No caller is named: the batch may serve several, so it is queued as one of its own.
+    reservation = await api.reserve({ lane: 'interactive' }).then(
       slot => ({ slot, since }),
       (error: unknown) => ({ error, since }),
     );
-    turn = given;
     dispatch();
-    turn = null;
+    reservation = null;
   }
 
   async function readBatch(keys: readonly BatchKey[]): Promise<(Task | Error | null)[]> {
-    const given = turn;
-    if (given !== null) noteWait(keys, given.since);
-    if (given === null || 'error' in given) throw given?.error;
-    const { slot, since } = given;
-    // All callers of an aborted load have left, and those who asked again have another load.
-    const wanted = keys.filter(({ signal }) => !signal.aborted);
-    const callers = whenAllAbort(wanted.map(({ signal }) => signal));
+    const reserved = reservation;
+    if (reserved !== null) recordWait(keys, reserved.since);
+    if (reserved === null || 'error' in reserved) throw reserved?.error;
+    const { slot, since } = reserved;
+    // All callers of an aborted load have left. Callers who came later have a load of their own.
+    const active = keys.filter(({ signal }) => !signal.aborted);
+    const callers = whenAllAbort(active.map(({ signal }) => signal));
     try {
-      const rows = wanted.length === 0 ? new Map<string, Row>() : await read(wanted);
-      // Upstream sorts as it likes and omits what it does not know: match by id, never by place.
+      const rows = active.length === 0 ? new Map<string, Row>() : await read(active);
+      // Match by id, not by position: upstream reorders rows and omits unknown ids.
       return keys.map(({ id, signal }) =>
         signal.aborted ? signal.reason : toResult(rows.get(id) ?? null),
       );
@@ -158,7 +156,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
 
     async function read(loads: readonly BatchKey[]): Promise<Map<string, Row>> {
       for (const { onSent } of loads) onSent();
-      const askedAt = clock.monotonic();
+      const requestedAt = clock.monotonic();
       const ids = loads.map(({ id }) => id);
       onBatch?.(ids.length);
       const usages = [...new Set(loads.flatMap(({ waiting }) => [...waiting.keys()]))];
@@ -170,13 +168,13 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
         .finally(() => span?.end());
       for (const id of ids) {
         const row = rows.get(id) ?? null;
-        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, askedAt);
+        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
       }
       return rows;
     }
   }
 
-  function noteWait(keys: readonly BatchKey[], since: Moment): void {
+  function recordWait(keys: readonly BatchKey[], since: Moment): void {
     const now = clock.monotonic();
     for (const { waiting } of keys)
       for (const [usage, joinedAt] of waiting)

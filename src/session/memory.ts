@@ -4,29 +4,29 @@ import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
 
-/** What one credential was answered, for as long as it may be repeated to it. */
+/** A cache of what upstream answered to one credential. */
 export interface Memory {
-  /** Undefined: ask upstream. Null: upstream had no such task. */
+  /** Undefined: not cached. Null: upstream had no such task. */
   task(id: string): Task | null | undefined;
   page(query: string): TaskPage | undefined;
-  /** `askedAt` is when upstream was asked, on the monotonic clock: an answer is as old as its question. */
-  keepTask(id: string, task: Task | null, askedAt: number): void;
-  keepPage(query: string, page: TaskPage, askedAt: number): void;
-  /** A task was written to: what was read before is not repeated. */
-  forget(id: string): void;
-  /** The credential is used no more. */
+  /** `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts from there. */
+  keepTask(id: string, task: Task | null, requestedAt: number): void;
+  keepPage(query: string, page: TaskPage, requestedAt: number): void;
+  /** Call after a write: entries that were requested before it are no longer served. */
+  invalidate(id: string): void;
+  /** Removes all entries of the credential. */
   close(): void;
 }
 
-/** The memory of all credentials, bounded as one. No part can reach another. */
+/** The memories of all credentials, with one bound on their total size. A memory never serves another credential. */
 export interface Memories {
   of(credentialKey: string): Memory;
-  /** What is kept now. */
+  /** The number of entries now, and their estimated size. */
   readonly size: { entries: number; bytes: number };
 }
 
 export interface MemoriesOptions {
-  /** How old an answer may be, in milliseconds. 0: nothing is ever repeated. */
+  /** The maximum age of an entry, in milliseconds. 0 disables the cache. */
   maxStalenessMs: number;
   maxEntries?: number;
   maxBytes?: number;
@@ -35,22 +35,23 @@ export interface MemoriesOptions {
   onAsked?(kind: 'task' | 'list', isHit: boolean): void;
 }
 
-// Upstream does not change a finished task any more, unless by a PATCH from elsewhere.
+// Upstream does not change a completed task, except by a PATCH from another client.
 const COMPLETED_STALENESS_FACTOR = 60;
 const MAX_ENTRIES = 50_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_WRITES = 10_000;
-// A parsed task takes about twice the bytes of its JSON; keys and bookkeeping come on top.
+// A parsed task takes about twice the bytes of its JSON, plus keys and bookkeeping.
 const HEAP_PER_WIRE_BYTE = 2;
 const ENTRY_BYTES = 200;
 
-// What is over the bound makes room down to this part of it, so that few additions have to.
+// When the bound is exceeded, entries are evicted down to this share of it, so that evictions are rare.
 const LOW_WATER = 0.98;
 
-type Answer = { task: Task | null; askedAt: number } | { page: TaskPage; askedAt: number };
+type Answer = { task: Task | null; requestedAt: number } | { page: TaskPage; requestedAt: number };
 type Kept = Answer & { bytes: number };
 type Part = LRUCache<string, Kept>;
 
+/** The bounds default to 50,000 entries and 64 MB. */
 export function createMemories(options: MemoriesOptions): Memories {
   const { maxStalenessMs, clock, onAsked } = options;
   const { maxEntries = MAX_ENTRIES, maxBytes = MAX_BYTES } = options;
@@ -81,9 +82,10 @@ export function createMemories(options: MemoriesOptions): Memories {
         onAsked?.('list', page !== undefined);
         return page;
       },
-      keepTask: (id, task, askedAt) => keep(credentialKey, taskKey(id), { task, askedAt }),
-      keepPage: (query, page, askedAt) => keep(credentialKey, pageKey(query), { page, askedAt }),
-      forget(id) {
+      keepTask: (id, task, requestedAt) => keep(credentialKey, taskKey(id), { task, requestedAt }),
+      keepPage: (query, page, requestedAt) =>
+        keep(credentialKey, pageKey(query), { page, requestedAt }),
+      invalidate(id) {
         lastWrittenAt = clock.monotonic();
         writtenAt.set(id, lastWrittenAt);
       },
@@ -110,10 +112,10 @@ export function createMemories(options: MemoriesOptions): Memories {
     if (maxStalenessMs === 0) return;
     const part = parts.get(credentialKey) ?? openPart(credentialKey);
     const known = part.peek(key);
-    // A slow answer must not replace one that was asked for later.
-    if (known !== undefined && known.askedAt > answer.askedAt) return;
+    // A slow response must not replace the response to a later request.
+    if (known !== undefined && known.requestedAt > answer.requestedAt) return;
     const bytes = bytesOf(key, answer);
-    // It would evict everything else, and then itself.
+    // It would evict everything else and then itself.
     if (bytes > maxBytes) return;
     part.set(key, { ...answer, bytes });
     size.entries++;
@@ -125,7 +127,7 @@ export function createMemories(options: MemoriesOptions): Memories {
     const part: Part = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: ({ bytes }) => bytes,
-      // Evicted, replaced or cleared: it counts no more.
+      // Called when an entry is evicted, replaced or cleared.
       dispose({ bytes }) {
         size.entries--;
         size.bytes -= bytes;
@@ -138,7 +140,7 @@ export function createMemories(options: MemoriesOptions): Memories {
     return part;
   }
 
-  /** The largest part makes room, so that what one credential reads does not evict what the others did. */
+  /** Evicts from the largest part, so that one credential cannot evict the entries of the others. */
   function shrinkLargest(): void {
     const part = [...parts.values()].reduce((one, other) =>
       other.calculatedSize > one.calculatedSize ? other : one,
@@ -151,17 +153,17 @@ export function createMemories(options: MemoriesOptions): Memories {
     return size.entries > maxEntries * share || size.bytes > maxBytes * share;
   }
 
-  function isFresh({ askedAt }: Answer, maxAgeMs: number, changedAt = -Infinity): boolean {
-    return askedAt > changedAt && clock.monotonic() - askedAt < maxAgeMs;
+  function isFresh({ requestedAt }: Answer, maxAgeMs: number, changedAt = -Infinity): boolean {
+    return requestedAt > changedAt && clock.monotonic() - requestedAt < maxAgeMs;
   }
 }
 
-/** Whether upstream will write to it no more: the date and the status of an end are written one after the other. */
+/** Whether upstream has finished writing to a task. It writes the completion status and the date separately. */
 function isFinal(task: Task | null): boolean {
   return task !== null && isCompleted(task) && task.completed !== null;
 }
 
-/** About what an answer takes in memory; it need not be exact, but bounded. */
+/** The estimated memory use of an entry, in bytes. */
 function bytesOf(key: string, answer: Answer): number {
   const rows = 'page' in answer ? answer.page.rows : [answer.task];
   const wireBytes = rows.map(row =>

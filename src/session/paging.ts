@@ -9,24 +9,24 @@ import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Lists } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
 
-/** A page of a list, and which parts of it the caller selects: the rest is not fetched. */
+/** A page of a list, and which parts of it are selected. Only those are fetched. */
 export interface SliceRequest {
   filter: TaskFilter;
   order: TaskOrder;
   /** 0–250. */
   first: number;
   after: string | null;
-  wants: { tasks: boolean; hasNextPage: boolean; totalCount: boolean };
+  selected: { tasks: boolean; hasNextPage: boolean; totalCount: boolean };
 }
 
-/** Part of a list. What was not wanted is null. */
+/** A page of a list. Parts that were not selected are null. */
 export interface TaskSlice {
   entries: { cursor: string; task: Task }[];
   hasNextPage: boolean | null;
   hasPreviousPage: boolean;
   /** Also null if upstream does not count and no page reached the end of the list. */
   totalCount: number | null;
-  /** One for each row that could not be read, and is left out. */
+  /** One error for each unreadable row, which is left out of `entries`. */
   faults: GatewayError[];
 }
 
@@ -35,9 +35,9 @@ interface PlacedTask {
   offset: number;
 }
 
-// A list that has shifted since the cursor was given is searched; each request halves what is left of it.
+// If the list has shifted since the cursor was issued, the walk searches it; each request halves the rest.
 const MAX_REQUESTS = 40;
-// More than this many ids in one filter are more than a screen shows.
+// A screen does not show more tasks than this.
 const MAX_IDS = 1_000;
 
 /**
@@ -47,7 +47,7 @@ const MAX_IDS = 1_000;
  */
 export async function readSlice(
   lists: Pick<Lists, 'page' | 'fits'>,
-  { filter, order, first, after, wants }: SliceRequest,
+  { filter, order, first, after, selected }: SliceRequest,
   options: ReadOptions,
 ): Promise<TaskSlice> {
   if (first < 0 || first > PAGE_LIMIT)
@@ -62,43 +62,44 @@ export async function readSlice(
   let totalCount: number | null = null;
   const readPage = pageReader(lists, filter, order, options);
   const fetchPage = async (offset: number, limit: number) => {
-    const isCounted = wants.totalCount && totalCount === null;
+    const isCounted = selected.totalCount && totalCount === null;
     const page = await readPage(offset, limit, isCounted);
     totalCount ??= page.total;
     return page.rows;
   };
 
-  // One task more than is returned tells whether there is a next page, and costs no count.
-  const wanted = wants.tasks || wants.hasNextPage ? first + (wants.hasNextPage ? 1 : 0) : 0;
+  // One more task than is returned says whether there is a next page, without a count.
+  const maxRows =
+    selected.tasks || selected.hasNextPage ? first + (selected.hasNextPage ? 1 : 0) : 0;
   const tasks: PlacedTask[] = [];
   const faults: GatewayError[] = [];
   let isUnfinished = false;
   try {
-    const walk = { after: cursor, wanted, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
-    if (wanted > 0)
+    const walk = { after: cursor, maxRows, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
+    if (maxRows > 0)
       for await (const rows of walkList({ order, fetchPage }, walk))
         for (const { row, offset } of rows)
           if (!(row instanceof UnreadableTask)) tasks.push({ task: row, offset });
           else if (tasks.length < first) faults.push(row.error);
   } catch (error) {
-    // What was read is a page all the same, where it can say that more follows.
-    isUnfinished = error instanceof UnfinishedWalk && tasks.length > 0 && wants.hasNextPage;
+    // What was read is still a valid page if the caller learns that more follows.
+    isUnfinished = error instanceof UnfinishedWalk && tasks.length > 0 && selected.hasNextPage;
     if (!isUnfinished) throw error;
   }
-  // If upstream does not count, a page that is not full still gives the total.
-  for (const limit of wanted > 0 ? [] : [0, PAGE_LIMIT])
-    if (wants.totalCount && totalCount === null) await fetchPage(0, limit);
+  // If upstream does not count, a page that is not full still yields the total.
+  for (const limit of maxRows > 0 ? [] : [0, PAGE_LIMIT])
+    if (selected.totalCount && totalCount === null) await fetchPage(0, limit);
 
   return {
     ...slice,
     entries: toEntries(tasks.slice(0, first), order, cursor),
-    hasNextPage: wants.hasNextPage ? isUnfinished || tasks.length > first : null,
+    hasNextPage: selected.hasNextPage ? isUnfinished || tasks.length > first : null,
     totalCount,
     faults,
   };
 }
 
-/** The newest task that matches; null where none does. */
+/** The newest matching task; null if there is none. */
 export async function readLatest(
   lists: Pick<Lists, 'page'>,
   filter: TaskFilter,
@@ -110,7 +111,7 @@ export async function readLatest(
   return row;
 }
 
-/** Tasks and their cursors. A cursor names the tasks of the same millisecond before it. */
+/** Tasks with their cursors. A cursor lists the preceding tasks of the same millisecond. */
 function toEntries(
   tasks: readonly PlacedTask[],
   order: TaskOrder,
@@ -127,17 +128,17 @@ function toEntries(
   });
 }
 
-/** The filter does not fit a request, and cannot be cut into parts that do. */
+/** The error for a filter that does not fit a request and cannot be split into parts that do. */
 export function tooLong(): GatewayError {
   return new GatewayError(
     'BAD_USER_INPUT',
-    'The filter is longer than a request upstream may be; ask for less at once.',
+    'The filter is too long for one upstream request: use fewer or shorter values.',
   );
 }
 
 type ReadPage = (offset: number, limit: number, count: boolean) => Promise<TaskPage>;
 
-/** Pages of upstream's list, or of what many short lists give where the ids do not fit one URL. */
+/** Reads pages of upstream's list. If the ids do not fit one URL, several lists are read and merged. */
 function pageReader(
   lists: Pick<Lists, 'page' | 'fits'>,
   filter: TaskFilter,

@@ -4,27 +4,27 @@ import { walkList } from '../upstream/list-walk.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
 import type { Row } from '../upstream/wire.ts';
 
-/** Reads watched tasks by the cheaper of two ways. */
+/** Reads watched tasks with as few requests as possible. */
 export interface PollPlanner {
-  /** The watched tasks that were found. A missing one is on no list: ask for it by itself. */
+  /** The watched tasks that were found. A missing task is on no list; read it by its id. */
   read(ids: readonly string[], options: CallOptions): Promise<Map<string, Row>>;
 }
 
-// Running tasks are counted in every so many-th poll only: counting costs upstream.
+// Running tasks are counted only once in so many polls, because counting is expensive for upstream.
 const COUNT_EVERY = 30;
-// Where upstream does not count, pages may cost so many times what reading by id costs, before ids take over.
+// If upstream does not count, pages may cost this many times what reading by id costs before the planner switches.
 const MAX_PAGES_PER_ID_REQUEST = 4;
 
 /**
- * Many watched tasks are read from the pages of all running ones, 250 to a request; a few among many that
- * are not watched, by `id in (…)`, some 95 to a request. Which is cheaper depends on how many tasks run.
- * A poll that begins with pages goes on with them while they are the cheaper way for the tasks still
- * missing. A task on none of them has ended, or moved up between two pages; `id in (…)` finds it.
+ * There are two ways to poll. Pages of all running tasks hold 250 to a request, watched or not.
+ * `id in (…)` holds about 95 to a request, all of them watched. Which is cheaper depends on how many
+ * tasks run. A poll that starts with pages continues while they are cheaper for the tasks still missing.
+ * A task on none of the pages has ended or moved between two pages; `id in (…)` finds it.
  */
 export function createPollPlanner(
   api: Pick<TaskStatusApi, 'runningOrder' | 'runningPage' | 'listed' | 'byIds' | 'idsPerRequest'>,
 ): PollPlanner {
-  /** How many tasks ran when they were last counted; null: it is not known. */
+  /** The number of running tasks when they were last counted; null if unknown. */
   let runningCount: number | null = null;
   let pollsUntilCount = 0;
 
@@ -56,13 +56,13 @@ export function createPollPlanner(
       const isCountDue = pollsUntilCount < 0;
       const { rows, total } = await api.runningPage(offset, isCountDue, options);
       if (isCountDue) pollsUntilCount = COUNT_EVERY;
-      // Without a count, a walk to the end tells.
+      // Without a count, a page that is not full gives the number.
       runningCount =
         total ?? runningCount ?? (rows.length < PAGE_LIMIT ? offset + rows.length : null);
       end = offset + rows.length;
       return rows;
     };
-    // Without overlap: what is missed is found by id.
+    // No overlap is needed: tasks that are missed are found by id.
     for await (const page of walkList({ order: api.runningOrder, fetchPage }, { overlap: 0 })) {
       for (const { row } of page)
         if (row.id !== null && watched.has(row.id)) found.set(row.id, row);

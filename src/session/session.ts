@@ -14,11 +14,11 @@ import { createTaskSource } from './task-source.ts';
 import type { Memory } from './memory.ts';
 import { type SliceRequest, type TaskSlice, readLatest, readSlice } from './paging.ts';
 
-/** Everything that is kept for one credential, and nothing that is not. */
+/** All state of one credential. Sessions share nothing with each other. */
 export interface Session {
   tasks: TaskLoader;
   list(request: SliceRequest, options: ReadOptions): Promise<TaskSlice>;
-  /** The newest task that matches; null where none does. */
+  /** The newest matching task; null if there is none. */
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
   update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
   progress: Hub;
@@ -32,9 +32,9 @@ export interface SessionParts {
   log: Log;
   /** Joins the instances that watch with this credential. */
   openGroup(listener: GroupListener<GroupMessage>): WatchGroup<GroupMessage>;
-  /** Milliseconds between two polls of what is watched. */
+  /** Milliseconds between two polls of the watched tasks and lists. */
   intervalMs: number;
-  /** Subscriptions at once. */
+  /** The maximum number of concurrent subscriptions. */
   maxSubscribers: number;
   /** Called for each batch of reads by id, with the number of its tasks. */
   onBatch?: ((tasks: number) => void) | undefined;
@@ -42,6 +42,7 @@ export interface SessionParts {
   observer?: HubObserver | undefined;
 }
 
+/** Builds the parts of a session; `close` ends its watches and clears its memory. */
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
   const tasks = createTaskLoader(parts);
@@ -57,10 +58,10 @@ export function createSession(parts: SessionParts): Session {
       try {
         return await api.update(id, update, { signal, caller, usages });
       } finally {
-        // Even where it failed: upstream may have done it all the same.
-        memory.forget(id);
-        tasks.forget(id);
-        lists.forget();
+        // Even after a failure, because upstream may have applied the update.
+        memory.invalidate(id);
+        tasks.invalidate(id);
+        lists.invalidate();
       }
     },
     close() {

@@ -3,7 +3,7 @@ import type { Credential } from '../upstream/credentials.ts';
 import type { Watching } from '../progress/hub.ts';
 import type { Session } from './session.ts';
 
-/** The sessions there are, one for each credential. */
+/** The open sessions, one for each credential. */
 export interface Sessions {
   of(credential: Credential): Session;
   readonly size: number;
@@ -14,30 +14,31 @@ export interface Sessions {
 
 export interface SessionsParts {
   open(credential: Credential): Session;
-  /** Whether a credential is known to be good. Sessions of others are few, and make room for one another alone. */
+  /** Whether upstream has accepted the credential. Unproven ones have a small limit of their own. */
   isProven?(credential: Credential): boolean;
   clock: Clock;
 }
 
-// A token lives for some minutes; a session unused for longer than this is of no use to anybody.
+// Tokens live for some minutes, so a session that is idle for longer will not be used again.
 const IDLE_MS = 15 * 60_000;
-// Over this many, whoever was idle longest makes room.
+// Above this number, the sessions idle for longest are closed.
 const MAX_SESSIONS = 5_000;
-// A session with a token that upstream has not accepted yet is needed for one request.
+// A session with an unproven token usually serves a single request.
 const MAX_UNPROVEN = 1_000;
 
+/** Sessions with subscribers are kept for as long as they have some. */
 export function createSessions({ open, isProven = () => true, clock }: SessionsParts): Sessions {
-  // In order of last use, longest ago first.
+  // Least recently used first.
   const kept = new Map<string, { session: Session; usedAt: number }>();
-  /** Their credentials were not known to be good when they were last used; in the same order. */
+  /** Keys of sessions whose credential was unproven when they were last used, in the same order. */
   const unproven = new Set<string>();
 
   return {
     of(credential) {
-      forgetIdle();
+      dropIdle();
       unproven.delete(credential.key);
       if (!isProven(credential)) {
-        forgetUnproven();
+        dropUnproven();
         unproven.add(credential.key);
       }
       const { session } = kept.get(credential.key) ?? { session: open(credential) };
@@ -65,25 +66,25 @@ export function createSessions({ open, isProven = () => true, clock }: SessionsP
     },
   };
 
-  function forgetIdle(): void {
+  function dropIdle(): void {
     for (const [key, { session, usedAt }] of kept) {
       const isOld = clock.monotonic() - usedAt > IDLE_MS;
       if (!isOld && kept.size < MAX_SESSIONS) return;
-      // Somebody still follows a task with it.
+      // It still has subscribers.
       if (session.progress.size > 0) continue;
-      forget(key, session);
+      drop(key, session);
     }
   }
 
-  function forgetUnproven(): void {
+  function dropUnproven(): void {
     for (const key of unproven) {
       if (unproven.size < MAX_UNPROVEN) return;
       const { session } = kept.get(key) ?? {};
-      if (session !== undefined && session.progress.size === 0) forget(key, session);
+      if (session !== undefined && session.progress.size === 0) drop(key, session);
     }
   }
 
-  function forget(key: string, session: Session): void {
+  function drop(key: string, session: Session): void {
     session.close();
     kept.delete(key);
     unproven.delete(key);

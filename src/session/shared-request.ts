@@ -1,22 +1,22 @@
-/** One request on behalf of several callers. It is aborted when the last of them has left. */
+/** A request that several callers share. It is aborted when the last of them leaves. */
 export class SharedRequest<T> {
   readonly #controller = new AbortController();
   readonly #result: Promise<T>;
   #waiting = 0;
 
-  /** Starts at once: check that the first caller is still there before. */
+  /** Calls `start` immediately. Check first that the caller's signal is not aborted. */
   constructor(start: (signal: AbortSignal) => Promise<T>) {
     this.#result = start(this.#controller.signal);
-    // Each caller is told by `join`; a failure that no caller waits for is not an error.
+    // Callers get the rejection from `join`. Without callers, it must not become an unhandled rejection.
     this.#result.catch(() => {});
   }
 
-  /** Whether every caller has left. There is no result to wait for then: start another. */
+  /** Whether every caller has left. The request is aborted then; start a new one. */
   get isAbandoned(): boolean {
     return this.#controller.signal.aborted;
   }
 
-  /** The result. Rejects with the signal's reason as soon as the caller leaves. */
+  /** The result. Rejects with the signal's reason as soon as that aborts. */
   async join(signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     this.#waiting++;
@@ -27,7 +27,7 @@ export class SharedRequest<T> {
   }
 }
 
-/** The promise's result, or a rejection with the signal's reason once that aborts, after `onAbort`. */
+/** The promise's result. If the signal aborts first, calls `onAbort` and rejects with the signal's reason. */
 export function abortable<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,
@@ -45,7 +45,7 @@ export function abortable<T>(
   });
 }
 
-/** A signal that aborts once every one of these has. It never does where a caller has no signal. */
+/** A signal that aborts when all of these have. It never aborts if one of them is undefined. */
 export function whenAllAbort(signals: readonly (AbortSignal | undefined)[]): {
   signal: AbortSignal;
   close(): void;

@@ -7,7 +7,7 @@ import type { Lists } from './lists.ts';
 import type { ReadOptions } from './loader.ts';
 import { abortable, whenAllAbort } from './shared-request.ts';
 
-/** The first page of the list of one source, and how its caller wants to be answered. */
+/** A request for the first page of one source's list. */
 interface PageRequest {
   sourceId: string;
   query: TaskQuery;
@@ -16,22 +16,22 @@ interface PageRequest {
 
 type Outcomes = Map<PageRequest, TaskPage | Error>;
 
-/** How long requests gather, in milliseconds. */
-const GATHER_MS = 10;
+/** How long a batch collects requests, in milliseconds. */
+const BATCH_DELAY_MS = 10;
 
 /**
- * Joins requests for first pages of single sources' lists, made at the same moment, into `sourceId in (…)`.
+ * Joins concurrent requests for the first pages of single sources into one `sourceId in (…)` request.
  *
- * A joined page is a prefix of all their tasks in one order. So its tasks of one source are a prefix of
- * that source's list, and the whole list where the page is not full. A task's target names its source.
- * Where a task has no target, rows cannot be told apart, and each source is read by itself. So is each
- * source of which a full page holds too few rows, after one more try without the sources that filled it.
+ * A joined page is a prefix of the tasks of all these sources, in one order. Its tasks of one source are
+ * therefore a prefix of that source's list, and the whole list if the page is not full. The target of a
+ * task names its source. If a task has no target, each source is read separately. If a full page holds
+ * too few rows of some sources, they are joined once more without the others, then read separately.
  */
 export function createSourcePages(lists: Lists): Lists {
   const loader = new DataLoader<PageRequest, TaskPage>(readBatch, {
-    // How old an answer may be is the business of `lists`.
+    // `lists` does the caching.
     cache: false,
-    batchScheduleFn: dispatch => void setTimeout(dispatch, GATHER_MS),
+    batchScheduleFn: dispatch => void setTimeout(dispatch, BATCH_DELAY_MS),
   });
 
   return {
@@ -40,7 +40,7 @@ export function createSourcePages(lists: Lists): Lists {
       const [sourceId, ...others] = query.filter?.sourceIds ?? [];
       if (sourceId === undefined || others.length > 0 || (query.offset ?? 0) > 0)
         return lists.page(query, options);
-      // Here and not in the batch, where it would cost everybody else's pages too.
+      // Checked here, because an error in the batch would fail the other pages too.
       checkValue(sourceId);
       options.signal?.throwIfAborted();
       return abortable(loader.load({ sourceId, query, options }), options.signal);
@@ -49,32 +49,32 @@ export function createSourcePages(lists: Lists): Lists {
 
   async function readBatch(requests: readonly PageRequest[]): Promise<(TaskPage | Error)[]> {
     const outcomes: Outcomes = new Map();
-    // Callers who left while requests gathered cost upstream nothing.
-    const wanted = requests.filter(({ options }) => !options.signal?.aborted);
-    await Promise.all(groupBy(wanted, joinKeyOf).map(group => read(group, outcomes, true)));
+    // Requests of callers who have left are not sent.
+    const active = requests.filter(({ options }) => !options.signal?.aborted);
+    await Promise.all(groupBy(active, joinKeyOf).map(group => read(group, outcomes, true)));
     return requests.map(
       request => outcomes.get(request) ?? new Error('The page was not read: its caller has left.'),
     );
   }
 
-  /** Reads for requests that differ in nothing but the source and the length of the page. */
+  /** Serves requests that differ only in the source and the length of the page. */
   async function read(
     requests: readonly PageRequest[],
     outcomes: Outcomes,
-    mayTryAgain: boolean,
+    mayRetry: boolean,
   ): Promise<void> {
     await Promise.all(
       cut(requests).map(async part => {
         const left = bySource(await readPart(part, outcomes));
-        // Without those that filled the page, it may have enough of the others.
-        if (mayTryAgain && left.length < bySource(part).length)
+        // Without the sources that filled the page, it may hold enough rows of the others.
+        if (mayRetry && left.length < bySource(part).length)
           await read(left.flat(), outcomes, false);
         else await Promise.all(left.map(own => readPart(own, outcomes)));
       }),
     );
   }
 
-  /** Reads one page for all of these requests. Returns those it does not answer; none where it is of one source. */
+  /** Reads one page for all of these requests. Returns the requests that it does not answer; none if there is one source. */
   async function readPart(
     requests: readonly PageRequest[],
     outcomes: Outcomes,
@@ -83,9 +83,9 @@ export function createSourcePages(lists: Lists): Lists {
     const sourceIds = new Set(query.filter?.sourceIds);
     const page = await readPage(requests, query);
     if (page instanceof Error) {
-      // Upstream may refuse a joined request though it accepts each part of it.
-      const mayBeJoint = page instanceof GatewayError && page.code === 'BAD_USER_INPUT';
-      if (mayBeJoint && sourceIds.size > 1) return requests;
+      // Upstream may refuse a joined request even though it accepts each part of it.
+      const mayBeJoining = page instanceof GatewayError && page.code === 'BAD_USER_INPUT';
+      if (mayBeJoining && sourceIds.size > 1) return requests;
       for (const request of requests) outcomes.set(request, page);
       return [];
     }
@@ -110,19 +110,19 @@ export function createSourcePages(lists: Lists): Lists {
     requests: readonly PageRequest[],
     query: TaskQuery,
   ): Promise<TaskPage | Error> {
-    const everybody = whenAllAbort(requests.map(({ options }) => options.signal));
+    const callers = whenAllAbort(requests.map(({ options }) => options.signal));
     try {
       const usages = requests.flatMap(({ options }) => options.usages ?? []);
-      const options = { ...requests[0]?.options, signal: everybody.signal, usages };
+      const options = { ...requests[0]?.options, signal: callers.signal, usages };
       return await lists.page(query, options);
     } catch (error) {
-      return error instanceof Error ? error : new Error('A page failed.', { cause: error });
+      return error instanceof Error ? error : new Error('Reading a page failed.', { cause: error });
     } finally {
-      everybody.close();
+      callers.close();
     }
   }
 
-  /** Parts that fit a request, and of which one page holds enough if tasks are spread evenly. */
+  /** Splits requests into parts that fit a URL and, if tasks are spread evenly over sources, one page. */
   function cut(requests: readonly PageRequest[]): (readonly PageRequest[])[] {
     const groups = bySource(requests);
     if (groups.length < 2) return groups;
@@ -134,13 +134,13 @@ export function createSourcePages(lists: Lists): Lists {
   }
 }
 
-/** The rows of each source, in order; null where a row does not name its source. */
+/** The rows of each source, in order; null if a row does not name its source. */
 function rowsBySource(
   rows: readonly Row[],
   sourceIds: ReadonlySet<string>,
 ): Map<string, Row[]> | null {
-  const isOfOne = (row: Row) => sourceIds.has(sourceIdOf(row) ?? '');
-  if (!rows.every(isOfOne)) return null;
+  const isOfSources = (row: Row) => sourceIds.has(sourceIdOf(row) ?? '');
+  if (!rows.every(isOfSources)) return null;
   return new Map(
     groupBy(rows, row => sourceIdOf(row) ?? '').map(own => [sourceIdOf(own[0]) ?? '', own]),
   );
@@ -150,17 +150,17 @@ function sourceIdOf(row: Row | undefined): string | null {
   return row === undefined || row instanceof UnreadableTask ? null : (row.target?.id ?? null);
 }
 
-/** One query for all of them: a full page for several sources, no more than is wanted for one. */
+/** One query for all requests: a full page for several sources, the requested length for one. */
 function joinedQuery(requests: readonly PageRequest[]): TaskQuery {
   const sourceIds = [...new Set(requests.map(({ sourceId }) => sourceId))];
   const queries = requests.map(({ query }) => query);
   const { filter, order } = queries[0] ?? {};
-  const isOne = sourceIds.length === 1;
+  const isSingle = sourceIds.length === 1;
   return {
     filter: { ...filter, sourceIds },
     ...(order && { order }),
-    limit: isOne ? Math.max(...queries.map(({ limit }) => limit ?? PAGE_LIMIT)) : PAGE_LIMIT,
-    ...(isOne && queries.some(({ count }) => count) && { count: true }),
+    limit: isSingle ? Math.max(...queries.map(({ limit }) => limit ?? PAGE_LIMIT)) : PAGE_LIMIT,
+    ...(isSingle && queries.some(({ count }) => count) && { count: true }),
   };
 }
 

@@ -18,12 +18,12 @@ export interface TaskSourceParts {
   clock: Clock;
 }
 
-// A caller waits for these; polls have lanes of their own.
-const WAITED_FOR = { lane: 'interactive' } as const;
+// Reads that a caller waits for. Polls have lanes of their own.
+const INTERACTIVE = { lane: 'interactive' } as const;
 const TASK_POLL = { lane: 'task-poll' } as const;
 const LIST_POLL = { lane: 'list-poll' } as const;
 
-/** What watches read, over the REST API. */
+/** Reads tasks for watches over the REST API. */
 export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts): TaskSource {
   const planner = createPollPlanner(api);
   const heads = createListHeads(api, clock);
@@ -31,11 +31,11 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
     load: id => tasks.load(id),
     pressure: () => api.pressure(),
     async poll(ids) {
-      const askedAt = clock.monotonic();
+      const requestedAt = clock.monotonic();
       const rows = await planner.read(ids, TASK_POLL);
-      // What a poll read answers readers too.
+      // Polled tasks are served to queries too.
       for (const row of rows.values())
-        if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, askedAt);
+        if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
       return new Map([...rows].map(([id, row]) => [id, toTaskRow(row)]));
     },
     async confirm(id) {
@@ -43,13 +43,13 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
       return row === null ? null : toTaskRow(row);
     },
     pollHeads: requests => heads.readAll(requests, LIST_POLL),
-    readHead: request => patiently(options => heads.read(request, options)),
+    readHead: request => readOrWait(options => heads.read(request, options)),
     running: (filter, signal) =>
-      patiently(async options =>
+      readOrWait(async options =>
         (await api.running(filter, { ...options, signal })).map(toTaskRow),
       ),
     async *snapshot(filter, signal) {
-      const options = { ...WAITED_FOR, signal };
+      const options = { ...INTERACTIVE, signal };
       const order = 'CREATED_DESC';
       if (!api.fits({ filter, order, offset: 2 ** 31 - 1, limit: 250 })) throw tooLong();
       yield (await api.unlisted(filter, options)).map(toTaskRow);
@@ -61,10 +61,10 @@ export function createTaskSource({ api, tasks, memory, clock }: TaskSourceParts)
   };
 }
 
-/** Reads as soon as a caller would be served; where callers are refused, when polls are. */
-async function patiently<T>(read: (options: CallOptions) => Promise<T>): Promise<T> {
+/** Reads in the interactive lane; if that refuses, waits for budget in the lane of list polls. */
+async function readOrWait<T>(read: (options: CallOptions) => Promise<T>): Promise<T> {
   try {
-    return await read(WAITED_FOR);
+    return await read(INTERACTIVE);
   } catch (error) {
     if (!(error instanceof GatewayError) || error.code !== 'RATE_LIMITED') throw error;
     return read(LIST_POLL);

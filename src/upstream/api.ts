@@ -14,25 +14,25 @@ import type { ReserveOptions } from './request.ts';
 import { VERSION_RULES, checkExpressible } from './versions.ts';
 import { type Row, UnreadableTask } from './wire.ts';
 
-/** The Task Status REST API, typed: its endpoints, and what is read from several of them. */
+/** The Task Status REST API, typed: its endpoints, and reads that combine several requests. */
 export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update'> {
-  /** The tasks of these ids that exist, whether they run or not, in as few requests as can be. */
+  /** The tasks with these ids that exist, running or not, in as few requests as possible. */
   byIds(ids: readonly string[], options?: CallOptions): Promise<Map<string, Row>>;
-  /** Every task without a completion status, of those that the lasting part of a filter leaves. */
+  /** All tasks without a completion status that match the filter, except for its conditions on the status. */
   running(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
-  /** Running tasks that lists do not hold: none on versions whose lists hold them. The filter's status is not regarded. */
+  /** Running tasks that lists omit; none on versions whose lists include them. Ignores the filter's conditions on the status. */
   unlisted(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
-  /** The order of `runningPage`, which keeps new tasks to the end; null where upstream promises none. */
+  /** The order of `runningPage`, in which new tasks come last; null if upstream promises none. */
   readonly runningOrder: TaskOrder | null;
   /** A page of all running tasks, from this offset. */
   runningPage(offset: number, count: boolean, options?: CallOptions): Promise<TaskPage>;
-  /** Those of these ids that are on the list: on versions that list only what has ended, no others. */
+  /** The tasks with these ids that are on the list. On versions whose lists omit running tasks, those are missing. */
   listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
-  /** A place in the budget, taken before it is known what will be asked. */
+  /** Takes a slot of the budget before the request is known. */
   reserve(options: ReserveOptions): Promise<Slot>;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
-  /** Whether lists hold running tasks too. */
+  /** Whether lists include running tasks. */
   readonly listsRunning: boolean;
   /** How many ids of upstream's usual length one request holds. */
   readonly idsPerRequest: number;
@@ -44,24 +44,25 @@ export interface ApiParts extends EndpointsParts {
   maxUrlBytes: number;
 }
 
-// Whatever refuses less than this refuses everything.
+// A proxy that refuses less than this would refuse every request.
 const MIN_URL_BYTES = 500;
-// An id of upstream's as it stands in a URL, its quotes and comma included.
+// An id of upstream in a URL, with its quotes and comma.
 const ID_BYTES = 41;
 
-/** Ids that a request target of so many bytes holds, and at most those of a page. */
+/** How many ids a request target of so many bytes holds, at most a page of them. */
 export function idsPerRequest(urlBytes: number): number {
   return Math.max(1, Math.min(PAGE_LIMIT, Math.floor(urlBytes / ID_BYTES)));
 }
 
+/** `maxUrlBytes` bounds the request target of `id in (…)`; it shrinks when upstream answers 414. */
 export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   const { requests, version } = parts;
   const { listsRunning } = VERSION_RULES[version];
   const { list, pending, byId, update, targetBytes } = createEndpoints(parts);
   const bareBytes = targetBytes({ filter: { ids: ['', ''] }, limit: PAGE_LIMIT });
-  // Where lists hold no running tasks: how many pages `pending-tasks` had when it was last read.
+  // The number of pages of `pending-tasks` when it was last read, on versions whose lists omit running tasks.
   let pendingPages = 1;
-  // Less than configured once something on the way upstream has refused that much.
+  // Less than configured after a 414.
   let urlBytes = maxUrlBytes;
 
   return {
@@ -88,22 +89,23 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     options: CallOptions = {},
   ): Promise<Map<string, Row>> {
     const found = new Map<string, Row>();
-    const wanted = new Set(ids);
-    // Rows that nobody asked for are not let in, whatever upstream took the filter to mean.
-    const keep = (row: Row) => row.id !== null && wanted.has(row.id) && found.set(row.id, row);
+    const requested = new Set(ids);
+    // Upstream may ignore the filter: drop rows that were not requested.
+    const keep = (row: Row) => row.id !== null && requested.has(row.id) && found.set(row.id, row);
     const isMissing = (id: string) => !found.has(id);
     const next = slotOnce(options);
 
     if (!listsRunning) {
-      const inBulk = pendingPages + cut([...wanted]).length;
-      if (wanted.size <= inBulk) return oneByOne([...wanted], next);
-      // Before the list and not after it: a task that ends between the two is then on the list.
+      const inBulk = pendingPages + cut([...requested]).length;
+      if (requested.size <= inBulk) return oneByOne([...requested], next);
+      // Read before the list: a task that ends between the two reads is then on the list.
       (await pendingTasks(next)).forEach(keep);
     }
-    (await listByIds([...wanted].filter(isMissing), next)).forEach(keep);
-    // Of several pages in an order nobody promises, a running task may have been on none.
+    (await listByIds([...requested].filter(isMissing), next)).forEach(keep);
+    // Upstream promises no order of `pending-tasks`, so a running task may be missing from all of several pages.
     if (!listsRunning && pendingPages > 1)
-      for (const row of (await oneByOne([...wanted].filter(isMissing), next)).values()) keep(row);
+      for (const row of (await oneByOne([...requested].filter(isMissing), next)).values())
+        keep(row);
     return found;
   }
 
@@ -115,7 +117,7 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
         return rows;
       } catch (error) {
         if (!isUriTooLong(error) || cutIds.length === 1) throw error;
-        // Half of what was refused, and not of what is allowed: many may be refused at once.
+        // Halve the refused length, not the limit: several requests may be refused at once.
         urlBytes = Math.max(MIN_URL_BYTES, Math.min(urlBytes, targetBytes(query) >> 1));
         const half = cutIds.length >> 1;
         const halves = await Promise.all(
@@ -127,12 +129,12 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     return (await Promise.all(pages)).flat();
   }
 
-  /** By id, a request each. A task that cannot be read does not fail the others. */
+  /** Reads each task with its own request. A task that cannot be read does not fail the others. */
   async function oneByOne(ids: readonly string[], next: NextOptions): Promise<Map<string, Row>> {
     const rows = await Promise.all(
       ids.map(id =>
         byId(id, next()).catch((error: unknown) => {
-          // A refused token concerns every task.
+          // A refused token affects every task.
           if (!(error instanceof GatewayError) || error.code === 'UNAUTHENTICATED') throw error;
           return new UnreadableTask(id, error);
         }),
@@ -155,10 +157,10 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     if (filter.definitionTypes !== undefined)
       throw new GatewayError(
         'BAD_USER_INPUT',
-        `Version ${version} of the Task Status API cannot tell the running tasks of a definitionType.`,
+        `Version ${version} of the Task Status API cannot filter running tasks by definitionType.`,
       );
     checkExpressible(lastingPartOf(filter), version);
-    // `pending-tasks` takes no filter. A task's target is the source that `sourceId` means.
+    // `pending-tasks` takes no filter. `sourceId` matches the id of a task's target.
     const { ids, sourceIds } = filter;
     return (await pendingTasks(slotOnce(options))).filter(
       row =>
@@ -189,7 +191,7 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     return rows;
   }
 
-  /** All rows of a list, none twice. */
+  /** All rows of a list, without duplicates. */
   async function allRows(list: WalkedList): Promise<Row[]> {
     const rows: Row[] = [];
     for await (const page of walkList(list)) rows.push(...page.map(({ row }) => row));
@@ -201,7 +203,7 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   }
 }
 
-/** Options for one request after another: a reserved slot is for the first of them. */
+/** The options of successive requests. Only the first uses the reserved slot. */
 type NextOptions = () => CallOptions;
 
 function slotOnce({ slot, ...options }: CallOptions): NextOptions {

@@ -7,7 +7,7 @@ import { BodyLimitError, decode, readBody } from './decoding.ts';
 /** One HTTP request to the tenant. */
 export interface Attempt {
   method: 'GET' | 'POST' | 'PATCH';
-  /** With the query, from the root of the host. */
+  /** The request target: the path from the root of the host, with the query. */
   path: string;
   headers: Record<string, string>;
   body?: string;
@@ -16,38 +16,38 @@ export interface Attempt {
   onSettled?: () => void;
 }
 
-/** What came back, whole. */
+/** The complete answer. */
 export interface Answer {
   status: number;
   /** The first value of a header, by its lower-case name. */
   header(name: string): string | null;
-  /** The body, without its content encodings. */
+  /** The body, decoded. */
   body: Buffer;
-  /** The body, read as JSON; undefined where it is none. */
+  /** The body as JSON; undefined if it is not JSON. */
   readonly json: unknown;
 }
 
 export type SendAttempt = (attempt: Attempt) => Promise<Answer>;
 
 export interface SendAttemptOptions {
-  /** Connections to the tenant, or to its proxy. */
+  /** Connections to the tenant, or to a proxy. */
   dispatcher: Dispatcher;
   /** The tenant: scheme, host and port. */
   origin: string;
   /** Milliseconds from the first byte sent to the last one received. */
   timeoutMs: number;
-  /** The most bytes that a body may have, decoded. */
+  /** The maximum size of a decoded body. */
   maxBodyBytes: number;
-  /** The most bytes that all bodies together may have while they are received. */
+  /** The maximum size of all bodies that are being received, together. */
   maxTotalBytes: number;
-  /** Name and version, as upstream's logs and firewalls see them. */
+  /** The User-Agent header: name and version. */
   userAgent: string;
 }
 
 /**
- * Sends requests, each bounded in time and size. Throws an AttemptFailure with UPSTREAM_TIMEOUT,
- * UPSTREAM_UNAVAILABLE where no answer came, or UPSTREAM_INVALID_RESPONSE where it broke off or cannot
- * be decoded; and the signal's reason when that aborts. Redirects are not followed.
+ * Sends requests with a limit on time and size. Throws an AttemptFailure: UPSTREAM_TIMEOUT,
+ * UPSTREAM_UNAVAILABLE if no answer came, or UPSTREAM_INVALID_RESPONSE if the answer is incomplete or cannot
+ * be decoded. Throws the signal's reason when that aborts. Redirects are not followed.
  */
 export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
   const { dispatcher, origin, timeoutMs, maxBodyBytes, maxTotalBytes, userAgent } = options;
@@ -99,7 +99,7 @@ function toAnswer(status: number, header: Answer['header'], body: Buffer): Answe
     status,
     header,
     body,
-    // Parsed only where it is asked for: most rows of a poll have been read before.
+    // Parsed on first use: most rows of a poll are known by their bytes, so few bodies are parsed.
     get json() {
       parsed ??= { json: readJson(body) };
       return parsed.json;
@@ -119,8 +119,8 @@ function timedOut(timeoutMs: number): AttemptFailure {
   return new AttemptFailure(
     'UPSTREAM_TIMEOUT',
     `Upstream did not answer within ${timeoutMs} ms.`,
-    { health: 'failing', maxRetries: MAX_RETRIES, wasSeen: true },
-    { explanation: `no whole answer within ${timeoutMs} ms` },
+    { health: 'failing', maxRetries: MAX_RETRIES, mayHaveActed: true },
+    { explanation: `no complete answer within ${timeoutMs} ms` },
   );
 }
 
@@ -130,29 +130,29 @@ function toUnreachable(cause: unknown): AttemptFailure {
     'UPSTREAM_UNAVAILABLE',
     'Upstream could not be reached.',
     {
-      // A connection that broke may be the fault of what was sent over it; one that was never made is not.
+      // A connection may break because of this request; a failure to connect has nothing to do with it.
       health: isSent ? 'failing' : 'unreachable',
       maxRetries: isLasting ? 0 : MAX_RETRIES,
-      wasSeen: isSent,
+      mayHaveActed: isSent,
     },
     { cause, explanation, place },
   );
 }
 
 function toBrokenAnswer(cause: unknown): AttemptFailure {
-  // A body that is too large or cannot be decoded will be no better the next time.
+  // A retry would get the same body.
   if (cause instanceof BodyLimitError)
     return new AttemptFailure(
       'UPSTREAM_INVALID_RESPONSE',
       cause.message,
-      { health: 'well', maxRetries: 0, wasSeen: true },
+      { health: 'healthy', maxRetries: 0, mayHaveActed: true },
       { cause, explanation: cause.message },
     );
   const { explanation } = explainConnectionError(cause);
   return new AttemptFailure(
     'UPSTREAM_INVALID_RESPONSE',
-    "Upstream's answer broke off.",
-    { health: 'failing', maxRetries: MAX_RETRIES, wasSeen: true },
-    { cause, explanation: `the answer broke off: ${explanation}` },
+    "Upstream's answer is incomplete.",
+    { health: 'failing', maxRetries: MAX_RETRIES, mayHaveActed: true },
+    { cause, explanation: `the answer is incomplete: ${explanation}` },
   );
 }

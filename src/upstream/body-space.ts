@@ -1,18 +1,19 @@
 import { BodyLimitError } from './decoding.ts';
 
-/** The memory that answers of upstream's take together while they are received and decoded. */
+/** Bounds the memory of all answers that are being received or decoded. */
 export interface BodySpace {
-  /** For one answer. `take` throws BodyLimitError where all answers together have too many bytes, and this one many. */
+  /** For one answer. `take` throws BodyLimitError if all answers together are too large and this one is not small. */
   open(): { take(bytes: number): void; close(): void };
-  /** Runs a decoding, of which few run at a time: nothing is known of its length before it ends. */
+  /** Runs a decoding. Only a few run at once, because the decoded length is not known before the end. */
   decode<T>(run: () => Promise<T>): Promise<T>;
 }
 
-// As many as Node's own threads, which do the work.
+// The number of Node's own threads, which do the work.
 const MAX_DECODINGS = 4;
-// Answers of the usual length are not refused because others are huge.
+// Answers up to this length are never refused because others are large.
 const SMALL_BYTES = 1_048_576;
 
+/** `maxBytes` bounds all answers together. */
 export function createBodySpace(maxBytes: number): BodySpace {
   const waiting: (() => void)[] = [];
   let taken = 0;
@@ -25,7 +26,7 @@ export function createBodySpace(maxBytes: number): BodySpace {
         take(bytes) {
           if (taken + bytes > maxBytes && own + bytes > SMALL_BYTES)
             throw new BodyLimitError(
-              'The answers of upstream together are too large at the moment.',
+              'Too many large answers of upstream are being received at the moment.',
             );
           own += bytes;
           taken += bytes;

@@ -1,12 +1,12 @@
-/** Why no answer came, for the log and for who decides whether to try again. */
+/** Why there is no complete answer: input for the log and for retries. */
 export interface ConnectionError {
-  /** In plain words, without URLs or headers. */
+  /** A short explanation, without URLs or headers. */
   explanation: string;
   /** The host or address that the connection was meant for; null where it is not known. */
   place?: string | null;
   /** Whether upstream may have seen the request. */
   isSent: boolean;
-  /** Whether it will be no different a moment later. */
+  /** Whether a retry would fail in the same way. */
   isLasting: boolean;
 }
 
@@ -16,7 +16,7 @@ const SENT = { isSent: true, isLasting: false };
 
 const BY_CODE: Readonly<Record<string, ConnectionError>> = {
   ECONNREFUSED: { ...UNSENT, explanation: 'the connection was refused' },
-  ENOTFOUND: { ...UNSENT, explanation: 'DNS knows no such host' },
+  ENOTFOUND: { ...UNSENT, explanation: 'DNS has no such host' },
   EAI_AGAIN: { ...UNSENT, explanation: 'DNS did not answer' },
   EHOSTUNREACH: { ...UNSENT, explanation: 'there is no route to the host' },
   ENETUNREACH: { ...UNSENT, explanation: 'there is no route to the network' },
@@ -24,9 +24,12 @@ const BY_CODE: Readonly<Record<string, ConnectionError>> = {
   UND_ERR_CONNECT_TIMEOUT: { ...UNSENT, explanation: 'the connection was not made in time' },
   ECONNRESET: { ...SENT, explanation: 'the connection was reset' },
   EPIPE: { ...SENT, explanation: 'the connection was closed while the request was sent' },
-  UND_ERR_SOCKET: { ...SENT, explanation: 'the connection was closed without a whole answer' },
+  UND_ERR_SOCKET: {
+    ...SENT,
+    explanation: 'the connection was closed before the answer was complete',
+  },
   UND_ERR_HEADERS_TIMEOUT: { ...SENT, explanation: 'no answer came in time' },
-  UND_ERR_BODY_TIMEOUT: { ...SENT, explanation: 'the answer stopped coming' },
+  UND_ERR_BODY_TIMEOUT: { ...SENT, explanation: 'the answer stalled' },
   UND_ERR_HEADERS_OVERFLOW: { ...SENT, explanation: 'the headers of the answer are too large' },
   UND_ERR_DESTROYED: { ...UNSENT, explanation: 'the gateway is closing' },
   Z_BUF_ERROR: { ...SENT, explanation: 'the compressed body is cut short' },
@@ -58,17 +61,17 @@ const BY_CODE: Readonly<Record<string, ConnectionError>> = {
   ERR_SSL_WRONG_VERSION_NUMBER: { ...LASTING, explanation: 'the host does not speak TLS' },
 };
 
-/** What an error of undici, Node's sockets, TLS or zlib means. */
+/** Explains an error of undici, Node's sockets, TLS or zlib. */
 export function explainConnectionError(error: unknown): ConnectionError {
-  // With several addresses to try, Node wraps what each came to.
+  // After trying several addresses, Node wraps the error of each.
   const errors =
     error instanceof AggregateError ? [error, ...(error.errors as unknown[])] : [error];
   for (const each of errors) {
     const { code = '', message = '' } = (each ?? {}) as { code?: string; message?: string };
-    // undici tells of a proxy in words only.
+    // undici reports proxy failures only in the message.
     const [, status] = /Proxy response \((\d+)\)/.exec(message) ?? [];
     if (status === '407' || message.includes('Proxy Authentication Required'))
-      return { ...LASTING, explanation: 'the proxy wants credentials (407)' };
+      return { ...LASTING, explanation: 'the proxy requires credentials (407)' };
     if (status !== undefined)
       return { ...UNSENT, explanation: `the proxy refused to connect (${status})` };
     const known = BY_CODE[code];
@@ -82,13 +85,13 @@ export function explainConnectionError(error: unknown): ConnectionError {
   return { ...SENT, explanation: `the connection failed (${code})` };
 }
 
-/** `explainConnectionError`, with the place, for the log. */
+/** An explanation for the log that includes the peer of the connection. */
 export function describeConnectionError(error: unknown): string {
   const { explanation, place = null } = explainConnectionError(error);
   return place === null ? explanation : `${explanation} (${place})`;
 }
 
-/** Whom a connection was meant for: with a proxy, that is the proxy and not upstream. */
+/** The peer of the connection: the proxy, if there is one, otherwise upstream. */
 function placeOf(error: unknown): string | null {
   const { hostname, address, port } = error as Record<string, string | number | undefined>;
   if (hostname !== undefined) return String(hostname);

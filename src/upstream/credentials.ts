@@ -7,25 +7,25 @@ import { AttemptFailure } from './admission/attempt-failure.ts';
 import type { Requests, TokenSource } from './request.ts';
 import { TokenJson } from './wire.ts';
 
-/** On whose behalf upstream is asked. What one credential fetched is never shown to another. */
+/** On whose behalf requests are sent. Data fetched with one credential is never served to another. */
 export interface Credential extends TokenSource {
-  /** Equal for equal rights; it cannot be turned back into a token. */
+  /** Equal for equal credentials. It does not reveal the token. */
   key: string;
-  /** Whose budget is spent; upstream counts by it. */
+  /** Whose budget is spent. Upstream counts requests by client_id. */
   clientId: string;
-  /** Whether every instance of the gateway has it, so that one may poll for all. */
+  /** Whether every instance of the gateway has this credential, so that one may poll for all. */
   isShared: boolean;
-  /** When the caller's own right to it ends, in milliseconds since the epoch; null: it is for upstream to say. */
+  /** When the caller's access expires, in milliseconds since the epoch; null if only upstream knows. */
   expiresAt: number | null;
-  /** Whether it is known to be good without upstream: what it claims may then choose what it spends. */
+  /** Whether its claims are verified. Otherwise upstream must accept the token before it spends its client's budget. */
   isVerified: boolean;
-  /** Who asks with it: callers take turns where several share a budget. */
+  /** Identifies the caller. Callers that share a budget are served round robin. */
   caller: string;
-  /** The address of whoever brought it. */
+  /** The address that the caller's request came from. */
   address: string;
 }
 
-/** The gateway's own client, for every caller. */
+/** The gateway's own client, used for all callers in service mode. */
 export interface ServiceClient {
   id: string;
   secret: string;
@@ -41,24 +41,24 @@ export interface ServiceCredentialParts {
   onToken?(error: GatewayError | null): void;
 }
 
-// Fetched anew this long before it expires, while it is still good for what is asked meanwhile.
+// The token is renewed this long before it expires. Until then the old one stays in use.
 const RENEW_BEFORE_MS = 60_000;
-// A renewal that failed is tried again after this long, or as soon as the old token has expired.
-const RENEW_AGAIN_MS = 5_000;
-// Upstream does not know the client, and will not know it a moment later.
+// A failed renewal is tried again after this time, or as soon as the old token has expired.
+const RENEW_RETRY_MS = 5_000;
+// After upstream refused the client itself, retrying sooner would not help.
 const REFUSED_PAUSE_MS = 30_000;
 
 export interface CallerOptions {
   address?: string;
   /** Whether the claims of the token have been verified. */
   isVerified?: boolean;
-  /** Milliseconds since the epoch; null: it is for upstream to say. */
+  /** Milliseconds since the epoch; null if only upstream knows. */
   expiresAt?: number | null;
 }
 
 /**
- * The caller's own bearer token. Of its claims only `client_id` is read, to know whose budget it spends. Unless
- * the claims are verified, it spends from that only once upstream has accepted it (see admission/proof.ts).
+ * The caller's own bearer token. Only its claim `client_id` is read, to choose the budget. Unless the claims are
+ * verified, it spends from that budget only after upstream has accepted the token (see admission/proof.ts).
  */
 export function createCallerCredential(
   token: string,
@@ -74,13 +74,13 @@ export function createCallerCredential(
     caller: key,
     address,
     token: async () => token,
-    refused: () => false,
+    discard: () => false,
   };
 }
 
 /**
- * Client credentials: one token for all. One request fetches it, whoever needs it meanwhile, and goes
- * on when they leave. The fetch is retried and paused like any read (see request.ts).
+ * The gateway's client credentials: one token for all callers. All who need it share one fetch, which continues
+ * if they leave. The fetch is retried and paused like any request (see request.ts).
  */
 export function createServiceCredential(
   { id, secret }: ServiceClient,
@@ -88,7 +88,7 @@ export function createServiceCredential(
 ): Credential {
   let current: { token: string; renewAt: number; expiresAt: number } | null = null;
   let fetching: Promise<string> | null = null;
-  /** The refusal of the client, and until when it is not asked for again. */
+  /** Upstream's refusal of the client, and when to try again. */
   let refusal: { error: GatewayError; until: number } | null = null;
 
   return {
@@ -104,13 +104,13 @@ export function createServiceCredential(
       if (current === null || now >= current.expiresAt) return fetchOnce();
       const { token, renewAt } = current;
       if (now >= renewAt && !isRefusedAt(now)) {
-        current.renewAt = now + RENEW_AGAIN_MS;
-        // What is good for now is not held up by what is for later. A failure is in the log.
+        current.renewAt = now + RENEW_RETRY_MS;
+        // Do not wait for the renewal, because the current token is still valid. Failures are logged.
         fetchOnce().catch(() => {});
       }
       return token;
     },
-    refused(token) {
+    discard(token) {
       if (current?.token === token) current = null;
       return true;
     },
@@ -134,29 +134,29 @@ export function createServiceCredential(
   }
 
   async function fetchToken(): Promise<string> {
-    const askedAt = clock.monotonic();
-    if (refusal !== null && isRefusedAt(askedAt))
-      throw refused(refusal.error, refusal.until - askedAt);
-    const { data } = TokenJson.safeParse((await ask()).json);
+    const requestedAt = clock.monotonic();
+    if (refusal !== null && isRefusedAt(requestedAt))
+      throw clientRefused(refusal.error, refusal.until - requestedAt);
+    const { data } = TokenJson.safeParse((await requestToken()).json);
     if (!data) {
-      const cause = 'the answer to a request for a token holds none';
+      const cause = 'the answer of the token endpoint holds no token';
       log.warn({ request: `POST ${tokenPath}`, cause }, 'an attempt at upstream failed');
       throw new GatewayError(
         'UPSTREAM_INVALID_RESPONSE',
-        'Upstream answered the request for a token with something else.',
+        "The answer of upstream's token endpoint holds no token.",
       );
     }
     refusal = null;
     const lifetimeMs = data.expires_in * 1000;
     current = {
       token: data.access_token,
-      renewAt: askedAt + Math.max(lifetimeMs - RENEW_BEFORE_MS, lifetimeMs / 2),
-      expiresAt: askedAt + lifetimeMs,
+      renewAt: requestedAt + Math.max(lifetimeMs - RENEW_BEFORE_MS, lifetimeMs / 2),
+      expiresAt: requestedAt + lifetimeMs,
     };
     return data.access_token;
   }
 
-  async function ask() {
+  async function requestToken() {
     const form = { grant_type: 'client_credentials', client_id: id, client_secret: secret };
     try {
       return await requests.send({
@@ -169,14 +169,14 @@ export function createServiceCredential(
       });
     } catch (error) {
       if (!isFinal(error)) throw error;
-      // Once, and not again with every pause that has passed.
+      // Log it once, not again after every pause.
       if (refusal === null)
         log.error(
-          { status: error.status, said: error.message },
+          { status: error.status, reason: error.message },
           'upstream refuses the client credentials of the gateway: check SAIL_CLIENT_ID and SAIL_CLIENT_SECRET',
         );
       refusal = { error, until: clock.monotonic() + REFUSED_PAUSE_MS };
-      throw refused(error, REFUSED_PAUSE_MS);
+      throw clientRefused(error, REFUSED_PAUSE_MS);
     }
   }
 
@@ -185,7 +185,7 @@ export function createServiceCredential(
   }
 }
 
-/** Whether the token endpoint has refused the client itself, so that asking again is of no use. */
+/** Whether the token endpoint refused the client itself, so that a retry is useless. */
 function isFinal(error: unknown): error is AttemptFailure {
   return (
     error instanceof AttemptFailure &&
@@ -193,9 +193,9 @@ function isFinal(error: unknown): error is AttemptFailure {
   );
 }
 
-function refused(cause: GatewayError, waitMs: number): GatewayError {
+function clientRefused(cause: GatewayError, waitMs: number): GatewayError {
   const { upstream } = cause.extensions;
-  // The caller can do nothing about it, so it is not UNAUTHENTICATED.
+  // Not UNAUTHENTICATED: the caller can do nothing about it.
   return new GatewayError(
     'UPSTREAM_UNAVAILABLE',
     "Upstream did not accept the gateway's own credentials.",

@@ -1,12 +1,12 @@
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, inflateRaw } from 'node:zlib';
 
-/** A body that is larger than allowed, or encoded in a way that is not understood. */
+/** A body is too large, or has an unknown encoding. */
 export class BodyLimitError extends Error {
   override readonly name = 'BodyLimitError';
 }
 
-// More than this are no encoding but a way to keep the gateway busy.
+// More encodings have no legitimate use and would only cost CPU.
 const MAX_ENCODINGS = 3;
 const DECODERS = {
   gzip: promisify(gunzip),
@@ -16,8 +16,8 @@ const DECODERS = {
 };
 
 /**
- * The whole of a body, as it is received; reading ends, and with it the connection, at the bound, or when
- * `onBytes`, which is called with the length of each part, throws.
+ * Reads a whole body without decoding it. Above `maxBytes`, or when `onBytes` throws, it stops and the connection
+ * is closed. `onBytes` is called with the length of each chunk.
  */
 export async function readBody(
   stream: AsyncIterable<Buffer>,
@@ -36,8 +36,8 @@ export async function readBody(
 }
 
 /**
- * Undoes the encodings that a Content-Encoding header names, the last first, whether they were asked
- * for or not. Throws BodyLimitError where that is more than `maxBytes`: decoding ends at the bound.
+ * Decodes a body with the encodings of its Content-Encoding header, last first. Throws BodyLimitError, and stops
+ * decoding, above `maxBytes`.
  */
 export async function decode(body: Buffer, encodings: string, maxBytes: number): Promise<Buffer> {
   const names = encodings
@@ -47,7 +47,7 @@ export async function decode(body: Buffer, encodings: string, maxBytes: number):
   if (names.length > MAX_ENCODINGS)
     throw new BodyLimitError(`Upstream encoded its answer ${names.length} times.`);
   let decoded = body;
-  // Answers without a body keep the header that they would have had with one.
+  // An answer without a body may still have the header.
   for (const name of body.length === 0 ? [] : names.toReversed())
     decoded = await decodeOnce(decoded, name, maxBytes);
   return decoded;
@@ -56,7 +56,9 @@ export async function decode(body: Buffer, encodings: string, maxBytes: number):
 async function decodeOnce(body: Buffer, name: string, maxBytes: number): Promise<Buffer> {
   const decoder = decoderOf(body, name);
   if (decoder === null)
-    throw new BodyLimitError('Upstream encoded its answer in a way that was not asked for.');
+    throw new BodyLimitError(
+      'Upstream encoded its answer with an encoding that the gateway does not accept.',
+    );
   try {
     return await decoder(body, { maxOutputLength: maxBytes });
   } catch (error) {
@@ -69,7 +71,7 @@ function decoderOf(body: Buffer, name: string) {
   if (name === 'gzip' || name === 'x-gzip') return DECODERS.gzip;
   if (name === 'br') return DECODERS.br;
   if (name !== 'deflate') return null;
-  // Named for zlib's format; some servers send what is inside it. Zlib's first byte ends in 8.
+  // `deflate` is the zlib format, but some servers send raw deflate. The low bits of zlib's first byte are 8.
   return ((body[0] ?? 0) & 0x0f) === 8 ? DECODERS.zlib : DECODERS.raw;
 }
 

@@ -15,9 +15,9 @@ import { type Row, UnreadableTask } from './wire.ts';
 export interface CallOptions {
   lane?: Lane;
   signal?: AbortSignal | undefined;
-  /** Who asks: callers take turns. */
+  /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
-  /** A place in the budget for the first request of the call, from `reserve`. */
+  /** A slot for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
   /** The operations that wait for the answer; none for a poll. */
   usages?: readonly OperationUsage[] | undefined;
@@ -25,50 +25,51 @@ export interface CallOptions {
   span?: Span | null;
 }
 
-/** A page of upstream's, row by row as it came. */
+/** A page of a list, with its rows in upstream's order. */
 export interface TaskPage {
   rows: Row[];
-  /** The length of the whole list. Null unless the query asked to count, or if it cannot be known. */
+  /** The length of the whole list. Null if the query does not request it, or if upstream does not count. */
   total: number | null;
-  /** When upstream answered, by its own clock in whole seconds; null where it did not say. */
+  /** When upstream answered: its Date header, in whole seconds; null if there is none. */
   date?: Instant | null;
 }
 
-/** A correction of a task's record. */
+/** A change of a task's record. */
 export interface TaskUpdate {
   completionStatus: CompletionStatus;
   completed: Instant;
 }
 
-/** The endpoints of the Task Status REST API, a request each. */
+/** The endpoints of the Task Status REST API, one request per call. */
 export interface Endpoints {
-  /** One page of the collection. The total is null unless `count` asks for it: counting costs upstream. */
+  /** One page of the collection. Request `count` only if needed, because it is expensive for upstream. */
   list(query: TaskQuery, options?: CallOptions): Promise<TaskPage>;
-  /** One page of `pending-tasks`, which takes neither filter nor order, and is not on v2026 and v1. */
+  /** One page of `pending-tasks`, which takes neither filter nor order. v2026 and v1 do not have it. */
   pending(query: Omit<TaskQuery, 'filter' | 'order'>, options?: CallOptions): Promise<TaskPage>;
-  /** One task, null where upstream has none. */
+  /** One task; null if upstream has none with this id. */
   byId(id: string, options?: CallOptions): Promise<Row | null>;
-  /** PATCH of the record; it does not stop the job. Throws NOT_FOUND. */
+  /** Patches the record of a task; a running job goes on. Throws NOT_FOUND. */
   update(id: string, update: TaskUpdate, options?: CallOptions): Promise<Task>;
-  /** How long the request target of a list is. */
+  /** The length of the request target of a list. */
   targetBytes(query: TaskQuery): number;
 }
 
 export interface EndpointsParts {
   requests: Requests;
   version: ApiVersion;
-  /** The path of the tenant's base URL; empty where it has none. */
+  /** The path of the tenant's base URL; empty if it has none. */
   basePath: string;
   /** Called for each field of a row that needed a fallback. */
   onFallback?: OnFallback | undefined;
 }
 
-// As the last segment of a path these mean something else; no task has such an id.
+// As the last segment of a path, these have another meaning. No task has such an id.
 const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
-// What an Int of GraphQL holds.
+// The largest Int of GraphQL.
 const MAX_TOTAL = 2 ** 31 - 1;
 
+/** Sends each call through `requests`. */
 export function createEndpoints({
   requests,
   version,
@@ -138,7 +139,7 @@ export function createEndpoints({
     const target = `${collection}?${toQueryString(query)}`;
     const request = { method: 'GET', endpoint, path: target, lane } as const;
     const answer = await requests.send({ ...request, ...options });
-    // `pending-tasks` answers so where there are none.
+    // `pending-tasks` answers 204 if there are none.
     const rows = answer.status === 204 ? [] : reader.rows(answer.body, query.limit ?? PAGE_LIMIT);
     const date = readDate(answer.header('date'));
     if (!query.count) return { rows, total: null, date };
@@ -163,7 +164,7 @@ function readTotal(header: string | null): number | null {
   return total !== null && total <= MAX_TOTAL ? total : null;
 }
 
-/** The total, if the page reaches the end of the list: it is not full, and does not begin after the end. */
+/** The total, if the page reaches the end of the list: it is not full and does not start after the end. */
 function totalOf({ offset = 0, limit = PAGE_LIMIT }: TaskQuery, rowCount: number): number | null {
   const isLast = rowCount < limit && (rowCount > 0 || offset === 0);
   return isLast ? offset + rowCount : null;

@@ -3,9 +3,9 @@ import { AttemptFailure, type Diagnosis, MAX_RETRIES } from './admission/attempt
 import type { Answer } from './attempt.ts';
 import { readRetryAfter } from './retry-after.ts';
 import type { SentValues } from './secrets.ts';
-import { type Wording, isError, readWording } from './wording.ts';
+import { type ErrorBody, isErrorBody, readErrorBody } from './error-body.ts';
 
-/** A status, as the failure it means to a caller: the code, and a sentence without its full stop. */
+/** The error that a status means to callers. The message has no full stop, so that upstream's words can follow. */
 interface Meaning {
   code: ErrorCode;
   message: string;
@@ -13,7 +13,7 @@ interface Meaning {
 
 const MEANINGS: Readonly<Record<number, Meaning>> = {
   401: { code: 'UNAUTHENTICATED', message: 'Upstream did not accept the token' },
-  403: { code: 'FORBIDDEN', message: 'Upstream does not allow this to the token' },
+  403: { code: 'FORBIDDEN', message: 'The token lacks permission for this request' },
   404: { code: 'NOT_FOUND', message: 'Upstream has no such task' },
   408: { code: 'UPSTREAM_TIMEOUT', message: 'Upstream did not receive the request in time' },
   410: { code: 'NOT_FOUND', message: 'Upstream has no such task any more' },
@@ -21,14 +21,15 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   504: { code: 'UPSTREAM_TIMEOUT', message: 'Upstream did not answer in time' },
 };
 
-// Worth another attempt, in whatever words they come: the trouble is expected to pass.
-const PASSING = new Set([408, 502, 503, 504]);
+// Worth a retry even if upstream gives a reason: these failures are expected to pass.
+const TRANSIENT = new Set([408, 502, 503, 504]);
 
-const REFUSED: Diagnosis = { health: 'well', maxRetries: 0, wasSeen: true };
-const FAILING: Diagnosis = { health: 'failing', maxRetries: MAX_RETRIES, wasSeen: true };
+const REFUSED: Diagnosis = { health: 'healthy', maxRetries: 0, mayHaveActed: true };
+const FAILING: Diagnosis = { health: 'failing', maxRetries: MAX_RETRIES, mayHaveActed: true };
 
 /**
- * Gives a success back, and throws what any other answer means. `sent` is what the request carried; `now` is in milliseconds since the epoch.
+ * Returns a successful answer unchanged and throws an AttemptFailure for any other. `sent` is what the request
+ * carried, to be removed from messages; `now` is in milliseconds since the epoch.
  */
 export function readSuccess(answer: Answer, sent: SentValues, now: number): Answer {
   const { status } = answer;
@@ -45,35 +46,35 @@ export function readSuccess(answer: Answer, sent: SentValues, now: number): Answ
 
 function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailure {
   const { status } = answer;
-  const wording = readWording(answer, sent);
+  const errorBody = readErrorBody(answer, sent);
   const retryAfterSeconds = readRetryAfter(answer.header('retry-after'), now);
   const details = {
     ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
-    upstream: { status, detailCode: wording.detailCode, trackingId: wording.trackingId },
+    upstream: { status, detailCode: errorBody.detailCode, trackingId: errorBody.trackingId },
   };
   const fail = ({ code, message }: Meaning, diagnosis: Diagnosis, explanation?: string) =>
     new AttemptFailure(
       code,
-      wording.text === null ? `${message}.` : `${message}: ${wording.text}`,
+      errorBody.text === null ? `${message}.` : `${message}: ${errorBody.text}`,
       diagnosis,
-      { ...details, explanation, isWorded: wording.text !== null },
+      { ...details, explanation, hasUpstreamMessage: errorBody.text !== null },
     );
 
   if (status < 400)
     return new AttemptFailure(
       'UPSTREAM_UNAVAILABLE',
-      `Upstream answered with a redirect (${status}): the gateway is not set up with the address of the tenant's API.`,
+      `Upstream answered with a redirect (${status}): the gateway is not configured with the URL of the tenant's API.`,
       REFUSED,
       {
         ...details,
         explanation: `a redirect (${status}), which is not followed: check that SAIL_BASE_URL is the tenant's API, https://{tenant}.api.identitynow.com`,
       },
     );
-  if (isFromProxy(answer, wording))
+  if (isFromProxy(answer, errorBody))
     return fail(
       {
         code: 'UPSTREAM_UNAVAILABLE',
-        message: `The request did not get through to upstream: a proxy or firewall on the way answered with status ${status}`,
+        message: `A proxy or firewall before upstream answered with status ${status}`,
       },
       status === 503 ? FAILING : REFUSED,
       `status ${status} without JSON: the answer of a proxy or firewall before upstream`,
@@ -83,11 +84,15 @@ function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailur
       code: 'UPSTREAM_UNAVAILABLE' as const,
       message: `Upstream failed with status ${status}`,
     };
-    // In words, it is what upstream makes of this one request, such as a filter on a property that it
-    // does not support, and says nothing of upstream's health.
-    if (wording.text === null) return fail(meaning, FAILING, `status ${status}`);
-    const maxRetries = PASSING.has(status) ? MAX_RETRIES : 1;
-    return fail(meaning, { ...REFUSED, maxRetries }, `status ${status}, in upstream's words`);
+    // With a message, the failure is about this request, such as a filter on a property that upstream does
+    // not support. It says nothing about upstream's health.
+    if (errorBody.text === null) return fail(meaning, FAILING, `status ${status}`);
+    const maxRetries = TRANSIENT.has(status) ? MAX_RETRIES : 1;
+    return fail(
+      meaning,
+      { ...REFUSED, maxRetries },
+      `status ${status}, with a message of upstream`,
+    );
   }
   const meaning = MEANINGS[status] ?? {
     code: 'BAD_USER_INPUT' as const,
@@ -96,27 +101,27 @@ function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailur
         ? 'Upstream refused the request'
         : `Upstream refused the request with status ${status}`,
   };
-  return fail(meaning, PASSING.has(status) ? { ...REFUSED, maxRetries: MAX_RETRIES } : REFUSED);
+  return fail(meaning, TRANSIENT.has(status) ? { ...REFUSED, maxRetries: MAX_RETRIES } : REFUSED);
 }
 
 /**
- * Whether something before upstream has answered. Upstream words a 403 and a 503, or, where it
- * declares no body at all, still gives the request an id.
+ * Whether a proxy or firewall has answered in place of upstream. Upstream's own 403 and 503 have a message, or, if
+ * they have no body, the header with the request's id.
  */
-function isFromProxy(answer: Answer, wording: Wording): boolean {
+function isFromProxy(answer: Answer, errorBody: ErrorBody): boolean {
   const { status, body, header } = answer;
   if (status === 407) return true;
-  if ((status !== 403 && status !== 503) || wording.text !== null) return false;
-  return body.length === 0 ? header('slpt-request-id') === null : !isError(answer);
+  if ((status !== 403 && status !== 503) || errorBody.text !== null) return false;
+  return body.length === 0 ? header('slpt-request-id') === null : !isErrorBody(answer);
 }
 
-/** By its ends alone: most lists are read row by row, and never parsed as a whole. */
+/** Checks only the first and last character: most lists are read row by row and never parsed as a whole. */
 function looksLikeJson(body: Buffer): boolean {
-  const first = body.find(isInk);
-  const last = body.findLast(isInk);
+  const first = body.find(isVisible);
+  const last = body.findLast(isVisible);
   return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);
 }
 
-function isInk(byte: number): boolean {
+function isVisible(byte: number): boolean {
   return byte > 0x20;
 }

@@ -51,7 +51,7 @@ export function createUpstreamHealth({
       // A refusal in upstream's own words is an answer; a redirect or the answer of a firewall is none of upstream's.
       if (
         failed === null ||
-        (failed.diagnosis.health === 'well' && failed.explanation === undefined)
+        (failed.diagnosis.health === 'healthy' && failed.explanation === undefined)
       )
         wellAt = clock.monotonic();
       else failure = { reason: failed.explanation ?? failed.message, at: clock.monotonic() };

@@ -1,13 +1,13 @@
 /**
- * Called for each field that does not follow the specification: with its path without indices, such as
- * `messages.type`; what was found there, one of a few words; and the value, if it is a new enum value.
+ * Called for each field that differs from the specification. `field` is its path without indices, such as
+ * `messages.type`; `found` is one of a few words; `value` is set for a new enum value.
  */
 export type OnFallback = (field: string, found: string, value?: string) => void;
 
 /** A JSON object with unknown members. */
 export type JsonObject = Record<string, unknown>;
 
-/** What kind of JSON a value is; `missing` where there is none. */
+/** The JSON type of a value; `missing` if there is none. */
 export function kindOf(value: unknown): string {
   if (value === undefined) return 'missing';
   if (value === null) return 'null';

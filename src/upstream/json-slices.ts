@@ -1,4 +1,4 @@
-/** Where an element of a JSON array stands in its bytes, and how deep its values are nested. */
+/** The place of an element of a JSON array in its bytes, and how deep its values are nested. */
 export interface JsonSlice {
   start: number;
   /** Exclusive. */
@@ -16,9 +16,9 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /**
- * Finds the objects of a JSON array without parsing them. Null where the bytes are not an array of objects
- * and arrays, or broken outside its elements; an element itself may still turn out to be broken. Nothing is
- * read after the first `most` elements.
+ * Finds the objects of a JSON array without parsing them. Null if the bytes are not an array of objects and
+ * arrays, or are invalid between its elements; the elements themselves may still be invalid. Stops after the
+ * first `most` elements.
  */
 export function sliceArray(bytes: Buffer, most = Infinity): JsonSlice[] | null {
   const slices: JsonSlice[] = [];
@@ -44,7 +44,7 @@ function sliceElement(bytes: Buffer, start: number): JsonSlice | null {
   for (let at = start; at < bytes.length; at++) {
     const byte = bytes[at];
     if (byte === QUOTE) {
-      // In a string, brackets mean nothing.
+      // Skip strings, where brackets have no meaning.
       for (at++; at < bytes.length && bytes[at] !== QUOTE; at++) if (bytes[at] === BACKSLASH) at++;
     } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
       depth = Math.max(depth, ++level);
@@ -70,7 +70,7 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-/** A parsed value without what is nested deeper than that: null stands in its place. */
+/** The value with everything nested deeper than `depth` replaced by null. */
 export function limitDepth(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (depth === 0) return null;

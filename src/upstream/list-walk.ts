@@ -5,68 +5,68 @@ import type { Instant } from '../task/task.ts';
 import { PAGE_LIMIT } from './query.ts';
 import { type Row, UnreadableTask } from './wire.ts';
 
-/** A list of upstream's, by offset. */
+/** A list that is read by offset. */
 export interface WalkedList {
-  /** Null where upstream promises no order. */
+  /** Null if upstream promises no order. */
   order: TaskOrder | null;
   fetchPage(offset: number, limit: number): Promise<readonly Row[]>;
 }
 
 export interface WalkOptions {
-  /** Only rows after this place. */
+  /** Starts after this place. */
   after?: Cursor | null;
-  /** Readable rows after which the walk stops. Pages are no longer than they need to be. */
-  wanted?: number;
-  /** Rows that each page repeats of the one before. 0: rows may be missed when the list shifts. */
+  /** Stops after so many readable rows, and requests no longer pages than needed for them. */
+  maxRows?: number;
+  /** How many rows each page repeats of the one before. 0: rows may be missed when the list shifts. */
   overlap?: number;
-  /** Rows of the first page, where most walks are expected to stop there; a full page otherwise. */
+  /** The length of the first page; a full page by default. */
   firstPage?: number;
-  /** Leaves out rows that turn up before what was given: a page for a caller stays in order. */
+  /** Drops rows that appear before rows that were already yielded, so that the result stays in order. */
   inOrder?: boolean;
-  /** Requests after which a walk that is not done fails with UPSTREAM_UNAVAILABLE; so does one that has read 64 MB. */
+  /** The walk fails with UPSTREAM_UNAVAILABLE after so many requests, or after 64 MB. */
   maxRequests?: number;
 }
 
-/** A row, and the offset at which it stood. */
+/** A row, and its offset when it was read. */
 export interface PlacedRow {
   row: Row;
   offset: number;
 }
 
-/** Rows that a walk over a whole list repeats: as many tasks may end between two pages at no extra cost. */
+/** The default overlap. So many tasks may end between two pages without extra requests. */
 export const OVERLAP = 25;
 // 90,000 rows.
 const MAX_REQUESTS = 400;
-// 50,000 rows of the usual length. Those who walk a whole list keep what they read.
+// 50,000 rows of the usual length. Callers keep what a walk reads in memory.
 const MAX_BYTES = 64 * 1_048_576;
 
 /**
- * Reads a list page by page while it changes. Yields the rows of each page that were not there before.
+ * Reads a list page by page while it changes. Yields the new rows of each page.
  *
- * New tasks appear at one end, and tasks that end leave a list of running ones, so the rows behind an
- * offset become others between two pages. Each page therefore begins with rows of the page before. A page
- * that has such a row, or one that belongs before them, joins on to what was read. On a page that does
- * not, rows have moved up past the offset: the walk goes back. On a page that has nothing else, rows were
- * pushed down: it goes on. It looks for the place in growing steps, then by halves.
+ * New tasks appear at one end, and completed tasks leave a list of running ones, so offsets shift between two
+ * pages. Each page therefore repeats some rows of the page before. A repeated row, or a row that the order
+ * places before it, is an anchor: it proves that no row is missing between the pages. If a page has no anchor,
+ * rows have moved up past the offset, and the walk searches backwards. If a page has only known rows, rows were
+ * pushed down, and it searches forwards. The search takes growing steps, then bisects.
  *
- * The walk ends only where the list does: at a page that joins on and is not full. No row that was on the
- * list all the time is missed; none is given twice, unless upstream orders tasks of one millisecond
- * differently each time or rows have no id.
+ * The walk ends at the end of the list: a page with an anchor that is not full. It misses no row that was on the
+ * list all the time. It yields no row twice, unless upstream orders tasks of one millisecond differently each
+ * time or rows have no id.
  */
 export async function* walkList(
   list: WalkedList,
   {
     after = null,
-    wanted = Infinity,
+    maxRows = Infinity,
     overlap = OVERLAP,
     firstPage = PAGE_LIMIT,
     inOrder = false,
     maxRequests = MAX_REQUESTS,
   }: WalkOptions = {},
 ): AsyncGenerator<PlacedRow[], void> {
-  const trail = new Trail(list.order, after, inOrder);
+  const state = new WalkState(list.order, after, inOrder);
   const search = new Search();
-  let missing = wanted;
+  let missing = maxRows;
   let repeated = after === null ? 0 : after.ties.length + 2;
   let offset = after === null ? 0 : Math.max(0, after.offset + 1 - repeated);
   let limit = Math.min(firstPage, missing + repeated);
@@ -79,8 +79,8 @@ export async function* walkList(
       0,
     );
     if (bytes > MAX_BYTES) break;
-    const { joint, fresh } = trail.follow(rows, offset, overlap === 0);
-    if (joint === null) {
+    const { anchor, fresh } = state.add(rows, offset, overlap === 0);
+    if (anchor === null) {
       ({ offset, limit } = search.before(offset));
       continue;
     }
@@ -89,37 +89,37 @@ export async function* walkList(
     if (missing <= 0 || rows.length < limit) return;
     const end = offset + rows.length;
     if (fresh.length === 0) {
-      ({ offset, limit } = search.after(overlap === 0 ? end : joint));
+      ({ offset, limit } = search.after(overlap === 0 ? end : anchor));
       continue;
     }
     search.reset();
-    repeated = overlap === 0 ? 0 : Math.min(end, trail.repeatedFrom(end, overlap), PAGE_LIMIT - 1);
+    repeated = overlap === 0 ? 0 : Math.min(end, state.repeatedFrom(end, overlap), PAGE_LIMIT - 1);
     offset = end - repeated;
     limit = Math.min(PAGE_LIMIT, missing + repeated);
   }
   throw new UnfinishedWalk();
 }
 
-/** A walk was given up: the list is too long, or changes faster than it can be read. */
+/** The list is too long for a walk, or changes faster than it can be read. */
 export class UnfinishedWalk extends GatewayError {
   constructor() {
     super(
       'UPSTREAM_UNAVAILABLE',
-      'The list is longer, or changes faster, than it can be read here. Narrow the filter, or try again.',
+      'The list is too long to be read, or changes too fast. Narrow the filter, or try again.',
     );
   }
 }
 
-/** What a walk has read, and which rows follow it. */
-class Trail {
+/** The rows that a walk has read, and which rows of a page are new. */
+class WalkState {
   readonly #order: TaskOrder | null;
   readonly #after: Cursor | null;
   readonly #inOrder: boolean;
   readonly #known = new Set<string>();
-  /** How far the walk has come. */
+  /** The last row in the list's order that was read. */
   #position: { created: Instant; offset: number; ties: number } | null;
-  /** Rows without an id that stood last. */
-  #nameless = 0;
+  /** How many rows without an id followed the last row. */
+  #withoutId = 0;
 
   constructor(order: TaskOrder | null, after: Cursor | null, inOrder: boolean) {
     this.#inOrder = inOrder;
@@ -133,20 +133,20 @@ class Trail {
   }
 
   /**
-   * Takes in a page. `joint` is the offset of its last row that proves that no row is missing between
-   * what was read and `fresh`; null where there is no proof, unless rows may be missing.
+   * Adds a page. `anchor` is the offset of the last row that proves that no row is missing before `fresh`.
+   * Null if there is none, unless rows may be missed.
    */
-  follow(
+  add(
     rows: readonly Row[],
     offset: number,
     mayMiss: boolean,
-  ): { joint: number | null; fresh: PlacedRow[] } {
-    const isPassed = (row: Row) => this.#isKnown(row) || this.#isBefore(row, this.#position);
-    // A known row of the position's own millisecond may have others before it that were not read.
-    const isJoint = this.#keepsTies ? isPassed : (row: Row) => this.#isBefore(row, this.#position);
-    const lastPassed = rows.findLastIndex(isPassed);
-    const lastJoint = rows.findLastIndex(isJoint);
-    if (lastJoint === -1 && offset > 0 && !mayMiss) return { joint: null, fresh: [] };
+  ): { anchor: number | null; fresh: PlacedRow[] } {
+    const wasRead = (row: Row) => this.#isKnown(row) || this.#isBefore(row, this.#position);
+    // With many ties, a known row of the same millisecond may have unread rows before it, so it is no anchor.
+    const isAnchor = this.#keepsTies ? wasRead : (row: Row) => this.#isBefore(row, this.#position);
+    const lastRead = rows.findLastIndex(wasRead);
+    const lastAnchor = rows.findLastIndex(isAnchor);
+    if (lastAnchor === -1 && offset > 0 && !mayMiss) return { anchor: null, fresh: [] };
     const own = rows.findIndex(({ id }) => id === this.#after?.id);
     const start = this.#inOrder ? this.#position : this.#after;
     let skipped = 0;
@@ -154,40 +154,40 @@ class Trail {
     for (const [place, row] of rows.entries()) {
       const isFresh =
         row.id === null
-          ? // All that is known of a row without an id is its place.
-            place > lastPassed && skipped++ >= this.#nameless
+          ? // A row without an id is known only by its position.
+            place > lastRead && skipped++ >= this.#withoutId
           : !this.#isKnown(row) &&
             !this.#isBefore(row, start) &&
             (row instanceof UnreadableTask
-              ? this.#after === null || place > lastPassed
+              ? this.#after === null || place > lastRead
               : place > own || !this.#keepsTies);
       if (isFresh) fresh.push({ row, offset: offset + place });
       if (isFresh && row.id !== null) this.#known.add(row.id);
     }
-    for (const placed of fresh) this.#take(placed);
-    return { joint: offset + Math.max(0, lastJoint), fresh };
+    for (const placed of fresh) this.#advance(placed);
+    return { anchor: offset + Math.max(0, lastAnchor), fresh };
   }
 
-  /** More tasks share a millisecond than can be repeated: they are taken to keep their order. */
+  /** Whether so many tasks share a millisecond that they cannot all be repeated. They are assumed to keep their order. */
   get #keepsTies(): boolean {
     return this.#order === null || (this.#position?.ties ?? 0) >= MAX_TIES;
   }
 
-  /** How many rows before that offset the next page has to repeat. */
+  /** How many rows before this offset the next page must repeat. */
   repeatedFrom(end: number, overlap: number): number {
     const { offset, ties } = this.#position ?? { offset: end - 1, ties: 0 };
     return Math.max(0, end - 1 - offset) + Math.max(overlap, Math.min(ties, MAX_TIES) + 2);
   }
 
-  #take({ row, offset }: PlacedRow): void {
+  #advance({ row, offset }: PlacedRow): void {
     if (row.id === null) {
-      this.#nameless++;
+      this.#withoutId++;
       return;
     }
     if (row instanceof UnreadableTask) return;
     const before = this.#position;
     if (this.#isBefore(row, before)) return;
-    this.#nameless = 0;
+    this.#withoutId = 0;
     const ties = before?.created === row.created ? before.ties + 1 : 0;
     this.#position = { created: row.created, offset, ties };
   }
@@ -198,7 +198,7 @@ class Trail {
     return this.#after !== null && (id === this.#after.id || this.#after.ties.includes(tagOf(id)));
   }
 
-  /** Whether the order places a row before that position, ties apart. */
+  /** Whether the order places a row before this position. False for a tie. */
   #isBefore(row: Row, position: { created: Instant } | null): boolean {
     if (position === null || this.#order === null || row instanceof UnreadableTask) return false;
     return this.#order === 'CREATED_ASC'
@@ -207,7 +207,7 @@ class Trail {
   }
 }
 
-/** Finds the offset at which a list that has shifted goes on. */
+/** Finds the offset where a walk continues after the list has shifted. */
 class Search {
   #low = 0;
   #high = Infinity;
@@ -222,7 +222,7 @@ class Search {
   /** The place is before this offset. */
   before(offset: number) {
     this.#high = offset;
-    // What was found before has shifted since.
+    // The lower bound is outdated: the list has shifted since.
     if (this.#low >= offset) this.#low = 0;
     return this.#next();
   }
@@ -237,13 +237,13 @@ class Search {
   #next(): { offset: number; limit: number } {
     const gap = this.#high - this.#low;
     let offset = this.#low;
-    if (this.#high === Infinity) offset = this.#low + this.#grow() - (PAGE_LIMIT - OVERLAP);
-    else if (this.#low === 0) offset = Math.max(0, this.#high - this.#grow());
+    if (this.#high === Infinity) offset = this.#low + this.#nextStep() - (PAGE_LIMIT - OVERLAP);
+    else if (this.#low === 0) offset = Math.max(0, this.#high - this.#nextStep());
     else if (gap > PAGE_LIMIT - OVERLAP) offset = this.#low + (gap >> 1);
     return { offset, limit: PAGE_LIMIT };
   }
 
-  #grow(): number {
+  #nextStep(): number {
     const step = this.#step;
     this.#step *= 2;
     return step;

@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { TaskFilter, TaskOrder } from '../task/filter.ts';
 
-/** What a GET of the collection can say. */
+/** The query parameters of a GET on the collection. */
 export interface TaskQuery {
   filter?: TaskFilter;
   order?: TaskOrder;
@@ -14,10 +14,10 @@ export interface TaskQuery {
 /** Upstream's largest page. */
 export const PAGE_LIMIT = 250;
 
-/** The longest text that may stand in a filter: upstream's ids have 36 characters at the most. */
+/** The longest value in a filter, in characters. Upstream's ids have at most 36. */
 export const MAX_VALUE_LENGTH = 256;
 
-/** The query string, without its question mark; empty where nothing is asked for. */
+/** The query string without the question mark; empty if there are no parameters. */
 export function toQueryString({ filter, order, limit, offset, count }: TaskQuery): string {
   const filters = filter === undefined ? '' : toFilterExpression(filter);
   const pairs: [string, string | number][] = [];
@@ -30,7 +30,7 @@ export function toQueryString({ filter, order, limit, offset, count }: TaskQuery
   return pairs.map(([name, value]) => `${name}=${encode(String(value))}`).join('&');
 }
 
-/** The filter in upstream's grammar; empty where it sets no condition. */
+/** The filter in upstream's syntax; empty if it has no condition. */
 export function toFilterExpression(filter: TaskFilter): string {
   const conditions = [
     anyOf('id', filter.ids),
@@ -38,14 +38,14 @@ export function toFilterExpression(filter: TaskFilter): string {
     anyOf('type', filter.definitionTypes),
     anyOf('launcher', filter.launchers),
     anyOf('completionStatus', filter.completionStatuses),
-    nullness('completionStatus', filter.completionStatusIsNull),
+    nullCondition('completionStatus', filter.completionStatusIsNull),
   ];
   return conditions.filter(condition => condition !== null).join(' and ');
 }
 
 /**
- * Cuts ids into lists that each fit a request target of `maxUrlBytes`, and a page.
- * `spareBytes` is what the rest of the target takes.
+ * Splits ids into lists that each fit a page and a request target of `maxUrlBytes`. `spareBytes` is the length of
+ * the rest of the target.
  */
 export function cutByUrl(
   ids: readonly string[],
@@ -72,20 +72,20 @@ function anyOf(property: string, values: readonly string[] | undefined): string 
   if (values === undefined) return null;
   const [first, ...others] = values.map(quote);
   if (first === undefined)
-    throw new RangeError(`An empty list for ${property} cannot be asked of upstream.`);
+    throw new RangeError(`A filter on ${property} needs at least one value.`);
   return others.length === 0
     ? `${property} eq ${first}`
     : `${property} in (${[first, ...others].join(',')})`;
 }
 
-function nullness(property: string, isNull: boolean | undefined): string | null {
+function nullCondition(property: string, isNull: boolean | undefined): string | null {
   if (isNull === undefined) return null;
   return isNull ? `${property} isnull` : `not (${property} isnull)`;
 }
 
-/** Throws BAD_USER_INPUT for a text that no filter can hold. */
+/** Throws BAD_USER_INPUT for a value that a filter cannot hold. */
 export function checkValue(value: string): void {
-  // A lone surrogate has no UTF-8: what arrived would be another text than the one asked for.
+  // A lone surrogate cannot be encoded as UTF-8, so upstream would receive another value.
   if (value.isWellFormed() && value.length <= MAX_VALUE_LENGTH) return;
   throw new GatewayError(
     'BAD_USER_INPUT',
@@ -98,7 +98,7 @@ function quote(value: string): string {
   return `"${value.replace(/["\\]/g, '\\$&')}"`;
 }
 
-/** Percent-encodes a value, sparing the comma: it is legal there, and there is one for each id. */
+/** Percent-encodes a value except for commas, which are legal in a query and frequent in lists of ids. */
 function encode(value: string): string {
   return encodeURIComponent(value).replaceAll('%2C', ',');
 }

@@ -20,20 +20,20 @@ import {
 import type { Answer, Attempt, SendAttempt } from './attempt.ts';
 import { readSuccess } from './failure.ts';
 
-/** A request of the REST API, before it has a token and a slot in the budget. */
+/** A REST request before it has a token and a slot. */
 export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   method: 'GET' | 'PATCH' | 'POST';
   endpoint: EndpointName;
   lane: Lane;
-  /** Who asks: callers take turns. */
+  /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
   /** A JSON Patch. */
   patch?: unknown;
   /** Fields of a form. */
   form?: Record<string, string>;
-  /** Whether it may be sent twice, because it changes nothing; a GET may. */
+  /** Whether it may be repeated; true for GET. */
   isSafe?: boolean;
-  /** A slot that was reserved for it; the request settles or cancels it. */
+  /** A slot from `reserve`. The request settles or cancels it. */
   slot?: ReservedSlot | undefined;
   /** The operations that wait for the answer; none for a poll. */
   usages?: readonly OperationUsage[] | undefined;
@@ -41,60 +41,60 @@ export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   span?: Span | null | undefined;
 }
 
-/** A slot that was waited for ahead of its request. */
+/** A slot that was acquired before its request was known. */
 export interface ReservedSlot extends Slot {
-  /** When the answer is due, on the monotonic clock: the wait for the slot was part of its time. */
+  /** The deadline of the answer, on the monotonic clock. It includes the wait for the slot. */
   answerBy?: number;
-  /** Where the token is not proven yet: what the request has to be sent through. */
+  /** Set if the token is not proven yet: the request must be sent through this trial. */
   trial?: Trial;
 }
 
-/** Who waits for a slot, and how. */
+/** Options of a reservation. */
 export interface ReserveOptions {
   lane: Lane;
   caller?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** The road upstream. */
+/** Sends the REST requests of one credential. */
 export interface Requests {
-  /** Sends a request and gives a success; throws a GatewayError for everything else. */
+  /** Sends a request and returns the answer if it is a success; otherwise throws a GatewayError. */
   send(request: RestRequest): Promise<Answer>;
-  /** A slot for a request that is to be put together when its turn comes. */
+  /** Acquires a slot for a request that is built later. */
   reserve(options: ReserveOptions): Promise<ReservedSlot>;
   /** The part of the budget that is spent, 0–1. */
   pressure(): number;
 }
 
-/** Where the tokens of a credential come from. */
+/** Supplies the token of a credential. */
 export interface TokenSource {
-  /** A token that has not expired. Rejects with UPSTREAM_UNAVAILABLE where none can be had. */
+  /** A token that has not expired. Rejects with UPSTREAM_UNAVAILABLE if none can be fetched. */
   token(): Promise<string>;
-  /** Upstream refused this token: whether `token()` may now give a better one. */
-  refused(token: string): boolean;
+  /** Discards a token that upstream refused. Returns whether `token()` may now return another. */
+  discard(token: string): boolean;
 }
 
 export interface RequestParts {
   send: SendAttempt;
   budget: Budget;
-  /** Whose token goes with each request; null: none does. */
+  /** The source of the token of each request; null: requests carry no token. */
   credential: TokenSource | null;
-  /** Whether upstream has accepted the token; null where that is known. */
+  /** Tracks whether upstream has accepted the token; null if the token needs no proof. */
   proof?: TokenProof | null;
-  /** Whose turn a request takes that names no caller. */
+  /** The caller of requests that name none. */
   caller?: string | undefined;
   clock: Clock;
   log: Log;
   retries: Retries;
   breaker: Breaker;
-  /** Milliseconds from asking to answer: the token, the wait for a slot and every attempt. */
+  /** Milliseconds for a whole request: token, wait for a slot, and all attempts. */
   timeoutMs: number;
-  /** Aborts, with the reason that callers are given, when the gateway closes. */
+  /** Aborts when the gateway closes, with the error for callers. */
   closing: AbortSignal;
   observer?: RequestObserver | undefined;
 }
 
-/** Sends the requests of one credential. */
+/** Each request gets a token, then a slot, passes the breaker, and is retried if that may help. */
 export function createRequests(parts: RequestParts): Requests {
   const { send, budget, credential, proof = null, clock, log, retries, breaker } = parts;
   const { timeoutMs, closing, observer } = parts;
@@ -104,7 +104,7 @@ export function createRequests(parts: RequestParts): Requests {
     async reserve(options) {
       const deadline = open(timeoutMs, options.signal);
       try {
-        // First, so that nobody holds a slot while it waits for one to fetch a token with.
+        // Get the token first: fetching it may need a slot, too.
         await tokenFor(deadline);
         breaker.check();
         const slot = await slotFor(options, deadline);
@@ -130,7 +130,7 @@ export function createRequests(parts: RequestParts): Requests {
     },
   };
 
-  /** Token, slot, breaker, attempt, verdict: the verdict on a failure is to send again, or to throw it. */
+  /** Token, slot, breaker, attempt; after a failure, retries or throws it. */
   async function sendUntilAnswered(request: RestRequest, deadline: Deadline): Promise<Answer> {
     const { method, isSafe = method === 'GET' } = request;
     let { slot: reserved } = request;
@@ -142,7 +142,7 @@ export function createRequests(parts: RequestParts): Requests {
       const slot = reserved ?? (await slotFor(request, deadline));
       reserved = undefined;
       if (!slot.isValid()) {
-        // The process was held up for so long that others may have been given it.
+        // The process was suspended for so long that the slot may have been granted to others.
         slot.cancel();
         continue;
       }
@@ -153,14 +153,14 @@ export function createRequests(parts: RequestParts): Requests {
         if (!(failure instanceof AttemptFailure)) throw failure;
         logFailure(log, request, failure);
         if (failure.status === 401 && slot.trial === undefined) proof?.revoke();
-        if (failure.status === 401 && !isRenewed && token !== null && credential?.refused(token)) {
-          // Revoked, or the tenant's clock disagrees: worth one new token, not a loop.
+        if (failure.status === 401 && !isRenewed && token !== null && credential?.discard(token)) {
+          // The token was revoked, or the tenant's clock differs. Try once with a new one.
           isRenewed = true;
         } else if (failure.status === 429 && slot.trial !== undefined) {
-          // It may be upstream's word about that token alone, which now waits or is refused.
+          // The limit may concern only this token, whose requests now wait (see admission/proof.ts).
           continue;
         } else if (failure.status === 429) {
-          // Not an answer: everybody waits, and so does whoever received it.
+          // The limit concerns the whole client: pause the budget, and try again with it.
           const { retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS } = failure.extensions;
           budget.pause(retryAfterSeconds * 1000);
         } else {
@@ -207,14 +207,14 @@ export function createRequests(parts: RequestParts): Requests {
     const trial = await proof?.begin(deadline);
     if (trial) return { ...trial.slot, trial };
     if (lane === 'token' || lane === 'interactive')
-      // A little before the deadline: who waited in vain is told of the budget, not of a timeout.
+      // Slightly before the deadline, so that the error is RATE_LIMITED and not a timeout.
       return budget.acquire({
         lane,
         caller,
         signal,
-        patienceMs: Math.max(0, deadline.remainingMs() - 1),
+        maxWaitMs: Math.max(0, deadline.remainingMs() - 1),
       });
-    // A poll waits for its slot however long that takes; its time counts from there.
+    // A poll waits for its slot without a limit. Its time starts when it has the slot.
     deadline.stop();
     const slot = await budget.acquire({ lane, caller, signal });
     deadline.restart();
@@ -231,8 +231,8 @@ export function createRequests(parts: RequestParts): Requests {
     if (trial === undefined)
       return breaker.run(() => attemptWith(token, slot, request, deadline.signal));
     deadline.signal.throwIfAborted();
-    // It goes on when the caller leaves: callers who leave at once could otherwise hold every slot for unproven
-    // tokens, because it would not be known what upstream made of them.
+    // The attempt continues if the caller leaves. Otherwise the outcome would be unknown, its slot would stay
+    // spent, and callers who disconnect early could use up all trial slots.
     const attempt = () => attemptWith(token, slot, request, closing);
     return deadline.race(trial.run(() => breaker.run(attempt, false)));
   }
@@ -246,9 +246,9 @@ export function createRequests(parts: RequestParts): Requests {
     const record = beginAttempt(request, clock, observer);
     const attempt = toAttempt(token, request, record.traceparent);
     const sentAt = clock.monotonic();
-    // How long it takes to refuse a token says nothing about how long it takes to answer.
+    // Trials are not measured: refusing a token takes a different time than answering.
     const note = () => {
-      if (slot.trial === undefined) budget.answered(clock.monotonic() - sentAt);
+      if (slot.trial === undefined) budget.recordAnswerTime(clock.monotonic() - sentAt);
     };
     let answer: Answer | null = null;
     try {
@@ -258,7 +258,7 @@ export function createRequests(parts: RequestParts): Requests {
       record.succeeded(answer.status);
       return success;
     } catch (error) {
-      // An answer that did not come in time would have taken longer still.
+      // A timeout counts too: the answer would have taken at least as long.
       if (answer === null && error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT')
         note();
       record.failed(answer?.status ?? null, error);
@@ -267,7 +267,7 @@ export function createRequests(parts: RequestParts): Requests {
   }
 
   function open(leftMs: number, signal: AbortSignal | undefined): Deadline {
-    const message = `Upstream gave no answer within ${timeoutMs} ms, all attempts together.`;
+    const message = `Upstream did not answer within ${timeoutMs} ms, including retries.`;
     const reason = new GatewayError('UPSTREAM_TIMEOUT', message);
     return openDeadline({ clock, timeoutMs, leftMs, reason, signals: [signal, closing] });
   }

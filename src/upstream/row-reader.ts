@@ -7,26 +7,26 @@ import { limitDepth, sliceArray } from './json-slices.ts';
 /** Reads tasks from bodies, each distinct row once. */
 export interface RowReader {
   /**
-   * The rows of a list, `most` at the most: what upstream sends beyond the limit that it was asked for is not
-   * read. A body that is not a JSON array throws UPSTREAM_INVALID_RESPONSE.
+   * The first `most` rows of a list; rows beyond the requested limit are ignored. Throws
+   * UPSTREAM_INVALID_RESPONSE for a body that is not a JSON array.
    */
   rows(body: Buffer, most?: number): Row[];
-  /** The one row of a body. A body that is not JSON throws UPSTREAM_INVALID_RESPONSE. */
+  /** The row of a body that holds one. Throws UPSTREAM_INVALID_RESPONSE for a body that is not JSON. */
   row(body: Buffer): Row;
 }
 
-/** Deeper values of a row are read as null: what follows (comparing, serialising) recurses. */
+/** Values nested deeper are read as null, because comparing and serialising recurse. */
 const MAX_DEPTH = 64;
-// Parsed, JSON takes many times its length in memory: nothing longer is, neither a row nor a list that is odd.
+// Parsed JSON takes many times its length in memory, so nothing longer is parsed at once.
 const MAX_WHOLE_BYTES = 4 * 1_048_576;
 
 /**
- * A poll reads the same rows again and again, and few of them have changed. So a row is hashed before it
- * is parsed, and a row whose bytes were read before is the task that was made of them, as long as a watch
- * or the memory still holds that task. Callers compare tasks by identity or `etag` first.
+ * Polls read the same rows repeatedly, and few of them change. Each row is therefore hashed before it is parsed.
+ * If its bytes are known and a watch or the memory still holds the task, the same task is returned. Callers
+ * compare tasks by identity or `etag` first.
  */
 export function createRowReader(onFallback?: OnFallback): RowReader {
-  // Weak: it keeps nothing alive, and so is never larger than what is in use anyway.
+  // Weak references keep no task alive, so the map holds only tasks that are in use.
   const tasks = new Map<string, WeakRef<Row & object>>();
   const collected = new FinalizationRegistry<string>(etag => {
     if (tasks.get(etag)?.deref() === undefined) tasks.delete(etag);
@@ -39,10 +39,9 @@ export function createRowReader(onFallback?: OnFallback): RowReader {
         return slices.map(({ start, end, depth }) =>
           end - start > MAX_WHOLE_BYTES ? tooLong() : read(body.subarray(start, end), depth),
         );
-      if (body.length > MAX_WHOLE_BYTES)
-        throw invalid('Upstream answered a list with something else.');
+      if (body.length > MAX_WHOLE_BYTES) throw invalid('Upstream did not answer with a list.');
       const rows = parse(body);
-      if (!Array.isArray(rows)) throw invalid('Upstream answered a list with something else.');
+      if (!Array.isArray(rows)) throw invalid('Upstream did not answer with a list.');
       return rows.slice(0, most).map(row => readRow(limitDepth(row, MAX_DEPTH), onFallback));
     },
     row: body => (body.length > MAX_WHOLE_BYTES ? tooLong() : read(body, Infinity)),
@@ -63,10 +62,7 @@ export function createRowReader(onFallback?: OnFallback): RowReader {
 }
 
 function tooLong(): UnreadableTask {
-  return new UnreadableTask(
-    null,
-    invalid('Upstream answered with a task that is too long to be read.'),
-  );
+  return new UnreadableTask(null, invalid('Upstream answered with a task that is too large.'));
 }
 
 function parse(bytes: Buffer): unknown {

@@ -1,23 +1,23 @@
 const REMOVED = '[removed]';
-// So many characters of a secret in a row are no coincidence.
-const PIECE = 12;
-// Shorter than this, it protects nothing, and is found in any text.
-const SHORTEST = 6;
-// Most encodings of a secret show in its first kilobytes.
-const MAX_SECRET = 16_384;
+// A match of so many consecutive characters of a secret is no coincidence.
+const MIN_PIECE_LENGTH = 12;
+// A shorter secret protects nothing and would match ordinary text.
+const MIN_SECRET_LENGTH = 6;
+// Longer secrets are searched for by their first kilobytes.
+const MAX_SECRET_LENGTH = 16_384;
 
-// With the value, quoted or up to the end of the line.
+// A header with its value, quoted or up to the end of the line.
 const PRIVATE_HEADER =
   /\b(authorization|proxy-authorization|cookie|set-cookie|x-api-key|user-agent|host)["']?\s*[:=]\s*("[^"]*"|'[^']*'|[^\r\n]*)/gi;
 const NAMED_SECRET =
   /\b(?:access_token|refresh_token|id_token|client_secret|client_assertion|password|passwd|secret|api[-_]?key)["']?\s*[:=]\s*(?:"[^"]*"|'[^']*'|\S+)/gi;
 const SCHEME = /(?:bearer|basic)["'\s:=,]+[\w.~+/=%-]+/gi;
-// A JWT, and the words after it that look like more of it.
+// A JWT, and following words that look like parts of it.
 const JWT = /eyJ[\w.=+/%-]*(?:\s+(?=\S*[\d._=+/]|\S*[a-z][A-Z])[\w.=+/%-]{4,})*/g;
-// Ids have 36 characters at the most; a longer run of such characters is a key of some kind.
+// Ids have at most 36 characters. A longer run of such characters is probably a key.
 const LONG_RUN = /[\w+/=~-]{40,}/g;
 
-// Of what is no letter or digit: in URLs, in HTML twice, and in JSON.
+// Escapes of characters other than letters and digits: in URLs, in HTML (two forms) and in JSON.
 const ESCAPES: readonly ((code: number) => string)[] = [
   code => `%${code.toString(16)}`,
   code => `&#${code};`,
@@ -25,12 +25,12 @@ const ESCAPES: readonly ((code: number) => string)[] = [
   code => `\\u${code.toString(16).padStart(4, '0')}`,
 ];
 
-/** What a request carried that nobody else may see: its headers, and a secret in its body. */
+/** The secrets that a request carried: its headers, and the client secret of its form. */
 export type SentValues = Readonly<Record<string, string>>;
 
 /**
- * The text without what the request carried and without anything else that looks like a token. What was sent is
- * found in pieces, with other characters between them, encoded as base64 or hexadecimal, and escaped.
+ * Removes the secrets of the request, and anything else that looks like a token, from a text. Secrets are found
+ * even in pieces, with other characters in between, escaped, or encoded as base64 or hexadecimal.
  */
 export function removeSecrets(text: string, sent: SentValues): string {
   let clean = text.replace(PRIVATE_HEADER, REMOVED);
@@ -46,18 +46,18 @@ export function removeSecrets(text: string, sent: SentValues): string {
     .replace(LONG_RUN, REMOVED);
 }
 
-/** Values that are secret by themselves, without their scheme, in each form in which they may be repeated. */
+/** The secret values, without their scheme, in each form in which an answer may repeat them. */
 function secretsOf(sent: SentValues): string[] {
   const token = sent['authorization']?.replace(/^\S+ /, '');
   return [token, sent['client_secret']].flatMap(value =>
-    formsOf(value?.slice(0, MAX_SECRET) ?? ''),
+    formsOf(value?.slice(0, MAX_SECRET_LENGTH) ?? ''),
   );
 }
 
 function formsOf(secret: string): string[] {
   if (secret === '') return [];
   const bytes = Buffer.from(secret);
-  // Base64 depends on where in a group of three bytes the secret begins; at its ends, on what is around it.
+  // Base64 depends on the offset within a group of three bytes, and at the ends on the surrounding text.
   const encoded = [0, 1, 2].map(skipped =>
     Buffer.concat([Buffer.alloc(skipped), bytes])
       .toString('base64url')
@@ -69,12 +69,12 @@ function formsOf(secret: string): string[] {
   return [secret, bytes.toString('hex')].concat(encoded, escaped);
 }
 
-/** The text without the runs that are part of the secret, whatever stands between their letters and digits. */
+/** Removes runs of letters and digits that are part of the secret, ignoring the characters between them. */
 function removePieces(text: string, secret: string): string {
-  const letters = lettersOf(secret);
-  const length = Math.min(PIECE, letters.length);
-  if (length < SHORTEST) return text;
-  const compact = lettersOf(text);
+  const letters = alphanumericsOf(secret);
+  const length = Math.min(MIN_PIECE_LENGTH, letters.length);
+  if (length < MIN_SECRET_LENGTH) return text;
+  const compact = alphanumericsOf(text);
   const isPiece = (end: number) => letters.includes(compact.slice(end - length, end));
 
   const places = [...text.matchAll(/[a-z\d]/gi)].map(({ index }) => index);
@@ -85,13 +85,13 @@ function removePieces(text: string, secret: string): string {
     parts.push(text.slice(kept, places[end - length]), REMOVED);
     while (end < compact.length && isPiece(end + 1)) end++;
     kept = (places[end - 1] ?? 0) + 1;
-    // The next piece begins after this one.
+    // The next piece starts after this one.
     end += length - 1;
   }
   return parts.join('') + text.slice(kept);
 }
 
-function lettersOf(text: string): string {
+function alphanumericsOf(text: string): string {
   return text.replace(/[^a-z\d]/gi, '').toLowerCase();
 }
 

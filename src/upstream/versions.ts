@@ -4,17 +4,17 @@ import type { TaskFilter } from '../task/filter.ts';
 export const API_VERSIONS = ['v1', 'v2026', 'v2025', 'v2024', 'beta'] as const;
 export type ApiVersion = (typeof API_VERSIONS)[number];
 
-/** What one version of the Task Status API offers. */
+/** The features of one version of the Task Status API. */
 export interface VersionRules {
-  /** The collection's path below the tenant's base URL. */
+  /** The path of the collection, below the tenant's base URL. */
   path: string;
-  /** False where a list holds only tasks with a completion status. */
+  /** Whether lists include running tasks. Otherwise they hold only tasks with a completion status. */
   listsRunning: boolean;
   filtersOnNull: boolean;
   filtersOnLauncher: boolean;
 }
 
-/** The versions by name, as their OpenAPI documents describe them. */
+/** The versions, as their OpenAPI documents describe them. */
 export const VERSION_RULES: Readonly<Record<ApiVersion, VersionRules>> = {
   v1: { path: '/task-status/v1', listsRunning: true, filtersOnNull: true, filtersOnLauncher: true },
   v2026: {
@@ -43,7 +43,7 @@ export const VERSION_RULES: Readonly<Record<ApiVersion, VersionRules>> = {
   },
 };
 
-/** Throws BAD_USER_INPUT for a condition that the version has no words for. */
+/** Throws BAD_USER_INPUT for a condition that the version does not support. */
 export function checkExpressible(filter: TaskFilter, version: ApiVersion): void {
   const rules = VERSION_RULES[version];
   if (filter.completionStatusIsNull !== undefined && !rules.filtersOnNull)

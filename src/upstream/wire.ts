@@ -15,9 +15,9 @@ import {
 } from './json-fields.ts';
 import { readDefinition, readMessage, readName, readReturn, readTarget } from './row-parts.ts';
 
-/** A task that cannot be read; it costs itself, and nothing else on its page. */
+/** A row that cannot be read as a task. It does not affect the other rows of its page. */
 export class UnreadableTask {
-  /** Null where even that could not be read. */
+  /** Null if not even the id could be read. */
   readonly id: string | null;
   readonly error: GatewayError;
 
@@ -91,20 +91,20 @@ function unreadable(
   onFallback: OnFallback,
 ): UnreadableTask {
   for (const [field, found] of faults) onFallback(field, found);
-  // Names fields and kinds only: values may be personal data.
+  // Do not include values, which may be personal data.
   const reasons = faults.map(([field, found]) => `${field} (${found})`).join(', ');
   const message = `Upstream sent a task that cannot be read: ${reasons}.`;
   return new UnreadableTask(id, new GatewayError('UPSTREAM_INVALID_RESPONSE', message));
 }
 
-/** What was found in place of an id or a date. */
+/** Describes an invalid id or date. */
 function foundIn(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? 'unreadable' : kindOf(value);
 }
 
 function readId(value: unknown): string | null {
   if (typeof value === 'string' && value.trim() !== '') return value;
-  // A larger integer has lost digits, and would be the id of another task.
+  // A larger integer has lost digits and could be the id of another task.
   return Number.isSafeInteger(value) ? String(value) : null;
 }
 
@@ -118,7 +118,7 @@ function readDate(value: unknown, field: string, onFallback: OnFallback): Instan
   return null;
 }
 
-/** The token endpoint's answer, as far as it is used. */
+/** The answer of the token endpoint. Other members are ignored. */
 export const TokenJson = z.object({
   access_token: z.string().min(1),
   expires_in: z.number().positive(),

@@ -4,7 +4,10 @@ import { once } from 'node:events';
 import { type IncomingHttpHeaders, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { createCallbackSender, createNearness } from '../../src/http/transports/callback-sender.ts';
+import {
+  createCallbackSender,
+  createInternalCheck,
+} from '../../src/http/transports/callback-sender.ts';
 import { createCapturedLog } from '../support/captured-log.ts';
 import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { type StartOptions, startGateway } from '../support/start.ts';
@@ -321,11 +324,11 @@ test('a listed name that leads to this machine is not followed, unless that is l
     });
     t.after(() => sender.close());
     assert.ok(sender.allows(url));
-    return sender.send(url, { action: 'check' }, { isRepeated: false });
+    return sender.send(url, { action: 'check' }, { isRetried: false });
   };
   assert.equal(await send(['router.example.com'], '127.0.0.1'), 'failed');
   assert.deepEqual(receiver.messages, []);
-  assert.equal(await send(['router.example.com', '127.0.0.1'], '127.0.0.1'), 'taken');
+  assert.equal(await send(['router.example.com', '127.0.0.1'], '127.0.0.1'), 'accepted');
 });
 
 test('callbacks go through the proxy of the environment, and one that fails is in the log with its cause', async t => {
@@ -352,8 +355,8 @@ test('callbacks go through the proxy of the environment, and one that fails is i
     log,
   });
   t.after(() => sender.close());
-  const send = (url: string) => sender.send(new URL(url), {}, { isRepeated: false });
-  assert.equal(await send('http://router.example.test/callback/1?x=secret'), 'taken');
+  const send = (url: string) => sender.send(new URL(url), {}, { isRetried: false });
+  assert.equal(await send('http://router.example.test/callback/1?x=secret'), 'accepted');
   assert.deepEqual(asked, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
   assert.equal(log.lines.length, 0);
 
@@ -367,7 +370,7 @@ test('callbacks go through the proxy of the environment, and one that fails is i
 });
 
 test('near is this machine and what is linked to it, however it is written', () => {
-  const isNear = createNearness(['router.example.com', '169.254.7.7']);
+  const isInternal = createInternalCheck(['router.example.com', '169.254.7.7']);
   const near = [
     '127.0.0.1',
     '127.8.8.8',
@@ -385,8 +388,8 @@ test('near is this machine and what is linked to it, however it is written', () 
   ];
   const far = ['10.0.0.7', '192.168.1.1', '93.184.216.34', '2001:db8::1', '169.254.7.7'];
   assert.deepEqual(
-    [...near, ...far].filter(address => isNear('router.example.com', address)),
+    [...near, ...far].filter(address => isInternal('router.example.com', address)),
     near,
   );
-  assert.equal(isNear('localhost', '127.0.0.1'), false);
+  assert.equal(isInternal('localhost', '127.0.0.1'), false);
 });

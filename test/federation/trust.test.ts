@@ -180,7 +180,7 @@ test('an operation is traced for a router that asks for it, where that is allowe
   assert.equal(node?.originalFieldName, 'taskStatus');
   assert.equal(
     node?.error?.[0]?.message,
-    'Upstream does not allow this to the token: A fault was ordered.',
+    'The token lacks permission for this request: A fault was ordered.',
   );
 
   const open = await startGateway(t, { env: { FEDERATED_TRACING: 'true' } });

@@ -84,10 +84,10 @@ const BODIES: [
   ],
   ['too much', 'identity', () => Buffer.alloc(33 * MEGABYTE, ' '), /larger than 33554432 bytes/, 1],
   [
-    'an encoding that was not asked for',
+    'an encoding that the gateway does not accept',
     'zstd',
     () => Buffer.from('[]'),
-    /encoded its answer in a way/,
+    /with an encoding that the gateway does not accept/,
     1,
   ],
   [
@@ -97,12 +97,12 @@ const BODIES: [
     /encoded its answer 4 times/,
     1,
   ],
-  ['what is not compressed at all', 'gzip', () => Buffer.from('[]'), /broke off/, 4],
+  ['what is not compressed at all', 'gzip', () => Buffer.from('[]'), /is incomplete/, 4],
   [
     'half of what was compressed',
     'gzip',
     () => gzipSync(Buffer.from('['.repeat(999))).subarray(0, 20),
-    /broke off/,
+    /is incomplete/,
     4,
   ],
 ];
@@ -167,7 +167,7 @@ const FAILURES: Failure[] = [
   {
     name: 'the connection is closed',
     url: async t => `http://127.0.0.1:${await startRawServer(t, '')}`,
-    cause: /^the connection was closed without a whole answer$/,
+    cause: /^the connection was closed before the answer was complete$/,
     attempts: 4,
   },
   {
@@ -203,7 +203,7 @@ const FAILURES: Failure[] = [
     },
     env: { UPSTREAM_TIMEOUT_MS: '100' },
     code: 'UPSTREAM_TIMEOUT',
-    cause: /^no whole answer within 100 ms$/,
+    cause: /^no complete answer within 100 ms$/,
     attempts: 4,
   },
 ];
@@ -307,7 +307,7 @@ test('hosts that NO_PROXY lists, and this machine, are reached without a proxy',
 });
 
 for (const [status, cause, attempts] of [
-  [407, /^the proxy wants credentials \(407\)$/, 1],
+  [407, /^the proxy requires credentials \(407\)$/, 1],
   [502, /^the proxy refused to connect \(502\)$/, 4],
 ] as const)
   test(`a proxy that rejects a request with ${status} is logged`, async t => {

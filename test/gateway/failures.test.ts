@@ -38,8 +38,8 @@ interface Case {
   code: string;
   /** The message that the caller gets. */
   message: RegExp;
-  /** How often upstream is asked by one read. */
-  asked: number;
+  /** How many requests one read sends. */
+  requests: number;
   /** The message in the log; null for none. */
   cause: RegExp | null;
 }
@@ -61,47 +61,47 @@ const CASES: Case[] = [
     respond: json(500, body),
     code: 'UPSTREAM_UNAVAILABLE',
     message: /^Upstream failed with status 500: Filter property is not supported$/,
-    asked: 2,
-    cause: /^status 500, in upstream's words$/,
+    requests: 2,
+    cause: /^status 500, with a message of upstream$/,
   })),
   {
     name: '500 with a code alone',
     respond: json(500, { detailCode: '500.0 Internal Fault' }),
     code: 'UPSTREAM_UNAVAILABLE',
     message: /: 500\.0 Internal Fault$/,
-    asked: 2,
-    cause: /in upstream's words/,
+    requests: 2,
+    cause: /with a message of upstream/,
   },
   {
-    name: '503 in words',
+    name: '503 with a message',
     respond: json(503, words('Down for maintenance')),
     code: 'UPSTREAM_UNAVAILABLE',
     message: /: Down for maintenance$/,
-    asked: 4,
-    cause: /status 503, in upstream's words/,
+    requests: 4,
+    cause: /status 503, with a message of upstream/,
   },
   {
-    name: '500 without words',
+    name: '500 without a message',
     respond: html(500),
     code: 'UPSTREAM_UNAVAILABLE',
     message: /^Upstream failed with status 500\.$/,
-    asked: 4,
+    requests: 4,
     cause: /^status 500$/,
   },
   {
-    name: '403 in words',
+    name: '403 with a message',
     respond: json(403, words('Not for HELPDESK')),
     code: 'FORBIDDEN',
     message: /: Not for HELPDESK$/,
-    asked: 1,
+    requests: 1,
     cause: null,
   },
   {
     name: '403 without a body, of upstream',
     respond: empty(403, { 'slpt-request-id': 'ab12' }),
     code: 'FORBIDDEN',
-    message: /^Upstream does not allow this to the token\.$/,
-    asked: 1,
+    message: /^The token lacks permission for this request\.$/,
+    requests: 1,
     cause: null,
   },
   {
@@ -109,8 +109,8 @@ const CASES: Case[] = [
     respond: response =>
       response.writeHead(403, { 'content-type': 'text/plain' }).end('error code: 1010'),
     code: 'UPSTREAM_UNAVAILABLE',
-    message: /a proxy or firewall on the way answered with status 403\.$/,
-    asked: 1,
+    message: /A proxy or firewall before upstream answered with status 403\.$/,
+    requests: 1,
     cause: /status 403 without JSON: the answer of a proxy or firewall/,
   },
   {
@@ -118,39 +118,39 @@ const CASES: Case[] = [
     respond: empty(403),
     code: 'UPSTREAM_UNAVAILABLE',
     message: /proxy or firewall/,
-    asked: 1,
+    requests: 1,
     cause: /proxy or firewall/,
   },
   {
     name: '503 of a proxy',
     respond: html(503),
     code: 'UPSTREAM_UNAVAILABLE',
-    message: /a proxy or firewall on the way answered with status 503\.$/,
-    asked: 4,
+    message: /A proxy or firewall before upstream answered with status 503\.$/,
+    requests: 4,
     cause: /status 503 without JSON/,
   },
   ...[301, 302, 303, 307, 308].map(status => ({
     name: `redirect ${status}`,
     respond: html(status, { location: '/elsewhere?token=x' }),
     code: 'UPSTREAM_UNAVAILABLE',
-    message: /redirect.*address of the tenant's API/,
-    asked: 1,
+    message: /redirect.*URL of the tenant's API/,
+    requests: 1,
     cause: /SAIL_BASE_URL/,
   })),
   ...[400, 405, 406, 409, 411, 413, 415, 416, 418, 422, 431, 451].map(status => ({
-    name: `${status} without words`,
+    name: `${status} without a message`,
     respond: html(status),
     code: 'BAD_USER_INPUT',
     message: /^Upstream refused the request/,
-    asked: 1,
+    requests: 1,
     cause: null,
   })),
   {
-    name: '422 in words',
+    name: '422 with a message',
     respond: json(422, { message: 'No such sorter' }),
     code: 'BAD_USER_INPUT',
     message: /^Upstream refused the request with status 422: No such sorter$/,
-    asked: 1,
+    requests: 1,
     cause: null,
   },
   {
@@ -158,29 +158,29 @@ const CASES: Case[] = [
     respond: empty(408),
     code: 'UPSTREAM_TIMEOUT',
     message: /in time/,
-    asked: 4,
+    requests: 4,
     cause: null,
   },
 ];
 
-for (const { name, respond, code, message, asked, cause } of CASES)
-  test(`${name} is ${code} for the caller, after ${asked} attempts`, async t => {
+for (const { name, respond, code, message, requests, cause } of CASES)
+  test(`${name} is ${code} for the caller, after ${requests} attempts`, async t => {
     const upstream = await startHostileUpstream(t);
     const { query, causes, log } = await startGatewayOver(t, upstream.url);
     upstream.respond = respond;
     const [error] = (await query(LIST, { launcher: 'a caller’s own words' })).errors ?? [];
     assert.equal(error?.extensions['code'], code);
     assert.match(error?.message ?? '', message);
-    assert.equal(upstream.requests.length, asked);
+    assert.equal(upstream.requests.length, requests);
     assert.ok(upstream.requests.every(({ target }) => target.startsWith('/task-status/v1?')));
-    assert.equal(causes().length, cause === null ? 0 : asked);
+    assert.equal(causes().length, cause === null ? 0 : requests);
     for (const line of causes()) assert.match(line, cause!);
     const all = JSON.stringify([error, log.lines]);
     for (const secret of [TOKEN, 'secret', 'own words', 'elsewhere'])
       assert.ok(!all.includes(secret), secret);
   });
 
-test('a PATCH that upstream refuses in words is not sent again, whatever the status', async t => {
+test('a PATCH that upstream refuses with a message is not sent again, whatever the status', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   upstream.respond = json(500, words('No'));
@@ -190,7 +190,7 @@ test('a PATCH that upstream refuses in words is not sent again, whatever the sta
 
 const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl';
 
-test('words that repeat the headers of the request, or hold anything like a key, are shown without them', async t => {
+test('secrets and request headers are removed from messages of upstream', async t => {
   const upstream = await startHostileUpstream(t);
   const { query, log } = await startGatewayOver(t, upstream.url);
   const echoes: [text: (headers: Record<string, unknown>) => string, kept: RegExp][] = [

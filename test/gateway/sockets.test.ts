@@ -73,10 +73,16 @@ for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0
       headers: { 'content-type': 'application/json', accept },
       body: JSON.stringify({ query: PROGRESS, variables: { id } }),
     });
+    let received = '';
+    const ended = (async () => {
+      for await (const chunk of response.body!) received += Buffer.from(chunk).toString();
+    })();
+    await until(() => received.includes(id));
     // Another connection, opened later and ended for being idle, shows that the time has passed.
     await openConnection(t, url).ended;
     tenant.finish(id);
-    assert.match(await response.text(), new RegExp(`"${id}"[^]*"${id}"`));
+    await ended;
+    assert.match(received, new RegExp(`"${id}"[^]*"${id}"`));
   });
 
 test('http: a client that does not read its answers is ended, and costs nothing more', async t => {

@@ -167,5 +167,5 @@ test('a token endpoint that answers with something else is UPSTREAM_INVALID_RESP
   const { query, causes } = await startGatewayOver(t, `http://127.0.0.1:${port}`);
   const [error] = (await query(LIST)).errors ?? [];
   assert.equal(error?.extensions['code'], 'UPSTREAM_INVALID_RESPONSE');
-  assert.deepEqual(causes(), ['the answer to a request for a token holds none']);
+  assert.deepEqual(causes(), ['the answer of the token endpoint holds no token']);
 });

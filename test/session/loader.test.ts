@@ -43,7 +43,7 @@ function setUp(idsPerRequest = 90) {
     requests,
     write() {
       state = 'after';
-      tasks.forget('x');
+      tasks.invalidate('x');
     },
     async grantSlots(count = 1) {
       await until(() => slots.length >= count);

@@ -85,10 +85,10 @@ test('no credential is given an answer for another', () => {
 test('an answer requested before a write is not kept after it', () => {
   const clock = new HandClock();
   const memories = createMemories({ maxStalenessMs: 1_000, clock });
-  const askedAt = clock.monotonic();
+  const requestedAt = clock.monotonic();
   clock.advance(10);
-  memories.of('writer').forget('a');
-  memories.of('reader').keepTask('a', task('a'), askedAt);
+  memories.of('writer').invalidate('a');
+  memories.of('reader').keepTask('a', task('a'), requestedAt);
   assert.equal(memories.of('reader').task('a'), undefined);
   clock.advance(10);
   memories.of('reader').keepTask('a', task('a'), clock.monotonic());

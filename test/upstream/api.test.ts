@@ -32,7 +32,7 @@ test('an id that fits into no request is BAD_USER_INPUT, wherever it is in the l
           order: 'CREATED_DESC',
           first: 1,
           after: null,
-          wants: { tasks: true, hasNextPage: false, totalCount: false },
+          selected: { tasks: true, hasNextPage: false, totalCount: false },
         },
         {},
       ),

@@ -6,7 +6,7 @@ import { type Breaker, createBreaker } from '../../src/upstream/admission/breake
 import { HandClock } from '../support/hand-clock.ts';
 
 const failureOf = (health: Diagnosis['health']) =>
-  new AttemptFailure('UPSTREAM_UNAVAILABLE', 'x', { health, maxRetries: 3, wasSeen: true });
+  new AttemptFailure('UPSTREAM_UNAVAILABLE', 'x', { health, maxRetries: 3, mayHaveActed: true });
 
 async function attempt(breaker: Breaker, error?: Error): Promise<'sent' | 'refused'> {
   let isSent = false;
@@ -65,7 +65,7 @@ test('a breaker stays closed for any number of failures at one moment, and for a
 
 test('errors with an upstream message, timeouts and disconnected callers do not open a breaker', async () => {
   for (const error of [
-    failureOf('well'),
+    failureOf('healthy'),
     failureOf('unreachable'),
     new GatewayError('UPSTREAM_TIMEOUT', 'the deadline of the operation'),
     new DOMException('left', 'AbortError'),

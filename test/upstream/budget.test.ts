@@ -40,7 +40,7 @@ test('no window holds more than the limit, whenever upstream counts a request be
         const countedAt: number[] = [];
         let open = requests.length;
         for (const { afterMs, upMs, downMs } of requests) {
-          void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(slot => {
+          void budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(slot => {
             clock.after(upMs, () => countedAt.push(clock.monotonic()));
             clock.after(upMs + downMs, () => {
               slot.settle();
@@ -68,7 +68,7 @@ test('many waiting requests are served evenly after the burst, at the rate upstr
   const { clock, budget } = setUp({ limit: 100, windowMs: 10_000 });
   const servedAt: number[] = [];
   for (let count = 0; count < 300; count++)
-    void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(slot => {
+    void budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(slot => {
       slot.settle();
       servedAt.push(clock.monotonic());
     });
@@ -84,7 +84,7 @@ test('many waiting requests are served evenly after the burst, at the rate upstr
 async function spendBurst(budget: Budget, clock: HandClock, count: number): Promise<void> {
   let served = 0;
   for (let place = 0; place < count; place++)
-    void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(slot => {
+    void budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(slot => {
       slot.settle();
       served++;
     });
@@ -100,7 +100,7 @@ test('slots that all lanes wait for are divided: of ten, readers get eight, poll
     served.push(lane);
   };
   for (let count = 0; count < 200; count++) {
-    void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(note('interactive'));
+    void budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(note('interactive'));
     for (const lane of ['task-poll', 'list-poll'] as const)
       void budget.acquire({ lane }).then(note(lane));
   }
@@ -135,7 +135,7 @@ test('a token request goes before all waiting requests', async () => {
   await spendBurst(budget, clock, LIMITS.limit);
   const served: Lane[] = [];
   for (const lane of ['interactive', 'interactive', 'token'] as const)
-    void budget.acquire({ lane, patienceMs: 1e9 }).then(slot => {
+    void budget.acquire({ lane, maxWaitMs: 1e9 }).then(slot => {
       slot.settle();
       served.push(lane);
     });
@@ -145,7 +145,7 @@ test('a token request goes before all waiting requests', async () => {
 
 test('with three times as many readers as upstream allows, every slot is used in time, the rest get a time to retry, and polls continue', async () => {
   const limits = { limit: 100, windowMs: 10_000 };
-  const [latencyMs, patienceMs] = [150, 30_000];
+  const [latencyMs, maxWaitMs] = [150, 30_000];
   const { clock, budget } = setUp(limits);
   let answered = 0;
   const refusals: { at: number; retryAfterSeconds: number; waitedMs: number }[] = [];
@@ -153,10 +153,10 @@ test('with three times as many readers as upstream allows, every slot is used in
   const read = async () => {
     const askedAt = clock.monotonic();
     try {
-      const slot = await budget.acquire({ lane: 'interactive', patienceMs });
+      const slot = await budget.acquire({ lane: 'interactive', maxWaitMs });
       await new Promise<void>(resolve => clock.after(latencyMs, resolve));
       slot.settle();
-      budget.answered(latencyMs);
+      budget.recordAnswerTime(latencyMs);
       answered++;
       waits.push(clock.monotonic() - askedAt);
     } catch (error) {
@@ -190,7 +190,7 @@ test('with three times as many readers as upstream allows, every slot is used in
   assert.ok(used >= 0.97 * rate, `${used} of ${rate}`);
   for (const lane of ['task-poll', 'list-poll'] as const)
     assert.ok(polls[lane] >= 0.07 * rate, `${polls[lane]} of ${lane}`);
-  assert.ok(Math.max(...waits) <= patienceMs);
+  assert.ok(Math.max(...waits) <= maxWaitMs);
   const late = refusals.filter(({ waitedMs }) => waitedMs > 0);
   assert.ok(late.length <= 0.01 * refusals.length, `${late.length} were refused after waiting`);
 
@@ -210,14 +210,14 @@ test('with three times as many readers as upstream allows, every slot is used in
 
 test('when answers are slow, a reader gets no slot if its deadline is before the expected answer', async () => {
   const { clock, budget } = setUp();
-  for (let count = 0; count < 20; count++) budget.answered(800);
+  for (let count = 0; count < 20; count++) budget.recordAnswerTime(800);
   await spendBurst(budget, clock, LIMITS.limit);
   const queued = Array.from({ length: 10 }, () =>
-    budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(slot => slot.settle()),
+    budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(slot => slot.settle()),
   );
   const startedAt = clock.monotonic();
   const outcomes = Array.from({ length: 30 }, () =>
-    budget.acquire({ lane: 'interactive', patienceMs: 3_000 }).then(
+    budget.acquire({ lane: 'interactive', maxWaitMs: 3_000 }).then(
       slot => {
         slot.settle();
         return clock.monotonic() - startedAt;
@@ -239,7 +239,7 @@ test('when answers become slow while readers wait, those that cannot be answered
   await spendBurst(budget, clock, LIMITS.limit);
   const startedAt = clock.monotonic();
   const outcomes = Array.from({ length: 35 }, () =>
-    budget.acquire({ lane: 'interactive', patienceMs: 4_000 }).then(
+    budget.acquire({ lane: 'interactive', maxWaitMs: 4_000 }).then(
       slot => {
         slot.settle();
         return clock.monotonic() - startedAt;
@@ -248,7 +248,7 @@ test('when answers become slow while readers wait, those that cannot be answered
     ),
   );
   await pass(clock, 500, 10);
-  for (let count = 0; count < 30; count++) budget.answered(2_000);
+  for (let count = 0; count < 30; count++) budget.recordAnswerTime(2_000);
   await pass(clock, 4_500, 10);
   const settled = await Promise.all(outcomes);
   const grantedAfter = settled.filter(outcome => typeof outcome === 'number');
@@ -266,8 +266,8 @@ test('a pause rejects at once callers who cannot wait for its end, with the true
       () => outcomes.set(name, clock.monotonic()),
       (error: GatewayError) => outcomes.set(name, error.extensions.retryAfterSeconds),
     );
-  void note('hasty', budget.acquire({ lane: 'interactive', patienceMs: 10_000 }));
-  void note('patient', budget.acquire({ lane: 'interactive', patienceMs: 60_000 }));
+  void note('hasty', budget.acquire({ lane: 'interactive', maxWaitMs: 10_000 }));
+  void note('patient', budget.acquire({ lane: 'interactive', maxWaitMs: 60_000 }));
   void note('poll', budget.acquire({ lane: 'task-poll' }));
   await setImmediate();
   const pausedAt = clock.monotonic();
@@ -281,7 +281,7 @@ test('a pause rejects at once callers who cannot wait for its end, with the true
 
 test('a poll waits without a deadline, and ends only when it is aborted or the gateway closes', async () => {
   const { clock, budget } = setUp({ limit: 1, windowMs: 3_600_000 });
-  await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
+  await budget.acquire({ lane: 'interactive', maxWaitMs: 1_000 });
   const controller = new AbortController();
   const { signal } = controller;
   let aborted: unknown;
@@ -302,7 +302,7 @@ const anyStep = fc.oneof(
   fc.record({
     kind: fc.constant('acquire' as const),
     lane: fc.constantFrom<Lane[]>('token', 'interactive', 'task-poll', 'list-poll'),
-    patienceMs: fc.integer({ min: 0, max: 3_000 }),
+    maxWaitMs: fc.integer({ min: 0, max: 3_000 }),
     abortAfterMs: fc.option(fc.integer({ min: 0, max: 2_000 })),
     end: fc.constantFrom('settle', 'cancel', 'both'),
     endAfterMs: fc.integer({ min: 0, max: 700 }),
@@ -324,14 +324,14 @@ test('whatever is acquired, aborted, cancelled, settled and paused, the limit ho
         if (step.kind === 'pass') await pass(clock, step.ms, 20);
         else if (step.kind === 'pause') budget.pause(step.ms);
         else {
-          const { lane, patienceMs, abortAfterMs, end, endAfterMs } = step;
+          const { lane, maxWaitMs, abortAfterMs, end, endAfterMs } = step;
           const controller = new AbortController();
           const { signal } = controller;
           if (abortAfterMs !== null) clock.after(abortAfterMs, () => controller.abort());
           open++;
           const isPoll = lane === 'task-poll' || lane === 'list-poll';
           void budget
-            .acquire(isPoll ? { lane, signal } : { lane, patienceMs, signal })
+            .acquire(isPoll ? { lane, signal } : { lane, maxWaitMs, signal })
             .then(slot => {
               if (end !== 'cancel') sentAt.push(clock.monotonic());
               clock.after(endAfterMs, () => {
@@ -361,11 +361,11 @@ test('whatever is acquired, aborted, cancelled, settled and paused, the limit ho
 
 test('a request whose caller has disconnected is dropped and uses no slot', async () => {
   const { clock, budget } = setUp({ limit: 1, windowMs: 1_000 });
-  const first = await budget.acquire({ lane: 'interactive', patienceMs: 1e9 });
+  const first = await budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 });
   const controller = new AbortController();
-  const gone = budget.acquire({ lane: 'interactive', patienceMs: 1e9, signal: controller.signal });
+  const gone = budget.acquire({ lane: 'interactive', maxWaitMs: 1e9, signal: controller.signal });
   let served = false;
-  void budget.acquire({ lane: 'interactive', patienceMs: 1e9 }).then(() => (served = true));
+  void budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(() => (served = true));
   controller.abort(new Error('gone'));
   await assert.rejects(gone, /gone/);
   first.settle();
@@ -376,8 +376,8 @@ test('a request whose caller has disconnected is dropped and uses no slot', asyn
 
 test('a request that cannot be served in time fails at once, with a time to retry', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 10_000 });
-  await budget.acquire({ lane: 'interactive', patienceMs: 1_000 });
-  await assert.rejects(budget.acquire({ lane: 'interactive', patienceMs: 1_000 }), {
+  await budget.acquire({ lane: 'interactive', maxWaitMs: 1_000 });
+  await assert.rejects(budget.acquire({ lane: 'interactive', maxWaitMs: 1_000 }), {
     code: 'RATE_LIMITED',
     extensions: { code: 'RATE_LIMITED', retryAfterSeconds: 10 },
   });
@@ -388,7 +388,7 @@ test('a pause stops all requests, and waiting ones are served after it', async (
   budget.pause(5_000);
   let servedAt: number | null = null;
   void budget
-    .acquire({ lane: 'interactive', patienceMs: 1e9 })
+    .acquire({ lane: 'interactive', maxWaitMs: 1e9 })
     .then(() => (servedAt = clock.monotonic()));
   await setImmediate();
   await pass(clock, 4_990, 10);
@@ -399,7 +399,7 @@ test('a pause stops all requests, and waiting ones are served after it', async (
 
 test('a cancelled slot is free at once', async () => {
   const { budget } = setUp({ limit: 1, windowMs: 1_000 });
-  const request = { lane: 'interactive', patienceMs: 0 } as const;
+  const request = { lane: 'interactive', maxWaitMs: 0 } as const;
   const slot: Slot = await budget.acquire(request);
   slot.cancel();
   slot.settle();

@@ -181,7 +181,7 @@ test('pages by cursor return each lasting task once and in order, and end only a
               order,
               first,
               after,
-              wants: { tasks: true, hasNextPage: true, totalCount: false },
+              selected: { tasks: true, hasNextPage: true, totalCount: false },
             },
             {},
           );
@@ -229,7 +229,7 @@ test('after a list has shifted far, the position of a cursor is found again with
       filter: {},
       order: 'CREATED_DESC',
       first: 10,
-      wants: { tasks: true, hasNextPage: true, totalCount: false },
+      selected: { tasks: true, hasNextPage: true, totalCount: false },
     } as const;
     const one = await readSlice(lists, { ...request, after: null }, {});
     const two = await readSlice(lists, { ...request, after: one.entries.at(-1)!.cursor }, {});

@@ -34,7 +34,7 @@ function setUp(
         return slot;
       },
     },
-    credential: { token: async () => 'token', refused: () => true },
+    credential: { token: async () => 'token', discard: () => true },
     clock,
     log: createCapturedLog(),
     retries: createRetries(),
@@ -145,7 +145,7 @@ test('however requests end (an answer, a failure, an abort or a timeout), every 
           onSettled?.();
         }
         const fail = (health: Diagnosis['health']) => {
-          const diagnosis = { health, maxRetries: 3, wasSeen: false };
+          const diagnosis = { health, maxRetries: 3, mayHaveActed: false };
           throw new AttemptFailure('UPSTREAM_UNAVAILABLE', 'x', diagnosis);
         };
         if (path === '/failing') fail('failing');

@@ -3,14 +3,14 @@ import { type Credential, createCallerCredential } from '../../upstream/credenti
 import type { VerifyToken } from './token-verifier.ts';
 
 /**
- * The credential that an Authorization header stands for. Throws UNAUTHENTICATED, and
- * UPSTREAM_UNAVAILABLE where it cannot be found out whether the token is good.
+ * Returns the credential for an Authorization header. Throws UNAUTHENTICATED, or UPSTREAM_UNAVAILABLE if the token
+ * cannot be verified at the moment.
  */
 export type Authenticate = (authorization: string | null, address: string) => Promise<Credential>;
 
 /**
- * The caller's own token goes upstream, which judges it; with `verify`, only if it verifies.
- * `clockToleranceSeconds` is how long after its `exp` a verified token is still good.
+ * Uses the caller's own token upstream. With `verify`, the token must verify first, and it is accepted for
+ * `clockToleranceSeconds` after its `exp`.
  */
 export function createPassthroughAuthenticate(
   verify: VerifyToken | null,
@@ -29,8 +29,8 @@ export function createPassthroughAuthenticate(
 }
 
 /**
- * The gateway's own credential, for callers who present a JWT that verifies; for everybody, without
- * `verify`. `clockToleranceSeconds` is how long after its `exp` a JWT is still good.
+ * Uses the gateway's own credential for callers with a valid JWT, or for all callers without `verify`. A JWT is
+ * accepted for `clockToleranceSeconds` after its `exp`.
  */
 export function createServiceAuthenticate(
   credential: Credential,

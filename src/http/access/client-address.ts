@@ -2,14 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import { type Socket, isIP } from 'node:net';
 import proxyAddr from 'proxy-addr';
 
-/** Tells which client a request comes from. */
+/** Determines which client a request comes from. */
 export interface ClientAddress {
   /**
-   * An IPv4 address, or the /64 network of an IPv6 one, of which one host may have many. Behind trusted proxies it
-   * is what they say in X-Forwarded-For; what anybody else says there is ignored.
+   * An IPv4 address, or the /64 network of an IPv6 address, because one host may have many of those. X-Forwarded-For
+   * is read only if trusted proxies sent it.
    */
   addressOf(request: IncomingMessage): string;
-  /** Whether the other end of the connection is a trusted proxy, through which many clients come. */
+  /** Whether the peer of the connection is a trusted proxy, which forwards requests of many clients. */
   isProxy(socket: Socket): boolean;
 }
 
@@ -20,14 +20,14 @@ export function createClientAddress(trusted: readonly string[]): ClientAddress {
     addressOf(request) {
       if (trusted.length === 0) return toNetwork(request.socket.remoteAddress);
       const named = withoutPort(proxyAddr(request, trusts));
-      // What is no address cannot be told from another client's: count it for the proxy that sent it.
+      // If the header holds no address, count the request for the proxy that sent it.
       return toNetwork(isIP(named) === 0 ? request.socket.remoteAddress : named);
     },
     isProxy: ({ remoteAddress }) => remoteAddress !== undefined && trusts(remoteAddress, 0),
   };
 }
 
-/** Throws a TypeError for what is neither an address nor a network. */
+/** Compiles a list of trusted proxies. Throws a TypeError for an entry that is neither an address nor a network. */
 export function compileTrust(
   trusted: readonly string[],
 ): (address: string, hops: number) => boolean {

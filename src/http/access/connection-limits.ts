@@ -5,11 +5,11 @@ import type { ErrorCode } from '../../errors.ts';
 import type { ClientAddress } from './client-address.ts';
 
 export interface ConnectionLimitsOptions {
-  /** Connections in all. */
+  /** The maximum number of connections. */
   maxConnections: number;
-  /** Connections of one address; behind trusted proxies, requests and WebSockets of one address at once. */
+  /** The maximum for one address: its connections, or, behind trusted proxies, its concurrent requests and WebSockets. */
   maxConnectionsPerAddress: number;
-  /** How long a client may take to send a request, and to read any of what it is sent. */
+  /** Milliseconds that a client may take to send a request, and to read a part of the response. */
   clientTimeoutMs: number;
   clientAddress: ClientAddress;
 }
@@ -21,17 +21,17 @@ export interface ConnectionRefusal {
   body: string;
 }
 
-/** Bounds what connections a client may hold, and for how long it may leave them idle. */
+/** Limits the number of connections of a client, and how long they may be idle. */
 export interface ConnectionLimits {
-  /** Null if the request may be served; it then counts until `exchange`, its response or socket, is closed. */
+  /** Null if the request may be served. It then counts until `exchange`, its response or socket, is closed. */
   admit(request: IncomingMessage, exchange: ServerResponse | Socket): ConnectionRefusal | null;
 }
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const RETRY_AFTER_SECONDS = 5;
-// Further connections are accepted for as long as it takes to refuse their first request.
+// So many further connections are accepted, only to refuse their first request with a reason.
 const MAX_REFUSED = 1_000;
-// HTTP/1.1 lets a client send requests without waiting for answers.
+// HTTP/1.1 allows pipelining: a client may send requests without waiting for responses.
 const MAX_REQUESTS_PER_CONNECTION = 100;
 
 const TOO_MANY = refusalOf(503, 'RATE_LIMITED', 'The gateway has too many connections.');
@@ -43,9 +43,10 @@ const TOO_MANY_OF_ADDRESS = refusalOf(
 const TOO_MANY_AT_ONCE = refusalOf(
   429,
   'RATE_LIMITED',
-  `One connection may have ${MAX_REQUESTS_PER_CONNECTION} requests at once.`,
+  `A connection may have at most ${MAX_REQUESTS_PER_CONNECTION} concurrent requests.`,
 );
 
+/** Installs the limits on a server; call `admit` for each request. */
 export function limitConnections(
   server: Server,
   {
@@ -56,7 +57,7 @@ export function limitConnections(
   }: ConnectionLimitsOptions,
 ): ConnectionLimits {
   const refused = new WeakMap<Socket, ConnectionRefusal>();
-  const underWay = new WeakMap<Socket, Set<ServerResponse | Socket>>();
+  const exchangesOf = new WeakMap<Socket, Set<ServerResponse | Socket>>();
   const byAddress = new Map<string, number>();
   let connections = 0;
 
@@ -67,20 +68,20 @@ export function limitConnections(
     connections++;
     socket.once('close', () => connections--);
     if (connections > maxConnections) refused.set(socket, TOO_MANY);
-    // The clients behind a proxy are counted by their requests.
+    // Clients behind a proxy are counted per request.
     else if (!isProxy(socket) && !count(addressOf({ socket } as IncomingMessage), socket))
       refused.set(socket, TOO_MANY_OF_ADDRESS);
   });
-  // No byte went either way for so long. The timer starts again with the next byte.
+  // Called when no byte was sent or received for so long. The timer restarts with the next byte.
   server.setTimeout(clientTimeoutMs, (socket: Socket) => {
-    const exchanges = underWay.get(socket);
-    // Before the first request, `headersTimeout` ends it, with an answer.
+    const exchanges = exchangesOf.get(socket);
+    // Before the first request, `headersTimeout` closes the connection with a response.
     if (exchanges === undefined) return;
-    const isWorkingForIt = exchanges.size > 0 && socket.writableLength === 0;
-    if (!isWorkingForIt) socket.destroy();
+    const isProcessing = exchanges.size > 0 && socket.writableLength === 0;
+    if (!isProcessing) socket.destroy();
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const isAnswering = [...(underWay.get(socket) ?? [])].some(
+    const isAnswering = [...(exchangesOf.get(socket) ?? [])].some(
       exchange => exchange === socket || (exchange as ServerResponse).headersSent,
     );
     if (!socket.writable || isAnswering) socket.destroy();
@@ -92,16 +93,16 @@ export function limitConnections(
       const { socket } = request;
       const refusal = refused.get(socket);
       if (refusal) return refusal;
-      const exchanges = underWay.get(socket) ?? new Set();
+      const exchanges = exchangesOf.get(socket) ?? new Set();
       if (exchanges.size >= MAX_REQUESTS_PER_CONNECTION) return TOO_MANY_AT_ONCE;
       if (isProxy(socket) && !count(addressOf(request), exchange)) return TOO_MANY_OF_ADDRESS;
-      underWay.set(socket, exchanges.add(exchange));
+      exchangesOf.set(socket, exchanges.add(exchange));
       exchange.once('close', () => exchanges.delete(exchange));
       return null;
     },
   };
 
-  /** False if the address has as many as it may. */
+  /** Counts one more until the event `close`. False if the address has reached its limit. */
   function count(address: string, until: EventEmitter): boolean {
     const known = byAddress.get(address) ?? 0;
     if (known >= maxConnectionsPerAddress) return false;
@@ -115,12 +116,12 @@ export function limitConnections(
   }
 }
 
-/** How often Node looks for requests that take too long to arrive. */
+/** How often Node checks for requests that take too long to arrive, in milliseconds. */
 export function checkingIntervalOf(clientTimeoutMs: number): number {
   return Math.ceil(Math.min(5_000, clientTimeoutMs / 4));
 }
 
-/** Writes a refusal, and ends the connection after it. */
+/** Sends a refusal and closes the connection. */
 export function refuse(response: ServerResponse, { status, headers, body }: ConnectionRefusal) {
   response.writeHead(status, headers).end(body);
 }
@@ -139,7 +140,7 @@ function refusalOf(status: number, code: ErrorCode, message: string): Connection
   };
 }
 
-/** What Node could not read as a request. */
+/** The refusal for bytes that Node could not parse as a request. */
 function refusalFor({ code }: NodeJS.ErrnoException): ConnectionRefusal {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return refusalOf(408, 'BAD_USER_INPUT', 'The request took too long to arrive.');

@@ -3,10 +3,10 @@ import { ERROR_CODES, type ErrorCode, GatewayError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { httpOf, withHttp } from './refusal.ts';
 
-/** Converts any error into the one that a caller may see, with a code; logs what is a bug. */
+/** Converts any error into one with a code that a caller may see. Logs unexpected errors. */
 export type MaskError = (error: unknown) => GraphQLError;
 
-/** With `hidesSuggestions`, messages do not name fields, types or values that the caller did not name. */
+/** With `hidesSuggestions`, the "Did you mean" part of messages, which reveals names of the schema, is removed. */
 export function createMaskError(
   log: Log,
   { hidesSuggestions }: { hidesSuggestions: boolean },
@@ -15,8 +15,8 @@ export function createMaskError(
     const origin = originOf(error);
     if (origin instanceof GatewayError)
       return toGraphQLError(error, origin.message, { ...origin.extensions });
-    // Errors of graphql-js and of libraries over it: the document, a variable, the request. Their own
-    // codes, and extensions that quote a parser, are not part of this gateway's contract.
+    // Errors of graphql-js and related libraries about the document, a variable or the request. Their codes
+    // and extensions are not part of this gateway's contract.
     if (origin instanceof GraphQLError)
       return toGraphQLError(error, hidesSuggestions ? plain(origin.message) : origin.message, {
         code: codeOf(error),
@@ -38,7 +38,7 @@ function plain(message: string): string {
   return message.replace(/ ?Did you mean [^]*\?$/, '');
 }
 
-/** The error that was thrown, inside those that add its location. */
+/** The error that was thrown, without the GraphQLErrors that wrap it. */
 function originOf(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError
     ? originOf(error.originalError)

@@ -5,7 +5,7 @@ import { type OperationParams, readOperationParams } from './operation-params.ts
 import type { PersistedDocuments } from './persisted-documents.ts';
 import { toRefusal } from './refusal.ts';
 
-/** Whose operation it is, or why it may only ask for the schema. */
+/** The credential of an operation; or, for callers without one who may read the schema, the error for anything else. */
 export type Admission = { credential: Credential } | { refusal: GraphQLError };
 
 /** An operation that may be parsed. */
@@ -14,9 +14,9 @@ export interface AdmittedOperation {
   params: OperationParams & { query: string };
 }
 
-/** Checks an operation before any of it is parsed, the same for each transport. */
+/** Checks an operation before it is parsed. All transports use it. */
 export interface OperationGate {
-  /** Throws a refusal for a caller without a credential, and for params that name no document. */
+  /** Throws a refusal if the caller has no valid credential, or if the params name no document. */
   admit(
     sent: unknown,
     header: (name: string) => string | null,
@@ -27,10 +27,11 @@ export interface OperationGate {
 export interface OperationGateParts {
   authenticate: Authenticate;
   documents: PersistedDocuments;
-  /** Whether these headers let a caller without a credential ask for the schema. */
+  /** Whether a caller without a credential may read the schema. */
   mayReadSchema(header: (name: string) => string | null): Promise<boolean>;
 }
 
+/** Authenticates the caller, checks the params, then resolves the document. */
 export function createOperationGate(parts: OperationGateParts): OperationGate {
   const { authenticate, documents, mayReadSchema } = parts;
   return {
@@ -43,7 +44,7 @@ export function createOperationGate(parts: OperationGateParts): OperationGate {
         },
       );
       const params = readOperationParams(sent);
-      // What a stranger sends is not kept for others.
+      // Do not store documents of callers without a credential.
       const query = documents.resolve(params, { mayStore: 'credential' in admission });
       return { admission, params: { ...params, query } };
     },

@@ -1,6 +1,6 @@
 import { refusal } from './refusal.ts';
 
-/** An operation as a client sends it, its members checked. */
+/** An operation as a client sent it, with its members checked. */
 export interface OperationParams {
   query?: string;
   operationName?: string;
@@ -10,14 +10,14 @@ export interface OperationParams {
   documentId?: string;
 }
 
-// JSON.parse does not recurse; what coerces, compares and prints values does.
+// JSON.parse does not recurse, but coercing, comparing and printing values do.
 const MAX_VALUE_DEPTH = 100;
 
-/** Checks what a client sent. Unknown members are ignored. Throws a refusal for what is no operation. */
+/** Checks the members of an operation. Unknown members are ignored. Throws a refusal if it is not an operation. */
 export function readOperationParams(sent: unknown): OperationParams {
   if (Array.isArray(sent))
-    throw refusal('BAD_USER_INPUT', 'Batching is not supported: send one operation a request.');
-  if (!isObject(sent)) throw refusal('BAD_USER_INPUT', 'An operation is a JSON object.');
+    throw refusal('BAD_USER_INPUT', 'Batching is not supported: send one operation per request.');
+  if (!isObject(sent)) throw refusal('BAD_USER_INPUT', 'An operation must be a JSON object.');
   const params: Record<string, unknown> = {};
   for (const name of ['query', 'operationName', 'documentId']) {
     const value = sent[name] ?? undefined;
@@ -32,7 +32,7 @@ export function readOperationParams(sent: unknown): OperationParams {
     if (!isShallow(value))
       throw refusal(
         'BAD_USER_INPUT',
-        `\`${name}\` is nested deeper than the ${MAX_VALUE_DEPTH} levels that are allowed.`,
+        `\`${name}\` is nested deeper than the allowed ${MAX_VALUE_DEPTH} levels.`,
       );
     if (value !== undefined) params[name] = value;
   }
@@ -43,7 +43,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Level by level, because recursion is what it protects from. */
+/** Checks level by level, without recursion. */
 function isShallow(value: unknown): boolean {
   let level: unknown[] = [value];
   for (let depth = 0; depth <= MAX_VALUE_DEPTH; depth++) {

@@ -1,13 +1,13 @@
-/** Whether an Origin header names an origin that is listed. */
+/** Whether an Origin header names a listed origin. */
 export type OriginMatcher = (origin: string) => boolean;
 
 interface OriginPattern {
-  /** As a URL has it: `https:`. */
+  /** With the colon: `https:`. */
   protocol: string;
-  /** With its port unless that is the protocol's own. */
+  /** With the port, unless it is the default of the protocol. */
   host: string;
-  /** Whether any name below the host is meant, and not the host itself. */
-  isBelow: boolean;
+  /** Whether the pattern matches all subdomains of the host, but not the host itself. */
+  isWildcard: boolean;
 }
 
 /** Matches `https://app.example.com`, `https://*.example.com` and an app's `capacitor://localhost`. */
@@ -19,26 +19,26 @@ export function createOriginMatcher(patterns: readonly string[]): OriginMatcher 
   };
 }
 
-/** Null for what is no origin, and for a pattern that would match whole registries of names. */
+/** Null if the text is not an origin, or if its wildcard is directly below a top-level domain. */
 export function parseOriginPattern(text: string): OriginPattern | null {
   const [, scheme = '', name = ''] = /^([a-z][a-z0-9+.-]*:\/\/)\*\.(.*)$/i.exec(text) ?? [];
-  const isBelow = name !== '';
-  const origin = parseOrigin(isBelow ? scheme + name : text);
-  if (origin === null || (isBelow && !/^[^.[]+\.[^.]/.test(origin.host))) return null;
-  return { ...origin, isBelow };
+  const isWildcard = name !== '';
+  const origin = parseOrigin(isWildcard ? scheme + name : text);
+  if (origin === null || (isWildcard && !/^[^.[]+\.[^.]/.test(origin.host))) return null;
+  return { ...origin, isWildcard };
 }
 
-/** A scheme, a host and perhaps a port, and nothing else; `null` and opaque origins are none. */
-function parseOrigin(text: string): Omit<OriginPattern, 'isBelow'> | null {
+/** Parses a scheme, a host and an optional port. Null for anything else, such as an opaque origin. */
+function parseOrigin(text: string): Omit<OriginPattern, 'isWildcard'> | null {
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@*\\\s]+$/i.test(text) || !URL.canParse(text)) return null;
   const { protocol, host } = new URL(text);
   return host === '' ? null : { protocol, host: host.toLowerCase() };
 }
 
 function matches(
-  { protocol, host, isBelow }: OriginPattern,
-  origin: Omit<OriginPattern, 'isBelow'>,
+  { protocol, host, isWildcard }: OriginPattern,
+  origin: Omit<OriginPattern, 'isWildcard'>,
 ): boolean {
   if (origin.protocol !== protocol) return false;
-  return isBelow ? origin.host.endsWith(`.${host}`) : origin.host === host;
+  return isWildcard ? origin.host.endsWith(`.${host}`) : origin.host === host;
 }

@@ -2,22 +2,23 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { OriginMatcher } from './origin-pattern.ts';
 
 export interface OriginPolicyOptions {
-  /** Whether callers need no credential of their own, because the gateway lends them its own. */
+  /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
   /** Whether a browser's origin is listed. */
   isListedOrigin: OriginMatcher;
 }
 
-/** Tells requests of clients from requests that a page on another site makes a browser send. */
+/** Rejects requests that a page of another site makes a browser send. */
 export interface OriginPolicy {
-  /** Whether the Host names this gateway: an attacker can point a name of their own at this machine (DNS rebinding). */
+  /** Whether the Host header names this gateway, which prevents DNS rebinding. */
   acceptsHost(headers: IncomingHttpHeaders): boolean;
-  /** Whether the origin may open a WebSocket, for which browsers send no preflight. */
+  /** Whether the origin may open a WebSocket. Browsers send no preflight for those. */
   acceptsOrigin(headers: IncomingHttpHeaders): boolean;
 }
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
 
+/** Without credentials, only loopback hosts are accepted. */
 export function createOriginPolicy({ isOpen, isListedOrigin }: OriginPolicyOptions): OriginPolicy {
   return {
     acceptsHost({ host = '' }) {
@@ -31,7 +32,7 @@ export function createOriginPolicy({ isOpen, isListedOrigin }: OriginPolicyOptio
   };
 }
 
-/** Compared as URLs: `Host: name:443` is the host of `https://name`. */
+/** Compares URLs, so that `Host: name:443` matches `https://name`. */
 function isOwnOrigin(origin: string, host: string): boolean {
   if (!URL.canParse(origin)) return false;
   const { protocol, host: originHost } = new URL(origin);

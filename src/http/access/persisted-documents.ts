@@ -3,24 +3,25 @@ import { LRUCache } from 'lru-cache';
 import { refusal } from './refusal.ts';
 import type { OperationParams } from './operation-params.ts';
 
-/** Documents that clients name instead of sending them. */
+/** Documents that clients name by id instead of sending the text. */
 export interface PersistedDocuments {
-  /** The text to execute. Throws a refusal where there is none, or where only listed ones are executed. */
+  /** The text to execute. Throws a refusal if there is none, or if only documents of the manifest are allowed. */
   resolve(params: OperationParams, options: { mayStore: boolean }): string;
 }
 
 export interface PersistedDocumentsOptions {
-  /** Documents by id, from the operator; null where there is no manifest. */
+  /** The operator's documents by id; null if there is no manifest. */
   manifest: ReadonlyMap<string, string> | null;
-  /** Whether no other document is executed. */
+  /** Whether only documents of the manifest are executed. */
   isManifestOnly: boolean;
-  /** Whether a document is kept that a client sends with its hash. */
+  /** Whether clients may register documents (automatic persisted queries). */
   isAutomatic: boolean;
 }
 
-// In characters, of all documents that clients have registered with this instance.
+// In characters, over all documents that clients have registered with this instance.
 const MAX_STORED_LENGTH = 4_194_304;
 
+/** Registered documents are evicted by least recent use. */
 export function createPersistedDocuments({
   manifest,
   isManifestOnly,
@@ -48,13 +49,16 @@ export function createPersistedDocuments({
       }
       if (id === undefined) {
         if (isManifestOnly) throw notListed();
-        throw refusal('BAD_USER_INPUT', '`query` is missing: it is the text of the document.');
+        throw refusal(
+          'BAD_USER_INPUT',
+          '`query` is missing: it must hold the text of the document.',
+        );
       }
       const known =
         manifest?.get(id) ?? manifest?.get(withoutScheme(id)) ?? stored.get(withoutScheme(id));
       if (known !== undefined) return known;
       if (isManifestOnly) throw notListed();
-      // Clients look for these messages, and then send the text.
+      // Clients match these messages and then send the text.
       if (isAutomatic || manifest !== null)
         throw refusal('PERSISTED_QUERY_NOT_FOUND', 'PersistedQueryNotFound', { status: 200 });
       throw refusal('PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported', { status: 200 });
@@ -63,10 +67,7 @@ export function createPersistedDocuments({
 }
 
 function notListed() {
-  return refusal(
-    'FORBIDDEN',
-    'Only the documents of the persisted documents manifest are executed.',
-  );
+  return refusal('FORBIDDEN', 'Only documents of the persisted documents manifest are executed.');
 }
 
 function hashOf({ extensions }: OperationParams): string | undefined {

@@ -1,7 +1,7 @@
 import { GraphQLError } from 'graphql';
 import { type ErrorCode, GatewayError } from '../../errors.ts';
 
-/** How a refusal is answered over HTTP. */
+/** The HTTP response for a refusal. */
 export interface HttpAnswer {
   status: number;
   headers?: Record<string, string>;
@@ -18,14 +18,14 @@ const STATUSES: Partial<Record<ErrorCode, HttpAnswer>> = {
   UPSTREAM_TIMEOUT: { status: 504 },
 };
 
-/** The error of a request that is refused as a whole; `http` is read by Yoga and never serialized. */
+/** The error for a request that is refused as a whole. Yoga reads `http`, which is never serialized. */
 export function refusal(code: ErrorCode, message: string, http?: HttpAnswer): GraphQLError {
   const originalError = new GatewayError(code, message);
   const error = new GraphQLError(message, { originalError, extensions: { code } });
   return withHttp(error, http ?? STATUSES[code] ?? { status: 400 });
 }
 
-/** A failure of the whole request, with the status that fits its code; anything else is returned unchanged. */
+/** Converts a GatewayError into a refusal with the HTTP status for its code. Returns other errors unchanged. */
 export function toRefusal(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error;
   const refused = new GraphQLError(error.message, {
@@ -35,7 +35,7 @@ export function toRefusal(error: unknown): unknown {
   return withHttp(refused, STATUSES[error.code] ?? { status: 400 });
 }
 
-/** Sets how the error is answered over HTTP, out of sight of every serializer. */
+/** Sets the HTTP response for an error. The property is not enumerable, so it is never serialized. */
 export function withHttp(error: GraphQLError, http: HttpAnswer): GraphQLError {
   Object.defineProperty(error.extensions, 'http', {
     value: http,
@@ -46,7 +46,7 @@ export function withHttp(error: GraphQLError, http: HttpAnswer): GraphQLError {
   return error;
 }
 
-/** How an error is answered over HTTP, where that was set on it or by Yoga on an error it wraps. */
+/** The HTTP response that was set on an error, or on the error that it wraps. */
 export function httpOf(error: unknown): HttpAnswer | undefined {
   if (!(error instanceof GraphQLError)) return undefined;
   return (error.extensions['http'] as HttpAnswer | undefined) ?? httpOf(error.originalError);

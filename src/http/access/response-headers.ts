@@ -3,7 +3,7 @@ import type { OriginMatcher } from './origin-pattern.ts';
 
 const PREFLIGHT_SECONDS = '600';
 
-/** Sets the headers that every answer has. HSTS is left to what terminates TLS. */
+/** Sets the headers of every response. HSTS is left to the proxy that terminates TLS. */
 export function setSecurityHeaders(response: ServerResponse): void {
   response.setHeader('x-content-type-options', 'nosniff');
   response.setHeader('referrer-policy', 'no-referrer');
@@ -13,7 +13,7 @@ export function setSecurityHeaders(response: ServerResponse): void {
   response.setHeader('cache-control', 'no-store');
 }
 
-/** Sets CORS headers for a listed origin, and none for a stranger. */
+/** Sets CORS headers if the origin is listed. */
 export function setCorsHeaders(
   { headers }: IncomingMessage,
   response: ServerResponse,
@@ -28,7 +28,7 @@ export function setCorsHeaders(
   response.setHeader('cross-origin-resource-policy', 'cross-origin');
 }
 
-/** Answers an OPTIONS request; `setCorsHeaders` has said whether the origin is listed. */
+/** Answers an OPTIONS request. Call `setCorsHeaders` first: its headers show whether the origin is listed. */
 export function answerPreflight({ headers }: IncomingMessage, response: ServerResponse): void {
   if (response.hasHeader('access-control-allow-origin')) {
     response.setHeader('access-control-allow-methods', 'GET, POST, PUT, DELETE');

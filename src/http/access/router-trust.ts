@@ -2,18 +2,18 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../../errors.ts';
 import type { VerifyToken } from './token-verifier.ts';
 
-/** The header by which the router of a larger graph identifies itself: the secret, or `Bearer` and a JWT. */
+/** The header that identifies the router of a supergraph: the shared secret, or `Bearer` and a JWT. */
 export const ROUTER_HEADER = 'router-authorization';
 
 /**
- * Tells the router of a larger graph from other callers. Both throw UPSTREAM_UNAVAILABLE where the
- * keys cannot be fetched that a JWT is verified with.
+ * Recognises the router of a supergraph. Both methods throw UPSTREAM_UNAVAILABLE if the keys to verify a JWT cannot
+ * be fetched.
  */
 export interface RouterTrust {
-  /** Whether the value of the header, null where it was not sent, is the router's. */
-  recognises(header: string | null): Promise<boolean>;
-  /** Whether the request is the router's; any request is, where nothing is configured to tell. */
-  trusts(request: Request): Promise<boolean>;
+  /** Whether the value of `ROUTER_HEADER` identifies the router; null if the header was not sent. */
+  isRouter(header: string | null): Promise<boolean>;
+  /** Whether the request is the router's. True for all requests if neither a secret nor keys are configured. */
+  isTrusted(request: Request): Promise<boolean>;
 }
 
 export interface RouterTrustOptions {
@@ -21,14 +21,15 @@ export interface RouterTrustOptions {
   verify: VerifyToken | null;
 }
 
+/** Null options are not configured. */
 export function createRouterTrust({ secret, verify }: RouterTrustOptions): RouterTrust {
   const isConfigured = secret !== null || verify !== null;
   return {
-    recognises,
-    trusts: async request => !isConfigured || recognises(request.headers.get(ROUTER_HEADER)),
+    isRouter,
+    isTrusted: async request => !isConfigured || isRouter(request.headers.get(ROUTER_HEADER)),
   };
 
-  async function recognises(header: string | null): Promise<boolean> {
+  async function isRouter(header: string | null): Promise<boolean> {
     if (header === null) return false;
     if (secret !== null && isSame(header, secret)) return true;
     const [, token] = /^Bearer +(\S+)$/i.exec(header) ?? [];
@@ -43,7 +44,7 @@ export function createRouterTrust({ secret, verify }: RouterTrustOptions): Route
   }
 }
 
-/** Compares digests, whose lengths are equal, in a time that does not depend on where they differ. */
+/** Compares in constant time. Digests have equal lengths, which `timingSafeEqual` requires. */
 function isSame(one: string, other: string): boolean {
   const [first, second] = [one, other].map(text => createHash('sha256').update(text).digest());
   return first !== undefined && second !== undefined && timingSafeEqual(first, second);

@@ -12,10 +12,10 @@ import { GatewayError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { describeConnectionError } from '../../upstream/connection-error.ts';
 
-/** Where the keys are that JWTs are signed with, and what else the JWTs must say. */
+/** The key set that JWTs must be signed with, and the claims that they must have. */
 export interface JwtOptions {
   jwksUrl: URL;
-  /** Null: whatever they say. */
+  /** Null: not checked. */
   issuer: string | null;
   audience: string | null;
 }
@@ -25,24 +25,24 @@ export interface TokenVerifierParts {
   fetch: typeof globalThis.fetch;
   clock: Clock;
   log: Log;
-  /** Seconds by which the clock of whoever signs may differ from this one. */
+  /** Seconds by which the issuer's clock may differ from this one. */
   clockToleranceSeconds: number;
 }
 
 /**
- * The claims of a JWT that verifies. Throws UNAUTHENTICATED where it does not, and
- * UPSTREAM_UNAVAILABLE where that cannot be found out, because the keys cannot be fetched.
+ * Verifies a JWT and returns its claims. Throws UNAUTHENTICATED if it is invalid, or UPSTREAM_UNAVAILABLE if the
+ * keys cannot be fetched.
  */
 export type VerifyToken = (token: string) => Promise<JWTPayload>;
 
-// Keys are fetched anew after this long, while the old ones go on verifying.
+// Keys are refreshed after this time. The old ones stay in use meanwhile.
 const REFRESH_MS = 600_000;
-// A fetch that failed is not repeated before that, however many tokens ask for it.
+// After a failed fetch, the next one starts at the earliest after this time.
 const RETRY_MS = 2_000;
-// A token that does not name its key is tried with no more keys than these.
+// A token that does not name its key is tried with at most so many keys.
 const MAX_TRIED_KEYS = 20;
 
-/** `variable` names the setting of the URL, for the log. */
+/** `variable` is the configuration variable of the URL, for the log. */
 export function createTokenVerifier(
   variable: string,
   { jwksUrl, issuer, audience }: JwtOptions,
@@ -55,10 +55,10 @@ export function createTokenVerifier(
     clockTolerance: clockToleranceSeconds,
   };
   let failure: { error: unknown; at: number } | null = null;
-  /** When to fetch the keys anew, on the monotonic clock; null before they were fetched at all. */
+  /** When to refresh the keys, on the monotonic clock; null before the first fetch. */
   let refreshAt: number | null = null;
   const keys = createRemoteJWKSet(jwksUrl, {
-    // What is known goes on verifying while it cannot be fetched anew; `refresh` fetches it.
+    // `refresh` fetches the keys; until it succeeds, the known keys stay in use.
     cacheMaxAge: Infinity,
     [customFetch]: fetchKeys,
   });
@@ -77,7 +77,7 @@ export function createTokenVerifier(
     try {
       return await verifyWithKnown(token);
     } catch (error) {
-      // Without the name of its key, a token that is signed with a new one is not told from a forged one.
+      // A token that does not name its key may be signed with a new one, so fetch the keys before refusing it.
       const mayBeNew = error instanceof errors.JWSSignatureVerificationFailed && !keys.coolingDown;
       if (!mayBeNew || namesKey(token)) throw error;
       await keys.reload().catch(unavailable);
@@ -125,7 +125,7 @@ export function createTokenVerifier(
 
   function refresh(): void {
     const now = clock.monotonic();
-    // The first token waits for the first fetch.
+    // The first fetch happens on demand, in `keys`.
     if (refreshAt === null || now < refreshAt) return;
     refreshAt = now + REFRESH_MS;
     keys.reload().catch(() => (refreshAt = clock.monotonic() + RETRY_MS));
@@ -151,7 +151,7 @@ export function createTokenVerifier(
 function unavailable(cause: unknown): never {
   throw new GatewayError(
     'UPSTREAM_UNAVAILABLE',
-    'The keys to verify the token with cannot be fetched at the moment.',
+    'The keys to verify the token cannot be fetched at the moment.',
     { cause },
   );
 }
@@ -159,7 +159,7 @@ function unavailable(cause: unknown): never {
 function explain(error: unknown): string {
   const { name, message, cause } = error as Error;
   if (name === 'TimeoutError') return 'no answer came in time';
-  // fetch() tells what happened in the cause of its error.
+  // fetch() puts the reason into the cause of its error.
   return cause === undefined ? message : describeConnectionError(cause);
 }
 

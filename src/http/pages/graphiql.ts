@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 
-/** Serves GraphiQL, whole in one page, to browsers that open the endpoint. */
+/** Serves GraphiQL as a single page to browsers that open the endpoint. */
 export interface GraphiQLPage {
-  isAskedFor(request: IncomingMessage): boolean;
+  accepts(request: IncomingMessage): boolean;
   answer(response: ServerResponse): void;
 }
 
@@ -12,7 +12,7 @@ export function createGraphiQLPage(): GraphiQLPage {
   const html = renderGraphiQL({ title: 'Task status', defaultQuery: DEFAULT_QUERY });
   const policy = contentSecurityPolicyOf(html);
   return {
-    isAskedFor: ({ method, headers }) =>
+    accepts: ({ method, headers }) =>
       method === 'GET' && (headers.accept ?? '').includes('text/html'),
     answer(response) {
       response.setHeader('content-security-policy', policy);
@@ -21,7 +21,7 @@ export function createGraphiQLPage(): GraphiQLPage {
   };
 }
 
-/** Only the page's own script runs. The editor adds styles as it goes, and its workers are blobs. */
+/** Allows only the page's own script. The editor adds inline styles, and its workers are blobs. */
 function contentSecurityPolicyOf(html: string): string {
   const hashes = [...html.matchAll(/<script>([^]*?)<\/script>/g)].map(
     ([, script = '']) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`,

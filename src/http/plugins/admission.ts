@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 
-/** Lets operations over HTTP through the gate that those of other transports pass too. */
+/** Passes HTTP operations through the operation gate, as the other transports do. */
 export function useAdmission(
   gate: OperationGate,
   clientAddress: ClientAddress,
@@ -15,7 +15,7 @@ export function useAdmission(
       const address = req === undefined ? '' : clientAddress.addressOf(req);
       const admitted = await gate.admit(params, header, address);
       Object.assign(context, { admission: admitted.admission });
-      // `documentId` has served its purpose, and Yoga refuses members it does not know.
+      // Yoga refuses members that it does not know, such as `documentId`, which is resolved by now.
       const { documentId: _, ...known } = admitted.params;
       setParams(known);
     },

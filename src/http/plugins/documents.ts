@@ -16,7 +16,7 @@ import { refusal } from '../access/refusal.ts';
 import type { Admission } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 
-/** What a document may consist of, whatever it asks for. */
+/** Limits on the size of a document. */
 export interface DocumentLimits {
   tokens: number;
   aliases: number;
@@ -25,7 +25,7 @@ export interface DocumentLimits {
   depth: number;
 }
 
-/** The caches that Yoga keeps parsed documents and errors of parsing in. */
+/** The caches in which Yoga keeps parsed documents and parse errors. */
 export interface DocumentCaches {
   documentCache: LRUCache<string, DocumentNode>;
   errorCache: LRUCache<string, Error>;
@@ -36,15 +36,15 @@ interface OperationContext {
   params: OperationParams;
 }
 
-// A document's syntax tree takes some 500 bytes a token: together at most some 100 MB.
+// A syntax tree takes about 500 bytes per token, so all of them take at most about 100 MB.
 const MAX_CACHED_TOKENS = 200_000;
 const MAX_CACHED_ERROR_LENGTH = 1_048_576;
-// Brackets that may be open beyond the fields: fragments within fields, and values of arguments.
+// Open brackets that are allowed in addition to MAX_DEPTH, for fragments and for values of arguments.
 const SPARE_NESTING = 100;
-// Comparing the selections of one name costs validation the square of their number.
+// Validation compares all fields of one name pairwise, so its cost grows with their square.
 const MAX_REPEATED_FIELDS = 50;
 
-/** Bounded by what the entries take, and not by how many they are. */
+/** Caches that are bounded by the size of their entries, not by their number. */
 export function createDocumentCaches(): DocumentCaches {
   return {
     documentCache: new LRUCache({
@@ -59,8 +59,8 @@ export function createDocumentCaches(): DocumentCaches {
 }
 
 /**
- * Refuses a document that exceeds a limit, with one error, before it is parsed or before it is validated:
- * both take more than linear time or recurse. Callers without a credential may only ask for the schema.
+ * Refuses a document that exceeds a limit with one error, before it is parsed or validated, because both recurse or
+ * take more than linear time. Callers without a credential may only read the schema.
  */
 export function useDocuments(
   schema: GraphQLSchema,
@@ -98,7 +98,7 @@ function checkText(text: string, limits: DocumentLimits): void {
       else if (CLOSING.has(kind)) nesting--;
     }
   } catch (error) {
-    // A syntax error: the parser reports it, if the limits let it get there.
+    // A syntax error. If the document is within the limits, the parser reports it.
     if (!(error instanceof GraphQLError)) throw error;
   }
   refuseAbove('tokens', tokens, limits.tokens, 'MAX_TOKENS');
@@ -117,7 +117,7 @@ const CLOSING: ReadonlySet<string> = new Set([
   TokenKind.PAREN_R,
 ]);
 
-/** Counts what is written in the document; what it amounts to when fragments are followed is its cost. */
+/** Counts what the document contains, without following fragments; the cost check does that. */
 function checkDocument(
   document: DocumentNode,
   schema: GraphQLSchema,
@@ -140,7 +140,7 @@ function checkDocument(
   refuseAbove('repeated fields', counts.repeated, MAX_REPEATED_FIELDS, 'the gateway');
   refuseAbove('root fields', rootFieldsOf(document), limits.rootFields, 'MAX_ROOT_FIELDS');
 
-  /** `seen` holds the names of one selection set, its inline fragments included, by type condition. */
+  /** `seen` holds the names of one selection set, including its inline fragments, by type condition. */
   function count(
     { selections }: SelectionSetNode,
     seen: Map<string, Set<string>>,
@@ -152,7 +152,7 @@ function checkDocument(
       counts.directives += selection.directives?.length ?? 0;
       if (selection.kind === Kind.FIELD) {
         if (selection.alias) counts.aliases++;
-        // One `__typename` is enough: under further names it is repeated too.
+        // Count `__typename` as repeated under any alias: one is enough.
         const isTypename = selection.name.value === '__typename';
         const name = isTypename ? '__typename' : (selection.alias ?? selection.name).value;
         if (names.has(name)) counts.repeated++;
@@ -166,7 +166,7 @@ function checkDocument(
   }
 }
 
-/** The root fields of the operation that has most of them, fragments followed. */
+/** The largest number of root fields of an operation, including those of fragments. */
 function rootFieldsOf(document: DocumentNode): number {
   const fragments = fragmentsOf(document);
   const known = new Map<string, number>();
@@ -184,7 +184,7 @@ function rootFieldsOf(document: DocumentNode): number {
   function fieldsOfFragment(name: string): number {
     const count = known.get(name);
     if (count !== undefined) return count;
-    // Until it is known, and for good in a cycle, which validation refuses.
+    // Ends a cycle of fragments, which validation refuses later.
     known.set(name, 0);
     const fragment = fragments.get(name);
     const fields = fragment ? fieldsOf(fragment.selectionSet) : 0;
@@ -195,7 +195,7 @@ function rootFieldsOf(document: DocumentNode): number {
 
 const NEEDS_NO_CREDENTIAL = new Set(['__typename', '__schema', '__type', '_service']);
 
-/** Whether the operation selects nothing at its root but introspection and the subgraph's schema. */
+/** Whether the operation selects only introspection and the subgraph's schema at its root. */
 function asksForSchema(document: DocumentNode, operationName: string | undefined): boolean {
   const fragments = fragmentsOf(document);
   const seen = new Set<string>();
@@ -203,7 +203,7 @@ function asksForSchema(document: DocumentNode, operationName: string | undefined
   const operation = operationName
     ? operations.find(({ name }) => name?.value === operationName)
     : operations[0];
-  // Without an operation there is nothing to execute: the caller is told so.
+  // If there is no such operation, execution reports it.
   return !operation || isSchemaOnly(operation.selectionSet);
 
   function isSchemaOnly({ selections }: SelectionSetNode): boolean {

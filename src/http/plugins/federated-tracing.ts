@@ -3,18 +3,18 @@ import { useApolloInstrumentation } from '@graphql-yoga/plugin-apollo-inline-tra
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import type { RouterTrust } from '../access/router-trust.ts';
 
-/** Traces an operation into `extensions.ftv1`, for a router that asks for it and is trusted. */
-export function useFederatedTracing({ trusts }: RouterTrust): Plugin {
+/** Adds a trace as `extensions.ftv1` if a trusted router requests it. */
+export function useFederatedTracing({ isTrusted }: RouterTrust): Plugin {
   const [instrumentation, requests] = useApolloInstrumentation({
     ignoreRequest: async request =>
       request.headers.get('apollo-federation-include-trace') !== 'ftv1' ||
-      // A trace is not worth failing for, where it cannot be found out who asks.
-      !(await trusts(request).catch(() => false)),
+      // If the router cannot be verified, omit the trace instead of failing the request.
+      !(await isTrusted(request).catch(() => false)),
   });
   return {
     onPluginInit({ addPlugin }) {
       addPlugin(instrumentation);
-      // The library's own way of writing it overflows the stack for a trace of some thousand fields.
+      // The library's own encoding overflows the stack for a trace of some thousand fields.
       addPlugin({
         onExecutionResult({ request, result, context, setResult }) {
           const traced = requests.get(request)?.traces.get(context);

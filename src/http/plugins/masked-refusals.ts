@@ -1,7 +1,7 @@
 import type { Plugin } from 'graphql-yoga';
 import type { MaskError } from '../access/mask-error.ts';
 
-/** Gives the errors of parsing and validating a code, as those of executing have one. */
+/** Adds a code to errors of parsing and validation, like that of execution errors. */
 export function useMaskedRefusals(maskError: MaskError): Plugin {
   return {
     onParse:

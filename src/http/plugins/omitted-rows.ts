@@ -2,7 +2,7 @@ import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Context } from '../../graphql/builder.ts';
 
-/** Tells, beside the data, of rows that were left out of it. */
+/** Adds an error for each row that was left out of the data because it could not be read. */
 export function useOmittedRows(): Plugin<Context> {
   return {
     onExecute: () => ({
@@ -22,7 +22,7 @@ export function useOmittedRows(): Plugin<Context> {
 
 function withOmitted(result: ExecutionResult, { omitted }: Context): ExecutionResult {
   if (!omitted?.length) return result;
-  // Taken out: a subscription's context serves event after event.
+  // Remove them, because all events of a subscription share one context.
   const errors = omitted
     .splice(0)
     .map(

@@ -5,7 +5,7 @@ import { type CostLimits, checkCost } from '../../graphql/cost.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { withHttp } from '../access/refusal.ts';
 
-/** Refuses an operation that costs too much with one error, before any of it is executed. */
+/** Refuses an operation that costs too much, with one error, before it is executed. */
 export function useOperationCost(limits: CostLimits, maskError: MaskError): Plugin<Context> {
   return {
     onExecute: ({ args, setResultAndStopExecution }) => {

@@ -5,12 +5,12 @@ import type { Context } from '../../graphql/builder.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 
-/** Refuses operations while as many are under way as there may be, over all transports and clients. */
+/** Limits the number of concurrent operations, over all transports and clients. */
 export function useOperationLimit(
   maxOperations: number,
   maskError: MaskError,
 ): Plugin<Context & { record?: OperationRecord }> {
-  let underWay = 0;
+  let running = 0;
 
   return {
     onExecute({ executeFn, setExecuteFn, setResultAndStopExecution }) {
@@ -25,41 +25,41 @@ export function useOperationLimit(
   };
 
   function isFull(): boolean {
-    return underWay >= maxOperations;
+    return running >= maxOperations;
   }
 
   function refusal() {
-    const message = 'The gateway has too many operations under way.';
+    const message = 'The gateway is executing too many operations.';
     return {
       errors: [maskError(new GatewayError('RATE_LIMITED', message, { retryAfterSeconds: 5 }))],
     };
   }
 
   async function countPromise<T>(run: () => T | Promise<T>): Promise<T> {
-    underWay++;
+    running++;
     try {
       return await run();
     } finally {
-      underWay--;
+      running--;
     }
   }
 
   async function countStream<T>(run: () => T | Promise<T>, record?: OperationRecord): Promise<T> {
     const result = await countPromise(run);
     if (!isAsyncIterable(result)) return result;
-    underWay++;
+    running++;
     record?.streamBegan();
     return observeStream(result, {
       onEvent: event => record?.eventSent(event as ExecutionResult),
       onEnd() {
-        underWay--;
+        running--;
         record?.streamEnded();
       },
     }) as T;
   }
 }
 
-/** The same stream; `onEnd` is called once, when it ends or is left. */
+/** Wraps a stream; calls `onEnd` once, when the stream ends or its consumer stops reading. */
 function observeStream(
   stream: AsyncIterable<unknown>,
   { onEvent, onEnd }: { onEvent(event: unknown): void; onEnd(): void },

@@ -4,10 +4,10 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 
-// A request to upstream has the same time to itself. Its own failure, which says more, comes first.
+// Each upstream request has the same timeout. Its error is more specific, so it must come first.
 const GRACE_MS = 1_000;
 
-/** Ends a query or mutation with UPSTREAM_TIMEOUT at each field that has no value after `timeoutMs`. */
+/** After `timeoutMs`, each field of a query or mutation that is still pending fails with UPSTREAM_TIMEOUT. */
 export function useOperationTimeout(clock: Clock, timeoutMs: number): Plugin<Context> {
   return {
     onExecute({ args: { contextValue } }) {

@@ -18,18 +18,18 @@ interface SharedResult {
 }
 
 const NOT_SUBSCRIBABLE =
-  'There is nothing to subscribe to: the operation selects no field, or its variables are not an object.';
+  'The operation cannot be subscribed to: it selects no field, or its variables are not an object.';
 
-// Fields such as `elapsedSeconds` are as of the delivery. A subscriber that joins or reads later than this
-// gets a result of its own.
+// Fields such as `elapsedSeconds` depend on the time of delivery. A subscriber that reads the event later than
+// this gets a result of its own.
 const SHARED_FOR_MS = 100;
 
 /**
- * Executes an event once for all subscribers that select the same of it, and gives them one result.
+ * Executes an event once for all subscribers with the same selection, who share the result.
  *
- * Subscribers of one watch are given the same event object, and their operations, parsed once, have the
- * same document. They also have one credential: a watch belongs to a session. Results that resolvers have
- * to wait for are not shared, so that a subscriber who leaves does not abort the others' result.
+ * Subscribers of one watch receive the same event object, and equal documents are parsed once, so both can be
+ * compared by identity. They also have the same credential, because a watch belongs to a session. Asynchronous
+ * results are not shared, so that a subscriber who disconnects does not abort the others' result.
  */
 export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Context> {
   const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, SharedResult>>>();
@@ -65,12 +65,12 @@ export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Contex
   }
 }
 
-/** `createSourceEventStream`, with everything it throws turned into an error of the operation. */
+/** Calls `createSourceEventStream` and converts anything it throws into an error of the operation. */
 async function subscribeTo(args: ExecutionArgs) {
   try {
     return await createSourceEventStream(args);
   } catch (cause) {
-    // A TypeError if @skip or @include leave no root field, an Error if the variables are not an object.
+    // A TypeError if @skip or @include leave no root field, or an Error if the variables are not an object.
     const originalError = new GatewayError('BAD_USER_INPUT', NOT_SUBSCRIBABLE, { cause });
     return { errors: [new GraphQLError(NOT_SUBSCRIBABLE, { originalError })] };
   }

@@ -1,12 +1,12 @@
 import type { TransportName } from '../observation/operation-records.ts';
 
-/** What a caller takes: `type/subtype`, and its parameters as `name=value`, all in lower case and unquoted. */
+/** A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower case and unquoted. */
 export interface MediaRange {
   type: string;
   parameters: readonly string[];
 }
 
-/** The media ranges of an Accept header, in its order. */
+/** The media ranges of the Accept header, in their order. */
 export function mediaRangesOf({ headers }: Request): MediaRange[] {
   const accept = headers.get('accept') ?? '';
   const ranges = accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',');
@@ -16,14 +16,14 @@ export function mediaRangesOf({ headers }: Request): MediaRange[] {
   });
 }
 
-/** Which transport sends the results of a subscription to this caller. */
+/** The transport that sends the results of a subscription to this client. */
 export function streamTransportOf(request: Request): TransportName {
   const ranges = mediaRangesOf(request);
   if (ranges.some(({ parameters }) => parameters.includes('callbackspec=1.0'))) return 'callback';
   return ranges.some(({ type }) => type === 'text/event-stream') ? 'sse' : 'multipart';
 }
 
-/** What a body is, by its Content-Type; empty where that is not said. */
+/** The media type of the Content-Type header, in lower case; empty if there is none. */
 export function mediaTypeOf({ headers }: Request): string {
   return (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }

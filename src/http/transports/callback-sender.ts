@@ -6,41 +6,41 @@ import type { Log } from '../../log.ts';
 import { type ProxySettings, toProxyOptions } from '../../proxy.ts';
 import { describeConnectionError } from '../../upstream/connection-error.ts';
 
-/** What became of a message: the receiver has taken it, wants no more, or could not be reached. */
-export type Delivery = 'taken' | 'refused' | 'failed';
+/** The outcome of a message. `refused`: the receiver wants no more messages; `failed`: it could not be reached. */
+export type Delivery = 'accepted' | 'refused' | 'failed';
 
-/** Sends messages to the places that an operator has listed, and to no others. */
+/** Sends messages to the hosts that the operator has listed, and to no others. */
 export interface CallbackSender {
-  /** Whether anything may be sent there. */
+  /** Whether messages may be sent to the URL. */
   allows(url: URL): boolean;
-  /** One attempt, or as many as a message is worth that is not sent again by itself. */
-  send(url: URL, message: object, options: { isRepeated: boolean }): Promise<Delivery>;
+  /** Sends a message. With `isRetried`, a failed attempt is retried several times. Never rejects. */
+  send(url: URL, message: object, options: { isRetried: boolean }): Promise<Delivery>;
   close(): Promise<void>;
 }
 
-/** A failure that is told in words of our own. */
+/** A failure whose message may be logged as it is. */
 class CallbackError extends Error {}
 
 const TIMEOUT_MS = 5_000;
 const MAX_RETRIES = 5;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
 
-/** This machine, and what is next to it: where clouds keep credentials for whoever asks from inside. */
-const NEAR = new BlockList();
-NEAR.addSubnet('127.0.0.0', 8, 'ipv4');
-NEAR.addSubnet('0.0.0.0', 8, 'ipv4');
-NEAR.addSubnet('169.254.0.0', 16, 'ipv4');
-NEAR.addAddress('::1', 'ipv6');
-NEAR.addAddress('::', 'ipv6');
-NEAR.addSubnet('fe80::', 10, 'ipv6');
-// The same, as IPv6 writes IPv4, and where two clouds keep them at other addresses.
-NEAR.addSubnet('::', 96, 'ipv6');
-NEAR.addSubnet('64:ff9b::', 96, 'ipv6');
-NEAR.addAddress('fd00:ec2::254', 'ipv6');
-NEAR.addAddress('100.100.100.200', 'ipv4');
+/** Addresses of this machine and of link-local services, such as the metadata services of clouds. */
+const INTERNAL = new BlockList();
+INTERNAL.addSubnet('127.0.0.0', 8, 'ipv4');
+INTERNAL.addSubnet('0.0.0.0', 8, 'ipv4');
+INTERNAL.addSubnet('169.254.0.0', 16, 'ipv4');
+INTERNAL.addAddress('::1', 'ipv6');
+INTERNAL.addAddress('::', 'ipv6');
+INTERNAL.addSubnet('fe80::', 10, 'ipv6');
+// IPv4 addresses embedded in IPv6, and metadata services of two clouds at other addresses.
+INTERNAL.addSubnet('::', 96, 'ipv6');
+INTERNAL.addSubnet('64:ff9b::', 96, 'ipv6');
+INTERNAL.addAddress('fd00:ec2::254', 'ipv6');
+INTERNAL.addAddress('100.100.100.200', 'ipv4');
 
 export interface CallbackSenderOptions {
-  /** Names or addresses, with a port or for any. One may resolve to a near address only where that is listed too. */
+  /** Names or addresses, each with a port or for all ports. A name may resolve to an internal address only if that is listed too. */
   hosts: readonly string[];
   proxy: ProxySettings;
   userAgent: string;
@@ -48,6 +48,7 @@ export interface CallbackSenderOptions {
   resolve?: typeof lookup;
 }
 
+/** `resolve` replaces DNS in tests. */
 export function createCallbackSender({
   hosts,
   proxy,
@@ -56,19 +57,22 @@ export function createCallbackSender({
   resolve = lookup,
 }: CallbackSenderOptions): CallbackSender {
   const listed = new Set(hosts.map(host => host.toLowerCase()));
-  const isNear = createNearness(hosts);
+  const isInternal = createInternalCheck(hosts);
   const agent = new EnvHttpProxyAgent({
     ...toProxyOptions(proxy),
-    // Where a proxy makes the connection, it resolves the name, and decides what is near to it.
+    // If a proxy makes the connection, the proxy resolves the name and must do this check itself.
     connect: {
       timeout: TIMEOUT_MS,
       lookup(hostname, options, done) {
         resolve(hostname, { ...options, all: true }, (error, addresses) => {
-          const near = error
+          const internal = error
             ? undefined
-            : addresses.find(({ address }) => isNear(hostname, address));
-          if (near)
-            done(new CallbackError('the name leads to a near address, which is not listed'), []);
+            : addresses.find(({ address }) => isInternal(hostname, address));
+          if (internal)
+            done(
+              new CallbackError('the host resolves to an internal address that is not listed'),
+              [],
+            );
           else done(error, addresses);
         });
       },
@@ -84,9 +88,9 @@ export function createCallbackSender({
       protocol in DEFAULT_PORTS &&
       username + password === '' &&
       (listed.has(hostname) || listed.has(`${hostname}:${port || DEFAULT_PORTS[protocol]}`)),
-    async send(url, message, { isRepeated }) {
+    async send(url, message, { isRetried }) {
       try {
-        return await (isRepeated
+        return await (isRetried
           ? persistent.execute(() => attempt(url, message))
           : attempt(url, message));
       } catch {
@@ -96,7 +100,7 @@ export function createCallbackSender({
     close: () => agent.destroy(),
   };
 
-  /** Throws where the receiver cannot be reached or fails, with a line in the log. */
+  /** Throws, and logs a warning, if the receiver cannot be reached or fails. */
   async function attempt(url: URL, message: object): Promise<Delivery> {
     try {
       return await post(url, message);
@@ -122,7 +126,7 @@ export function createCallbackSender({
     });
     await body.dump();
     if (statusCode >= 500) throw new CallbackError(`the receiver failed with status ${statusCode}`);
-    return statusCode < 300 ? 'taken' : 'refused';
+    return statusCode < 300 ? 'accepted' : 'refused';
   }
 }
 
@@ -132,13 +136,13 @@ function explain(error: unknown): string {
   return describeConnectionError(error);
 }
 
-/** Whether the address that a name leads to is near and not listed, so that the name is not to be followed. */
-export function createNearness(
+/** Returns a check whether a name has resolved to an internal address that is not listed. */
+export function createInternalCheck(
   hosts: readonly string[],
 ): (hostname: string, address: string) => boolean {
   const listed = new Set(hosts);
   return (hostname, address) =>
     hostname !== 'localhost' &&
     !listed.has(address) &&
-    NEAR.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+    INTERNAL.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }

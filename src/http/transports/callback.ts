@@ -6,12 +6,12 @@ import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
 
-/** Where a router wants the events of a subscription, and how it knows that they are meant for it. */
+/** Where the events of a subscription are sent, and the values that identify it to the router. */
 interface Target {
   url: URL;
   id: string;
   verifier: string;
-  /** 0: it wants no heartbeat. */
+  /** 0: no heartbeats. */
   heartbeatMs: number;
 }
 
@@ -19,27 +19,28 @@ export interface SubscriptionCallbacksParts {
   sender: CallbackSender;
   maskError: MaskError;
   clock: Clock;
-  /** Whether this request may have events sent to a place that it names. */
+  /** Whether this request may name a URL for events. */
   isTrusted(request: Request): Promise<boolean>;
 }
 
-/** Subscriptions whose events are sent to a router. */
+/** Serves subscriptions whose events are posted to a router. */
 export interface SubscriptionCallbacks {
   plugin: Plugin;
-  /** Tells every router that its subscriptions are over. */
+  /** Completes all subscriptions with an error to their routers. */
   close(): Promise<void>;
 }
 
-// Of the interval that a router names: some take one that is only just missed for the last.
+// Heartbeats are sent after this share of the requested interval, because routers may end a subscription
+// whose heartbeat is slightly late.
 const HEARTBEAT_SHARE = 0.75;
 const DEFAULT_HEARTBEAT_MS = 5_000;
 const MIN_HEARTBEAT_MS = 1_000;
 const MAX_MISSED = 5;
 
 /**
- * Apollo's HTTP callback protocol, `callbackSpec=1.0`: a router asks for a subscription with a URL, is
- * asked there whether it means it, and is sent each event, with heartbeats between them. What it refuses
- * ends the subscription; what does not reach it is sent again.
+ * Apollo's HTTP callback protocol, `callbackSpec=1.0`. A router subscribes with a callback URL. The gateway posts a
+ * `check` there, which the router must confirm, then each event, with heartbeats in between. A refused message
+ * ends the subscription; a message that fails is retried.
  */
 export function createSubscriptionCallbacks(
   parts: SubscriptionCallbacksParts,
@@ -52,13 +53,15 @@ export function createSubscriptionCallbacks(
   return {
     plugin: {
       async onParams({ request, params, setResult }) {
-        const wanted = (params.extensions as Record<string, unknown> | undefined)?.['subscription'];
-        if (!wanted || !wantsCallback(request)) return;
+        const extension = (params.extensions as Record<string, unknown> | undefined)?.[
+          'subscription'
+        ];
+        if (!extension || !acceptsCallback(request)) return;
         try {
-          const target = readTarget(wanted);
+          const target = readTarget(extension);
           if (isClosing) throw shuttingDown();
           if (!sender.allows(target.url) || !(await isTrusted(request)))
-            throw new GatewayError('FORBIDDEN', 'No events are sent to this place.');
+            throw new GatewayError('FORBIDDEN', 'Events may not be sent to this callback URL.');
           targets.set(request, target);
         } catch (error) {
           setResult(refusal(error));
@@ -68,7 +71,7 @@ export function createSubscriptionCallbacks(
         const target = targets.get(request);
         if (target === undefined || !isAsyncIterable(result)) return;
         setResultProcessor(
-          (results, fetchAPI) => begin(results as AsyncIterable<ExecutionResult>, target, fetchAPI),
+          (results, fetchAPI) => start(results as AsyncIterable<ExecutionResult>, target, fetchAPI),
           'application/json',
         );
       },
@@ -81,15 +84,15 @@ export function createSubscriptionCallbacks(
     },
   };
 
-  /** The answer to the router that asked, once it has confirmed. */
-  async function begin(
+  /** Responds to the router after it has confirmed the callback. */
+  async function start(
     results: AsyncIterable<ExecutionResult>,
     target: Target,
     { Response }: FetchAPI,
   ): Promise<Response> {
     const events = results[Symbol.asyncIterator]();
-    const delivery = await tell(target, 'check', { isRepeated: true });
-    if (delivery === 'taken' && !isClosing) {
+    const delivery = await send(target, 'check', { isRetried: true });
+    if (delivery === 'accepted' && !isClosing) {
       void run(events, target).catch((error: unknown) => maskError(error));
       return Response.json(
         { data: null },
@@ -98,7 +101,7 @@ export function createSubscriptionCallbacks(
     }
     await events.return?.();
     const { message, extensions } = maskError(
-      new GatewayError('FORBIDDEN', 'The place for the events did not confirm that it wants them.'),
+      new GatewayError('FORBIDDEN', 'The callback URL did not confirm the subscription.'),
     );
     return Response.json({ errors: [{ message, extensions }] }, { status: 403 });
   }
@@ -107,55 +110,51 @@ export function createSubscriptionCallbacks(
     let isOver = false;
     let missed = 0;
     let cancelHeartbeat = () => {};
-    const leave = async () => {
+    const unsubscribe = async () => {
       isOver = true;
       cancelHeartbeat();
       running.delete(stop);
       await events.return?.();
     };
     const stop = async (errors: object[]) => {
-      await leave();
-      await tell(target, 'complete', { errors, isRepeated: false });
+      await unsubscribe();
+      await send(target, 'complete', { errors, isRetried: false });
     };
-    const beatOn = () => {
+    const scheduleHeartbeat = () => {
       cancelHeartbeat = clock.after(
         target.heartbeatMs * HEARTBEAT_SHARE,
-        // Nobody is left to be told, but the log.
-        () => void beat().catch((error: unknown) => maskError(error)),
+        // Errors only go to the log: the subscription's request was answered long ago.
+        () => void sendHeartbeat().catch((error: unknown) => maskError(error)),
       );
     };
-    const beat = async () => {
-      const delivery = await tell(target, 'check', { isRepeated: false });
+    const sendHeartbeat = async () => {
+      const delivery = await send(target, 'check', { isRetried: false });
       missed = delivery === 'failed' ? missed + 1 : 0;
       if (isOver) return;
-      if (delivery === 'refused' || missed >= MAX_MISSED) await leave();
-      else beatOn();
+      if (delivery === 'refused' || missed >= MAX_MISSED) await unsubscribe();
+      else scheduleHeartbeat();
     };
 
     running.add(stop);
-    if (target.heartbeatMs > 0) beatOn();
-    // One after another: what a slow router has yet to be told is the newest, and waits in the mailbox.
+    if (target.heartbeatMs > 0) scheduleHeartbeat();
+    // Sequential, so that the mailbox can merge events while the router is slow.
     for (let next = await events.next(); !next.done; next = await events.next()) {
       if (isOver) return;
-      const delivery = await tell(target, 'next', { payload: next.value, isRepeated: true });
-      if (delivery !== 'taken') await leave();
+      const delivery = await send(target, 'next', { payload: next.value, isRetried: true });
+      if (delivery !== 'accepted') await unsubscribe();
       if (isOver) return;
     }
     if (isOver) return;
-    await leave();
-    await tell(target, 'complete', { isRepeated: true });
+    await unsubscribe();
+    await send(target, 'complete', { isRetried: true });
   }
 
-  function tell(
+  function send(
     { url, id, verifier }: Target,
     action: 'check' | 'next' | 'complete',
-    { isRepeated, ...more }: { isRepeated: boolean; payload?: unknown; errors?: object[] },
+    { isRetried, ...more }: { isRetried: boolean; payload?: unknown; errors?: object[] },
   ) {
-    return sender.send(
-      url,
-      { kind: 'subscription', action, id, verifier, ...more },
-      { isRepeated },
-    );
+    return sender.send(url, { kind: 'subscription', action, id, verifier, ...more }, { isRetried });
   }
 
   function refusal(error: unknown): ExecutionResult {
@@ -171,28 +170,28 @@ function shuttingDown(): GatewayError {
   return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
 }
 
-function wantsCallback(request: Request): boolean {
+function acceptsCallback(request: Request): boolean {
   return mediaRangesOf(request).some(
     ({ type, parameters }) =>
       type === 'application/json' && parameters.includes('callbackspec=1.0'),
   );
 }
 
-function readTarget(wanted: unknown): Target {
+function readTarget(extension: unknown): Target {
   const {
     callbackUrl,
     subscriptionId,
     verifier,
     heartbeatIntervalMs = DEFAULT_HEARTBEAT_MS,
-  } = wanted as Record<string, unknown>;
+  } = extension as Record<string, unknown>;
   const url = typeof callbackUrl === 'string' && URL.canParse(callbackUrl);
-  const isBeat =
+  const isHeartbeat =
     heartbeatIntervalMs === 0 ||
     (typeof heartbeatIntervalMs === 'number' && heartbeatIntervalMs >= MIN_HEARTBEAT_MS);
-  if (!url || typeof subscriptionId !== 'string' || typeof verifier !== 'string' || !isBeat)
+  if (!url || typeof subscriptionId !== 'string' || typeof verifier !== 'string' || !isHeartbeat)
     throw new GatewayError(
       'BAD_USER_INPUT',
-      `\`extensions.subscription\` wants a \`callbackUrl\`, a \`subscriptionId\`, a \`verifier\`, and a \`heartbeatIntervalMs\` that is 0 or ${MIN_HEARTBEAT_MS} at the least.`,
+      `\`extensions.subscription\` must have a \`callbackUrl\`, a \`subscriptionId\`, a \`verifier\`, and a \`heartbeatIntervalMs\` that is 0 or at least ${MIN_HEARTBEAT_MS}.`,
     );
   return {
     url: new URL(callbackUrl),

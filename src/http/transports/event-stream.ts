@@ -4,31 +4,32 @@ import { isAsyncIterable } from 'graphql-yoga';
 
 const HEARTBEAT_MS = 12_000;
 
-/** An operation of a stream, from when its id is taken. */
+/** An operation of a stream, from the reservation of its id. */
 export interface StreamOperation {
   readonly id: string;
-  /** Null while it is being started. */
+  /** Null until the operation has started. */
   results: AsyncIterator<ExecutionResult> | null;
 }
 
 export interface EventStreamParts {
   onOpen(): void;
-  /** Once nobody reads it any more, or it was never read. */
+  /** Called when the stream is destroyed. */
   onClose(wasOpened: boolean): void;
 }
 
 /**
- * The results of several operations in one stream. Of each, the next result is asked for when the last one
- * has been taken: what a slow reader has yet to read waits in its mailbox.
+ * Sends the results of several operations in one stream. The next result of an operation is pulled when the last
+ * one was read, so that the mailbox can merge events while the reader is slow.
  */
 export class EventStream extends Readable {
   readonly #onOpen: () => void;
   readonly #onClose: (wasOpened: boolean) => void;
   readonly #operations = new Map<string, StreamOperation>();
-  /** At most one of each operation. */
-  #ready: { id: string; text: string; taken: () => void }[] = [];
+  /** Frames to be read, at most one per operation. */
+  #ready: { id: string; text: string; onRead: () => void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
-  #isWanted = false;
+  /** Whether the reader has asked for more data. */
+  #isReading = false;
 
   constructor({ onOpen, onClose }: EventStreamParts) {
     super({ highWaterMark: 1 });
@@ -49,7 +50,7 @@ export class EventStream extends Readable {
   }
 
   open(): void {
-    // Some browsers wait for a first byte.
+    // Some browsers do not report the stream as open before its first byte.
     this.push(':\n\n');
     this.#heartbeat = setInterval(() => {
       if (this.readableLength === 0) this.push(':\n\n');
@@ -57,39 +58,39 @@ export class EventStream extends Readable {
     this.#onOpen();
   }
 
-  /** A place for an operation of this id, which no other has. */
+  /** Reserves an id for an operation. Check with `has` first that it is free. */
   reserve(id: string): StreamOperation {
     const operation = { id, results: null };
     this.#operations.set(id, operation);
     return operation;
   }
 
-  /** Begins to tell the results of an operation, unless it was stopped since it was reserved. */
+  /** Starts to send the results of an operation, unless it was stopped since it was reserved. */
   start(
     operation: StreamOperation,
     result: ExecutionResult | AsyncIterable<ExecutionResult>,
   ): void {
     const results = isAsyncIterable(result) ? result[Symbol.asyncIterator]() : only(result);
     operation.results = results;
-    if (this.#isUnderWay(operation)) void this.#run(operation, results);
-    else void leave(results);
+    if (this.#isActive(operation)) void this.#run(operation, results);
+    else void closeResults(results);
   }
 
-  /** Gives a place back whose operation did not begin. */
+  /** Frees the id of an operation that did not start. */
   release(operation: StreamOperation): void {
-    if (this.#isUnderWay(operation)) this.#operations.delete(operation.id);
+    if (this.#isActive(operation)) this.#operations.delete(operation.id);
   }
 
   stop(id: string): void {
     const operation = this.#operations.get(id);
     this.#operations.delete(id);
-    if (operation?.results) void leave(operation.results);
+    if (operation?.results) void closeResults(operation.results);
     const dropped = this.#ready.filter(frame => frame.id === id);
     this.#ready = this.#ready.filter(frame => frame.id !== id);
-    for (const { taken } of dropped) taken();
+    for (const { onRead } of dropped) onRead();
   }
 
-  #isUnderWay(operation: StreamOperation): boolean {
+  #isActive(operation: StreamOperation): boolean {
     return this.#operations.get(operation.id) === operation;
   }
 
@@ -97,36 +98,36 @@ export class EventStream extends Readable {
     const { id } = operation;
     try {
       for (let next = await results.next(); !next.done; next = await results.next()) {
-        if (!this.#isUnderWay(operation)) return;
-        await this.#offer(id, 'next', { id, payload: next.value });
+        if (!this.#isActive(operation)) return;
+        await this.#enqueue(id, 'next', { id, payload: next.value });
       }
     } catch {
-      // Only an abort comes here, for a caller that has gone.
+      // Results only fail when they are aborted because the client has disconnected.
     }
-    if (!this.#isUnderWay(operation)) return;
+    if (!this.#isActive(operation)) return;
     this.#operations.delete(id);
-    await this.#offer(id, 'complete', { id });
+    await this.#enqueue(id, 'complete', { id });
   }
 
-  /** Resolves once the reader has taken it. */
-  #offer(id: string, event: 'next' | 'complete', data: object): Promise<void> {
-    return new Promise(taken => {
-      this.#ready.push({ id, text: `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`, taken });
+  /** Resolves when the frame was read. */
+  #enqueue(id: string, event: 'next' | 'complete', data: object): Promise<void> {
+    return new Promise(onRead => {
+      this.#ready.push({ id, text: `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`, onRead });
       this.#serve();
     });
   }
 
   #serve(): void {
-    while (this.#isWanted) {
+    while (this.#isReading) {
       const next = this.#ready.shift();
       if (next === undefined) return;
-      this.#isWanted = this.push(next.text);
-      next.taken();
+      this.#isReading = this.push(next.text);
+      next.onRead();
     }
   }
 
   override _read(): void {
-    this.#isWanted = true;
+    this.#isReading = true;
     this.#serve();
   }
 
@@ -142,7 +143,7 @@ async function* only(result: ExecutionResult): AsyncGenerator<ExecutionResult> {
   yield result;
 }
 
-async function leave(results: AsyncIterator<ExecutionResult>): Promise<void> {
-  // Nobody is left to be told that leaving failed.
+async function closeResults(results: AsyncIterator<ExecutionResult>): Promise<void> {
+  // The client is no longer connected, so an error has no receiver.
   await results.return?.().catch(() => {});
 }

@@ -16,32 +16,32 @@ const DECODERS: Readonly<Record<string, Decode>> = {
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
-/** Reads an operation from the body of a request. Throws a refusal for a body that holds none. */
+/** Reads an operation from the body of a request. Throws a refusal if the body is not an operation. */
 export type ReadBody = (request: Request) => Promise<OperationParams>;
 
-/** Replaces Yoga's parsers: it refuses what is no operation before it is read, with a code, and bounds what is. */
+/** Replaces Yoga's parsers: adds a code to refusals, and limits the size of bodies, decoded too. */
 export function useHttpRequests(readBody: ReadBody): Plugin {
   return {
     onRequestParse({ request, url, setRequestParser }) {
       if (request.method !== 'GET' && request.method !== 'POST')
-        throw refusal('BAD_USER_INPUT', 'GraphQL takes GET and POST requests.', {
+        throw refusal('BAD_USER_INPUT', 'GraphQL accepts only GET and POST requests.', {
           status: 405,
           headers: { allow: 'GET, POST' },
         });
       if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
       const read = request.method === 'GET' ? () => readSearchParams(url.searchParams) : readBody;
-      // The types know only Yoga's own members.
+      // Yoga's types allow only its own members.
       setRequestParser(read as Parameters<typeof setRequestParser>[0]);
     },
   };
 }
 
-/** The last plugin: a result that no other could answer is refused with 406 and a code. */
+/** The last plugin: refuses with 406 if no other plugin can send the result in a format that the client accepts. */
 export function useNotAcceptable(): Plugin {
   return {
     async onResultProcess({ result, resultProcessor, setResultProcessor }) {
       if (resultProcessor) return;
-      // An operation that produces a stream, for a caller that does not accept one.
+      // The result is a stream, which the client does not accept: close it.
       if (Symbol.asyncIterator in result) await result[Symbol.asyncIterator]().return?.();
       const { message, extensions } = notAcceptable();
       setResultProcessor(
@@ -53,12 +53,12 @@ export function useNotAcceptable(): Plugin {
   };
 }
 
-/** `maxBytes` bounds the body as it is sent and as it is after decoding. */
+/** `maxBytes` limits the body both as sent and decoded. */
 export function createReadBody(maxBytes: number): ReadBody {
   return async request => {
-    // Exactly that: a page of another origin may send other types without a preflight.
+    // Accept no other type: a page of another origin can send some types without a preflight.
     if (mediaTypeOf(request) !== 'application/json' || !isUtf8(request))
-      throw refusal('BAD_USER_INPUT', 'An operation is sent as application/json, in UTF-8.', {
+      throw refusal('BAD_USER_INPUT', 'The Content-Type must be application/json, in UTF-8.', {
         status: 415,
         headers: { accept: 'application/json' },
       });
@@ -69,10 +69,14 @@ export function createReadBody(maxBytes: number): ReadBody {
     const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
     const decoder = DECODERS[encoding];
     if (!decoder && encoding !== 'identity' && encoding !== '')
-      throw refusal('BAD_USER_INPUT', 'A body is encoded with gzip, deflate, br or not at all.', {
-        status: 415,
-        headers: { 'accept-encoding': 'gzip, deflate, br' },
-      });
+      throw refusal(
+        'BAD_USER_INPUT',
+        'The Content-Encoding must be gzip, deflate, br or identity.',
+        {
+          status: 415,
+          headers: { 'accept-encoding': 'gzip, deflate, br' },
+        },
+      );
     const body = await readBytes(request);
     try {
       return decoder ? await decoder(body, { maxOutputLength: maxBytes }) : body;
@@ -93,7 +97,7 @@ export function createReadBody(maxBytes: number): ReadBody {
         chunks.push(chunk);
       }
     } catch {
-      // The client disconnected; there is nobody to answer.
+      // The client disconnected.
       throw refusal('BAD_USER_INPUT', 'The body ended early.');
     }
     if (bytes > maxBytes) throw tooLarge();
@@ -103,7 +107,7 @@ export function createReadBody(maxBytes: number): ReadBody {
   function tooLarge() {
     return refusal(
       'BAD_USER_INPUT',
-      `The body is larger than ${maxBytes} bytes, which MAX_BODY_BYTES allows.`,
+      `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
       { status: 413, headers: { connection: 'close' } },
     );
   }
@@ -112,7 +116,7 @@ export function createReadBody(maxBytes: number): ReadBody {
 function notAcceptable() {
   return refusal(
     'BAD_USER_INPUT',
-    'The Accept header takes no type that the operation can be answered with.',
+    'The Accept header allows no media type in which this operation can be answered.',
     { status: 406 },
   );
 }

@@ -27,14 +27,14 @@ export interface SingleConnectionOptions {
   maskError: MaskError;
   authenticate: Authenticate;
   clientAddress: ClientAddress;
-  /** Operations that one stream may have under way. */
+  /** The maximum number of concurrent operations of one stream. */
   maxSubscriptionsPerConnection: number;
   gate: OperationGate;
   records: OperationRecords;
   readBody: ReadBody;
 }
 
-/** An answer that is no success: its status, and why. */
+/** An error response: its status and the errors. */
 class Refusal extends Error {
   readonly status: number;
   readonly errors: readonly unknown[];
@@ -56,11 +56,11 @@ const STATUSES: Readonly<Record<string, number>> = {
 };
 
 /**
- * The single connection mode of GraphQL over SSE: a stream is reserved (PUT) and opened (GET), operations
- * are posted to it, each with an id of its own, and ended (DELETE).
+ * The single connection mode of GraphQL over SSE. A client reserves a stream (PUT) and opens it (GET). It starts
+ * operations on the stream (POST), each with its own id, and stops them (DELETE).
  *
- * The protocol's own library keeps a queue for each stream, that grows while its reader is slow, and keeps
- * what was reserved and never opened; so this is ours.
+ * The protocol's own library, graphql-sse, is not used: its queue of a stream grows without limit while the reader
+ * is slow, and it keeps streams that are reserved and never opened.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   const { path, maskError, maxSubscriptionsPerConnection, gate, records, readBody } = options;
@@ -92,7 +92,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       return new ResponseType(reservations.reserve(owner), { status: 201 });
     const token = request.headers.get(TOKEN_HEADER) ?? url.searchParams.get('token') ?? '';
     const reserved = reservations.find(token);
-    if (reserved === undefined) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
+    if (reserved === undefined)
+      throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
     if (reserved.owner.key !== owner.key)
       throw refuse(403, 'FORBIDDEN', 'The stream was reserved with another credential.');
     const { stream } = reserved;
@@ -106,7 +107,11 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         stream.stop(url.searchParams.get('operationId') ?? '');
         return new ResponseType(null, { status: 200 });
       default:
-        throw refuse(405, 'BAD_USER_INPUT', 'A stream takes PUT, GET, POST and DELETE.');
+        throw refuse(
+          405,
+          'BAD_USER_INPUT',
+          'A stream accepts only PUT, GET, POST and DELETE requests.',
+        );
     }
   }
 
@@ -115,30 +120,31 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     const { authorization = null } = request.headers;
     const address = options.clientAddress.addressOf(request);
     const { key, caller } = await options.authenticate(authorization, address);
-    // Callers without a name of their own are told apart by what they present.
+    // If the credential names no caller, use the Authorization header to distinguish callers.
     const name = caller === '' && authorization !== null ? hash(authorization) : caller;
     return { key: JSON.stringify([key, name]), address };
   }
 
   function open(stream: EventStream, ResponseType: typeof Response): Response {
-    if (stream.isOpen) throw refuse(409, 'BAD_USER_INPUT', 'The stream is open already.');
+    if (stream.isOpen) throw refuse(409, 'BAD_USER_INPUT', 'The stream is already open.');
     stream.open();
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
   async function start(stream: EventStream, request: Request, address: string): Promise<void> {
     const params = await readBody(request);
-    // Its reader has gone while the operation was read.
-    if (stream.destroyed) throw refuse(404, 'NOT_FOUND', 'No such stream is reserved.');
+    // The client disconnected while the operation was read.
+    if (stream.destroyed) throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
     const id = params.extensions?.operationId;
     if (typeof id !== 'string' || id === '')
       throw refuse(400, 'BAD_USER_INPUT', '`extensions.operationId` is missing.');
-    if (stream.has(id)) throw refuse(409, 'BAD_USER_INPUT', 'There is an operation of this id.');
+    if (stream.has(id))
+      throw refuse(409, 'BAD_USER_INPUT', 'The stream already has an operation with this id.');
     if (stream.size >= maxSubscriptionsPerConnection)
       throw refuse(
         429,
         'RATE_LIMITED',
-        `One connection may have ${maxSubscriptionsPerConnection} subscriptions at once.`,
+        `A connection may have at most ${maxSubscriptionsPerConnection} concurrent subscriptions.`,
       );
     const operation = stream.reserve(id);
     const header = (name: string) => request.headers.get(name);
@@ -175,7 +181,12 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     const errors = enveloped.validate(enveloped.schema, document);
     if (errors.length > 0) throw new Refusal(400, errors);
     const operation = getOperationAST(document, params.operationName);
-    if (!operation) throw refuse(400, 'BAD_USER_INPUT', 'Which operation is meant is not clear.');
+    if (!operation)
+      throw refuse(
+        400,
+        'BAD_USER_INPUT',
+        'The document has several operations or none: `operationName` must name one of them.',
+      );
     const args = {
       schema: enveloped.schema,
       document,
@@ -186,7 +197,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     const result = (await (operation.operation === OperationTypeNode.SUBSCRIPTION
       ? enveloped.subscribe(args)
       : enveloped.execute(args))) as ExecutionResult | AsyncIterable<ExecutionResult>;
-    // A subscription that could not begin is refused where it was posted.
+    // A subscription that could not start is refused in the response to its POST.
     if (!isAsyncIterable(result) && result.data === undefined)
       throw new Refusal(400, result.errors ?? []);
     return result;

@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { GatewayError } from '../../errors.ts';
 import { EventStream } from './event-stream.ts';
 
-/** Who reserves a stream: what it is bound to, and the address that it is counted for. */
+/** Who reserved a stream. */
 export interface StreamOwner {
-  /** Equal for requests with the same credential of the same caller. */
+  /** Equal for requests of the same caller with the same credential. Others may not use the stream. */
   key: string;
+  /** The address that the reservation counts for. */
   address: string;
 }
 
@@ -14,18 +15,19 @@ export interface ReservedStream {
   owner: StreamOwner;
 }
 
-/** The streams of the single connection mode, by their tokens. */
+/** The streams of the single connection mode, by token. */
 export interface StreamReservations {
-  /** The token of a new stream, which is given up unless it is opened. Throws RATE_LIMITED for the owner's 101st. */
+  /** Reserves a stream and returns its token. Throws RATE_LIMITED for an owner with 100 unopened streams. */
   reserve(owner: StreamOwner): string;
   find(token: string): ReservedStream | undefined;
 }
 
-// Reserved and not opened for so long, a stream is given up.
+// A stream that is not opened within this time is destroyed.
 const OPEN_WITHIN_MS = 30_000;
 const MAX_UNOPENED_PER_OWNER = 100;
 const MAX_UNOPENED = 10_000;
 
+/** Streams are removed when they are closed. */
 export function createStreamReservations(): StreamReservations {
   const streams = new Map<string, ReservedStream>();
   const unopenedOfOwner = new Map<string, Set<EventStream>>();
@@ -37,9 +39,10 @@ export function createStreamReservations(): StreamReservations {
       if ((unopenedOfOwner.get(owner.key)?.size ?? 0) >= MAX_UNOPENED_PER_OWNER)
         throw new GatewayError(
           'RATE_LIMITED',
-          `One caller may have ${MAX_UNOPENED_PER_OWNER} streams reserved and not opened.`,
+          `A caller may have at most ${MAX_UNOPENED_PER_OWNER} reserved streams that are not open.`,
         );
-      // An address with very many credentials, good or not, makes room itself: others can always reserve.
+      // Evict from the address with most reservations, so that one address cannot block the others with many
+      // credentials.
       if (unopened >= MAX_UNOPENED) oldestOfBusiestAddress()?.destroy();
       return open(owner);
     },
@@ -48,9 +51,9 @@ export function createStreamReservations(): StreamReservations {
 
   function open(owner: StreamOwner): string {
     const token = randomUUID();
-    const giveUp = setTimeout(() => stream.destroy(), OPEN_WITHIN_MS).unref();
+    const timeout = setTimeout(() => stream.destroy(), OPEN_WITHIN_MS).unref();
     const settle = () => {
-      clearTimeout(giveUp);
+      clearTimeout(timeout);
       unopened--;
       remove(unopenedOfOwner, owner.key, stream);
       remove(unopenedOfAddress, owner.address, stream);

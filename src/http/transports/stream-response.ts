@@ -1,12 +1,12 @@
 import type { Readable } from 'node:stream';
 
-/** A response that goes on: nothing on the way is to gather, compress or keep it. */
+/** A streaming response, with headers that keep proxies from buffering, compressing or caching it. */
 export function streamResponse(
   stream: Readable,
   contentType: string,
   ResponseType: typeof Response,
 ): Response {
-  // Yoga's own server takes a stream of Node's as a body, and sends it with one layer less; the types do not tell.
+  // Yoga's server accepts a Node stream as a body and sends it with less overhead; its types do not include that.
   return new ResponseType(stream as unknown as ReadableStream, {
     headers: {
       'content-type': contentType,

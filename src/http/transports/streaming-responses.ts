@@ -4,20 +4,21 @@ import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { type MediaRange, mediaRangesOf } from './accept.ts';
 import { streamResponse } from './stream-response.ts';
 
-/** How results that follow each other are written into one response. */
+/** How successive results are written into one response. */
 interface Framing {
   contentType: string;
   opening: string;
-  /** Written now and then, so that nothing on the way takes the stream for dead. */
+  /** Written periodically, so that proxies do not close an idle stream. */
   heartbeat: string;
   heartbeatMs: number;
   frame(json: string): string;
-  /** A whole response, with this one result. */
+  /** A complete response with a single result. */
   only(json: string): string;
   closing: string;
 }
 
-// Distinct connections mode of GraphQL over SSE. Some browsers wait for a first byte, so there is one.
+// The distinct connections mode of GraphQL over SSE. Some browsers do not report the stream as open before its
+// first byte, so it starts with a comment.
 const SSE: Framing = {
   contentType: 'text/event-stream',
   opening: ':\n\n',
@@ -28,8 +29,8 @@ const SSE: Framing = {
   closing: 'event: complete\ndata:\n\n',
 };
 
-// Apollo's multipart protocol for subscriptions. Each part is followed by its boundary at once: a reader
-// knows only by that that the part is whole.
+// Apollo's multipart protocol for subscriptions. Each part is followed by its boundary immediately, because the
+// reader needs the boundary to see that the part is complete.
 const PART = '\r\ncontent-type: application/json\r\n\r\n';
 const BOUNDARY = '\r\n--graphql';
 const MULTIPART: Framing = {
@@ -43,8 +44,8 @@ const MULTIPART: Framing = {
 };
 
 /**
- * Streams the results of a subscription as the caller accepts them. A result that many are given, the
- * very same object, is serialised once for all of them.
+ * Streams the results of a subscription in the format that the client accepts. A result object that several
+ * subscribers share is serialised once.
  */
 export function useResultStreams(): Plugin {
   const frames = new Map(
@@ -67,7 +68,7 @@ export function useResultStreams(): Plugin {
           framing.contentType,
         );
       } else if (framing === SSE || !ranges.some(acceptsJson)) {
-        // One result: that of a query, or the errors of an operation that was refused.
+        // A single result: of a query, or the errors of a refused operation.
         setResultProcessor(
           (single, { Response }) =>
             new Response(framing.only(JSON.stringify(single)), {
@@ -88,11 +89,11 @@ export function useResultStreams(): Plugin {
   }
 }
 
-/** The first way of streaming that a caller accepts; null: none is asked for. */
+/** The first streaming format that the client accepts; null if it accepts none. */
 function framingFor(ranges: readonly MediaRange[]): Framing | null {
   for (const { type, parameters } of ranges) {
     if (type === 'text/event-stream') return SSE;
-    // Without that parameter `multipart/mixed` means incremental delivery, which is another protocol.
+    // Without this parameter, `multipart/mixed` means incremental delivery, which is another protocol.
     if (type === 'multipart/mixed' && parameters.includes('subscriptionspec=1.0')) return MULTIPART;
   }
   return null;
@@ -104,7 +105,7 @@ function acceptsJson({ type }: MediaRange): boolean {
 
 type FrameOf = (result: ExecutionResult, framing: Framing) => Buffer;
 
-/** Reads a result when the last one has been taken: what a slow reader has yet to read waits in its mailbox. */
+/** Pulls the next result when the last one was read, so that the mailbox can merge events for a slow reader. */
 class ResultStream extends Readable {
   readonly #results: AsyncIterator<ExecutionResult>;
   readonly #framing: Framing;
@@ -119,7 +120,7 @@ class ResultStream extends Readable {
     this.#frameOf = frameOf;
     this.push(framing.opening);
     this.#heartbeat = setInterval(() => {
-      // Whoever has yet to read something needs no sign of life.
+      // Unread data already keeps the connection alive.
       if (this.readableLength === 0) this.push(framing.heartbeat);
     }, framing.heartbeatMs);
   }
@@ -135,19 +136,19 @@ class ResultStream extends Readable {
         this.push(this.#framing.closing);
         return this.push(null);
       },
-      // Only an abort comes here, for a caller that has gone.
+      // Results only fail when they are aborted because the client has disconnected.
       () => this.destroy(),
     );
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     clearInterval(this.#heartbeat);
-    void this.#leave();
+    void this.#closeResults();
     done(error);
   }
 
-  async #leave(): Promise<void> {
-    // Nobody is left to be told that leaving failed.
+  async #closeResults(): Promise<void> {
+    // The client is no longer connected, so an error has no receiver.
     await this.#results.return?.().catch(() => {});
   }
 }

@@ -3,17 +3,17 @@ import type { Admission } from '../access/operation-gate.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 import type { Context } from '../../graphql/builder.ts';
 
-/** What a transport knows of its request. */
+/** The context that a transport passes to the GraphQL server with each operation. */
 export interface TransportContext {
   /** Set by the operation gate, for each operation. */
   admission?: Admission;
-  /** A header by its lower-case name, from wherever the protocol carries it; null where there is none. */
+  /** Reads a header by its lower-case name, wherever the protocol carries it; null if it was not sent. */
   header?: (name: string) => string | null;
-  /** Where the request comes from (see access/address.ts). */
+  /** The client's address (see access/client-address.ts). */
   address?: string;
-  /** Set where the operation arrives. */
+  /** The record of the operation, set by the transport. */
   record?: OperationRecord;
-  /** Aborts when the client has left. */
+  /** Aborts when the client disconnects. */
   signal?: AbortSignal;
 }
 

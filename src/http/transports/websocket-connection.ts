@@ -3,37 +3,38 @@ import type { Server } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { MaskError } from '../access/mask-error.ts';
 
-/** What the hooks of graphql-ws are given of a socket. */
+/** The `extra` of a graphql-ws context. */
 export interface SocketExtra {
   socket: WebSocket;
   request: IncomingMessage;
 }
 
 export interface SocketBounds {
-  /** Bytes that may wait for a client to read them. */
+  /** The maximum number of unread bytes. */
   maxUnreadBytes: number;
-  /** How long more than that may wait. */
+  /** How long more bytes than that may stay unread, in milliseconds. */
   clientTimeoutMs: number;
-  /** Messages, pings and pongs that a client may send in a second, over some time. */
+  /** The rate of messages, pings and pongs that a client may sustain. */
   maxMessagesPerSecond: number;
-  /** How many of them it may send at once. */
+  /** How many of them it may send in one burst. */
   messageBurst: number;
 }
 
 const KEEP_ALIVE_MS = 12_000;
 const INTERNAL_ERROR = 4500;
-/** RFC 6455's code for a client that breaks a rule of the server; clients of graphql-ws do not retry then. */
+/** The close code of RFC 6455 for a policy violation. Clients of graphql-ws do not reconnect after it. */
 const POLICY_VIOLATION = 1008;
-/** A close code of RFC 6455's registry, after which clients connect again. */
+/** A registered close code, after which clients reconnect. */
 export const TRY_AGAIN_LATER = 1013;
-// A client that must go is given so long to close the socket itself.
+// A client has so long to complete the closing handshake before the socket is terminated.
 const CLOSE_WITHIN_MS = 1_000;
-// Operations that are under way may still answer after the limit was reached; all together no more than this.
+// Running operations may still send results after the limit, up to this factor of it.
 const MAX_UNREAD_FACTOR = 16;
 
 /**
- * Connects a socket to graphql-ws, and ends it when the client does not answer a ping within 12 seconds, does not
- * read, or sends too many messages. The library's own adapter prints a stack to stderr for every invalid frame.
+ * Connects a socket to graphql-ws. Closes it if the client does not answer a ping within 12 seconds, does not read,
+ * or sends too many messages. The library's own adapter is not used, because it prints a stack trace to stderr for
+ * each invalid frame.
  */
 export function serveSocket(
   socket: WebSocket,
@@ -50,7 +51,7 @@ export function serveSocket(
   let countedAt = performance.now();
 
   const keepAlive = setInterval(() => {
-    // Nothing is read from it, not even a pong, while too much is unread; `unread` ends that.
+    // While the socket is paused, pongs are not read either. The `unread` timer closes it in this case.
     if (socket.isPaused) return undefined;
     if (!isAlive) return socket.terminate();
     isAlive = false;
@@ -88,11 +89,11 @@ export function serveSocket(
   socket.once('close', (code, reason) => {
     clearInterval(keepAlive);
     clearTimeout(unread);
-    // It ends the operations of the socket.
+    // Ends all operations of the socket.
     void closed(code, String(reason))?.catch(maskError);
   });
 
-  /** Counts a message; false if it is not to be handled, because the socket is being ended. */
+  /** Counts a message. False if it must not be handled, because the socket is being closed. */
   function accept(): boolean {
     if (isEnding) return false;
     const now = performance.now();
@@ -116,7 +117,7 @@ export function serveSocket(
       });
       if (socket.bufferedAmount > maxUnreadBytes * MAX_UNREAD_FACTOR) socket.terminate();
       else if (socket.bufferedAmount > maxUnreadBytes && unread === undefined) {
-        // Whatever it sends now could only add to what it does not read.
+        // Stop reading too: further operations would only add to the unread data.
         socket.pause();
         unread = setTimeout(() => end(TRY_AGAIN_LATER, 'Not read in time'), clientTimeoutMs);
       }
@@ -126,7 +127,7 @@ export function serveSocket(
   function end(code: number, reason?: string): void {
     if (isEnding) return;
     isEnding = true;
-    // Resumed, or the client's own close frame would never be read.
+    // Resume, so that the client's close frame is read.
     socket.resume();
     socket.close(code, reason);
     setTimeout(() => socket.terminate(), CLOSE_WITHIN_MS).unref();

@@ -24,21 +24,21 @@ import type { GetEnveloped, TransportContext } from './transport-context.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
-  /** Operations that one socket may have under way. */
+  /** The maximum number of concurrent operations of one socket. */
   maxSubscriptionsPerConnection: number;
   routerTrust: RouterTrust;
-  /** Whether only the router of a larger graph may connect. */
+  /** Whether only the router of a supergraph may connect. */
   isRouterOnly: boolean;
   originPolicy: OriginPolicy;
   gate: OperationGate;
   records: OperationRecords;
-  /** The largest message, as for a body over HTTP. */
+  /** The maximum size of a message, in bytes. */
   maxBodyBytes: number;
   clientAddress: ClientAddress;
   connectionLimits: ConnectionLimits;
 }
 
-/** Serves `graphql-transport-ws` at `path`, with the very plugins that HTTP has. */
+/** Serves `graphql-transport-ws` at `path`, with the same plugins as HTTP. */
 export function serveWebSocket(
   server: Server,
   path: string,
@@ -62,7 +62,7 @@ export function serveWebSocket(
     path,
     maxPayload: maxBodyBytes,
     handleProtocols,
-    // Pings are answered by serveSocket, which counts them.
+    // `serveSocket` counts pings and answers them.
     autoPong: false,
     verifyClient({ req }, decide) {
       const refusal = connectionLimits.admit(req, req.socket);
@@ -74,9 +74,9 @@ export function serveWebSocket(
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
-    // Errors of graphql-ws itself have no code yet.
+    // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
-    // False closes with 4403: Forbidden.
+    // Returning false closes the socket with 4403: Forbidden.
     async onConnect({ connectionParams, extra: { request, socket } }) {
       if (
         !originPolicy.acceptsHost(request.headers) ||
@@ -86,9 +86,9 @@ export function serveWebSocket(
       const header = headerReader(connectionParams, request);
       if (!isRouterOnly) return true;
       try {
-        return await routerTrust.recognises(header(ROUTER_HEADER));
+        return await routerTrust.isRouter(header(ROUTER_HEADER));
       } catch (error) {
-        // Not forbidden: whether it is the router cannot be found out at the moment.
+        // Not 4403: the router cannot be verified at the moment.
         socket.close(TRY_AGAIN_LATER, maskError(error).message);
         return false;
       }
@@ -138,7 +138,7 @@ export function serveWebSocket(
   sockets.on('connection', (socket, request) => {
     serveSocket(socket, protocol.opened, { socket, request }, maskError, {
       ...bounds,
-      // A client may begin all its operations at once, and end them.
+      // A client may start and stop all its operations in one burst.
       messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
     });
   });
@@ -149,7 +149,7 @@ export function serveWebSocket(
     },
   };
 
-  /** Turns what is thrown into an error of that operation; graphql-ws would close the socket, with all others on it. */
+  /** Converts a thrown error into an error of its operation. graphql-ws would close the whole socket. */
   function guarded(run: (args: EnvelopedArgs) => PromiseOrValue<Result>) {
     return async (args: ExecutionArgs) => {
       const { read, record } = args.contextValue as Context & TransportContext;
@@ -158,7 +158,7 @@ export function serveWebSocket(
         if (!isAsyncIterable(result)) record?.end(result);
         return result;
       } catch (error) {
-        // An operation that was aborted has no client any more; that is no bug to be logged.
+        // An aborted operation has no client. Do not log it as a bug.
         if (read.signal?.aborted) {
           record?.leave();
           return { errors: [] };
@@ -170,12 +170,12 @@ export function serveWebSocket(
     };
   }
 
-  /** Aborts when the socket closes: one signal for all its operations, which may be very many. */
+  /** A signal that aborts when the socket closes, shared by its operations. */
   function closingOf(socket: WebSocket): AbortSignal {
     const known = closings.get(socket);
     if (known) return known;
     const controller = new AbortController();
-    // Every operation under way listens to it: many are no leak.
+    // Every running operation adds a listener, so many listeners are not a leak.
     setMaxListeners(0, controller.signal);
     socket.once('close', () => controller.abort());
     closings.set(socket, controller.signal);
@@ -193,13 +193,16 @@ const GOING_AWAY = 1001;
 const MIN_MESSAGE_BURST = 1_000;
 
 function tooMany(most: number): GatewayError {
-  return new GatewayError('RATE_LIMITED', `One connection may have ${most} subscriptions at once.`);
+  return new GatewayError(
+    'RATE_LIMITED',
+    `A connection may have at most ${most} concurrent subscriptions.`,
+  );
 }
 
 /**
- * Headers as a socket has them: in `connection_init`, where clients put them at its top or under
- * `headers`, and where Apollo's router puts the caller's `authorization` as `connectionParams.token`;
- * else those of the upgrade.
+ * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request. Clients put
+ * them at the top of the payload or under `headers`; Apollo's router sends the caller's `authorization` as
+ * `connectionParams.token`.
  */
 function headerReader(
   params: Readonly<Record<string, unknown>> | undefined,

@@ -1,12 +1,12 @@
 /**
- * How long an answer takes, as TCP estimates a round trip (RFC 6298): a moving mean, and four times
- * the moving deviation on top, so that nearly all answers take less.
+ * Estimates how long upstream takes to answer, as TCP estimates round trips (RFC 6298): a moving mean plus
+ * four times the moving deviation, which nearly all answers stay below.
  */
 export class AnswerTime {
   #meanMs: number | null = null;
   #deviationMs = 0;
 
-  /** An attempt took this long, from its slot to its last byte. */
+  /** Records the duration of an attempt, from its slot to its last byte. */
   add(ms: number): void {
     if (this.#meanMs === null) {
       this.#meanMs = ms;
@@ -17,8 +17,8 @@ export class AnswerTime {
     this.#meanMs += (ms - this.#meanMs) / 8;
   }
 
-  /** Milliseconds within which nearly every answer comes; 0 as long as there was none. */
-  get mostMs(): number {
+  /** Milliseconds that nearly every answer stays below; 0 before the first. */
+  get upperBoundMs(): number {
     return (this.#meanMs ?? 0) + 4 * this.#deviationMs;
   }
 }

@@ -1,55 +1,55 @@
 import { type ErrorCode, type ErrorDetails, GatewayError } from '../../errors.ts';
 
-/** What a failed attempt says about upstream, for those who decide what comes next. */
+/** What a failed attempt says about upstream: input for the breaker and for retries. */
 export interface Diagnosis {
   /**
-   * `unreachable`: no connection, whoever asks. `failing`: upstream, or something before it, is not
-   * able to answer. `well`: it has answered, and refused what was asked.
+   * `unreachable`: no connection could be made. `failing`: upstream, or a proxy before it, could not
+   * process requests. `healthy`: upstream answered and refused this request.
    */
-  health: 'unreachable' | 'failing' | 'well';
-  /** How often the request may be sent again, if a repetition does no harm. */
+  health: 'unreachable' | 'failing' | 'healthy';
+  /** The maximum number of retries, if the request is safe to repeat. */
   maxRetries: number;
   /** Whether upstream may have acted on the request. */
-  wasSeen: boolean;
+  mayHaveActed: boolean;
 }
 
-/** Beside what a caller may see. */
+/** Details for callers (`ErrorDetails`), and others that callers do not see. */
 export interface AttemptDetails extends ErrorDetails {
-  /** What happened, in plain words for an operator's log; undefined where nothing is wrong with upstream. */
+  /** A short explanation for the log; undefined if upstream is healthy. */
   explanation?: string | undefined;
-  /** The host or address that a connection was meant for, for the log alone; null where none is known. */
+  /** The host or address of the connection, for the log alone; null if it is not known. */
   place?: string | null;
-  /** Whether upstream itself has answered, in words of its own. */
-  isWorded?: boolean;
+  /** Whether the answer has an error message of upstream, rather than of a proxy before it. */
+  hasUpstreamMessage?: boolean;
 }
 
-/** An attempt that failed: what the caller is told, and what is to be made of it. */
+/** A failed attempt: the error for the caller, and a diagnosis. */
 export class AttemptFailure extends GatewayError {
   readonly diagnosis: Diagnosis;
   readonly explanation: string | undefined;
   readonly place: string | null;
-  readonly isWorded: boolean;
+  readonly hasUpstreamMessage: boolean;
 
   constructor(
     code: ErrorCode,
     message: string,
     diagnosis: Diagnosis,
-    { explanation, place = null, isWorded = false, ...details }: AttemptDetails = {},
+    { explanation, place = null, hasUpstreamMessage = false, ...details }: AttemptDetails = {},
   ) {
     super(code, message, details);
     this.diagnosis = diagnosis;
     this.explanation = explanation;
     this.place = place;
-    this.isWorded = isWorded;
+    this.hasUpstreamMessage = hasUpstreamMessage;
   }
 
-  /** The status of upstream's answer; null where there was none. */
+  /** The status of upstream's answer; null if there was no answer. */
   get status(): number | null {
     return this.extensions.upstream?.status ?? null;
   }
 }
 
-/** How often a request is sent again at the most, where nothing says otherwise. */
+/** The maximum number of retries, unless the failure says otherwise. */
 export const MAX_RETRIES = 3;
-/** How long to wait after a 429 that does not say. */
+/** How long to wait after a 429 without a Retry-After. */
 export const DEFAULT_RETRY_AFTER_SECONDS = 1;

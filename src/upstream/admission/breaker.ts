@@ -2,22 +2,22 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { AttemptFailure, type Diagnosis } from './attempt-failure.ts';
 
-/** Stops attempts for a moment while upstream answers none of them. */
+/** Stops sending requests for a short time when most of them fail. */
 export interface Breaker {
-  /** Throws UPSTREAM_UNAVAILABLE where an attempt would be refused now. */
+  /** Throws UPSTREAM_UNAVAILABLE if an attempt would be refused now. */
   check(): void;
   /**
-   * Makes an attempt and counts what comes of it, or refuses as `check` does. `isProven`: false where upstream has
-   * not accepted the token yet; what it meets is not counted for others.
+   * Makes an attempt and counts its outcome, or throws as `check` does. With `isProven` false, upstream has
+   * not accepted the token yet, and the outer breaker, which other credentials share, does not count it.
    */
   run<T>(attempt: () => Promise<T>, isProven?: boolean): Promise<T>;
 }
 
 export interface BreakerOptions {
   clock: Clock;
-  /** What counts as a failure of what this breaker guards. */
+  /** Which diagnoses count as failures. */
   trips: readonly Diagnosis['health'][];
-  /** A breaker that guards more than this one, and is asked first. */
+  /** An outer breaker, which is checked first. */
   within?: Breaker;
   /** Called when it opens, and when it closes again. */
   onChange?(isOpen: boolean): void;
@@ -25,9 +25,9 @@ export interface BreakerOptions {
 
 type Outcome = 'success' | 'failure' | 'uncounted';
 
-// Open when, of what was counted in the last seconds, this share failed, this many attempts or more,
-// and in this many of those seconds. One moment's failures are not an outage, however many requests
-// were under way: their retries find out.
+// The breaker opens if, in the last WINDOW_SECONDS, there were at least MIN_ATTEMPTS attempts, FAILURE_SHARE of
+// them failed, and failures occurred in MIN_FAILING_SECONDS different seconds. Many concurrent requests that
+// fail at one moment are not an outage yet; their retries show whether it lasts.
 const WINDOW_SECONDS = 10;
 const FAILURE_SHARE = 0.5;
 const MIN_ATTEMPTS = 20;
@@ -35,18 +35,18 @@ const MIN_FAILING_SECONDS = 3;
 const OPEN_MS = 5_000;
 
 /**
- * A circuit breaker on a clock that is given to it. Those of cockatiel and opossum ask Date: a
- * machine's clock that is set back would keep them open for as long.
+ * A circuit breaker on the monotonic clock. Those of cockatiel and opossum use Date, so they would stay open
+ * for longer if the machine's clock is set back.
  *
  *     closed     attempts pass and are counted; too many failures: open
  *     open       attempts are refused; after five seconds: half-open
- *     half-open  one attempt passes at a time; success: closed, failure: open again,
- *                neither, because the caller left: half-open still
+ *     half-open  one attempt passes at a time; success: closed; failure: open again;
+ *                neither, because the caller left: stays half-open
  */
 export function createBreaker({ clock, trips, within, onChange }: BreakerOptions): Breaker {
   /** Second of the monotonic clock → what was counted in it, oldest first. */
   const seconds = new Map<number, { successes: number; failures: number }>();
-  /** When an attempt may be made to find out; null while closed. */
+  /** When the breaker becomes half-open; null while closed. */
   let openUntil: number | null = null;
   let isProbing = false;
 
@@ -78,7 +78,7 @@ export function createBreaker({ clock, trips, within, onChange }: BreakerOptions
     if (waitMs <= 0 && !isProbing) return;
     throw new GatewayError(
       'UPSTREAM_UNAVAILABLE',
-      'Upstream has failed for some seconds; no request is sent to it for a moment.',
+      'Most requests to upstream have failed for some seconds; requests are paused for a short time.',
       { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) },
     );
   }
@@ -93,7 +93,7 @@ export function createBreaker({ clock, trips, within, onChange }: BreakerOptions
   }
 
   function count(outcome: Outcome): void {
-    // What was sent before it opened says nothing new.
+    // Attempts that started before the breaker opened say nothing new.
     if (outcome === 'uncounted' || openUntil !== null) return;
     const second = Math.floor(clock.monotonic() / 1000);
     for (const old of seconds.keys()) if (old <= second - WINDOW_SECONDS) seconds.delete(old);
@@ -106,7 +106,7 @@ export function createBreaker({ clock, trips, within, onChange }: BreakerOptions
   }
 
   function outcomeOf(error: unknown): Outcome {
-    // The caller left, its time was up, or an outer breaker is open: nothing is known of upstream.
+    // The caller left, the deadline passed, or the outer breaker is open. None of these says anything about upstream.
     if (!(error instanceof AttemptFailure)) return 'uncounted';
     const { health } = error.diagnosis;
     if (trips.includes(health)) return 'failure';

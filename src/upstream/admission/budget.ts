@@ -5,36 +5,36 @@ import { AnswerTime } from './answer-time.ts';
 import { LANES, type Lane, type PollLane, createLanes } from './lanes.ts';
 import { Pace } from './pace.ts';
 import { type TrialSlot, createTrialSlots } from './trial-slots.ts';
-import type { LineRequest } from './waiting-line.ts';
+import type { QueueRequest } from './address-queue.ts';
 
 /**
- * A request for the right to send. A caller waits for its answer for `patienceMs` and no longer. A
- * poll has no such limit: it waits until it is served, aborted or the gateway closes.
+ * A request for a slot. A caller needs its answer within `maxWaitMs` milliseconds. A poll has no such limit:
+ * it waits until it gets a slot, is aborted, or the gateway closes.
  */
 export type SlotRequest = {
-  /** Who asks: in a lane, callers take turns. Undefined: nobody in particular. */
+  /** Callers in one lane are served round robin. Undefined: no particular caller. */
   caller?: string | undefined;
   signal?: AbortSignal | undefined;
-} & ({ lane: 'token' | 'interactive'; patienceMs: number } | { lane: PollLane });
+} & ({ lane: 'token' | 'interactive'; maxWaitMs: number } | { lane: PollLane });
 
-/** Hands out the right to send a request: in turns, and never more than upstream allows. */
+/** Grants slots for requests, in a fair order and never more than upstream allows. */
 export interface Budget {
   /**
-   * Rejects with RATE_LIMITED, as early as it is known, where no slot comes in time to be answered;
-   * polls never do. Rejects with the signal's reason when that aborts.
+   * Rejects with RATE_LIMITED as soon as it is known that no slot will come in time; never for polls.
+   * Rejects with the signal's reason when that aborts.
    */
   acquire(request: SlotRequest): Promise<Slot>;
-  /** A slot for a token that upstream has not accepted yet, outside of the queue. Rejects as `acquire` does. */
-  tryOut(request: LineRequest): Promise<TrialSlot>;
-  /** An attempt took this long to be answered, from its slot to its last byte. */
-  answered(tookMs: number): void;
-  /** Gives no slot for that long, and refuses those who cannot wait for the end of it. */
+  /** A slot for a token that upstream has not accepted yet. It does not wait in the lanes. Rejects as `acquire` does. */
+  acquireTrial(request: QueueRequest): Promise<TrialSlot>;
+  /** Records the duration of an attempt, from its slot to its last byte. */
+  recordAnswerTime(ms: number): void;
+  /** Grants no slot for so many milliseconds, and refuses callers who cannot wait that long. */
   pause(forMs: number): void;
-  /** The part of it that is spent, 0–1; all of it while a caller has to wait. */
+  /** The part of the budget that is spent, 0–1; 1 while a caller waits. */
   pressure(): number;
-  /** What is spent of it, 0–1, how many wait for a slot, and how long a pause still takes. */
+  /** The spent part of the budget, the number of waiting requests by lane, and what is left of a pause. */
   load(): BudgetLoad;
-  /** Whether it is as good as new: nobody waits and every slot is free. */
+  /** Whether no request waits and every slot is free. */
   isIdle(): boolean;
   close(): void;
 }
@@ -48,28 +48,28 @@ export interface BudgetLoad {
 interface Waiter {
   lane: Lane;
   caller: string;
-  /** The last moment, on the monotonic clock, at which a slot still leaves time for an answer. */
+  /** The last moment, on the monotonic clock, when a slot still leaves time for the answer. */
   latestGrantAt(): number;
   grant(slot: Slot): void;
   refuse(error: unknown): void;
 }
 
-// A caller is let in where it is forecast to be served with a tenth of its time left, and served as long
-// as there is time for an answer: a forecast may be a little wrong, and an answer slower than the last.
+// A request is queued only if it is forecast to get a slot with a tenth of its time left. The forecast may be
+// slightly wrong, so a queued request is served as long as there is time for an answer at all.
 const SPARE_SHARE = 0.1;
-// However slow upstream is, half of a caller's time may be spent on waiting for a slot.
+// However slow upstream is, a caller may wait half of its time for a slot.
 const MAX_ANSWER_SHARE = 0.5;
-// One who asks for more at once would only fill the memory.
-const MAX_WAITING_BY_CALLER = 200;
+// More waiting requests of one caller would only take memory.
+const MAX_WAITING_PER_CALLER = 200;
 const NO_CALLER = '';
 
 /**
- * The queue before a window.
+ * The queue in front of a window.
  *
- * Lanes take turns by weight, and callers within a lane (see lanes.ts). A caller is served early enough to be answered, or
- * refused with the time after which there will be a slot for it. That time is forecast from the
- * turns of others ahead in its lane, the share of its lane among those that have had to wait lately, and the
- * pace at which slots have come.
+ * Lanes share slots by weight, and callers within a lane are served round robin (see lanes.ts). A request gets
+ * its slot early enough to be answered, or is refused with the time when a slot will be free. That time is
+ * forecast from the number of requests ahead of it in its lane, the share of slots that its lane gets beside
+ * other busy lanes, and the pace at which slots have become free.
  */
 export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: Clock): Budget {
   const { limit, windowMs } = limits;
@@ -77,24 +77,24 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
   const answerTime = new AnswerTime();
   const pace = new Pace(limits, clock);
   const trials = createTrialSlots(window, limits, clock);
-  let isAsking = false;
+  let isTaking = false;
   let isClosed = false;
-  /** Whether somebody has waited since before the window was last asked. */
-  let isQueue = false;
-  /** The timer for the next slot, where the window has said when that comes. */
+  /** Whether requests were already waiting before the last attempt to take a slot. */
+  let hadWaiters = false;
+  /** The timer for the next slot, after the window said when it will be free. */
   let nextSlot: { at: number; cancel: () => void } | null = null;
 
   return {
     acquire,
-    tryOut(request) {
+    acquireTrial(request) {
       if (isClosed) throw closed();
       return trials.acquire(request);
     },
-    answered: tookMs => answerTime.add(tookMs),
+    recordAnswerTime: ms => answerTime.add(ms),
     pause(forMs) {
       window.pause(forMs);
       pace.interrupt();
-      refuseHopeless();
+      refuseLate();
     },
     pressure() {
       if (lanes.size('interactive') > 0) return 1;
@@ -125,15 +125,15 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       const { lane, signal, caller = NO_CALLER } = request;
       signal?.throwIfAborted();
       if (isClosed) throw closed();
-      const patienceMs = 'patienceMs' in request ? request.patienceMs : Infinity;
-      const answerBy = clock.monotonic() + patienceMs;
-      const answerMs = () => Math.min(answerTime.mostMs, patienceMs * MAX_ANSWER_SHARE);
-      if (patienceMs < Infinity) {
+      const maxWaitMs = 'maxWaitMs' in request ? request.maxWaitMs : Infinity;
+      const answerBy = clock.monotonic() + maxWaitMs;
+      const answerMs = () => Math.min(answerTime.upperBoundMs, maxWaitMs * MAX_ANSWER_SHARE);
+      if (maxWaitMs < Infinity) {
         const waitMs = forecastMs(lane, lanes.ahead(lane, caller));
-        const spareMs = Math.max(answerMs(), patienceMs * SPARE_SHARE);
-        const isCrowd =
-          caller !== NO_CALLER && lanes.waiting(lane, caller) >= MAX_WAITING_BY_CALLER;
-        if (isCrowd || waitMs > patienceMs - spareMs) throw rateLimited(waitMs);
+        const spareMs = Math.max(answerMs(), maxWaitMs * SPARE_SHARE);
+        const isQueueFull =
+          caller !== NO_CALLER && lanes.waiting(lane, caller) >= MAX_WAITING_PER_CALLER;
+        if (isQueueFull || waitMs > maxWaitMs - spareMs) throw rateLimited(waitMs);
       }
 
       const leave = () => {
@@ -156,8 +156,8 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       };
       const onAbort = () => waiter.refuse(signal?.reason);
       const cancelTimer =
-        patienceMs < Infinity
-          ? clock.after(patienceMs - answerMs(), () =>
+        maxWaitMs < Infinity
+          ? clock.after(maxWaitMs - answerMs(), () =>
               waiter.refuse(rateLimited(forecastMs(lane, lanes.ahead(lane, caller)))),
             )
           : null;
@@ -167,39 +167,39 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
     });
   }
 
-  /** Takes slots for as long as somebody waits; where there is none, comes back when there is. */
+  /** Takes slots while requests wait. If none is free, continues when one is. */
   async function serve(): Promise<void> {
-    if (isAsking || nextSlot !== null) return;
-    isAsking = true;
+    if (isTaking || nextSlot !== null) return;
+    isTaking = true;
     while (lanes.total > 0 && nextSlot === null) {
       const take = await window.take();
-      if ('slot' in take) give(take.slot);
+      if ('slot' in take) grant(take.slot);
       else waitForSlot(Math.max(1, Math.ceil(take.retryInMs)));
     }
-    isAsking = false;
-    isQueue = lanes.total > 0;
+    isTaking = false;
+    hadWaiters = lanes.total > 0;
   }
 
   function waitForSlot(ms: number): void {
     if (isClosed) return;
     const now = clock.monotonic();
-    lanes.noteWait(now);
+    lanes.recordWait(now);
     const cancel = clock.after(ms, () => {
       nextSlot = null;
       void serve();
     });
     nextSlot = { at: now + ms, cancel };
-    // Those who came before the window was asked were let in on a guess.
-    if (!isQueue) refuseHopeless();
+    // Requests that came before the window answered were queued without a good forecast: check them again.
+    if (!hadWaiters) refuseLate();
   }
 
-  /** To the first, in turn, who can still be answered; back, where all have gone meanwhile. */
-  function give(slot: Slot): void {
+  /** Grants the slot to the next request that can still be answered. Returns it to the window if there is none. */
+  function grant(slot: Slot): void {
     const now = clock.monotonic();
     for (let next = lanes.next(); next !== undefined; next = lanes.next()) {
       if (now <= next.latestGrantAt()) {
         next.grant(slot);
-        pace.slotCame(lanes.total > 0);
+        pace.recordSlot(lanes.total > 0);
         return;
       }
       next.refuse(rateLimited(forecastMs(next.lane, lanes.ahead(next.lane, next.caller))));
@@ -207,7 +207,7 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
     slot.cancel();
   }
 
-  function refuseHopeless(): void {
+  function refuseLate(): void {
     const now = clock.monotonic();
     let ahead = 0;
     for (const waiter of [...lanes.of('token'), ...lanes.of('interactive')]) {
@@ -217,27 +217,27 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
     }
   }
 
-  /** Milliseconds until a waiter is served who has so many turns of others, or of its own, ahead in its lane. */
+  /** Milliseconds until a request gets a slot that has so many requests ahead of it in its lane. */
   function forecastMs(lane: Lane, ahead: number): number {
     const now = clock.monotonic();
     const { free, pausedForMs } = window.outlook();
-    /** Slots given until it has its own, that one included. */
+    /** Slots that are granted until then, its own included. */
     const turns = (ahead + 1) / lanes.shareOf(lane, now - windowMs);
     if (nextSlot !== null && pausedForMs === 0)
-      return Math.max(0, nextSlot.at - now) + (turns - 1) * pace.slotMs;
-    // The first to ask is let in where anything is free: only the window knows when that may go.
+      return Math.max(0, nextSlot.at - now) + (turns - 1) * pace.msPerSlot;
+    // Assume that a first request gets a free slot immediately; only the window knows exactly.
     if (pausedForMs === 0 && ahead === 0 && free > 0) return 0;
     const freeThen = pausedForMs >= windowMs ? limit : free;
-    // Of so many free slots the window spreads none.
+    // The window grants these slots at once; it spreads only the last ones over time.
     const atOnce = Math.max(0, Math.ceil(freeThen - limit * (1 - BURST_SHARE)));
-    return pausedForMs + Math.max(0, turns - atOnce) * pace.slotMs;
+    return pausedForMs + Math.max(0, turns - atOnce) * pace.msPerSlot;
   }
 }
 
 function rateLimited(waitMs: number): GatewayError {
   return new GatewayError(
     'RATE_LIMITED',
-    "Upstream's request budget is spent and the wait would be too long.",
+    "Upstream's request budget is spent, and the wait for a free slot would be too long.",
     { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) },
   );
 }

@@ -3,9 +3,9 @@ import type { BudgetLimits, BudgetWindow } from '../../fleet/fleet.ts';
 import { type Budget, type BudgetLoad, createBudget } from './budget.ts';
 import { LANES, type Lane } from './lanes.ts';
 
-/** The budgets in use, one for each client that upstream counts. */
+/** The budgets in use, one for each client_id, because upstream counts requests by client_id. */
 export interface Budgets {
-  /** The budget of a client; it may be kept for as long as its holder likes. */
+  /** The budget of a client. It may be held for any length of time. */
   of(clientId: string): Budget;
   readonly size: number;
   /** Of the fullest budget what is spent, of all what waits, and the longest pause. */
@@ -13,9 +13,10 @@ export interface Budgets {
   close(): void;
 }
 
-// An idle budget is as good as a new one: above this many, the idle ones are dropped.
+// Above this number, idle budgets are dropped. An idle budget is equivalent to a new one.
 const SWEEP_OVER = 1_000;
 
+/** Opens a window for each client on first use. */
 export function createBudgets(
   openWindow: (clientId: string) => BudgetWindow,
   limits: BudgetLimits,
@@ -26,10 +27,10 @@ export function createBudgets(
 
   return {
     of: clientId => ({
-      // Looked up each time: the budget may have been dropped and opened again since.
+      // Look it up each time: the budget may have been dropped and opened again since.
       acquire: request => find(clientId).acquire(request),
-      tryOut: request => find(clientId).tryOut(request),
-      answered: tookMs => find(clientId).answered(tookMs),
+      acquireTrial: request => find(clientId).acquireTrial(request),
+      recordAnswerTime: ms => find(clientId).recordAnswerTime(ms),
       pause(forMs) {
         find(clientId).pause(forMs);
         onPause(forMs);
@@ -62,13 +63,13 @@ export function createBudgets(
     const known = kept.get(clientId);
     if (known) return known;
     if (kept.size >= SWEEP_OVER)
-      for (const [id, budget] of kept) if (budget.isIdle()) forget(id, budget);
+      for (const [id, budget] of kept) if (budget.isIdle()) drop(id, budget);
     const budget = createBudget(openWindow(clientId), limits, clock);
     kept.set(clientId, budget);
     return budget;
   }
 
-  function forget(clientId: string, budget: Budget): void {
+  function drop(clientId: string, budget: Budget): void {
     budget.close();
     kept.delete(clientId);
   }

@@ -1,18 +1,18 @@
 import type { Clock } from '../../clock.ts';
 
-/** How long something may take, and whether anybody still waits for it. */
+/** A time limit that can be stopped and restarted, combined with abort signals. */
 export interface Deadline {
-  /** Aborts when the time is up, with the reason given, and when one of the other signals does. */
+  /** Aborts with `reason` when the time is up, or with the reason of one of the other signals. */
   signal: AbortSignal;
   /** Milliseconds left; Infinity while stopped. */
   remainingMs(): number;
-  /** The time does not count until it is restarted. */
+  /** Stops the time until `restart`. */
   stop(): void;
-  /** All of the time is left, from now on. */
+  /** Starts again with the full time. */
   restart(): void;
   /** Resolves after that long; rejects when the signal aborts. */
   pause(ms: number): Promise<void>;
-  /** What is still to be awaited under this deadline, given up when the signal aborts. */
+  /** The result of `work`, or a rejection when the signal aborts. */
   race<T>(work: Promise<T>): Promise<T>;
   close(): void;
 }
@@ -20,20 +20,21 @@ export interface Deadline {
 export interface DeadlineOptions {
   clock: Clock;
   timeoutMs: number;
-  /** Milliseconds that are left of it from the start; all of it, if not given. */
+  /** Milliseconds left at the start; `timeoutMs` by default. */
   leftMs?: number;
-  /** Why the signal aborts when the time is up. */
+  /** The reason of the abort when the time is up. */
   reason: Error;
-  /** Signals that end it early: of the caller, of the gateway that closes. */
+  /** Signals that end it early: the caller disconnects, the gateway closes. */
   signals: readonly (AbortSignal | undefined)[];
 }
 
+/** The time starts immediately. Close it, or its listeners stay on the signals. */
 export function openDeadline(options: DeadlineOptions): Deadline {
   const { clock, timeoutMs, reason } = options;
   const controller = new AbortController();
   const { signal } = controller;
   const signals = options.signals.filter(other => other !== undefined);
-  // AbortSignal.any() would do, were signals that last as long as the process not to keep each of them.
+  // Not AbortSignal.any(): a signal that lives as long as the process would retain each result.
   const onAbort = () => controller.abort(signals.find(({ aborted }) => aborted)?.reason);
   for (const other of signals) other.addEventListener('abort', onAbort);
   let endsAt = Infinity;
@@ -71,7 +72,7 @@ export function openDeadline(options: DeadlineOptions): Deadline {
     return new Promise((resolve, reject) => {
       const onEnd = () => reject(signal.reason);
       signal.addEventListener('abort', onEnd);
-      // Listened to in any case: a failure that comes after the end is nobody's.
+      // Always handled: a rejection after the abort must not become an unhandled rejection.
       void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onEnd));
       if (signal.aborted) onEnd();
     });

@@ -1,28 +1,28 @@
-import { Turns } from './turns.ts';
+import { RoundRobin } from './round-robin.ts';
 
-/** Who waits for a slot. A token is fetched ahead of everything, since everything needs one. */
+/** Kinds of requests. Tokens go first, since every other request needs one. */
 export type Lane = 'token' | 'interactive' | PollLane;
-/** Polls of tasks by id, and of the heads of lists: nobody has asked for their answer at this moment. */
+/** Polls of tasks by id and of the heads of lists. No caller waits for their answers. */
 export type PollLane = 'task-poll' | 'list-poll';
 
-/** Waiters by lane. Lanes take turns by weight; within one, callers take turns; each is served in order of arrival. */
+/** Waiting requests by lane. Lanes share slots by weight, callers within a lane take turns, and each caller is first in, first out. */
 export interface Lanes<W extends LaneWaiter> {
   add(waiter: W): void;
   delete(waiter: W): void;
   size(lane: Lane): number;
-  /** How many wait in a lane for one caller. */
+  /** How many requests of one caller wait in a lane. */
   waiting(lane: Lane, caller: string): number;
-  /** How many are served in a lane before one that this caller adds now. */
+  /** How many requests of a lane are served before one that this caller would add now. */
   ahead(lane: Lane, caller: string): number;
-  /** How many wait in all lanes together. */
+  /** How many requests wait in all lanes. */
   readonly total: number;
-  /** The waiter whose turn it is, who stays in its lane; undefined where nobody waits. */
+  /** The next waiter, which stays in its lane; undefined if none waits. */
   next(): W | undefined;
-  /** The waiters of a lane, in the order in which they will be served. */
+  /** The waiters of a lane, in the order in which they are served. */
   of(lane: Lane): Iterable<W>;
-  /** At this moment, there is no slot for those who wait. */
-  noteWait(at: number): void;
-  /** The part of the slots, 0–1, that a lane gets beside those that wait, or had to wait since then. */
+  /** Records that no slot was free for the waiters at this moment, on the monotonic clock. */
+  recordWait(at: number): void;
+  /** The share of slots, 0–1, that a lane gets beside the lanes that wait or have waited since then. */
   shareOf(lane: Lane, since: number): number;
 }
 
@@ -31,23 +31,24 @@ export interface LaneWaiter {
   readonly caller: string;
 }
 
-/** Of ten slots that all of these wait for, how many each gets. */
+/** How many of ten slots each lane gets if all of them wait. */
 const LANE_WEIGHTS = { interactive: 8, 'task-poll': 1, 'list-poll': 1 } as const;
 
 type WeightedLane = keyof typeof LANE_WEIGHTS;
 const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
 export const LANES: readonly Lane[] = ['token', ...WEIGHTED_LANES];
 
+/** Empty lanes. */
 export function createLanes<W extends LaneWaiter>(): Lanes<W> {
-  const waiters: Record<Lane, Turns<W>> = {
-    token: new Turns(),
-    interactive: new Turns(),
-    'task-poll': new Turns(),
-    'list-poll': new Turns(),
+  const waiters: Record<Lane, RoundRobin<W>> = {
+    token: new RoundRobin(),
+    interactive: new RoundRobin(),
+    'task-poll': new RoundRobin(),
+    'list-poll': new RoundRobin(),
   };
-  // Smooth weighted round robin, as nginx balances: whoever waits earns its weight each turn, and who
-  // is served pays what all have earned. Lanes without waiters neither earn nor pay, so that their
-  // share goes to the others and they come back with no debt to collect.
+  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and the lane
+  // that is served pays the sum. Lanes without waiters take no part, so their share goes to the others and
+  // they return without credit or debt.
   const credit: Record<WeightedLane, number> = { interactive: 0, 'task-poll': 0, 'list-poll': 0 };
 
   const waitedAt = new Map<Lane, number>();
@@ -76,7 +77,7 @@ export function createLanes<W extends LaneWaiter>(): Lanes<W> {
       return waiters[served].next();
     },
     of: lane => waiters[lane],
-    noteWait(at) {
+    recordWait(at) {
       for (const lane of LANES) if (waiters[lane].size > 0) waitedAt.set(lane, at);
     },
     shareOf(lane, since) {

@@ -2,9 +2,9 @@ import type { Clock } from '../../clock.ts';
 import type { BudgetLimits } from '../../fleet/fleet.ts';
 
 /**
- * Milliseconds between two slots while somebody waits for each. It is measured, because it is longer
- * than the limit alone says: a slot comes back one window after its answer, not after its request,
- * and other instances spend from the same window.
+ * Measures the milliseconds between two slots while requests wait. They are more than the limit alone implies:
+ * a slot becomes free one window after its answer, not after its request, and other instances spend from
+ * the same window.
  */
 export class Pace {
   readonly #clock: Clock;
@@ -12,7 +12,7 @@ export class Pace {
   readonly #leastMs: number;
   #meanMs: number;
   #lastAt = -Infinity;
-  /** Whether somebody has waited without a break since the last slot. */
+  /** Whether requests have waited without a break since the last slot. */
   #isSteady = false;
 
   constructor({ limit, windowMs }: BudgetLimits, clock: Clock) {
@@ -22,21 +22,22 @@ export class Pace {
     this.#meanMs = this.#leastMs;
   }
 
-  /** A slot came; `isNextWaiting`: somebody waits for the one after it. */
-  slotCame(isNextWaiting: boolean): void {
+  /** Records a granted slot. `isNextWaiting`: a request waits for the one after it. */
+  recordSlot(isNextWaiting: boolean): void {
     const now = this.#clock.monotonic();
     if (this.#isSteady) this.#meanMs += (now - this.#lastAt - this.#meanMs) / 16;
     this.#lastAt = now;
     this.#isSteady = isNextWaiting;
   }
 
-  /** What passes until the next slot is no measure, because upstream has asked for a pause. */
+  /** Ignores the time until the next slot, because upstream asked for a pause. */
   interrupt(): void {
     this.#isSteady = false;
   }
 
-  get slotMs(): number {
-    // What was measured in another window says nothing about this one.
+  /** Milliseconds per slot, at least what the limit implies. */
+  get msPerSlot(): number {
+    // A measurement from before this window no longer applies.
     if (!this.#isSteady && this.#clock.monotonic() - this.#lastAt > this.#windowMs)
       this.#meanMs = this.#leastMs;
     return Math.max(this.#leastMs, this.#meanMs);

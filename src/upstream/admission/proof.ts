@@ -6,50 +6,50 @@ import { AttemptFailure, DEFAULT_RETRY_AFTER_SECONDS } from './attempt-failure.t
 import type { Budget } from './budget.ts';
 import type { Deadline } from './deadline.ts';
 import type { TrialSlot } from './trial-slots.ts';
-import { WaitingLine } from './waiting-line.ts';
+import { AddressQueue } from './address-queue.ts';
 
 /*
- * What a caller's token claims is not verified here: anybody can write the `client_id` of somebody else
- * into one. So a token spends from the budget of the client that it names only once upstream has accepted it.
+ * The claims of a caller's token are not verified here, and anyone can forge a token with another client's
+ * `client_id`. So a token spends from the budget of the client that it names only after upstream accepted it.
  *
- *   unproven  one request at a time, with a slot of its own kind (see trial-slots.ts) and one of the
- *             connections for such tokens; neither the retries of others nor a breaker counts what it meets
- *   proven    upstream has answered it as one that it accepts; a 401 makes it unproven again
- *   refused   upstream has answered it with 401; for a minute that is what its requests are answered
- *   paused    upstream has answered it with 429; no request of it is sent for as long as upstream says
+ *   unproven  one request at a time, with a trial slot (see trial-slots.ts) and one of the connections
+ *             reserved for trials; its failures do not count in shared breakers
+ *   proven    upstream has accepted the token; a 401 makes it unproven again
+ *   refused   upstream has answered 401; for a minute, further requests get the same error
+ *   paused    upstream has answered 429; no request is sent until the Retry-After has passed
  */
 
-/** Which token a request is sent with, as far as that is known without upstream. */
+/** An unproven token: what it claims, and where it came from. */
 export interface TokenClaim {
   /** Equal for equal tokens. */
   key: string;
-  /** The client that it names. */
+  /** The client that the token names. */
   clientId: string;
-  /** Of the caller. */
+  /** The caller's address. */
   address: string;
 }
 
-/** Whether upstream has accepted a token, and how that is found out. */
+/** Tracks whether upstream has accepted a token. */
 export interface TokenProof {
   readonly isProven: boolean;
   /**
-   * The right to send a request with a token that is not proven; null where it is proven by then. Rejects
-   * with UNAUTHENTICATED where upstream refused it within the last minute, with RATE_LIMITED where the
-   * wait would be too long, and with the deadline's reason.
+   * Waits until a request may be sent with the unproven token; null if the token has been proven by then.
+   * Rejects with UNAUTHENTICATED if upstream refused the token within the last minute, with RATE_LIMITED if
+   * the wait would be too long, or with the deadline's reason.
    */
   begin(deadline: Deadline): Promise<Trial | null>;
-  /** Upstream has refused a token that was proven. */
+  /** Call when upstream refuses the token after it was proven. */
   revoke(): void;
 }
 
-/** One request with an unproven token. Its slot is given back unless the request is sent. */
+/** One request with an unproven token. Its slot is returned unless the request is sent. */
 export interface Trial {
   slot: Slot;
-  /** Sends it, and takes note of what upstream makes of the token. */
+  /** Sends the request and records whether upstream accepted the token. */
   run<T>(attempt: () => Promise<T>): Promise<T>;
 }
 
-/** The tokens that upstream has accepted and refused. Bounded: the longest unused is forgotten. */
+/** The tokens that upstream has accepted and refused. Bounded: the least recently used are evicted. */
 export interface Proofs {
   of(claim: TokenClaim, budget: Budget): TokenProof;
   isProven(key: string): boolean;
@@ -58,7 +58,7 @@ export interface Proofs {
 export interface ProofsOptions {
   clock: Clock;
   maxProven?: number;
-  /** Requests with unproven tokens that are under way at once, whatever clients they name. */
+  /** The maximum number of concurrent trials, over all clients. */
   maxTrials?: number;
 }
 
@@ -66,43 +66,44 @@ const MAX_PROVEN = 100_000;
 const MAX_REFUSED = 20_000;
 const MAX_PAUSED = 20_000;
 const MAX_KNOWN = 50_000;
-// Half of the connections to the tenant: the others stay free for tokens that are proven.
+// Half of the connections to the tenant. The others stay free for proven tokens.
 const MAX_TRIALS = 50;
 const REFUSED_MS = 60_000;
-// Requests of one token that wait until it is proven.
-const MAX_WAITING_BY_TOKEN = 200;
-// Upstream has checked the token before it says this. Others may come from something before it.
+// Requests of one token that may wait for its trial.
+const MAX_WAITING_PER_TOKEN = 200;
+// Upstream checks the token before it answers so. Other statuses may come from a proxy before it.
 const PROVING_STATUSES = new Set([400, 404]);
-// A token that is refused will be refused again. 431: a proxy finds it too long.
+// A token that is refused will be refused again. 431: it is too long for a proxy.
 const REFUSING_STATUSES = new Set([401, 431]);
 
-/** A trial under way, for those who wait for its end. */
-interface Gate {
+/** A running trial. Other requests of the same token wait for its end. */
+interface RunningTrial {
   waiting: number;
   ended: Promise<void>;
-  open(): void;
+  end(): void;
 }
 
 type Outcome = 'proven' | 'refused' | 'counted' | 'unsent';
 
+/** Trials start with no token proven. */
 export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
   const { maxProven = MAX_PROVEN, maxTrials = MAX_TRIALS } = options;
   const proven = new LRUCache<string, true>({ max: maxProven });
   const refused = new LRUCache<string, { error: AttemptFailure; until: number }>({
     max: MAX_REFUSED,
   });
-  /** Until when, on the monotonic clock. */
+  /** Token key → end of the pause, on the monotonic clock. */
   const paused = new LRUCache<string, number>({ max: MAX_PAUSED });
-  /** Addresses from which a client has proven a token. */
+  /** Pairs of a client and an address from which it has proven a token. */
   const known = new LRUCache<string, true>({ max: MAX_KNOWN });
-  const gates = new Map<string, Gate>();
-  const connections = new WaitingLine<void>(clock, () => 0);
+  const running = new Map<string, RunningTrial>();
+  const connections = new AddressQueue<void>(clock, () => 0);
   let trials = 0;
 
   return { of, isProven: key => proven.has(key) };
 
   function of({ key, clientId, address }: TokenClaim, budget: Budget): TokenProof {
-    const knownKey = `${clientId} ${address}`;
+    const addressKey = `${clientId} ${address}`;
     return {
       get isProven() {
         return proven.get(key) === true;
@@ -115,49 +116,49 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
           const refusal = refused.get(key);
           if (refusal !== undefined && clock.monotonic() < refusal.until) throw refusal.error;
           const pausedMs = (paused.get(key) ?? -Infinity) - clock.monotonic();
-          const gate = gates.get(key);
+          const current = running.get(key);
           if (pausedMs > 0) {
             if (pausedMs >= deadline.remainingMs()) throw rateLimited(pausedMs);
             await deadline.pause(pausedMs);
-          } else if (gate !== undefined) await pass(gate, deadline);
+          } else if (current !== undefined) await waitForEnd(current, deadline);
           else return await start(deadline);
         }
       },
     };
 
     async function start(deadline: Deadline): Promise<Trial> {
-      const gate = openGate();
-      gates.set(key, gate);
+      const current = startRunning();
+      running.set(key, current);
       let slot: TrialSlot | null = null;
       try {
         const request = {
           address,
-          isKnown: known.has(knownKey),
-          // A little before the deadline, which would be reported as a timeout of upstream.
-          patienceMs: Math.max(0, deadline.remainingMs() - 1),
+          isKnown: known.has(addressKey),
+          // Slightly before the deadline, which would be reported as a timeout of upstream.
+          maxWaitMs: Math.max(0, deadline.remainingMs() - 1),
           signal: deadline.signal,
         };
-        slot = await budget.tryOut(request);
+        slot = await budget.acquireTrial(request);
         if (trials >= maxTrials)
-          await connections.join({
+          await connections.enqueue({
             ...request,
-            patienceMs: Math.max(0, deadline.remainingMs() - 1),
+            maxWaitMs: Math.max(0, deadline.remainingMs() - 1),
           });
         else trials++;
-        return toTrial(slot, gate);
+        return toTrial(slot, current);
       } catch (error) {
         slot?.giveBack();
-        leave(gate);
+        finish(current);
         throw error;
       }
     }
 
-    function leave(gate: Gate): void {
-      gates.delete(key);
-      gate.open();
+    function finish(current: RunningTrial): void {
+      running.delete(key);
+      current.end();
     }
 
-    function toTrial(trialSlot: TrialSlot, gate: Gate): Trial {
+    function toTrial(trialSlot: TrialSlot, current: RunningTrial): Trial {
       let isOpen = true;
       let isSent = false;
       const end = (outcome: Outcome) => {
@@ -167,16 +168,16 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
         else trialSlot.keep(outcome === 'proven');
         if (outcome === 'proven') {
           proven.set(key, true);
-          known.set(knownKey, true);
+          known.set(addressKey, true);
         }
-        // To the next in line, or back.
+        // Pass the connection to the next request, or free it.
         if (!connections.serve(undefined)) trials--;
-        leave(gate);
+        finish(current);
       };
       return {
         slot: {
           isValid: () => isOpen && trialSlot.isValid(),
-          // It counts from the end of the answer, which shows whose it is.
+          // The slot is settled at the end of the answer, which shows whether upstream counted it for this client.
           settle() {},
           cancel() {
             if (!isSent) end('unsent');
@@ -189,18 +190,18 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
             end('proven');
             return answer;
           } catch (error) {
-            end(judge(error));
+            end(outcomeOf(error));
             throw error;
           }
         },
       };
     }
 
-    function judge(error: unknown): Outcome {
+    function outcomeOf(error: unknown): Outcome {
       if (!(error instanceof AttemptFailure)) return 'counted';
       const { status } = error;
       const now = clock.monotonic();
-      if (status === null) return error.diagnosis.wasSeen ? 'counted' : 'unsent';
+      if (status === null) return error.diagnosis.mayHaveActed ? 'counted' : 'unsent';
       if (REFUSING_STATUSES.has(status)) {
         refused.set(key, { error, until: now + REFUSED_MS });
         return 'refused';
@@ -209,31 +210,31 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
         const { retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS } = error.extensions;
         paused.set(key, now + retryAfterSeconds * 1000);
       }
-      return PROVING_STATUSES.has(status) && error.isWorded ? 'proven' : 'counted';
+      return PROVING_STATUSES.has(status) && error.hasUpstreamMessage ? 'proven' : 'counted';
     }
   }
 }
 
-function openGate(): Gate {
-  let open = () => {};
-  const ended = new Promise<void>(resolve => (open = resolve));
-  return { waiting: 0, ended, open };
+function startRunning(): RunningTrial {
+  let end = () => {};
+  const ended = new Promise<void>(resolve => (end = resolve));
+  return { waiting: 0, ended, end };
 }
 
-async function pass(gate: Gate, deadline: Deadline): Promise<void> {
-  if (gate.waiting >= MAX_WAITING_BY_TOKEN) throw rateLimited(1_000);
-  gate.waiting++;
+async function waitForEnd(current: RunningTrial, deadline: Deadline): Promise<void> {
+  if (current.waiting >= MAX_WAITING_PER_TOKEN) throw rateLimited(1_000);
+  current.waiting++;
   try {
-    await deadline.race(gate.ended);
+    await deadline.race(current.ended);
   } finally {
-    gate.waiting--;
+    current.waiting--;
   }
 }
 
 function rateLimited(waitMs: number): GatewayError {
   return new GatewayError(
     'RATE_LIMITED',
-    'Upstream has not accepted this token yet, and the wait until it is asked again would be too long.',
+    'Upstream has not accepted this token yet, and the wait to try it again would be too long.',
     { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) },
   );
 }

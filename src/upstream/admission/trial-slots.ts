@@ -1,27 +1,27 @@
 import type { Clock } from '../../clock.ts';
 import type { BudgetLimits, BudgetWindow, Slot } from '../../fleet/fleet.ts';
-import { type LineRequest, WaitingLine } from './waiting-line.ts';
+import { type QueueRequest, AddressQueue } from './address-queue.ts';
 
-/** A slot in the window of the client that an unproven token names. */
+/** A slot for an unproven token, in the window of the client that the token names. */
 export interface TrialSlot {
   isValid(): boolean;
-  /** Nothing was sent, or upstream did not accept the token: it did not count the request for this client. */
+  /** Returns the slot: nothing was sent, or upstream refused the token and did not count the request for this client. */
   giveBack(): void;
-  /** Upstream has counted the request. Where the token is still not proven, the slot stays one of its share. */
+  /** Spends the slot: upstream counted the request. If the token is still unproven, it counts in their share for one window. */
   keep(isProven: boolean): void;
 }
 
-/** Slots for tokens that upstream has not accepted yet. They do not wait in the queue of the client that they name. */
+/** Grants slots for tokens that upstream has not accepted yet, outside of the lanes of the client that they name. */
 export interface TrialSlots {
-  acquire(request: LineRequest): Promise<TrialSlot>;
-  /** Whether no slot is held or waited for. */
+  acquire(request: QueueRequest): Promise<TrialSlot>;
+  /** Whether no slot is held and no request waits. */
   isIdle(): boolean;
   close(): void;
 }
 
-// Of the slots of a window, unproven tokens together may hold this share.
+// All unproven tokens together may hold this share of a window's slots.
 const SHARE = 0.1;
-// An average over the last so many trials.
+// The averages cover about this many trials.
 const SMOOTHING = 16;
 
 /**
@@ -33,25 +33,25 @@ export function createTrialSlots(
   { limit, windowMs }: BudgetLimits,
   clock: Clock,
 ): TrialSlots {
-  const line = new WaitingLine<{ slot: Slot }>(clock, forecastMs);
-  /** By whom: half is kept free for addresses that are known, so that others cannot block them. */
+  const queue = new AddressQueue<{ slot: Slot }>(clock, forecastMs);
+  /** Slots held by known and unknown addresses. Half is reserved for known ones, so that others cannot block them. */
   const held = { known: 0, unknown: 0 };
   const timers = new Set<() => void>();
-  let isAsking = false;
+  let isTaking = false;
   let isClosed = false;
   let cancelWait: (() => void) | null = null;
-  /** What became of the last trials: the part of them that cost a slot, and how long each took. */
+  /** The share of recent trials that cost a slot, and their mean duration. */
   let costShare = 1;
   let meanMs = 0;
 
   return {
     async acquire(request) {
-      const waiting = line.join(request);
+      const waiting = queue.enqueue(request);
       void serve();
       const { slot } = await waiting;
       return toTrialSlot(slot, request.isKnown ? 'known' : 'unknown');
     },
-    isIdle: () => line.size === 0 && held.known + held.unknown === 0,
+    isIdle: () => queue.size === 0 && held.known + held.unknown === 0,
     close() {
       isClosed = true;
       cancelWait?.();
@@ -60,30 +60,32 @@ export function createTrialSlots(
   };
 
   async function serve(): Promise<void> {
-    if (isAsking || cancelWait !== null || isClosed) return;
-    isAsking = true;
+    if (isTaking || cancelWait !== null || isClosed) return;
+    isTaking = true;
     while (cancelWait === null && hasRoom()) {
       const take = await window.take({ isProvisional: true });
       if (!('slot' in take)) waitFor(Math.max(1, Math.ceil(take.retryInMs)));
       else if (!serveNext(take.slot)) take.slot.cancel();
     }
-    isAsking = false;
+    isTaking = false;
   }
 
   function hasRoom(): boolean {
-    return line.hasKnown()
-      ? held.known + held.unknown < most()
-      : line.size > 0 && mayServeUnknown();
+    return queue.hasKnown()
+      ? held.known + held.unknown < maxHeld()
+      : queue.size > 0 && mayServeUnknown();
   }
 
   function mayServeUnknown(): boolean {
-    return held.known + held.unknown < most() && held.unknown < Math.max(1, Math.ceil(most() / 2));
+    return (
+      held.known + held.unknown < maxHeld() && held.unknown < Math.max(1, Math.ceil(maxHeld() / 2))
+    );
   }
 
   function serveNext(slot: Slot): boolean {
-    const isKnown = line.hasKnown();
+    const isKnown = queue.hasKnown();
     if (!isKnown && !mayServeUnknown()) return false;
-    if (!line.serve({ slot }, isKnown)) return false;
+    if (!queue.serve({ slot }, isKnown)) return false;
     held[isKnown ? 'known' : 'unknown']++;
     return true;
   }
@@ -131,14 +133,14 @@ export function createTrialSlots(
     }
   }
 
-  /** How many slots unproven tokens may hold here: a tenth of the window, divided by the instances. */
-  function most(): number {
+  /** How many slots unproven tokens may hold on this instance: a tenth of the window, divided by the instances. */
+  function maxHeld(): number {
     return Math.max(1, Math.floor((limit * SHARE) / window.outlook().instances));
   }
 
   function forecastMs(ahead: number): number {
     const { free, pausedForMs } = window.outlook();
-    const toPay = Math.max(0, (ahead + 1) * costShare - Math.max(0, free));
-    return pausedForMs + toPay * (windowMs / limit) + (ahead / most()) * meanMs;
+    const slotsToWaitFor = Math.max(0, (ahead + 1) * costShare - Math.max(0, free));
+    return pausedForMs + slotsToWaitFor * (windowMs / limit) + (ahead / maxHeld()) * meanMs;
   }
 }

@@ -1,9 +1,9 @@
 import type { Answer } from './attempt.ts';
 import { type SentValues, removeSecrets } from './secrets.ts';
 
-/** What upstream says of a failure, in a form that a caller may be shown. */
-export interface Wording {
-  /** Null where the body holds no words that were meant for somebody to read. */
+/** Upstream's explanation of a failure, cleaned for callers. */
+export interface ErrorBody {
+  /** The message; null if the body has none. */
   text: string | null;
   detailCode: string | null;
   trackingId: string | null;
@@ -13,17 +13,17 @@ const MAX_TEXT = 300;
 const MAX_CODE = 64;
 const CODE = /^[\w .:-]+$/;
 const TRACKING_ID = /^[\w-]+$/;
-// A longer body is no error of upstream's, and is not parsed.
+// Upstream's error bodies are shorter. A longer body is not parsed.
 const MAX_BODY_BYTES = 2 * 1_048_576;
 
 /**
- * Reads an error body. Each service, and each gateway before them, has its own: all the places where
- * one of them puts its words are tried. `sent` is what the request carried: a debugging service
- * that repeats it would show a caller the gateway's own token.
+ * Reads an error body. Upstream's services and gateways use different formats, so all known places of a message
+ * are tried. `sent` is what the request carried; it is removed, because an answer that echoes the request would
+ * reveal the gateway's own token to the caller.
  */
-export function readWording(answer: Answer, sent: SentValues): Wording {
-  const body = asObject(isError(answer) ? answer.json : undefined);
-  const said = [
+export function readErrorBody(answer: Answer, sent: SentValues): ErrorBody {
+  const body = asObject(isErrorBody(answer) ? answer.json : undefined);
+  const message = [
     body['detailMessage'],
     ...textsOf(body['messages']),
     ...textsOf(body['causes']),
@@ -34,7 +34,7 @@ export function readWording(answer: Answer, sent: SentValues): Wording {
     body['error'],
   ].find(text => typeof text === 'string' && text.trim() !== '') as string | undefined;
   const trackingId = body['trackingId'] ?? answer.header('slpt-request-id');
-  const text = said === undefined ? null : toPlainText(said, sent);
+  const text = message === undefined ? null : toPlainText(message, sent);
   const detailCode = toCode(body['detailCode'], CODE, sent);
   return {
     text: text ?? detailCode,
@@ -43,20 +43,20 @@ export function readWording(answer: Answer, sent: SentValues): Wording {
   };
 }
 
-/** Whether a body may be one of upstream's errors: JSON of a length that somebody might read. */
-export function isError(answer: Answer): boolean {
+/** Whether a body may be an error of upstream: JSON of at most 2 MB. */
+export function isErrorBody(answer: Answer): boolean {
   return answer.body.length <= MAX_BODY_BYTES && answer.json !== undefined;
 }
 
-/** One line without markup, secrets or anything else that is not for a caller; null where nothing is left. */
+/** The text in one line, without markup, secrets and invisible characters; null if nothing is left. */
 function toPlainText(text: string, sent: SentValues): string | null {
-  // No more than could be shown is looked at, so that a huge body costs nothing.
+  // Bounded, so that a huge text costs little.
   const readable = text
     .slice(0, 10 * MAX_TEXT)
     .normalize('NFKC')
-    // Not seen, these only hide what is around them, or turn the order in which it is read.
+    // Invisible characters can hide text or reverse its order.
     .replace(/(?![\t\r\n])[\p{Cf}\p{Cs}\p{Co}\p{Cn}]/gu, '')
-    // Piled up, they reach over the lines around them.
+    // Many combining marks on one character would cover the lines around it.
     .replace(/(\p{M}{2})\p{M}+/gu, '$1');
   const plain = removeSecrets(readable, sent)
     .replace(/[\p{C}\s]+/gu, ' ')
@@ -67,7 +67,7 @@ function toPlainText(text: string, sent: SentValues): string | null {
   return plain.length > MAX_TEXT ? `${plain.slice(0, MAX_TEXT - 1).toWellFormed()}…` : plain;
 }
 
-/** A word of upstream's for a support ticket, in a plain form; null where it is anything else. */
+/** A code or id for a support ticket; null if it has another form or may hold a secret. */
 function toCode(value: unknown, form: RegExp, sent: SentValues): string | null {
   if (typeof value !== 'string' || value.length > MAX_CODE) return null;
   const code = value.trim();

@@ -1,30 +1,30 @@
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
-import { Turns } from './turns.ts';
+import { RoundRobin } from './round-robin.ts';
 
-/** How somebody waits whose token is not proven yet. */
-export interface LineRequest {
-  /** Addresses take turns. */
+/** A request that waits because its token is not proven yet. */
+export interface QueueRequest {
+  /** The client's address. Addresses are served round robin. */
   address: string;
-  /** Whether the client that the token names has proven a token from this address before: those go first. */
+  /** Whether the token's client has proven another token from this address before. Known addresses go first. */
   isKnown: boolean;
-  /** Milliseconds after which it is refused. */
-  patienceMs: number;
+  /** Milliseconds after which the request is refused. */
+  maxWaitMs: number;
   signal: AbortSignal;
 }
 
-// More would not be served in time, and each of them takes memory.
+// More requests would not be served in time, and each takes memory.
 const MAX_WAITING = 10_000;
-const MAX_WAITING_BY_ADDRESS = 2_000;
+const MAX_WAITING_PER_ADDRESS = 2_000;
 
-/** A line of those whose tokens are not proven yet. */
-export class WaitingLine<T> {
+/** A queue of requests with unproven tokens, in which client addresses take turns. */
+export class AddressQueue<T> {
   readonly #clock: Clock;
   readonly #forecastMs: (ahead: number) => number;
-  readonly #known = new Turns<(value: T) => void>();
-  readonly #unknown = new Turns<(value: T) => void>();
+  readonly #known = new RoundRobin<(value: T) => void>();
+  readonly #unknown = new RoundRobin<(value: T) => void>();
 
-  /** `forecastMs`: how long somebody waits with so many ahead. */
+  /** `forecastMs`: how long a request waits with so many ahead of it. */
   constructor(clock: Clock, forecastMs: (ahead: number) => number) {
     this.#clock = clock;
     this.#forecastMs = forecastMs;
@@ -34,21 +34,21 @@ export class WaitingLine<T> {
     return this.#known.size + this.#unknown.size;
   }
 
-  /** Whether the next to be served is known; null where nobody waits, or none who is known. */
+  /** Whether a request from a known address waits. It is served next. */
   hasKnown(): boolean {
     return this.#known.size > 0;
   }
 
-  /** Resolves when it is served. Rejects with RATE_LIMITED where that takes too long, and with the signal's reason. */
-  join({ address, isKnown, patienceMs, signal }: LineRequest): Promise<T> {
+  /** Resolves when the request is served. Rejects with RATE_LIMITED if that takes too long, or with the signal's reason. */
+  enqueue({ address, isKnown, maxWaitMs, signal }: QueueRequest): Promise<T> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted();
       const turns = isKnown ? this.#known : this.#unknown;
       const waitMs = this.#forecastMs(turns.ahead(address) + (isKnown ? 0 : this.#known.size));
       if (
-        waitMs > patienceMs ||
+        waitMs > maxWaitMs ||
         this.size >= MAX_WAITING ||
-        turns.sizeOf(address) >= MAX_WAITING_BY_ADDRESS
+        turns.sizeOf(address) >= MAX_WAITING_PER_ADDRESS
       )
         throw tooLong(waitMs);
       const leave = () => {
@@ -64,7 +64,7 @@ export class WaitingLine<T> {
         leave();
         reject(signal.reason);
       };
-      const cancelTimer = this.#clock.after(patienceMs, () => {
+      const cancelTimer = this.#clock.after(maxWaitMs, () => {
         leave();
         reject(tooLong(this.#forecastMs(turns.ahead(address))));
       });
@@ -73,7 +73,7 @@ export class WaitingLine<T> {
     });
   }
 
-  /** Serves the next; `onlyKnown`: unless it is unknown. Whether somebody was served. */
+  /** Serves the next request, with `onlyKnown` only one from a known address. Returns whether there was one. */
   serve(value: T, onlyKnown = false): boolean {
     const grant = this.#known.next() ?? (onlyKnown ? undefined : this.#unknown.next());
     grant?.(value);
@@ -84,7 +84,7 @@ export class WaitingLine<T> {
 function tooLong(waitMs: number): GatewayError {
   return new GatewayError(
     'RATE_LIMITED',
-    'Too many tokens that upstream has not accepted yet are waiting to be tried.',
+    'Too many requests with tokens that upstream has not accepted yet are waiting.',
     { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) },
   );
 }

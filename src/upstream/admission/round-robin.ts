@@ -1,6 +1,6 @@
-/** Waiters in queues by key. The queues take turns, so that a long one delays only itself. */
-export class Turns<W> {
-  /** By key; the queue whose turn it is comes first. */
+/** Waiters in queues by key, served round robin, so that a long queue delays only itself. */
+export class RoundRobin<W> {
+  /** By key. The first queue is served next. */
   readonly #queues = new Map<string, Set<W>>();
   #size = 0;
 
@@ -25,7 +25,7 @@ export class Turns<W> {
     if (queue.size === 0) this.#queues.delete(key);
   }
 
-  /** The waiter whose turn it is, who stays in its queue; the turn passes on to the next queue. */
+  /** The next waiter, which stays in its queue. The turn passes to the next queue. */
   next(): W | undefined {
     const [first] = this.#queues;
     if (first === undefined) return undefined;
@@ -36,7 +36,7 @@ export class Turns<W> {
     return waiter;
   }
 
-  /** How many turns others have before one that joins the queue of this key now. */
+  /** How many waiters are served before one that would be added under this key now. */
   ahead(key: string): number {
     const own = this.sizeOf(key);
     let count = own;
@@ -47,7 +47,7 @@ export class Turns<W> {
     return count;
   }
 
-  /** In the order in which they will be served. */
+  /** The waiters in the order in which they are served. */
   *[Symbol.iterator](): Generator<W> {
     let queues = [...this.#queues.values()].map(queue => queue.values());
     while (queues.length > 0) {
