@@ -179,7 +179,7 @@ test('a failed attempt is logged with its cause and the tracking id of upstream'
   const [attempt] = attempts;
   assert.deepEqual(
     [attempt?.level, attempt?.['status'], attempt?.['trackingId'], attempt?.['cause']],
-    ['warn', 500, 'track-1', "status 500, in upstream's words"],
+    ['warn', 500, 'track-1', 'status 500, with a message of upstream'],
   );
 });
 
