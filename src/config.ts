@@ -103,6 +103,11 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     graphiql: data.GRAPHIQL ?? isLocal,
     introspection: data.INTROSPECTION ?? isLocal,
     suggestions: data.SUGGESTIONS ?? isLocal,
+    /** Whether traces are sent. The OpenTelemetry SDK reads its other variables itself. */
+    isTraced:
+      (data.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? data.OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined &&
+      data.OTEL_TRACES_EXPORTER !== 'none' &&
+      data.OTEL_SDK_DISABLED !== 'true',
     logLevel: data.LOG_LEVEL,
     logFormat: data.LOG_FORMAT,
     metricsPort: data.METRICS_PORT ?? null,

@@ -144,7 +144,11 @@ export async function startGateway(
     redis: fleet.status,
     drift: drift.counts,
   });
-  const records = createOperationRecords({ log, clock, metrics, tracer: null });
+  // The SDK is loaded only where it is needed: it takes time and memory.
+  const tracer = options.isTraced
+    ? (await import('./otlp-tracer.ts')).createOtlpTracer(readVersion())
+    : null;
+  const records = createOperationRecords({ log, clock, metrics, tracer });
   let metricsServer: MetricsServer | null = null;
   const http = await startHttpServer({
     ...options,
@@ -219,6 +223,7 @@ export async function startGateway(
     await fleet.close();
     await dispatcher.destroy();
     await metricsServer?.close();
+    await tracer?.close();
     metrics.close();
   }
 

@@ -20,6 +20,7 @@ const RANKS: Record<string, number> = {
   'process-figures.ts': -2,
   'metrics.ts': -1,
   'tracing.ts': -2,
+  'otlp-tracer.ts': -1,
   // What one operation takes of upstream.
   'usage.ts': -1,
   'proxy.ts': -1,
@@ -91,6 +92,10 @@ const HOMES: Record<string, string[]> = {
   'proxy-addr': ['http/access/client-address.ts'],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
+  '@opentelemetry/api': ['otlp-tracer.ts'],
+  '@opentelemetry/exporter-trace-otlp-http': ['otlp-tracer.ts'],
+  '@opentelemetry/resources': ['otlp-tracer.ts'],
+  '@opentelemetry/sdk-trace-node': ['otlp-tracer.ts'],
   'prom-client': ['metrics.ts', 'process-figures.ts'],
 };
 
@@ -172,7 +177,8 @@ test('only main reads the environment, the arguments, or exits', () => {
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(SRC, file), 'utf8');
   const lines = text.matchAll(/^(?:import|export)\s(?:[^'"]*?\sfrom\s)?\s*['"]([^'"]+)['"]/gms);
-  return [...lines].map(([, to = '']) => ({ from: relative('.', file), to }));
+  const dynamic = text.matchAll(/\bimport\('([^']+)'\)/g);
+  return [...lines, ...dynamic].map(([, to = '']) => ({ from: relative('.', file), to }));
 }
 
 /** A room within a room, where it has a rank of its own. */

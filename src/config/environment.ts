@@ -2,7 +2,16 @@ import { z } from 'zod';
 import { API_VERSIONS } from '../upstream/versions.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../log.ts';
 import { DocumentManifest } from './document-manifest.ts';
-import { CommaList, Flag, ProxyUrl, RedisUrl, SafeUrl, integer } from './variables.ts';
+import {
+  CollectorUrl,
+  CommaList,
+  Flag,
+  HttpProtocol,
+  ProxyUrl,
+  RedisUrl,
+  SafeUrl,
+  integer,
+} from './variables.ts';
 
 /** The environment variables. Combinations are checked in checks.ts. */
 export const Environment = z.object({
@@ -71,6 +80,13 @@ export const Environment = z.object({
   INTROSPECTION: Flag.optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   LOG_FORMAT: z.enum(LOG_FORMATS, `must be one of ${LOG_FORMATS.join(', ')}`).default('json'),
+  // The OpenTelemetry SDK reads these too, and more that need no check here.
+  OTEL_EXPORTER_OTLP_ENDPOINT: CollectorUrl.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: CollectorUrl.optional(),
+  OTEL_EXPORTER_OTLP_PROTOCOL: HttpProtocol.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: HttpProtocol.optional(),
+  OTEL_TRACES_EXPORTER: z.enum(['otlp', 'none'], 'must be otlp or none').optional(),
+  OTEL_SDK_DISABLED: z.string().toLowerCase().optional(),
   METRICS_PORT: integer(0, 65_535).optional(),
   SANDBOX: Flag.default(false),
   SANDBOX_PORT: integer(0, 65_535).default(4_001),

@@ -52,7 +52,9 @@ export function beginAttempt(
   observer: RequestObserver | undefined,
 ): AttemptRecord {
   const startedAt = clock.monotonic();
-  const span = parent?.start('attempt', { attributes: { method, endpoint, lane } }) ?? null;
+  const span =
+    parent?.start('attempt', { attributes: { 'http.request.method': method, endpoint, lane } }) ??
+    null;
   const report = (status: AttemptReport['status'], failure: AttemptFailure | null) =>
     observer?.attempted({ endpoint, lane, status, tookMs: clock.monotonic() - startedAt, failure });
 
@@ -60,14 +62,14 @@ export function beginAttempt(
     traceparent: span?.traceparent ?? null,
     succeeded(status) {
       report(status, null);
-      span?.set({ status });
+      span?.set({ 'http.response.status_code': status });
       span?.end();
     },
     failed(answerStatus, error) {
       const failure = error instanceof AttemptFailure ? error : null;
       const status = answerStatus ?? unansweredBy(failure);
       report(status, failure);
-      span?.set({ status });
+      if (answerStatus !== null) span?.set({ 'http.response.status_code': answerStatus });
       span?.end(failure?.code ?? 'aborted');
     },
   };

@@ -112,6 +112,7 @@ export async function startGatewayOver(
   t.after(() => gateway.close());
   return {
     log,
+    gateway,
     url: gateway.url,
     query: (query: string, variables = {}, headers: Record<string, string> = {}) =>
       postGraphQL(gateway.url, query, variables, headers),

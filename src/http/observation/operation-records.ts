@@ -131,7 +131,13 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
           },
           message,
         );
-        span?.set({ type, transport: by, ...(name && { name }), ...(hash && { hash }), requestId });
+        span?.set({
+          'graphql.operation.type': type,
+          ...(name !== null && { 'graphql.operation.name': name }),
+          ...(hash !== null && { 'graphql.document.hash': hash }),
+          transport: by,
+          requestId,
+        });
         span?.end(codes[0]);
       }
 
