@@ -60,6 +60,11 @@ export interface Gateway {
   metricsUrl: string;
   /** Whether the gateway can serve, and why not. Sends a request if upstream has not answered lately. */
   checkReadiness(): Promise<Readiness>;
+  /**
+   * Gets the token of the gateway's own client, if it has one, before the first caller needs it. Never rejects: a
+   * failure is logged.
+   */
+  fetchToken(): Promise<void>;
   /** Closes all parts. Repeated calls return the same promise. */
   close(): Promise<void>;
 }
@@ -200,6 +205,7 @@ export async function startGateway(
     url: http.url,
     metricsUrl: metricsServer?.url ?? new URL(METRICS_PATH, http.url).href,
     checkReadiness: readiness.check,
+    fetchToken: async () => void (await service?.token().catch(() => {})),
     close: () => (closed ??= close()),
   };
 

@@ -91,8 +91,8 @@ async function serve(config: Config): Promise<{ close(): Promise<void> }> {
   if (baseUrl !== null) {
     const gateway = await startGateway({ ...config, baseUrl }, undefined, log, metrics);
     process.stdout.write(`GraphQL at ${gateway.url}, over ${baseUrl.origin}\n`);
-    // What is wrong with the tenant or the credentials is in the log before the first caller finds it out.
-    void gateway.checkReadiness();
+    // A tenant that cannot be reached, or a wrong secret, is then in the log before the first caller finds out.
+    void gateway.fetchToken();
     return gateway;
   }
   const sandbox = await startSandbox(config.sandbox);

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { firstLine, spawnMain } from './support/process.ts';
-import { postGraphQL } from './support/start.ts';
+import { environmentOver, postGraphQL, startSandbox } from './support/start.ts';
 
 function run(t: TestContext, args: string[], env: Record<string, string> = {}) {
   const child = spawnMain(t, args, env);
@@ -103,5 +103,18 @@ test('over the sandbox the log says at once that tasks are invented', async t =>
   let isSaid = false;
   for await (const line of createInterface({ input: child.stdout! }))
     if ((isSaid = /WARN {2}SAIL_BASE_URL is not set: all tasks are invented/.test(line))) break;
+  assert.ok(isSaid);
+});
+
+test('a wrong secret is in the log before the first caller finds out', async t => {
+  const sandbox = await startSandbox(t);
+  const { child } = run(t, [], {
+    ...environmentOver(sandbox),
+    SAIL_CLIENT_SECRET: 'wrong',
+    LOG_LEVEL: 'error',
+  });
+  let isSaid = false;
+  for await (const line of createInterface({ input: child.stdout! }))
+    if ((isSaid = line.includes('upstream refuses the client credentials'))) break;
   assert.ok(isSaid);
 });
