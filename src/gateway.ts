@@ -113,7 +113,8 @@ export async function startGateway(
     waited: metrics.waited,
     refused: metrics.refused,
   };
-  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due to one credential.
+  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due
+  // to one credential.
   const network = createBreaker({ clock, trips: ['unreachable'], onChange: onBreaker('network') });
   const closing = new AbortController();
   // Every pending request adds a listener, so many listeners are not a leak.
@@ -124,11 +125,8 @@ export async function startGateway(
     onAsked: metrics.memoryAsked,
   });
   const proofs = createProofs({ clock });
-  const sessions = createSessions({
-    open: openSession,
-    isProven: ({ key, isVerified }) => isVerified || proofs.isProven(key),
-    clock,
-  });
+  const isProven = ({ key, isVerified }: Credential) => isVerified || proofs.isProven(key);
+  const sessions = createSessions({ open: openSession, isProven, clock });
   const service = openService();
   const health = createUpstreamHealth({
     clock,
@@ -162,6 +160,7 @@ export async function startGateway(
     checkReadiness: readiness.check,
     metrics: options.metricsPort === null ? metrics : null,
     authenticate: createAuthenticate(),
+    isProven,
     clientAddress: createClientAddress(options.trustedProxies),
     isOpen:
       options.authMode === 'service' &&
@@ -245,6 +244,7 @@ export async function startGateway(
       return createPassthroughAuthenticate(
         openVerifier('PASSTHROUGH_JWKS_URL', options.passthroughJwt),
         options.jwtClockToleranceSeconds,
+        proofs.refusalOf,
       );
     if (service === null) throw new Error('AUTH_MODE=service needs a client.');
     const verify = openVerifier('JWKS_URL', options.jwt);
@@ -297,7 +297,10 @@ export async function startGateway(
     return response as unknown as Response;
   }
 
-  /** Each credential has its own retries and breaker, because its failures say nothing about other credentials. */
+  /**
+   * Each credential has its own retries and breaker, because its failures say nothing about other
+   * credentials.
+   */
   function openRequests(clientId: string, credential: Credential | null): Requests {
     const shared = requestParts(clientId);
     return createRequests({

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { checkTenant } from './check.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
@@ -73,15 +74,30 @@ function readArguments() {
 
 type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
 
-/** Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per line. */
+/**
+ * Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per
+ * line.
+ */
 async function start(begin: Start, env: NodeJS.ProcessEnv = process.env): Promise<void> {
   try {
-    const { close } = await begin(readConfig(env));
+    const config = readConfig(env);
+    const started = begin(config);
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => void close().then(() => process.exit(0)));
+      process.once(signal, () => void stop(started, config.shutdown));
+    await started;
   } catch (error) {
     fail(error);
   }
+}
+
+/** Exits when everything is closed, or at the timeout. */
+async function stop(
+  started: ReturnType<Start>,
+  { delayMs, graceMs }: Config['shutdown'],
+): Promise<void> {
+  const closed = started.then(({ close }) => close());
+  await Promise.race([closed, wait(delayMs + graceMs)]);
+  process.exit(0);
 }
 
 async function serve(config: Config): Promise<{ close(): Promise<void> }> {

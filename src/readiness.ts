@@ -4,14 +4,13 @@ import type { PartStatus, UpstreamHealth } from './upstream/health.ts';
 
 /** Whether the gateway can serve requests, and what each part of it says to that. */
 export interface Readiness {
-  status: 'ready' | 'unready';
+  status: 'ready' | 'unready' | 'draining';
   parts: {
     /** Only where the gateway has credentials of its own. */
     token?: PartStatus;
     upstream: PartStatus;
     /** Only with REDIS_URL. `degraded`: the gateway goes on without it. */
     redis?: { status: 'ok' | 'degraded' | 'failed'; reason?: string };
-    draining: { status: 'ok' | 'failed'; reason?: string };
   };
   /** What else an operator should know. */
   notes: string[];
@@ -33,6 +32,11 @@ export interface ReadinessCheck {
   drain(): void;
 }
 
+const NOT_ASKED: PartStatus = {
+  status: 'unknown',
+  reason: 'not asked, because the gateway is shutting down',
+};
+
 export function createReadinessCheck(options: ReadinessParts): ReadinessCheck {
   const { upstream, fleetStatus, isRedisRequired, notes, log } = options;
   let isDraining = false;
@@ -40,15 +44,14 @@ export function createReadinessCheck(options: ReadinessParts): ReadinessCheck {
 
   return {
     async check() {
+      // Nothing is asked of upstream any more.
+      if (isDraining) return { status: 'draining', parts: { upstream: NOT_ASKED }, notes };
       const { token, upstream: upstreamStatus } = await upstream.check();
       const redis = redisStatus();
       const parts: Readiness['parts'] = {
         ...(token && { token }),
         upstream: upstreamStatus,
         ...(redis && { redis }),
-        draining: isDraining
-          ? { status: 'failed', reason: 'the gateway is shutting down' }
-          : { status: 'ok' },
       };
       const isReady = Object.values(parts).every(({ status }) => status !== 'failed');
       const readiness: Readiness = { status: isReady ? 'ready' : 'unready', parts, notes };

@@ -10,7 +10,9 @@ import type { Authenticate } from './access/authenticate.ts';
 import type { ClientAddress } from './access/client-address.ts';
 import type { OperationGate, Admission } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
+import type { RequestSpace } from './access/request-space.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
+import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
 import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/http-request.ts';
 import { useResultStreams } from './transports/streaming-responses.ts';
@@ -21,6 +23,7 @@ import type { OperationRecords } from './observation/operation-records.ts';
 import { useOperationRecords } from './plugins/operation-record.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
+import { usePlannedExecution } from './plugins/planned-execution.ts';
 import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
@@ -40,6 +43,7 @@ export interface GraphQLServerParts {
   clientAddress: ClientAddress;
   maskError: MaskError;
   records: OperationRecords;
+  drain: Drain;
   clock: Clock;
   introspection: boolean;
   limits: CostLimits & DocumentLimits;
@@ -47,6 +51,7 @@ export interface GraphQLServerParts {
   maxBodyBytes: number;
   /** Milliseconds that a query or mutation may take. */
   operationTimeoutMs: number;
+  requestSpace: RequestSpace;
   routerTrust: RouterTrust;
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
@@ -57,10 +62,10 @@ export interface GraphQLServerParts {
 
 /** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, sessions, gate, maskError, clock, limits } = parts;
+  const { path, sessions, gate, maskError, drain, clock, limits } = parts;
   const { introspection, routerTrust, callbacks } = parts;
   const caches = createDocumentCaches();
-  const readBody = createReadBody(parts.maxBodyBytes);
+  const readBody = createReadBody(parts.maxBodyBytes, parts.requestSpace);
   const sdl = printSubgraphSdl(schema);
   return createYoga<TransportContext, Context>({
     schema,
@@ -77,7 +82,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     parserAndValidationCache: caches,
     context: createContext,
     plugins: [
-      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct connections mode.
+      // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct
+      // connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
       useOperationRecords(parts.records, streamTransportOf),
       useHttpRequests(readBody),
@@ -86,6 +92,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
+      usePlannedExecution(),
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
       useOperationCost(limits, maskError),
       useOperationTimeout(clock, parts.operationTimeoutMs),
@@ -93,7 +100,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useSharedResults(clock),
       // After `useSharedResults`, which replaces the subscribe function that this plugin wraps.
       useOperationLimit(parts.maxOperations, maskError),
-      useResultStreams(),
+      useResultStreams(drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
     ],

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { ErrorCode } from '../errors.ts';
 import {
   type ConnectionLimitsOptions,
@@ -10,6 +11,7 @@ import {
 } from './access/connection-limits.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
+import type { Credential } from '../upstream/credentials.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import { createOperationGate } from './access/operation-gate.ts';
 import { createOriginMatcher } from './access/origin-pattern.ts';
@@ -17,36 +19,57 @@ import {
   type PersistedDocumentsOptions,
   createPersistedDocuments,
 } from './access/persisted-documents.ts';
+import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
-import { type WebSocketOptions, serveWebSocket } from './transports/websocket.ts';
+import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
+import { createDrain } from './transports/drain.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
+import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits'>,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
     ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
   authenticate: Authenticate;
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
-  /** Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all subdomains. */
+  /**
+   * Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all
+   * subdomains.
+   */
   corsOrigins: readonly string[];
   graphiql: boolean;
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
   /** Whether the gateway can serve, and why not, as JSON. */
-  checkReadiness(): Promise<{ status: 'ready' | 'unready' }>;
-  /** The path `/metrics`; null where it is served on a port of its own. */
+  checkReadiness(): Promise<{ status: string }>;
+  /** Served at `/metrics`; null if the metrics have a port of their own. */
   metrics: MetricsPage | null;
+  /** Milliseconds after which an idle connection is closed. */
+  keepAliveTimeoutMs: number;
+  shutdown: ShutdownOptions;
+}
+
+export interface ShutdownOptions {
+  /**
+   * Milliseconds from the beginning of the shutdown, when the gateway is no longer ready, until it
+   * stops listening.
+   */
+  delayMs: number;
+  /** Milliseconds from then on in which requests are answered and streams end. */
+  graceMs: number;
 }
 
 /** A listening server. */
@@ -57,6 +80,9 @@ export interface HttpServer {
 }
 
 const GRAPHQL_PATH = '/graphql';
+// Shares of the time for the shutdown: to end streams, and until connections are closed.
+const ENDING_SHARE = 0.5;
+const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
@@ -66,10 +92,17 @@ export async function startHttpServer({
   host,
   port,
   callbackHosts,
+  shutdown,
   ...parts
 }: HttpServerParts): Promise<HttpServer> {
+  const server = createServer(
+    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    (request, response) => void route(request, response),
+  );
+  const drain = createDrain(server);
   const callbacks = createSubscriptionCallbacks({
     ...parts,
+    drain,
     sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
     isTrusted: parts.routerTrust.isTrusted,
   });
@@ -82,31 +115,50 @@ export async function startHttpServer({
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
-  const server = createServer(
-    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
-    (request, response) => void route(request, response),
-  );
+  const requestSpace = createRequestSpace();
+  const yoga = createGraphQLServer({
+    ...parts,
+    path: GRAPHQL_PATH,
+    gate,
+    callbacks,
+    drain,
+    requestSpace,
+  });
   const connectionLimits = limitConnections(server, parts);
-  server.listen(port, host);
-  await once(server, 'listening');
-  // Attached after listening, so that an error such as a port in use is only reported once.
-  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga.getEnveloped, {
+  const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,
     gate,
     connectionLimits,
+    drain,
+    requestSpace,
   });
+  serveUpgrades(server, sockets.upgrade);
+  server.keepAliveTimeout = parts.keepAliveTimeoutMs;
+  server.listen(port, host);
+  await once(server, 'listening');
 
   const { port: boundPort } = server.address() as AddressInfo;
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`,
     async close() {
+      drain.begin();
+      await wait(shutdown.delayMs);
+      // Not the close() of HTTP servers, which also closes idle connections. A request may be on its
+      // way on one.
+      NetServer.prototype.close.call(server);
+      const closed = once(server, 'close');
+      const finished = new AbortController();
+      await Promise.race([
+        drain.finish(shutdown.graceMs * ENDING_SHARE).finally(() => finished.abort()),
+        wait(shutdown.graceMs * ANSWERING_SHARE, undefined, finished).catch(() => {}),
+      ]);
       await callbacks.close();
-      await sockets.close();
+      sockets.terminate();
       server.closeAllConnections();
+      // The server no longer listens; this ends its timers.
       server.close();
-      await once(server, 'close');
+      await closed;
     },
   };
 
@@ -116,7 +168,8 @@ export async function startHttpServer({
     response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
-    const path = request.url?.split('?', 1)[0];
+    request.url = toOriginForm(request.url ?? '/');
+    const path = request.url.split('?', 1)[0];
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
@@ -143,7 +196,8 @@ export async function startHttpServer({
         if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
         return sendMetrics(response, parts.metrics);
       case '/':
-        return response.writeHead(307, { location: GRAPHQL_PATH }).end();
+        // Relative, because a proxy may serve the gateway under a path.
+        return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
         return sendJson(response, 404, NOT_FOUND);
     }
@@ -153,6 +207,13 @@ export async function startHttpServer({
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
+}
+
+/** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */
+function toOriginForm(target: string): string {
+  if (target.startsWith('/') || !URL.canParse(target)) return target;
+  const { pathname, search } = new URL(target);
+  return pathname + search;
 }
 
 function toBody(code: ErrorCode, message: string): object {

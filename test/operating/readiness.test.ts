@@ -43,7 +43,6 @@ test('a gateway that has just started is ready once upstream has answered a prob
     assert.deepEqual(parts, {
       token: { status: 'ok' },
       upstream: { status: 'ok' },
-      draining: { status: 'ok' },
     });
   }
   assert.deepEqual(requests(), ['GET /task-status/v1?limit=1']);
@@ -56,6 +55,15 @@ test('readiness sends upstream nothing while upstream answers others', async t =
   const { code } = await readinessOf(url);
   assert.equal(code, 200);
   assert.equal(requests().length, 1);
+});
+
+test('a gateway that shuts down is draining, and asks upstream nothing more', async t => {
+  const { url, gateway, requests } = await start(t, { env: { SHUTDOWN_DELAY_MS: '2000' } });
+  const closed = gateway.close();
+  const { code, status } = await readinessOf(url);
+  assert.deepEqual([code, status], [503, 'draining']);
+  assert.deepEqual(requests(), []);
+  await closed;
 });
 
 test('liveness asks nobody', async t => {

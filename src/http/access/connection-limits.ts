@@ -7,7 +7,10 @@ import type { ClientAddress } from './client-address.ts';
 export interface ConnectionLimitsOptions {
   /** The maximum number of connections. */
   maxConnections: number;
-  /** The maximum for one address: its connections, or, behind trusted proxies, its concurrent requests and WebSockets. */
+  /**
+   * The maximum for one address: its connections, or, behind trusted proxies, its concurrent requests
+   * and WebSockets.
+   */
   maxConnectionsPerAddress: number;
   /** Milliseconds that a client may take to send a request, and to read a part of the response. */
   clientTimeoutMs: number;
@@ -23,7 +26,10 @@ export interface ConnectionRefusal {
 
 /** Limits the number of connections of a client, and how long they may be idle. */
 export interface ConnectionLimits {
-  /** Null if the request may be served. It then counts until `exchange`, its response or socket, is closed. */
+  /**
+   * Null if the request may be served. It then counts until `exchange`, its response or socket, is
+   * closed.
+   */
   admit(request: IncomingMessage, exchange: ServerResponse | Socket): ConnectionRefusal | null;
 }
 
@@ -56,6 +62,7 @@ export function limitConnections(
     clientAddress: { addressOf, isProxy },
   }: ConnectionLimitsOptions,
 ): ConnectionLimits {
+  const known = new WeakSet<Socket>();
   const refused = new WeakMap<Socket, ConnectionRefusal>();
   const exchangesOf = new WeakMap<Socket, Set<ServerResponse | Socket>>();
   const byAddress = new Map<string, number>();
@@ -65,6 +72,9 @@ export function limitConnections(
   server.headersTimeout = Math.min(HEADERS_TIMEOUT_MS, clientTimeoutMs);
   server.requestTimeout = clientTimeoutMs;
   server.prependListener('connection', (socket: Socket) => {
+    // A connection with an ignored upgrade emits this event twice.
+    if (known.has(socket)) return;
+    known.add(socket);
     connections++;
     socket.once('close', () => connections--);
     if (connections > maxConnections) refused.set(socket, TOO_MANY);

@@ -7,13 +7,16 @@ import type { Context } from '../../graphql/builder.ts';
 // Each upstream request has the same timeout. Its error is more specific, so it must come first.
 const GRACE_MS = 1_000;
 
-/** After `timeoutMs`, each field of a query or mutation that is still pending fails with UPSTREAM_TIMEOUT. */
+/**
+ * After `timeoutMs`, each field of a query or mutation that is still pending fails with
+ * UPSTREAM_TIMEOUT.
+ */
 export function useOperationTimeout(clock: Clock, timeoutMs: number): Plugin<Context> {
   return {
     onExecute({ args: { contextValue } }) {
       const { signal } = contextValue.read;
       const controller = new AbortController();
-      // Each of its reads listens: many are no leak.
+      // One operation may wait for hundreds of tasks; that is no leak.
       setMaxListeners(0, controller.signal);
       const cancel = clock.after(timeoutMs + GRACE_MS, () =>
         end(

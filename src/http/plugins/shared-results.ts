@@ -10,6 +10,7 @@ import type { Plugin } from 'graphql-yoga';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
+import { createExecutePlanned } from '../../graphql/execution/execute.ts';
 
 interface SharedResult {
   result: ExecutionResult;
@@ -20,19 +21,21 @@ interface SharedResult {
 const NOT_SUBSCRIBABLE =
   'The operation cannot be subscribed to: it selects no field, or its variables are not an object.';
 
-// Fields such as `elapsedSeconds` depend on the time of delivery. A subscriber that reads the event later than
-// this gets a result of its own.
+// Fields such as `elapsedSeconds` depend on the time of delivery. A subscriber that reads the event
+// later than this gets a result of its own.
 const SHARED_FOR_MS = 100;
 
 /**
  * Executes an event once for all subscribers with the same selection, who share the result.
  *
- * Subscribers of one watch receive the same event object, and equal documents are parsed once, so both can be
- * compared by identity. They also have the same credential, because a watch belongs to a session. Asynchronous
- * results are not shared, so that a subscriber who disconnects does not abort the others' result.
+ * Subscribers of one watch receive the same event object, and equal documents are parsed once, so both
+ * can be compared by identity. They also have the same credential, because a watch belongs to a
+ * session. Asynchronous results are not shared, so that a subscriber who disconnects does not abort the
+ * others' result.
  */
 export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Context> {
   const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, SharedResult>>>();
+  const executePlanned = createExecutePlanned();
 
   return {
     onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),
@@ -58,7 +61,7 @@ export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Contex
     const known = byKey.get(key);
     const now = clock.monotonic();
     if (known && now - known.executedAt < SHARED_FOR_MS) return known.result;
-    const result = execute(args);
+    const result = executePlanned(args) ?? execute(args);
     if (result instanceof Promise || result.errors) return result;
     byKey.set(key, { result, executedAt: now });
     return result;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type ExecutionResult,
   type GraphQLError,
@@ -17,6 +17,7 @@ import { httpOf } from '../access/refusal.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { requestIdOf } from '../observation/request-id.ts';
+import { type Drain, shuttingDown } from './drain.ts';
 import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
 import { type StreamOwner, createStreamReservations } from './stream-reservations.ts';
@@ -24,6 +25,7 @@ import { type StreamOwner, createStreamReservations } from './stream-reservation
 export interface SingleConnectionOptions {
   /** The path of the endpoint. */
   path: string;
+  drain: Drain;
   maskError: MaskError;
   authenticate: Authenticate;
   clientAddress: ClientAddress;
@@ -32,6 +34,11 @@ export interface SingleConnectionOptions {
   gate: OperationGate;
   records: OperationRecords;
   readBody: ReadBody;
+}
+
+interface NodeContext {
+  req: IncomingMessage;
+  res: ServerResponse;
 }
 
 /** An error response: its status and the errors. */
@@ -56,14 +63,15 @@ const STATUSES: Readonly<Record<string, number>> = {
 };
 
 /**
- * The single connection mode of GraphQL over SSE. A client reserves a stream (PUT) and opens it (GET). It starts
- * operations on the stream (POST), each with its own id, and stops them (DELETE).
+ * The single connection mode of GraphQL over SSE. A client reserves a stream (PUT) and opens it (GET).
+ * It starts operations on the stream (POST), each with its own id, and stops them (DELETE).
  *
- * The protocol's own library, graphql-sse, is not used: its queue of a stream grows without limit while the reader
- * is slow, and it keeps streams that are reserved and never opened.
+ * The protocol's own library, graphql-sse, is not used: its queue of a stream grows without limit while
+ * the reader is slow, and it keeps streams that are reserved and never opened.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { path, maskError, maxSubscriptionsPerConnection, gate, records, readBody } = options;
+  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, records, readBody } =
+    options;
   const reservations = createStreamReservations();
   let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
 
@@ -72,8 +80,9 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     async onRequest({ request, url, serverContext, fetchAPI: { Response }, endResponse }) {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
       try {
-        const { req } = serverContext as unknown as { req: IncomingMessage };
-        endResponse(await respond(request, url, await ownerOf(req), Response));
+        const { req, res } = serverContext as unknown as NodeContext;
+        const read = () => readBody(request, res);
+        endResponse(await respond(request, url, await ownerOf(req), Response, read));
       } catch (error) {
         const { status, errors, headers } =
           error instanceof Refusal ? error : toRefusal(error, 500);
@@ -87,6 +96,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     url: URL,
     owner: StreamOwner,
     ResponseType: typeof Response,
+    read: () => Promise<OperationParams>,
   ): Promise<Response> {
     if (request.method === 'PUT')
       return new ResponseType(reservations.reserve(owner), { status: 201 });
@@ -101,7 +111,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request, owner.address);
+        await start(stream, request, owner.address, await read());
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -128,13 +138,23 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   function open(stream: EventStream, ResponseType: typeof Response): Response {
     if (stream.isOpen) throw refuse(409, 'BAD_USER_INPUT', 'The stream is already open.');
     stream.open();
+    const errors = () => [maskError(shuttingDown())];
+    stream.once(
+      'close',
+      drain.add(() => stream.interrupt({ errors: errors() })),
+    );
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
-  async function start(stream: EventStream, request: Request, address: string): Promise<void> {
-    const params = await readBody(request);
+  async function start(
+    stream: EventStream,
+    request: Request,
+    address: string,
+    params: OperationParams,
+  ): Promise<void> {
     // The client disconnected while the operation was read.
-    if (stream.destroyed) throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
+    if (stream.destroyed || stream.isOver)
+      throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
     const id = params.extensions?.operationId;
     if (typeof id !== 'string' || id === '')
       throw refuse(400, 'BAD_USER_INPUT', '`extensions.operationId` is missing.');
@@ -171,11 +191,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     address: string,
     record: OperationRecord,
   ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
-    const { admission, params } = await gate.admit(
-      sent,
-      name => request.headers.get(name),
-      address,
-    );
+    const identified = await gate.identify(name => request.headers.get(name), address);
+    const { admission, params } = gate.admit(sent, identified);
     const enveloped = server.getEnveloped({ request, params, admission, record });
     const document = enveloped.parse(params.query);
     const errors = enveloped.validate(enveloped.schema, document);

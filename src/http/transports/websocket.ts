@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
 import { type PromiseOrValue, isAsyncIterable } from 'graphql-yoga';
 import { handleProtocols, makeServer } from 'graphql-ws';
@@ -11,6 +12,7 @@ import type { ConnectionLimits } from '../access/connection-limits.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import {
   type SocketBounds,
@@ -24,6 +26,7 @@ import type { GetEnveloped, TransportContext } from './transport-context.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
+  drain: Drain;
   /** The maximum number of concurrent operations of one socket. */
   maxSubscriptionsPerConnection: number;
   routerTrust: RouterTrust;
@@ -38,13 +41,19 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   connectionLimits: ConnectionLimits;
 }
 
+/**
+ * Takes over a connection with a WebSocket upgrade request. `head` holds the first bytes after the
+ * request.
+ */
+export type ServeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 /** Serves `graphql-transport-ws` at `path`, with the same plugins as HTTP. */
-export function serveWebSocket(
-  server: Server,
+export function createWebSocketServer(
   path: string,
   getEnveloped: GetEnveloped,
   {
     maskError,
+    drain,
     maxSubscriptionsPerConnection,
     routerTrust,
     isRouterOnly,
@@ -56,9 +65,9 @@ export function serveWebSocket(
     connectionLimits,
     ...bounds
   }: WebSocketOptions,
-): { close(): Promise<void> } {
+): { upgrade: ServeUpgrade; terminate(): void } {
   const sockets = new WebSocketServer({
-    server,
+    noServer: true,
     path,
     maxPayload: maxBodyBytes,
     handleProtocols,
@@ -77,13 +86,19 @@ export function serveWebSocket(
     // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // Returning false closes the socket with 4403: Forbidden.
-    async onConnect({ connectionParams, extra: { request, socket } }) {
+    async onConnect(context) {
+      const { connectionParams, extra } = context;
+      const { request, socket } = extra;
+      extra.operations = context.subscriptions;
       if (
         !originPolicy.acceptsHost(request.headers) ||
         !originPolicy.acceptsOrigin(request.headers)
       )
         return false;
       const header = headerReader(connectionParams, request);
+      extra.header = header;
+      // Keep only its headers while the socket is open.
+      Object.assign(context, { connectionParams: undefined });
       if (!isRouterOnly) return true;
       try {
         return await routerTrust.isRouter(header(ROUTER_HEADER));
@@ -93,8 +108,8 @@ export function serveWebSocket(
         return false;
       }
     },
-    async onSubscribe({ connectionParams, extra, subscriptions }, _id, sent) {
-      const header = headerReader(connectionParams, extra.request);
+    async onSubscribe({ extra, subscriptions }, _id, sent) {
+      const { header = () => null } = extra;
       const record = records.begin({
         transport: 'websocket',
         requestId: requestIdOf(header),
@@ -107,11 +122,8 @@ export function serveWebSocket(
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
         return refuse([maskError(tooMany(maxSubscriptionsPerConnection))]);
       try {
-        const { admission, params } = await gate.admit(
-          sent,
-          header,
-          clientAddress.addressOf(extra.request),
-        );
+        const address = clientAddress.addressOf(extra.request);
+        const { admission, params } = gate.admit(sent, await gate.identify(header, address));
         const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
           params,
           header,
@@ -136,16 +148,21 @@ export function serveWebSocket(
     },
   });
   sockets.on('connection', (socket, request) => {
-    serveSocket(socket, protocol.opened, { socket, request }, maskError, {
+    const extra = { socket, request, operations: {} };
+    serveSocket(socket, protocol.opened, extra, maskError, drain, {
       ...bounds,
       // A client may start and stop all its operations in one burst.
       messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
     });
   });
   return {
-    async close() {
-      for (const socket of sockets.clients) socket.close(GOING_AWAY, 'Going away');
-      await new Promise(resolve => sockets.close(resolve));
+    upgrade(request, socket, head) {
+      sockets.handleUpgrade(request, socket, head, opened =>
+        sockets.emit('connection', opened, request),
+      );
+    },
+    terminate() {
+      for (const socket of sockets.clients) socket.terminate();
     },
   };
 
@@ -189,7 +206,6 @@ type EnvelopedArgs = ExecutionArgs & {
   rootValue: Pick<ReturnType<GetEnveloped>, 'execute' | 'subscribe'>;
 };
 
-const GOING_AWAY = 1001;
 const MIN_MESSAGE_BURST = 1_000;
 
 function tooMany(most: number): GatewayError {
@@ -200,9 +216,9 @@ function tooMany(most: number): GatewayError {
 }
 
 /**
- * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request. Clients put
- * them at the top of the payload or under `headers`; Apollo's router sends the caller's `authorization` as
- * `connectionParams.token`.
+ * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request.
+ * Clients put them at the top of the payload or under `headers`; Apollo's router sends the caller's
+ * `authorization` as `connectionParams.token`.
  */
 function headerReader(
   params: Readonly<Record<string, unknown>> | undefined,

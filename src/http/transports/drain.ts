@@ -1,0 +1,99 @@
+import type { Server, ServerResponse } from 'node:http';
+import { setTimeout as wait } from 'node:timers/promises';
+import { GatewayError } from '../../errors.ts';
+
+/** Tracks the open streams and requests of a server, and ends them when it shuts down. */
+export interface Drain {
+  /** Whether the shutdown has begun. Responses close their connections from then on. */
+  readonly hasBegun: boolean;
+  /**
+   * Adds an open stream. `end` is called once, when the server shuts down, or immediately if it is already
+   * ending streams. The returned function removes a stream that has closed.
+   */
+  add(end: () => void): () => void;
+  /** Begins the shutdown. Open streams and requests continue. */
+  begin(): void;
+  /**
+   * Ends all streams, one after another, within `withinMs` milliseconds. Resolves when they are closed
+   * and all requests are answered.
+   */
+  finish(withinMs: number): Promise<void>;
+}
+
+// Clients reconnect when their streams end. This limits how many reconnect to the other instances at once.
+const STREAMS_PER_STEP = 25;
+const STEP_MS = 50;
+// Wait this long for requests on connections that are new or kept open by a proxy.
+const QUIET_MS = 100;
+
+/** Attaches to a server before its other listeners. */
+export function createDrain(server: Server): Drain {
+  const streams = new Set<() => void>();
+  const exchanges = new Set<ServerResponse>();
+  let hasBegun = false;
+  let isEnding = false;
+  let onActivity = () => {};
+
+  // Added before the request handler, which may answer immediately.
+  server.prependListener('request', (_request, response: ServerResponse) => {
+    exchanges.add(response);
+    onActivity();
+    response.once('close', () => {
+      exchanges.delete(response);
+      onActivity();
+    });
+    if (hasBegun) response.setHeader('connection', 'close');
+  });
+
+  server.on('connection', () => onActivity());
+  server.on('upgrade', () => onActivity());
+
+  return {
+    get hasBegun() {
+      return hasBegun;
+    },
+    add(end) {
+      // Not called immediately, because the caller first needs the returned function.
+      if (isEnding) queueMicrotask(end);
+      streams.add(end);
+      return () => {
+        streams.delete(end);
+        onActivity();
+      };
+    },
+    begin() {
+      hasBegun = true;
+      for (const response of exchanges)
+        if (!response.headersSent) response.setHeader('connection', 'close');
+    },
+    async finish(withinMs) {
+      isEnding = true;
+      const isDone = () => streams.size === 0 && exchanges.size === 0;
+      const done = new Promise<void>(resolve => {
+        let quiet: NodeJS.Timeout | undefined;
+        onActivity = () => {
+          clearTimeout(quiet);
+          if (isDone()) quiet = setTimeout(resolve, QUIET_MS);
+        };
+        onActivity();
+      });
+      await endInSteps([...streams], withinMs);
+      await done;
+    },
+  };
+}
+
+/** The error of a stream that ends because the gateway shuts down. */
+export function shuttingDown(): GatewayError {
+  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
+}
+
+async function endInSteps(ends: readonly (() => void)[], withinMs: number): Promise<void> {
+  const steps = Math.ceil(ends.length / STREAMS_PER_STEP);
+  const stepMs = Math.min(STEP_MS, withinMs / steps);
+  for (let step = 0; step < steps; step++) {
+    if (step > 0) await wait(stepMs);
+    const from = step * STREAMS_PER_STEP;
+    for (const end of ends.slice(from, from + STREAMS_PER_STEP)) end();
+  }
+}
