@@ -39,7 +39,13 @@ async function measure(stalenessMs: number, kind: keyof typeof KINDS): Promise<n
   });
   await load(REQUESTS);
   const before = await gateway.usage();
-  const scrape = setInterval(() => void fetch(new URL('/metrics', gateway.url)), 1_000);
+  const scrape = setInterval(
+    () =>
+      void fetch(new URL('/metrics', gateway.url))
+        .then(response => response.text())
+        .catch(() => {}),
+    1_000,
+  );
   await load(REQUESTS);
   clearInterval(scrape);
   const { cpuSeconds } = await gateway.usage();
