@@ -21,7 +21,9 @@ import {
 } from './access/persisted-documents.ts';
 import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
+import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
@@ -52,6 +54,10 @@ export interface HttpServerParts
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
+  /** Whether the gateway can serve, and why not, as JSON. */
+  checkReadiness(): Promise<{ status: string }>;
+  /** Served at `/metrics`; null if the metrics have a port of their own. */
+  metrics: MetricsPage | null;
   /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
@@ -172,6 +178,8 @@ export async function startHttpServer({
     // The connection ends after an earlier answer: there is no way to send another.
     if (request.socket.writableEnded) return undefined;
     setSecurityHeaders(response);
+    const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
+    response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
     if (request.headers.host === undefined && request.httpVersion === '1.1')
@@ -198,9 +206,13 @@ export async function startHttpServer({
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
-      case '/health/ready':
-        if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
-        return sendJson(response, 200, { status: 'ok' });
+      case '/health/ready': {
+        const readiness = await parts.checkReadiness();
+        return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
+      }
+      case METRICS_PATH:
+        if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
+        return sendMetrics(response, parts.metrics);
       case '/':
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../../src/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway as start } from '../../src/gateway.ts';
 import { type Log, createLog } from '../../src/log.ts';
+import type { Metrics } from '../../src/metrics.ts';
 import {
   type Sandbox,
   type SandboxOptions,
@@ -24,6 +25,7 @@ export interface StartOptions {
   env?: Record<string, string>;
   clock?: Clock;
   log?: Log;
+  metrics?: Metrics;
 }
 
 /** A sandbox tenant that has only the tasks that the test adds; closed after the test. */
@@ -53,7 +55,7 @@ export function environmentOver({ url, client }: Sandbox): Record<string, string
 /** Starts a gateway over an empty sandbox. */
 export async function startGateway(
   t: TestContext,
-  { over, sandbox: options = {}, env = {}, clock, log }: StartOptions = {},
+  { over, sandbox: options = {}, env = {}, clock, log, metrics }: StartOptions = {},
 ) {
   const sandbox =
     over ??
@@ -81,6 +83,7 @@ export async function startGateway(
     { ...config, baseUrl: new URL(sandbox.url) },
     clock ?? systemClock,
     secrets.watchLog(log ?? createLog(config.logLevel)),
+    metrics,
   );
   secrets.addPort(Number(new URL(gateway.url).port));
   t.after(async () => {

@@ -7,6 +7,8 @@ import type { Admission, OperationGate } from '../access/operation-gate.ts';
 import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { OperationParams } from '../access/operation-params.ts';
+import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
 import { endedEarly, parseOperation, refusalOfSpace, tooLarge } from './http-request.ts';
 import type { TransportContext } from './transport-context.ts';
 
@@ -30,6 +32,7 @@ export interface DirectPostParts {
   clientAddress: ClientAddress;
   requestSpace: RequestSpace;
   maskError: MaskError;
+  records: OperationRecords;
   maxBodyBytes: number;
 }
 
@@ -52,18 +55,29 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
       mediaTypeFor(headers.accept) !== null,
     async answer(request, response) {
       const mediaType = mediaTypeFor(request.headers.accept) ?? 'application/json';
+      const header = (name: string) => request.headers[name]?.toString() ?? null;
+      const record = parts.records.begin({
+        transport: 'http',
+        requestId: response.getHeader(REQUEST_ID_HEADER)?.toString() ?? requestIdOf(header),
+        traceparent: header('traceparent'),
+      });
+      const respond = (result: ExecutionResult) => {
+        // The client may have disconnected.
+        if (response.destroyed) return record.leave();
+        record.end(result);
+        return send(response, result, mediaType);
+      };
       try {
-        const header = (name: string) => request.headers[name]?.toString() ?? null;
         // Before the body is read, which would be work for a caller without a credential.
         const admission = await gate.identify(header, clientAddress.addressOf(request));
         const share = parts.requestSpace.open();
         response.once('close', share.close);
         const params = parseOperation(await readBody(request, maxBodyBytes, share));
         if (!params.query || MAY_STREAM.test(params.query))
-          await yoga(request, response, { parsed: params });
-        else send(response, await execute(request, response, params, admission), mediaType);
+          await yoga(request, response, { parsed: params, record });
+        else respond(await execute(request, response, params, admission, record));
       } catch (error) {
-        send(response, { errors: [maskError(error)] }, mediaType);
+        respond({ errors: [maskError(error)] });
       }
     },
   };
@@ -73,10 +87,11 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
     res: ServerResponse,
     params: OperationParams,
     admission: Admission,
+    record: OperationRecord,
   ) {
     // What plugins use of a Request; the types want all of it.
     const request = new DirectRequest(req, res) as unknown as Request;
-    const context = { req, res, request, admission } as unknown as Parameters<
+    const context = { req, res, request, admission, record } as unknown as Parameters<
       typeof yoga.getResultForParams
     >[1];
     return (await yoga.getResultForParams({ params, request }, context)) as ExecutionResult;
@@ -169,8 +184,6 @@ class Answer {
 const FETCH_API = { Response: Answer } as unknown as Parameters<typeof processRegularResult>[1];
 
 function send(response: ServerResponse, result: ExecutionResult, mediaType: MediaType): void {
-  // The client has disconnected.
-  if (response.destroyed) return;
   const answer = processRegularResult(result, FETCH_API, mediaType) as unknown as Answer;
   const { status, headers } = answer.init;
   const body = Buffer.from(answer.body);

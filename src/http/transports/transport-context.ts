@@ -1,6 +1,7 @@
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { Admission } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
+import type { OperationRecord } from '../observation/operation-records.ts';
 import type { Context } from '../../graphql/builder.ts';
 
 /** The context that a transport passes to the GraphQL server with each operation. */
@@ -13,6 +14,8 @@ export interface TransportContext {
   parsed?: OperationParams;
   /** The client's address (see access/client-address.ts). */
   address?: string;
+  /** The record of the operation, set by the transport. */
+  record?: OperationRecord;
   /** Aborts when the client disconnects. */
   signal?: AbortSignal;
 }
