@@ -48,7 +48,7 @@ export interface MemoriesOptions {
   maxBytes?: number;
   clock: Clock;
   /** Called for each question, with whether it could be answered. */
-  onAsked?(kind: 'task' | 'list', isHit: boolean): void;
+  onAsked?(kind: 'task' | 'list' | 'aggregation', isHit: boolean): void;
 }
 
 // Upstream does not change a completed task, except by a PATCH from another client.
@@ -106,10 +106,9 @@ export function createMemories(options: MemoriesOptions): Memories {
         return page;
       },
       aggregation(taskId) {
-        const entry = find(aggregationKey(taskId));
-        if (entry === undefined || !('aggregation' in entry)) return undefined;
-        const isKept = isFresh(entry, maxAgeMs(entry.isFinal), writtenAt.get(taskId));
-        return isKept ? entry.aggregation : undefined;
+        const aggregation = freshAggregation(taskId);
+        onAsked?.('aggregation', aggregation !== undefined);
+        return aggregation;
       },
       keepTask: (id, task, requestedAt) => keep(credentialKey, taskKey(id), { task, requestedAt }),
       keepPage: (query, page, requestedAt) =>
@@ -128,6 +127,13 @@ export function createMemories(options: MemoriesOptions): Memories {
       if (entry === undefined || !('task' in entry)) return undefined;
       const isKept = isFresh(entry, maxAgeMs(isFinal(entry.task)), writtenAt.get(id));
       return isKept ? entry.task : undefined;
+    }
+
+    function freshAggregation(taskId: string): AccountAggregation | null | undefined {
+      const entry = find(aggregationKey(taskId));
+      if (entry === undefined || !('aggregation' in entry)) return undefined;
+      const isKept = isFresh(entry, maxAgeMs(entry.isFinal), writtenAt.get(taskId));
+      return isKept ? entry.aggregation : undefined;
     }
 
     function freshPage(query: string): TaskPage | undefined {

@@ -190,7 +190,7 @@ async function setUp(t: TestContext, env: Record<string, string> = {}): Promise<
       const request = send(url, {
         method: 'POST',
         agent: false,
-        headers: { 'content-type': 'application/json', ...headers },
+        headers: { 'content-type': 'application/json', 'x-request-id': 'the-same', ...headers },
       });
       request.once('error', reject);
       request.once('response', async response => {
