@@ -7,8 +7,8 @@ import {
   type ConnectionLimitsOptions,
   checkingIntervalOf,
   limitConnections,
-  refuse,
 } from './access/connection-limits.ts';
+import { refuse } from './access/connection-refusal.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
 import type { Credential } from '../upstream/credentials.ts';
@@ -21,8 +21,11 @@ import {
 } from './access/persisted-documents.ts';
 import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
+import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
+import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
@@ -51,6 +54,10 @@ export interface HttpServerParts
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
+  /** Whether the gateway can serve, and why not, as JSON. */
+  checkReadiness(): Promise<{ status: string }>;
+  /** Served at `/metrics`; null if the metrics have a port of their own. */
+  metrics: MetricsPage | null;
   /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
@@ -79,6 +86,8 @@ const ENDING_SHARE = 0.5;
 const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
+const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host header.');
+const UNEXPECTED = toBody('BAD_USER_INPUT', 'The gateway meets no expectation but 100-continue.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
 /** Starts listening; serves every route of the gateway on one port. */
@@ -90,9 +99,17 @@ export async function startHttpServer({
   ...parts
 }: HttpServerParts): Promise<HttpServer> {
   const server = createServer(
-    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    {
+      connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
+      // Node would refuse a request without a Host header, but without a code.
+      requireHostHeader: false,
+    },
     (request, response) => void route(request, response),
   );
+  server.on('checkExpectation', (_request, response) => {
+    setSecurityHeaders(response);
+    sendJson(response, 417, UNEXPECTED);
+  });
   const drain = createDrain(server);
   const callbacks = createSubscriptionCallbacks({
     ...parts,
@@ -118,6 +135,7 @@ export async function startHttpServer({
     drain,
     requestSpace,
   });
+  const directPost = createDirectPost({ ...parts, yoga, gate, requestSpace });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
@@ -157,9 +175,15 @@ export async function startHttpServer({
   };
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+    // The connection ends after an earlier answer: there is no way to send another.
+    if (request.socket.writableEnded) return undefined;
     setSecurityHeaders(response);
+    const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
+    response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      return sendJson(response, 400, NO_HOST);
     request.url = toOriginForm(request.url ?? '/');
     const path = request.url.split('?', 1)[0];
     switch (path) {
@@ -177,12 +201,18 @@ export async function startHttpServer({
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
         if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
+        if (path === GRAPHQL_PATH && directPost.accepts(request))
+          return directPost.answer(request, response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
-      case '/health/ready':
-        if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
-        return sendJson(response, 200, { status: 'ok' });
+      case '/health/ready': {
+        const readiness = await parts.checkReadiness();
+        return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
+      }
+      case METRICS_PATH:
+        if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
+        return sendMetrics(response, parts.metrics);
       case '/':
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
