@@ -20,6 +20,27 @@ async function send(t: TestContext, url: string, bytes: string): Promise<string>
   return received;
 }
 
+const ACCEPTED: [accept: string, type: string][] = [
+  // The header of urql.
+  [
+    'application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed',
+    'application/graphql-response+json; charset=utf-8',
+  ],
+  ['application/json, text/event-stream', 'application/json; charset=utf-8'],
+  ['*/*, text/event-stream', 'application/json; charset=utf-8'],
+  ['text/event-stream, application/json', 'text/event-stream'],
+  ['text/event-stream', 'text/event-stream'],
+];
+
+for (const [accept, type] of ACCEPTED)
+  test(`a query that accepts ${accept} is answered with what it lists first (#14)`, async t => {
+    const { url } = await startGateway(t);
+    const headers = { accept, 'content-type': 'application/json' };
+    const response = await fetch(url, { method: 'POST', headers, body: BODY });
+    assert.match(await response.text(), /"totalCount":0\b/);
+    assert.equal(response.headers.get('content-type'), type);
+  });
+
 const OFFER = 'upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n';
 const TARGETS = ['/graphql', 'http://tasks.example/graphql', 'https://localhost:8443/graphql?'];
 const REQUESTS: [name: string, request: string][] = [

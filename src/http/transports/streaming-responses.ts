@@ -95,7 +95,7 @@ export function useResultStreams(path: string, drain: Drain, maskError: MaskErro
           stream.once('close', remove);
           return streamResponse(stream, framing.contentType, Response);
         }, framing.contentType);
-      } else if (framing === SSE || !ranges.some(acceptsJson)) {
+      } else if (!prefersJson(ranges, framing)) {
         // A single result: of a query, or the errors of a refused operation.
         setResultProcessor(
           (single, { Response }) =>
@@ -136,6 +136,16 @@ function toCompleteEvent(isFinal: boolean): string {
 
 function isFinalResult({ errors = [] }: ExecutionResult): boolean {
   return !errors.some(({ extensions }) => TEMPORARY_CODES.includes(extensions?.['code']));
+}
+
+/**
+ * Whether a single result is sent as JSON. Apollo lists its multipart format first and takes JSON as well;
+ * others get what they list first, as urql does JSON.
+ */
+function prefersJson(ranges: readonly MediaRange[], framing: Framing): boolean {
+  const json = ranges.findIndex(acceptsJson);
+  if (framing === MULTIPART || json === -1) return json !== -1;
+  return json < ranges.findIndex(({ type }) => type === SSE.contentType);
 }
 
 function acceptsJson({ type }: MediaRange): boolean {
