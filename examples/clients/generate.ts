@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { outputIntrospectionFile } from '@gql.tada/internal';
+import { outputIntrospectionFile } from 'gql.tada/internal';
 import { preset } from '@graphql-codegen/client-preset';
 import { codegen } from '@graphql-codegen/core';
 import { buildSchema, introspectionFromSchema, parse } from 'graphql';

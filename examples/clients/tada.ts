@@ -8,3 +8,15 @@ export const graphql = initGraphQLTada<{
 }>();
 
 export type { ResultOf, VariablesOf } from 'gql.tada';
+
+/**
+ * Variables in which a `@oneOf` input has exactly one field. gql.tada's own types demand one, but do
+ * not refuse a second.
+ */
+export type Exact<Input, Every = Input> = Input extends object
+  ? { [Name in keyof Input]: Exact<Input[Name]> } & {
+      [Name in Exclude<FieldOf<Every>, keyof Input>]?: never;
+    }
+  : Input;
+
+type FieldOf<Input> = Input extends object ? keyof Input : never;

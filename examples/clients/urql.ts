@@ -1,5 +1,6 @@
-import { Client, cacheExchange, fetchExchange } from '@urql/core';
-import { type ResultOf, type VariablesOf, graphql } from './tada.ts';
+import { Client, cacheExchange, fetchExchange, subscriptionExchange } from '@urql/core';
+import { createClient } from 'graphql-sse';
+import { type Exact, type ResultOf, type VariablesOf, graphql } from './tada.ts';
 
 const TaskRow = graphql(`
   fragment TaskRow on TaskStatus @_unmask {
@@ -48,17 +49,27 @@ const PROGRESS = graphql(
 );
 
 export type Task = ResultOf<typeof TaskRow>;
-export type TaskFilter = VariablesOf<typeof TASKS>['filter'];
+export type TaskFilter = Exact<VariablesOf<typeof TASKS>['filter']>;
 
 /** A client of the gateway at `url`, its `/graphql`. `token` is read again for each operation. */
 export function createTaskClient(url: string, token?: () => string): Client {
+  const headers = (): Record<string, string> =>
+    token ? { authorization: `Bearer ${token()}` } : {};
+  const events = createClient({ url, headers });
   return new Client({
     url,
     preferGetMethod: false,
-    exchanges: [cacheExchange, fetchExchange],
-    fetchOptions: () => (token ? { headers: { authorization: `Bearer ${token()}` } } : {}),
-    // Subscriptions as server-sent events, without another library.
-    fetchSubscriptions: true,
+    fetchOptions: () => ({ headers: headers() }),
+    exchanges: [
+      cacheExchange,
+      fetchExchange,
+      // Not `fetchSubscriptions`: its requests end in an unhandled AbortError when unsubscribed.
+      subscriptionExchange({
+        forwardSubscription: ({ query = '', variables }) => ({
+          subscribe: sink => ({ unsubscribe: events.subscribe({ query, variables }, sink) }),
+        }),
+      }),
+    ],
   });
 }
 
@@ -100,6 +111,7 @@ export function followTask(
       const isCompleted = data?.taskProgress.state === 'COMPLETED';
       if (error) reject(error);
       else if (isCompleted) resolve();
+      // Not now: the first result may come before `unsubscribe` is assigned.
       if (error || isCompleted) queueMicrotask(() => unsubscribe());
     });
   });

@@ -22,6 +22,7 @@ const DATES = graphql(`
 
 /** Is `true` only if the types are the same. */
 type IsSame<One, Other> =
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- they are compared
   (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false;
 type CodegenTask = NonNullable<WholeTaskQuery['taskStatus']>;
 type TadaTask = NonNullable<ResultOf<typeof DATES>['taskStatus']>;

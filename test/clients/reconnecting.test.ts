@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { WebSocket } from 'ws';
 import * as apollo from '../../examples/clients/apollo.ts';
 import * as sse from '../../examples/clients/graphql-sse.ts';
 import { TasksDocument } from '../../examples/clients/generated/graphql.ts';
+import '../support/global-web-socket.ts';
 import { openLine } from '../support/line.ts';
 import { startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
-
-// Node 20 has none of its own, and Apollo's link knows no other.
-Object.assign(globalThis, { WebSocket: globalThis.WebSocket ?? WebSocket });
 
 const LASTING = { queueMs: 0, runMs: Infinity };
 const DELAYS = { delayMs: () => 5 };

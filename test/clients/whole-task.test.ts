@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import {
   type GraphQLObjectType,
+  Kind,
   type OperationDefinitionNode,
   type SelectionSetNode,
   buildSchema,
@@ -14,6 +15,7 @@ import { fetchQuery } from 'relay-runtime';
 import * as apollo from '../../examples/clients/apollo.ts';
 import { WholeTaskDocument } from '../../examples/clients/generated/graphql.ts';
 import { request } from '../../examples/clients/tanstack.ts';
+import '../support/global-web-socket.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { compileRelay, createRelayEnvironment } from '../support/relay.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
@@ -35,7 +37,7 @@ const AGGREGATION = {
 function missingFields(type: GraphQLObjectType, { selections }: SelectionSetNode): string[] {
   const selected = new Map(
     selections.map(field => {
-      assert.ok(field.kind === 'Field');
+      assert.ok(field.kind === Kind.FIELD);
       return [field.name.value, field];
     }),
   );
@@ -61,7 +63,7 @@ async function start(t: Parameters<typeof startHostileUpstream>[0]) {
 test('the operation WholeTask of the examples selects every field of a task (#14)', () => {
   const [operation] = WholeTaskDocument.definitions as OperationDefinitionNode[];
   const [task] = operation!.selectionSet.selections;
-  assert.ok(task?.kind === 'Field' && task.selectionSet);
+  assert.ok(task?.kind === Kind.FIELD && task.selectionSet);
   const type = SCHEMA.getType('TaskStatus') as GraphQLObjectType;
   assert.deepEqual(missingFields(type, task.selectionSet), []);
 });
