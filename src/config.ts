@@ -59,7 +59,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
       noProxy: data.no_proxy ?? data.NO_PROXY ?? '',
     },
     isRouterOnly: data.DIRECT_TRAFFIC === 'refuse',
-    host: data.HOST,
+    // An IPv6 address may be written as in a URL.
+    host: data.HOST.replace(/^\[(.*)\]$/, '$1'),
     port: data.PORT,
     rate: { limit: data.UPSTREAM_RATE_LIMIT, windowMs: data.UPSTREAM_RATE_WINDOW_MS },
     upstreamTimeoutMs: data.UPSTREAM_TIMEOUT_MS,
@@ -81,6 +82,8 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     maxMessagesPerSecond: data.MAX_MESSAGES_PER_SECOND,
     maxUnreadBytes: data.MAX_UNREAD_BYTES,
     clientTimeoutMs: data.CLIENT_TIMEOUT_MS,
+    keepAliveTimeoutMs: data.KEEP_ALIVE_TIMEOUT_MS,
+    shutdown: { delayMs: data.SHUTDOWN_DELAY_MS, graceMs: data.SHUTDOWN_GRACE_MS },
     callbackHosts: data.SUBSCRIPTION_CALLBACK_HOSTS,
     federatedTracing: data.FEDERATED_TRACING,
     maxBodyBytes: data.MAX_BODY_BYTES,

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
@@ -46,13 +47,25 @@ type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
 /** Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per line. */
 async function start(begin: Start): Promise<void> {
   try {
-    const { close } = await begin(readConfig(process.env));
+    const config = readConfig(process.env);
+    const started = begin(config);
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => void close().then(() => process.exit(0)));
+      process.once(signal, () => void stop(started, config.shutdown));
+    await started;
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`);
     process.exitCode = 1;
   }
+}
+
+/** Exits once everything is closed, or when the time for it is over. */
+async function stop(
+  started: ReturnType<Start>,
+  { delayMs, graceMs }: Config['shutdown'],
+): Promise<void> {
+  const closed = started.then(({ close }) => close());
+  await Promise.race([closed, wait(delayMs + graceMs)]);
+  process.exit(0);
 }
 
 async function serve(config: Config): Promise<{ close(): Promise<void> }> {

@@ -32,6 +32,8 @@ const RANKS: Record<string, number> = {
   progress: 2,
   // What is kept for one credential. Nothing crosses over.
   session: 3,
+  // Executes operations by plans that are made once.
+  'graphql/execution': 3.5,
   // The schema: a type each, then the root fields.
   graphql: 4,
   // Who may call, and which errors callers may see.
@@ -56,7 +58,7 @@ const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
   '@apollo/usage-reporting-protobuf': ['http/plugins/federated-tracing.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
-  '@graphql-tools/utils': ['graphql/sdl.ts', 'graphql/selection.ts'],
+  '@graphql-tools/utils': ['graphql/execution/plan.ts', 'graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
@@ -64,12 +66,13 @@ const HOMES: Record<string, string[]> = {
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],
-  dataloader: ['session/joined-counts.ts', 'session/loader.ts', 'session/source-pages.ts'],
+  dataloader: ['session/joined-counts.ts', 'session/source-pages.ts'],
   zod: ['config', 'upstream/wire.ts'],
   undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': [
+    'graphql/execution/execute.ts',
     'session/memory.ts',
     'upstream/admission/proof.ts',
     'http/access/persisted-documents.ts',

@@ -11,6 +11,7 @@ import type { ClientAddress } from './access/client-address.ts';
 import type { OperationGate, Admission } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
+import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
 import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/http-request.ts';
 import { useResultStreams } from './transports/streaming-responses.ts';
@@ -18,6 +19,7 @@ import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
+import { usePlannedExecution } from './plugins/planned-execution.ts';
 import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
@@ -36,6 +38,7 @@ export interface GraphQLServerParts {
   authenticate: Authenticate;
   clientAddress: ClientAddress;
   maskError: MaskError;
+  drain: Drain;
   clock: Clock;
   introspection: boolean;
   limits: CostLimits & DocumentLimits;
@@ -53,7 +56,7 @@ export interface GraphQLServerParts {
 
 /** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, sessions, gate, maskError, clock, limits } = parts;
+  const { path, sessions, gate, maskError, drain, clock, limits } = parts;
   const { introspection, routerTrust, callbacks } = parts;
   const caches = createDocumentCaches();
   const readBody = createReadBody(parts.maxBodyBytes);
@@ -81,6 +84,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
+      usePlannedExecution(),
       ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
       useOperationCost(limits, maskError),
       useOperationTimeout(clock, parts.operationTimeoutMs),
@@ -88,7 +92,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useSharedResults(clock),
       // After `useSharedResults`, which replaces the subscribe function that this plugin wraps.
       useOperationLimit(parts.maxOperations, maskError),
-      useResultStreams(),
+      useResultStreams(drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
     ],

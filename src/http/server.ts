@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { ErrorCode } from '../errors.ts';
 import {
   type ConnectionLimitsOptions,
@@ -21,13 +22,15 @@ import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/re
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
-import { type WebSocketOptions, serveWebSocket } from './transports/websocket.ts';
+import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
+import { createDrain } from './transports/drain.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
+import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits'>,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain'>,
     ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
@@ -41,6 +44,16 @@ export interface HttpServerParts
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
+  /** Milliseconds that an idle connection is kept. */
+  keepAliveTimeoutMs: number;
+  shutdown: ShutdownOptions;
+}
+
+export interface ShutdownOptions {
+  /** Milliseconds from the beginning of the shutdown, when the gateway is no longer ready, until it stops listening. */
+  delayMs: number;
+  /** Milliseconds from then on in which requests are answered and streams end. */
+  graceMs: number;
 }
 
 /** A listening server. */
@@ -51,6 +64,9 @@ export interface HttpServer {
 }
 
 const GRAPHQL_PATH = '/graphql';
+// Of the time for the shutdown: in which streams end, and after which connections are broken off.
+const ENDING_SHARE = 0.5;
+const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
@@ -60,10 +76,17 @@ export async function startHttpServer({
   host,
   port,
   callbackHosts,
+  shutdown,
   ...parts
 }: HttpServerParts): Promise<HttpServer> {
+  const server = createServer(
+    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    (request, response) => void route(request, response),
+  );
+  const drain = createDrain(server);
   const callbacks = createSubscriptionCallbacks({
     ...parts,
+    drain,
     sender: createCallbackSender({ ...parts, hosts: callbackHosts }),
     isTrusted: parts.routerTrust.isTrusted,
   });
@@ -76,31 +99,40 @@ export async function startHttpServer({
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks });
-  const server = createServer(
-    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
-    (request, response) => void route(request, response),
-  );
+  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks, drain });
   const connectionLimits = limitConnections(server, parts);
-  server.listen(port, host);
-  await once(server, 'listening');
-  // Attached after listening, so that an error such as a port in use is only reported once.
-  const sockets = serveWebSocket(server, GRAPHQL_PATH, yoga.getEnveloped, {
+  const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,
     gate,
     connectionLimits,
+    drain,
   });
+  serveUpgrades(server, sockets.upgrade);
+  server.keepAliveTimeout = parts.keepAliveTimeoutMs;
+  server.listen(port, host);
+  await once(server, 'listening');
 
   const { port: boundPort } = server.address() as AddressInfo;
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`,
     async close() {
+      drain.begin();
+      await wait(shutdown.delayMs);
+      // Not the method of HTTP servers: it also closes idle connections, on which a request may be on its way.
+      NetServer.prototype.close.call(server);
+      const closed = once(server, 'close');
+      const finished = new AbortController();
+      await Promise.race([
+        drain.finish(shutdown.graceMs * ENDING_SHARE).finally(() => finished.abort()),
+        wait(shutdown.graceMs * ANSWERING_SHARE, undefined, finished).catch(() => {}),
+      ]);
       await callbacks.close();
-      await sockets.close();
+      sockets.terminate();
       server.closeAllConnections();
+      // It has stopped listening; this ends what else it does.
       server.close();
-      await once(server, 'close');
+      await closed;
     },
   };
 
@@ -108,7 +140,8 @@ export async function startHttpServer({
     setSecurityHeaders(response);
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
-    const path = request.url?.split('?', 1)[0];
+    request.url = toOriginForm(request.url ?? '/');
+    const path = request.url.split('?', 1)[0];
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
@@ -126,10 +159,13 @@ export async function startHttpServer({
         if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
         return yoga(request, response);
       case '/health/live':
+        return sendJson(response, 200, { status: 'ok' });
       case '/health/ready':
+        if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
         return sendJson(response, 200, { status: 'ok' });
       case '/':
-        return response.writeHead(307, { location: GRAPHQL_PATH }).end();
+        // Relative: the gateway may be served under a path of a proxy.
+        return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
         return sendJson(response, 404, NOT_FOUND);
     }
@@ -139,6 +175,13 @@ export async function startHttpServer({
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
+}
+
+/** The path and query of a request target. Proxies may send a whole URL (RFC 9112, section 3.2.2). */
+function toOriginForm(target: string): string {
+  if (target.startsWith('/') || !URL.canParse(target)) return target;
+  const { pathname, search } = new URL(target);
+  return pathname + search;
 }
 
 function toBody(code: ErrorCode, message: string): object {

@@ -1,4 +1,3 @@
-import DataLoader from 'dataloader';
 import type { Clock } from '../clock.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Task } from '../task/task.ts';
@@ -6,7 +5,7 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
-import { SharedRequest, whenAllAbort } from './shared-request.ts';
+import { AbortListeners } from './abort-listeners.ts';
 
 /** Options of one read. */
 export interface ReadOptions {
@@ -27,27 +26,35 @@ export interface TaskLoader {
 }
 
 export interface TaskLoaderParts {
-  api: Pick<TaskStatusApi, 'byIds' | 'reserve' | 'idsPerRequest'>;
+  api: Pick<TaskStatusApi, 'byIds' | 'reserve' | 'idsPerRequest' | 'pressure'>;
   memory: Memory;
   clock: Clock;
 }
 
 /** A load of one id, shared by all callers who wait for it. */
-interface PendingLoad {
+interface Load {
   id: string;
-  request: SharedRequest<Task | null>;
+  batch: Batch;
+  callers: Set<Caller>;
 }
 
-/** A key of the DataLoader: an id, and a signal that aborts when all of its callers have left. */
-interface BatchKey {
-  id: string;
-  signal: AbortSignal;
-  /** Called when the batch is sent. From then on, fresh loads of the id start a new request. */
-  onSent(): void;
+interface Caller {
+  resolve(task: Task | null): void;
+  reject(error: unknown): void;
+  stopListening?: () => void;
 }
 
-/** How long a batch collects loads, in milliseconds. If the budget is spent, it collects until it has a slot. */
+/** Loads that one upstream request answers. */
+interface Batch {
+  loads: Set<Load>;
+  /** Aborts the request once all callers have left. */
+  controller: AbortController;
+}
+
+/** How long a batch collects loads at most, in milliseconds. If the budget is spent, it collects until it has a slot. */
 const BATCH_DELAY_MS = 10;
+// While less than this part of the budget is spent, a batch waits only while another request is in flight.
+const IDLE_PRESSURE = 0.25;
 
 /**
  * Batches loads of tasks by id, from any operation, into `id in (…)` requests.
@@ -56,95 +63,139 @@ const BATCH_DELAY_MS = 10;
  * loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskLoader {
-  // The slot of the batch that is being dispatched, or the error if it got none.
-  let reservation: { slot: Slot } | { error: unknown } | null = null;
+  const aborts = new AbortListeners();
   /** Loads whose request is not sent yet. Any caller may join them. */
-  const unsent = new Map<string, PendingLoad>();
+  const unsent = new Map<string, Load>();
   /** Loads whose request was sent. Callers may join them unless they need a fresh result. */
-  const sent = new Map<string, PendingLoad>();
-
-  const loader = new DataLoader<BatchKey, Task | null>(readBatch, {
-    // `pendingLoad` already joins loads of the same id.
-    cache: false,
-    maxBatchSize: api.idsPerRequest,
-    batchScheduleFn: dispatch => void dispatchWithSlot(dispatch),
-  });
+  const sent = new Map<string, Load>();
+  /** The batch that collects loads; null: the next load opens one. */
+  let open: Batch | null = null;
+  let requestsInFlight = 0;
+  let onAnswered = () => {};
 
   return {
-    async load(id, { signal, isFresh = false } = {}) {
-      signal?.throwIfAborted();
-      // Checked here, because an error in the batch would fail the other loads too.
-      checkValue(id);
-      const kept = isFresh ? undefined : memory.task(id);
-      if (kept !== undefined) return kept;
-      return pendingLoad(id, isFresh).request.join(signal);
-    },
+    load: (id, { signal, isFresh = false } = {}) =>
+      new Promise((resolve, reject) => {
+        signal?.throwIfAborted();
+        // Checked here, because an error in the batch would fail the other loads too.
+        checkValue(id);
+        const kept = isFresh ? undefined : memory.task(id);
+        if (kept !== undefined) resolve(kept);
+        else join(loadOf(id, isFresh), { resolve, reject }, signal);
+      }),
     invalidate: id => void sent.delete(id),
   };
 
-  function pendingLoad(id: string, isFresh: boolean): PendingLoad {
+  function loadOf(id: string, isFresh: boolean): Load {
     const known = unsent.get(id) ?? (isFresh ? undefined : sent.get(id));
-    if (known && !known.request.isAbandoned) return known;
-    const request = new SharedRequest(signal =>
-      loader.load({ id, signal, onSent: () => markSent(load) }).finally(() => {
-        // Another load may have taken the place of this one.
-        if (unsent.get(id) === load) unsent.delete(id);
-        if (sent.get(id) === load) sent.delete(id);
-      }),
-    );
-    const load: PendingLoad = { id, request };
+    if (known) return known;
+    if (open === null || open.loads.size >= api.idsPerRequest) {
+      open = { loads: new Set(), controller: new AbortController() };
+      void dispatch(open);
+    }
+    const load: Load = { id, batch: open, callers: new Set() };
+    open.loads.add(load);
     unsent.set(id, load);
     return load;
   }
 
-  function markSent(load: PendingLoad): void {
+  function join(load: Load, caller: Caller, signal: AbortSignal | undefined): void {
+    load.callers.add(caller);
+    if (signal === undefined) return;
+    caller.stopListening = aborts.listen(signal, () => {
+      load.callers.delete(caller);
+      caller.reject(signal.reason);
+      if (load.callers.size === 0) abandon(load);
+    });
+  }
+
+  /** Its last caller has left. A caller who comes later gets another load. */
+  function abandon(load: Load): void {
+    const { loads, controller } = load.batch;
+    drop(load);
+    loads.delete(load);
+    if (loads.size === 0)
+      controller.abort(new DOMException('Every caller has left.', 'AbortError'));
+  }
+
+  /** Another load may have taken the place of this one. */
+  function drop(load: Load): void {
     if (unsent.get(load.id) === load) unsent.delete(load.id);
-    sent.set(load.id, load);
+    if (sent.get(load.id) === load) sent.delete(load.id);
   }
 
-  async function dispatchWithSlot(dispatch: () => void): Promise<void> {
-    await new Promise(resolve => setTimeout(resolve, BATCH_DELAY_MS));
-    // No caller is named: the batch may serve several, so it is queued as one of its own.
-    reservation = await api.reserve({ lane: 'interactive' }).then(
-      slot => ({ slot }),
-      (error: unknown) => ({ error }),
-    );
-    dispatch();
-    reservation = null;
-  }
-
-  async function readBatch(keys: readonly BatchKey[]): Promise<(Task | Error | null)[]> {
-    const reserved = reservation;
-    if (reserved === null || 'error' in reserved) throw reserved?.error;
-    const { slot } = reserved;
-    // All callers of an aborted load have left. Callers who came later have a load of their own.
-    const active = keys.filter(({ signal }) => !signal.aborted);
-    const callers = whenAllAbort(active.map(({ signal }) => signal));
+  async function dispatch(batch: Batch): Promise<void> {
+    await collect();
     try {
-      const rows = active.length === 0 ? new Map<string, Row>() : await read(active);
-      // Match by id, not by position: upstream reorders rows and omits unknown ids.
-      return keys.map(({ id, signal }) =>
-        signal.aborted ? signal.reason : toResult(rows.get(id) ?? null),
-      );
-    } finally {
-      callers.close();
-      slot.cancel();
+      // No caller is named: the batch may serve several, so it is queued as one of its own.
+      const slot = await api.reserve({ lane: 'interactive' });
+      if (open === batch) open = null;
+      try {
+        if (batch.loads.size > 0) await read(batch, slot);
+      } finally {
+        slot.cancel();
+      }
+    } catch (error) {
+      if (open === batch) open = null;
+      for (const load of batch.loads) settle(load, caller => caller.reject(error));
     }
+  }
 
-    async function read(loads: readonly BatchKey[]): Promise<Map<string, Row>> {
-      for (const { onSent } of loads) onSent();
-      const requestedAt = clock.monotonic();
-      const ids = loads.map(({ id }) => id);
-      const rows = await api.byIds(ids, { slot, signal: callers.signal });
+  async function collect(): Promise<void> {
+    if (api.pressure() >= IDLE_PRESSURE)
+      await new Promise(resolve => setTimeout(resolve, BATCH_DELAY_MS));
+    else if (requestsInFlight === 0)
+      // Loads that have arrived already join it.
+      await new Promise(resolve => setImmediate(resolve));
+    else
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, BATCH_DELAY_MS);
+        const before = onAnswered;
+        onAnswered = () => {
+          clearTimeout(timer);
+          before();
+          resolve();
+        };
+      });
+  }
+
+  async function read({ loads, controller: { signal } }: Batch, slot: Slot): Promise<void> {
+    for (const load of loads) {
+      if (unsent.get(load.id) === load) unsent.delete(load.id);
+      sent.set(load.id, load);
+    }
+    const ids = [...loads].map(({ id }) => id);
+    const requestedAt = clock.monotonic();
+    requestsInFlight++;
+    try {
+      const rows = await api.byIds(ids, { slot, signal });
+      // Match by id, not by position: upstream reorders rows and omits unknown ids.
       for (const id of ids) {
         const row = rows.get(id) ?? null;
         if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
       }
-      return rows;
+      for (const load of loads) answer(load, rows.get(load.id) ?? null);
+    } finally {
+      requestsInFlight--;
+      const answered = onAnswered;
+      onAnswered = () => {};
+      answered();
     }
   }
-}
 
-function toResult(row: Row | null): Task | Error | null {
-  return row instanceof UnreadableTask ? row.error : row;
+  function answer(load: Load, row: Row | null): void {
+    settle(load, caller => {
+      if (row instanceof UnreadableTask) caller.reject(row.error);
+      else caller.resolve(row);
+    });
+  }
+
+  function settle(load: Load, tell: (caller: Caller) => void): void {
+    drop(load);
+    for (const caller of load.callers) {
+      caller.stopListening?.();
+      tell(caller);
+    }
+    load.callers.clear();
+  }
 }

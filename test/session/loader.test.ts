@@ -11,13 +11,14 @@ import { until } from '../support/until.ts';
 const SLOT = { settle() {}, isValid: () => true, cancel() {} };
 
 /** An upstream whose budget and answers a test holds back; each request is answered with the state as it was sent. */
-function setUp(idsPerRequest = 90) {
+function setUp(idsPerRequest = 90, pressure = 1) {
   const slots: (() => void)[] = [];
   const requests: { ids: readonly string[]; answer: () => void; signal: AbortSignal }[] = [];
   let state = 'before';
   const memory = createMemories({ maxStalenessMs: 0, clock: systemClock }).of('c');
   const api = {
     idsPerRequest,
+    pressure: () => pressure,
     reserve: () => new Promise<typeof SLOT>(resolve => slots.push(() => resolve(SLOT))),
     byIds(ids: readonly string[], { signal }: { signal?: AbortSignal } = {}) {
       assert.ok(signal);
@@ -116,6 +117,57 @@ test('a fresh read is shared with callers who join it; one who disconnects does 
   first.answer();
   second.answer();
   assert.deepEqual(await Promise.all([old, fresh, left]), ['before', 'before', 'AbortError']);
+});
+
+test('while the budget has room, a load is sent at once, and those after it as soon as it is answered', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { grantSlots, sent, requests, nameOf } = setUp(90, 0);
+  const first = nameOf('x');
+  await grantSlots();
+  const alone = await sent(1);
+  const others = [nameOf('y'), nameOf('z')];
+  alone.answer();
+  assert.equal(await first, 'before');
+  await grantSlots();
+  (await sent(2)).answer();
+  assert.deepEqual(await Promise.all(others), ['before', 'before']);
+  assert.deepEqual(
+    requests.map(({ ids }) => ids),
+    [['x'], ['y', 'z']],
+  );
+});
+
+test('while the budget has room, no load waits long for the answer to another', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { grantSlots, sent, nameOf } = setUp(90, 0);
+  void nameOf('x');
+  await grantSlots();
+  await sent(1);
+  const other = nameOf('y');
+  t.mock.timers.tick(10);
+  await grantSlots();
+  (await sent(2)).answer();
+  assert.equal(await other, 'before');
+});
+
+test('hundreds of loads of one operation listen to its signal once', async () => {
+  const { grantSlots, sent, nameOf } = setUp(300);
+  const leaver = new AbortController();
+  let listeners = 0;
+  const listen = leaver.signal.addEventListener.bind(leaver.signal);
+  leaver.signal.addEventListener = (...args: Parameters<typeof listen>) => {
+    listeners++;
+    listen(...args);
+  };
+  const names = Array.from({ length: 250 }, (_, place) =>
+    nameOf(String(place), { signal: leaver.signal }),
+  );
+  await grantSlots();
+  const request = await sent(1);
+  leaver.abort();
+  assert.deepEqual(new Set(await Promise.all(names)), new Set(['AbortError']));
+  assert.equal(request.signal.aborted, true);
+  assert.equal(listeners, 1);
 });
 
 test('full batches answer each of two fresh reads', async () => {

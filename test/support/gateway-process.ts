@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { firstLine, kill, spawnMain } from './process.ts';
@@ -13,6 +14,8 @@ export interface GatewayProcess {
   freeze(): void;
   thaw(): void;
   kill(): Promise<void>;
+  /** Sends SIGTERM. Resolves to the exit code once the process has exited. */
+  terminate(): Promise<number | null>;
 }
 
 /** Starts one over a tenant that runs already; `env` is more of its configuration. */
@@ -33,5 +36,11 @@ export async function startGatewayProcess(
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
     kill: () => kill(child),
+    async terminate() {
+      const exited = once(child, 'exit');
+      child.kill('SIGTERM');
+      const [code] = (await exited) as [number | null];
+      return code;
+    },
   };
 }

@@ -106,12 +106,14 @@ export async function startGatewayOver(
     PORT: '0',
     MAX_STALENESS_MS: '0',
     UPSTREAM_RATE_LIMIT: '100000',
+    SHUTDOWN_GRACE_MS: '200',
     ...env,
   });
   const gateway = await startGateway({ ...config, baseUrl: new URL(upstreamUrl) }, clock, log);
   t.after(() => gateway.close());
   return {
     log,
+    gateway,
     url: gateway.url,
     query: (query: string, variables = {}, headers: Record<string, string> = {}) =>
       postGraphQL(gateway.url, query, variables, headers),

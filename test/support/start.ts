@@ -69,6 +69,8 @@ export async function startGateway(
     // Most tests ask whether upstream was asked; those of the memory set how long it lasts.
     MAX_STALENESS_MS: '0',
     MAX_SUBSCRIPTIONS_PER_CONNECTION: '5000',
+    // Tests leave requests unanswered; the tests of the shutdown set how long it waits for them.
+    SHUTDOWN_GRACE_MS: '200',
     ...env,
   });
   const gateway = await start(

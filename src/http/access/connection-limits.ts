@@ -56,6 +56,7 @@ export function limitConnections(
     clientAddress: { addressOf, isProxy },
   }: ConnectionLimitsOptions,
 ): ConnectionLimits {
+  const known = new WeakSet<Socket>();
   const refused = new WeakMap<Socket, ConnectionRefusal>();
   const exchangesOf = new WeakMap<Socket, Set<ServerResponse | Socket>>();
   const byAddress = new Map<string, number>();
@@ -65,6 +66,9 @@ export function limitConnections(
   server.headersTimeout = Math.min(HEADERS_TIMEOUT_MS, clientTimeoutMs);
   server.requestTimeout = clientTimeoutMs;
   server.prependListener('connection', (socket: Socket) => {
+    // A connection that offered another protocol is announced twice.
+    if (known.has(socket)) return;
+    known.add(socket);
     connections++;
     socket.once('close', () => connections--);
     if (connections > maxConnections) refused.set(socket, TOO_MANY);

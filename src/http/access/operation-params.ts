@@ -43,14 +43,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Checks level by level, without recursion. */
-function isShallow(value: unknown): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; depth <= MAX_VALUE_DEPTH; depth++) {
-    level = level.flatMap(parent =>
-      typeof parent === 'object' && parent !== null ? Object.values(parent) : [],
-    );
-    if (level.length === 0) return true;
-  }
-  return false;
+/** Whether it is nested no deeper than so many levels, which also bounds this recursion. */
+function isShallow(value: unknown, levels = MAX_VALUE_DEPTH): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (levels === 0) return Object.keys(value).length === 0;
+  for (const part of Object.values(value)) if (!isShallow(part, levels - 1)) return false;
+  return true;
 }

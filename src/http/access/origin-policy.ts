@@ -21,7 +21,9 @@ const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
 /** Without credentials, only loopback hosts are accepted. */
 export function createOriginPolicy({ isOpen, isListedOrigin }: OriginPolicyOptions): OriginPolicy {
   return {
-    acceptsHost({ host = '' }) {
+    acceptsHost({ host }) {
+      // HTTP/1.0, which no browser speaks.
+      if (host === undefined) return true;
       const url = `http://${host}`;
       if (!URL.canParse(url)) return false;
       return !isOpen || LOOPBACK.test(new URL(url).hostname);

@@ -13,7 +13,7 @@ export function useOperationTimeout(clock: Clock, timeoutMs: number): Plugin<Con
     onExecute({ args: { contextValue } }) {
       const { signal } = contextValue.read;
       const controller = new AbortController();
-      // Each read of the operation listens to it; from eleven on, Node would report a leak on stderr.
+      // One operation may wait for hundreds of tasks; that is no leak.
       setMaxListeners(0, controller.signal);
       const cancel = clock.after(timeoutMs + GRACE_MS, () =>
         end(

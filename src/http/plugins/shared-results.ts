@@ -10,6 +10,7 @@ import type { Plugin } from 'graphql-yoga';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
+import { createExecutePlanned } from '../../graphql/execution/execute.ts';
 
 interface SharedResult {
   result: ExecutionResult;
@@ -33,6 +34,7 @@ const SHARED_FOR_MS = 100;
  */
 export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Context> {
   const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, SharedResult>>>();
+  const executePlanned = createExecutePlanned();
 
   return {
     onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),
@@ -58,7 +60,7 @@ export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Contex
     const known = byKey.get(key);
     const now = clock.monotonic();
     if (known && now - known.executedAt < SHARED_FOR_MS) return known.result;
-    const result = execute(args);
+    const result = executePlanned(args) ?? execute(args);
     if (result instanceof Promise || result.errors) return result;
     byKey.set(key, { result, executedAt: now });
     return result;

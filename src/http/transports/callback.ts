@@ -5,6 +5,7 @@ import { GatewayError } from '../../errors.ts';
 import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import { type Drain, shuttingDown } from './drain.ts';
 
 /** Where the events of a subscription are sent, and the values that identify it to the router. */
 interface Target {
@@ -18,6 +19,7 @@ interface Target {
 export interface SubscriptionCallbacksParts {
   sender: CallbackSender;
   maskError: MaskError;
+  drain: Drain;
   clock: Clock;
   /** Whether this request may name a URL for events. */
   isTrusted(request: Request): Promise<boolean>;
@@ -26,7 +28,6 @@ export interface SubscriptionCallbacksParts {
 /** Serves subscriptions whose events are posted to a router. */
 export interface SubscriptionCallbacks {
   plugin: Plugin;
-  /** Completes all subscriptions with an error to their routers. */
   close(): Promise<void>;
 }
 
@@ -45,10 +46,8 @@ const MAX_MISSED = 5;
 export function createSubscriptionCallbacks(
   parts: SubscriptionCallbacksParts,
 ): SubscriptionCallbacks {
-  const { sender, maskError, clock, isTrusted } = parts;
+  const { sender, maskError, drain, clock, isTrusted } = parts;
   const targets = new WeakMap<Request, Target>();
-  const running = new Set<(errors: object[]) => Promise<void>>();
-  let isClosing = false;
 
   return {
     plugin: {
@@ -59,7 +58,7 @@ export function createSubscriptionCallbacks(
         if (!extension || !acceptsCallback(request)) return;
         try {
           const target = readTarget(extension);
-          if (isClosing) throw shuttingDown();
+          if (drain.hasBegun) throw shuttingDown();
           if (!sender.allows(target.url) || !(await isTrusted(request)))
             throw new GatewayError('FORBIDDEN', 'Events may not be sent to this callback URL.');
           targets.set(request, target);
@@ -76,12 +75,7 @@ export function createSubscriptionCallbacks(
         );
       },
     },
-    async close() {
-      isClosing = true;
-      const { message, extensions } = maskError(shuttingDown());
-      await Promise.all([...running].map(stop => stop([{ message, extensions }])));
-      await sender.close();
-    },
+    close: () => sender.close(),
   };
 
   /** Responds to the router after it has confirmed the callback. */
@@ -92,7 +86,7 @@ export function createSubscriptionCallbacks(
   ): Promise<Response> {
     const events = results[Symbol.asyncIterator]();
     const delivery = await send(target, 'check', { isRetried: true });
-    if (delivery === 'accepted' && !isClosing) {
+    if (delivery === 'accepted' && !drain.hasBegun) {
       void run(events, target).catch((error: unknown) => maskError(error));
       return Response.json(
         { data: null },
@@ -113,12 +107,12 @@ export function createSubscriptionCallbacks(
     const unsubscribe = async () => {
       isOver = true;
       cancelHeartbeat();
-      running.delete(stop);
       await events.return?.();
     };
-    const stop = async (errors: object[]) => {
+    const stop = async () => {
+      const { message, extensions } = maskError(shuttingDown());
       await unsubscribe();
-      await send(target, 'complete', { errors, isRetried: false });
+      await send(target, 'complete', { errors: [{ message, extensions }], isRetried: false });
     };
     const scheduleHeartbeat = () => {
       cancelHeartbeat = clock.after(
@@ -135,18 +129,30 @@ export function createSubscriptionCallbacks(
       else scheduleHeartbeat();
     };
 
-    running.add(stop);
-    if (target.heartbeatMs > 0) scheduleHeartbeat();
-    // Sequential, so that the mailbox can merge events while the router is slow.
-    for (let next = await events.next(); !next.done; next = await events.next()) {
+    const deliver = async () => {
+      if (target.heartbeatMs > 0) scheduleHeartbeat();
+      // Sequential, so that the mailbox can merge events while the router is slow.
+      for (let next = await events.next(); !next.done; next = await events.next()) {
+        if (isOver) return;
+        const delivery = await send(target, 'next', { payload: next.value, isRetried: true });
+        if (delivery !== 'accepted') await unsubscribe();
+        if (isOver) return;
+      }
       if (isOver) return;
-      const delivery = await send(target, 'next', { payload: next.value, isRetried: true });
-      if (delivery !== 'accepted') await unsubscribe();
-      if (isOver) return;
+      await unsubscribe();
+      await send(target, 'complete', { isRetried: true });
+    };
+
+    let interrupted = Promise.resolve();
+    const remove = drain.add(() => {
+      interrupted = stop().catch((error: unknown) => void maskError(error));
+    });
+    try {
+      await deliver();
+    } finally {
+      await interrupted;
+      remove();
     }
-    if (isOver) return;
-    await unsubscribe();
-    await send(target, 'complete', { isRetried: true });
   }
 
   function send(
@@ -164,10 +170,6 @@ export function createSubscriptionCallbacks(
     });
     return { errors: [masked] };
   }
-}
-
-function shuttingDown(): GatewayError {
-  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
 }
 
 function acceptsCallback(request: Request): boolean {

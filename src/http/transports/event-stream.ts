@@ -9,6 +9,8 @@ export interface StreamOperation {
   readonly id: string;
   /** Null until the operation has started. */
   results: AsyncIterator<ExecutionResult> | null;
+  /** Whether it has one result: it is a query or a mutation. */
+  isAnswer: boolean;
 }
 
 export interface EventStreamParts {
@@ -28,8 +30,9 @@ export class EventStream extends Readable {
   /** Frames to be read, at most one per operation. */
   #ready: { id: string; text: string; onRead: () => void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
-  /** Whether the reader has asked for more data. */
   #isReading = false;
+  #interruption: object | null = null;
+  #isOver = false;
 
   constructor({ onOpen, onClose }: EventStreamParts) {
     super({ highWaterMark: 1 });
@@ -60,7 +63,7 @@ export class EventStream extends Readable {
 
   /** Reserves an id for an operation. Check with `has` first that it is free. */
   reserve(id: string): StreamOperation {
-    const operation = { id, results: null };
+    const operation = { id, results: null, isAnswer: false };
     this.#operations.set(id, operation);
     return operation;
   }
@@ -72,13 +75,16 @@ export class EventStream extends Readable {
   ): void {
     const results = isAsyncIterable(result) ? result[Symbol.asyncIterator]() : only(result);
     operation.results = results;
+    operation.isAnswer = !isAsyncIterable(result);
     if (this.#isActive(operation)) void this.#run(operation, results);
     else void closeResults(results);
+    this.#interruptIfAnswered();
   }
 
   /** Frees the id of an operation that did not start. */
   release(operation: StreamOperation): void {
     if (this.#isActive(operation)) this.#operations.delete(operation.id);
+    this.#interruptIfAnswered();
   }
 
   stop(id: string): void {
@@ -88,6 +94,35 @@ export class EventStream extends Readable {
     const dropped = this.#ready.filter(frame => frame.id === id);
     this.#ready = this.#ready.filter(frame => frame.id !== id);
     for (const { onRead } of dropped) onRead();
+  }
+
+  /**
+   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload` as its last event,
+   * and no `complete`: clients connect again.
+   */
+  interrupt(payload: object): void {
+    this.#interruption = payload;
+    this.#interruptIfAnswered();
+  }
+
+  /** Whether the stream has got its last event. It takes no further operations. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  #interruptIfAnswered(): void {
+    if (this.#interruption === null || this.#isOver) return;
+    const operations = [...this.#operations.values()];
+    if (operations.some(({ results, isAnswer }) => results === null || isAnswer)) return;
+    const payload = this.#interruption;
+    const last = operations.map(({ id }) => frameOf('next', { id, payload }));
+    const unread = this.#ready.map(({ text }) => text);
+    for (const { id } of operations) this.stop(id);
+    this.#isOver = true;
+    this.#ready = [];
+    clearInterval(this.#heartbeat);
+    this.push([...unread, ...last].join(''));
+    this.push(null);
   }
 
   #isActive(operation: StreamOperation): boolean {
@@ -107,13 +142,15 @@ export class EventStream extends Readable {
     if (!this.#isActive(operation)) return;
     this.#operations.delete(id);
     await this.#enqueue(id, 'complete', { id });
+    this.#interruptIfAnswered();
   }
 
   /** Resolves when the frame was read. */
   #enqueue(id: string, event: 'next' | 'complete', data: object): Promise<void> {
     return new Promise(onRead => {
-      this.#ready.push({ id, text: `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`, onRead });
-      this.#serve();
+      if (this.#isOver) return onRead();
+      this.#ready.push({ id, text: frameOf(event, data), onRead });
+      return this.#serve();
     });
   }
 
@@ -137,6 +174,10 @@ export class EventStream extends Readable {
     for (const id of this.#operations.keys()) this.stop(id);
     done(error);
   }
+}
+
+function frameOf(event: 'next' | 'complete', data: object): string {
+  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 async function* only(result: ExecutionResult): AsyncGenerator<ExecutionResult> {

@@ -10,6 +10,7 @@ import type { OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import { httpOf } from '../access/refusal.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import { type Drain, shuttingDown } from './drain.ts';
 import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
 import { type StreamOwner, createStreamReservations } from './stream-reservations.ts';
@@ -17,6 +18,7 @@ import { type StreamOwner, createStreamReservations } from './stream-reservation
 export interface SingleConnectionOptions {
   /** The path of the endpoint. */
   path: string;
+  drain: Drain;
   maskError: MaskError;
   authenticate: Authenticate;
   clientAddress: ClientAddress;
@@ -55,7 +57,7 @@ const STATUSES: Readonly<Record<string, number>> = {
  * is slow, and it keeps streams that are reserved and never opened.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { path, maskError, maxSubscriptionsPerConnection, gate, readBody } = options;
+  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, readBody } = options;
   const reservations = createStreamReservations();
   let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
 
@@ -120,13 +122,19 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   function open(stream: EventStream, ResponseType: typeof Response): Response {
     if (stream.isOpen) throw refuse(409, 'BAD_USER_INPUT', 'The stream is already open.');
     stream.open();
+    const errors = () => [maskError(shuttingDown())];
+    stream.once(
+      'close',
+      drain.add(() => stream.interrupt({ errors: errors() })),
+    );
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
   async function start(stream: EventStream, request: Request, address: string): Promise<void> {
     const params = await readBody(request);
     // The client disconnected while the operation was read.
-    if (stream.destroyed) throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
+    if (stream.destroyed || stream.isOver)
+      throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
     const id = params.extensions?.operationId;
     if (typeof id !== 'string' || id === '')
       throw refuse(400, 'BAD_USER_INPUT', '`extensions.operationId` is missing.');

@@ -2,6 +2,8 @@ import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { type MediaRange, mediaRangesOf } from './accept.ts';
+import type { MaskError } from '../access/mask-error.ts';
+import { type Drain, shuttingDown } from './drain.ts';
 import { streamResponse } from './stream-response.ts';
 
 /** How successive results are written into one response. */
@@ -15,6 +17,8 @@ interface Framing {
   /** A complete response with a single result. */
   only(json: string): string;
   closing: string;
+  /** The last bytes of a stream that the gateway ends, with the reason. Clients connect again. */
+  interruption(errors: string): string;
 }
 
 // The distinct connections mode of GraphQL over SSE. Some browsers do not report the stream as open before its
@@ -27,6 +31,8 @@ const SSE: Framing = {
   frame: json => `event: next\ndata: ${json}\n\n`,
   only: json => `:\n\nevent: next\ndata: ${json}\n\nevent: complete\ndata:\n\n`,
   closing: 'event: complete\ndata:\n\n',
+  // Without `complete`: clients would not connect again.
+  interruption: errors => `event: next\ndata: {"errors":${errors}}\n\n`,
 };
 
 // Apollo's multipart protocol for subscriptions. Each part is followed by its boundary immediately, because the
@@ -41,13 +47,15 @@ const MULTIPART: Framing = {
   frame: json => `${PART}{"payload":${json}}${BOUNDARY}`,
   only: json => `${BOUNDARY}${PART}${json}${BOUNDARY}--\r\n`,
   closing: '--\r\n',
+  // A transport error, after which clients may connect again: the errors stand beside an empty payload.
+  interruption: errors => `${PART}{"payload":null,"errors":${errors}}${BOUNDARY}--\r\n`,
 };
 
 /**
  * Streams the results of a subscription in the format that the client accepts. A result object that several
  * subscribers share is serialised once.
  */
-export function useResultStreams(): Plugin {
+export function useResultStreams(drain: Drain, maskError: MaskError): Plugin {
   const frames = new Map(
     [SSE, MULTIPART].map(framing => [framing, new WeakMap<ExecutionResult, Buffer>()]),
   );
@@ -58,15 +66,14 @@ export function useResultStreams(): Plugin {
       const framing = framingFor(ranges);
       if (framing === null) return;
       if (isAsyncIterable(result)) {
-        setResultProcessor(
-          (results, { Response }) =>
-            streamResponse(
-              new ResultStream(results as AsyncIterable<ExecutionResult>, framing, frameOf),
-              framing.contentType,
-              Response,
-            ),
-          framing.contentType,
-        );
+        setResultProcessor((results, { Response }) => {
+          const events = results as AsyncIterable<ExecutionResult>;
+          const stream = new ResultStream(events, framing, frameOf);
+          const errors = () => JSON.stringify([maskError(shuttingDown())]);
+          const remove = drain.add(() => stream.interrupt(errors()));
+          stream.once('close', remove);
+          return streamResponse(stream, framing.contentType, Response);
+        }, framing.contentType);
       } else if (framing === SSE || !ranges.some(acceptsJson)) {
         // A single result: of a query, or the errors of a refused operation.
         setResultProcessor(
@@ -112,6 +119,7 @@ class ResultStream extends Readable {
   readonly #frameOf: FrameOf;
   readonly #heartbeat: NodeJS.Timeout;
   #isReading = false;
+  #isEnded = false;
 
   constructor(results: AsyncIterable<ExecutionResult>, framing: Framing, frameOf: FrameOf) {
     super({ highWaterMark: 1 });
@@ -125,16 +133,22 @@ class ResultStream extends Readable {
     }, framing.heartbeatMs);
   }
 
+  /** Ends the stream with the reason, as JSON. The client gets no further results. */
+  interrupt(errors: string): void {
+    if (this.#isEnded) return;
+    this.#end(this.#framing.interruption(errors));
+    void this.#closeResults();
+  }
+
   override _read(): void {
-    if (this.#isReading) return;
+    if (this.#isReading || this.#isEnded) return;
     this.#isReading = true;
     this.#results.next().then(
       ({ done, value }) => {
         this.#isReading = false;
-        if (!done) return this.push(this.#frameOf(value, this.#framing));
-        clearInterval(this.#heartbeat);
-        this.push(this.#framing.closing);
-        return this.push(null);
+        if (this.#isEnded) return;
+        if (done) this.#end(this.#framing.closing);
+        else this.push(this.#frameOf(value, this.#framing));
       },
       // Results only fail when they are aborted because the client has disconnected.
       () => this.destroy(),
@@ -145,6 +159,13 @@ class ResultStream extends Readable {
     clearInterval(this.#heartbeat);
     void this.#closeResults();
     done(error);
+  }
+
+  #end(closing: string): void {
+    this.#isEnded = true;
+    clearInterval(this.#heartbeat);
+    this.push(closing);
+    this.push(null);
   }
 
   async #closeResults(): Promise<void> {

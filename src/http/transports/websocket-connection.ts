@@ -2,11 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { MaskError } from '../access/mask-error.ts';
+import type { Drain } from './drain.ts';
 
 /** The `extra` of a graphql-ws context. */
 export interface SocketExtra {
   socket: WebSocket;
   request: IncomingMessage;
+  /** The operations under way, by id, once the client has connected. Null: it has no result yet, or has just one. */
+  operations: Readonly<Record<string, unknown>>;
 }
 
 export interface SocketBounds {
@@ -22,6 +25,8 @@ export interface SocketBounds {
 
 const KEEP_ALIVE_MS = 12_000;
 const INTERNAL_ERROR = 4500;
+/** The close code of RFC 6455 for a server that shuts down. Clients of graphql-ws reconnect after it. */
+const GOING_AWAY = 1001;
 /** The close code of RFC 6455 for a policy violation. Clients of graphql-ws do not reconnect after it. */
 const POLICY_VIOLATION = 1008;
 /** A registered close code, after which clients reconnect. */
@@ -41,11 +46,14 @@ export function serveSocket(
   opened: Server<SocketExtra>['opened'],
   extra: SocketExtra,
   maskError: MaskError,
+  drain: Drain,
   bounds: SocketBounds,
 ): void {
   const { maxUnreadBytes, clientTimeoutMs, maxMessagesPerSecond, messageBurst } = bounds;
   let isAlive = true;
   let isEnding = false;
+  // The server shuts down: the socket is closed as soon as its queries and mutations are answered.
+  let isLeaving = false;
   let unread: NodeJS.Timeout | undefined;
   let allowance = messageBurst;
   let countedAt = performance.now();
@@ -77,6 +85,7 @@ export function serveSocket(
       onMessage: receive =>
         socket.on('message', (data: Buffer) => {
           if (!accept()) return;
+          if (isLeaving) setImmediate(leaveIfAnswered);
           // Not awaited: handling a subscribe message takes as long as its operation.
           void receive(data.toString()).catch((error: unknown) => {
             maskError(error);
@@ -86,7 +95,12 @@ export function serveSocket(
     },
     extra,
   );
+  const remove = drain.add(() => {
+    isLeaving = true;
+    leaveIfAnswered();
+  });
   socket.once('close', (code, reason) => {
+    remove();
     clearInterval(keepAlive);
     clearTimeout(unread);
     // Ends all operations of the socket.
@@ -107,6 +121,8 @@ export function serveSocket(
   function send(write: (done: () => void) => void): Promise<void> {
     return new Promise(resolve => {
       write(() => {
+        // graphql-ws forgets an operation after its last message.
+        if (isLeaving) setImmediate(leaveIfAnswered);
         if (unread !== undefined && socket.bufferedAmount <= maxUnreadBytes) {
           clearTimeout(unread);
           unread = undefined;
@@ -122,6 +138,10 @@ export function serveSocket(
         unread = setTimeout(() => end(TRY_AGAIN_LATER, 'Not read in time'), clientTimeoutMs);
       }
     });
+  }
+
+  function leaveIfAnswered(): void {
+    if (!Object.values(extra.operations).includes(null)) end(GOING_AWAY, 'Going away');
   }
 
   function end(code: number, reason?: string): void {

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { ExecutionArgs } from 'graphql';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -10,6 +11,7 @@ import type { ConnectionLimits } from '../access/connection-limits.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import {
   type SocketBounds,
@@ -21,6 +23,7 @@ import type { GetEnveloped } from './transport-context.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
+  drain: Drain;
   /** The maximum number of concurrent operations of one socket. */
   maxSubscriptionsPerConnection: number;
   routerTrust: RouterTrust;
@@ -34,13 +37,16 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   connectionLimits: ConnectionLimits;
 }
 
+/** Takes over a connection whose client asked for a WebSocket. `head` is what it has sent since. */
+export type ServeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 /** Serves `graphql-transport-ws` at `path`, with the same plugins as HTTP. */
-export function serveWebSocket(
-  server: Server,
+export function createWebSocketServer(
   path: string,
   getEnveloped: GetEnveloped,
   {
     maskError,
+    drain,
     maxSubscriptionsPerConnection,
     routerTrust,
     isRouterOnly,
@@ -51,9 +57,9 @@ export function serveWebSocket(
     connectionLimits,
     ...bounds
   }: WebSocketOptions,
-): { close(): Promise<void> } {
+): { upgrade: ServeUpgrade; terminate(): void } {
   const sockets = new WebSocketServer({
-    server,
+    noServer: true,
     path,
     maxPayload: maxBodyBytes,
     handleProtocols,
@@ -72,7 +78,10 @@ export function serveWebSocket(
     // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // Returning false closes the socket with 4403: Forbidden.
-    async onConnect({ connectionParams, extra: { request, socket } }) {
+    async onConnect(context) {
+      const { connectionParams, extra } = context;
+      const { request, socket } = extra;
+      extra.operations = context.subscriptions;
       if (
         !originPolicy.acceptsHost(request.headers) ||
         !originPolicy.acceptsOrigin(request.headers)
@@ -121,16 +130,21 @@ export function serveWebSocket(
     },
   });
   sockets.on('connection', (socket, request) => {
-    serveSocket(socket, protocol.opened, { socket, request }, maskError, {
+    const extra = { socket, request, operations: {} };
+    serveSocket(socket, protocol.opened, extra, maskError, drain, {
       ...bounds,
       // A client may start and stop all its operations in one burst.
       messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
     });
   });
   return {
-    async close() {
-      for (const socket of sockets.clients) socket.close(GOING_AWAY, 'Going away');
-      await new Promise(resolve => sockets.close(resolve));
+    upgrade(request, socket, head) {
+      sockets.handleUpgrade(request, socket, head, opened =>
+        sockets.emit('connection', opened, request),
+      );
+    },
+    terminate() {
+      for (const socket of sockets.clients) socket.terminate();
     },
   };
 
@@ -164,7 +178,6 @@ type EnvelopedArgs = ExecutionArgs & {
   rootValue: Pick<ReturnType<GetEnveloped>, 'execute' | 'subscribe'>;
 };
 
-const GOING_AWAY = 1001;
 const MIN_MESSAGE_BURST = 1_000;
 
 function tooMany(most: number): GatewayError {

@@ -1,0 +1,163 @@
+import {
+  type DocumentNode,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  type GraphQLAbstractType,
+  type GraphQLField,
+  type GraphQLFieldResolver,
+  type GraphQLLeafType,
+  type GraphQLObjectType,
+  type GraphQLOutputType,
+  type GraphQLSchema,
+  Kind,
+  type OperationDefinitionNode,
+  OperationTypeNode,
+  TypeNameMetaFieldDef,
+  defaultFieldResolver,
+  getArgumentValues,
+  isAbstractType,
+  isLeafType,
+  isListType,
+  isNonNullType,
+} from 'graphql';
+import { collectFields, collectSubFields } from '@graphql-tools/utils';
+import { serializerOf } from './serializer.ts';
+
+type Variables = Readonly<Record<string, unknown>>;
+
+/** How a value becomes part of the response, found out from its type and selection before there is a value. */
+export type Shape = { isNonNull: boolean } & (
+  | { kind: 'leaf'; type: GraphQLLeafType; serialize: (value: unknown) => unknown }
+  | { kind: 'list'; item: Shape }
+  | { kind: 'object'; type: GraphQLObjectType; fields: Fields }
+  | { kind: 'abstract'; type: GraphQLAbstractType; fields: ReadonlyMap<GraphQLObjectType, Fields> }
+);
+
+/** The fields that are selected of an object, in the order of the response. */
+export interface Fields {
+  plans: readonly FieldPlan[];
+  /** Whether a response key is `__proto__`, which only an object without a prototype can hold. */
+  needsNoPrototype: boolean;
+}
+
+/** One field of the response. */
+export interface FieldPlan {
+  /** Its name in the response. */
+  key: string;
+  parentType: GraphQLObjectType;
+  definition: GraphQLField<unknown, unknown>;
+  nodes: FieldNode[];
+  /** The value of `__typename`; null for other fields. */
+  typename: string | null;
+  /** Null: the property of the source that has the field's name. */
+  resolve: GraphQLFieldResolver<unknown, unknown> | null;
+  /** Throws where a value for an argument is missing or wrong. */
+  argumentsFor(variables: Variables): Record<string, unknown>;
+  shape: Shape;
+}
+
+/** An operation, ready to be executed often. */
+export interface Plan {
+  operation: OperationDefinitionNode;
+  fragments: Record<string, FragmentDefinitionNode>;
+  root: Fields;
+  /** How many fields it has, those for each possible type of an object included. */
+  size: number;
+}
+
+/**
+ * Plans an operation for variables that make its conditions, `@skip` and `@include`, come out as these do. Null for
+ * mutations and introspection.
+ */
+export function createPlan(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  variables: Variables,
+): Plan | null {
+  const rootType =
+    operation.operation === OperationTypeNode.MUTATION
+      ? null
+      : schema.getRootType(operation.operation);
+  if (!rootType) return null;
+  const fragments = fragmentsOf(document);
+  // The library is meant for variables that it may change.
+  const conditions = { ...variables };
+  const collected = collectFields(
+    schema,
+    fragments,
+    conditions,
+    rootType,
+    operation.selectionSet,
+  ).fields;
+  for (const [node] of collected.values()) if (isIntrospection(node)) return null;
+  let size = 0;
+  const root = planFields(rootType, collected);
+  return { operation, fragments, root, size: Math.max(1, size) };
+
+  function planFields(type: GraphQLObjectType, nodesByKey: Map<string, FieldNode[]>): Fields {
+    const plans = [...nodesByKey].flatMap(([key, nodes]) => planField(type, key, nodes) ?? []);
+    return { plans, needsNoPrototype: nodesByKey.has('__proto__') };
+  }
+
+  function planField(
+    parentType: GraphQLObjectType,
+    key: string,
+    nodes: FieldNode[],
+  ): FieldPlan | null {
+    const name = nodes[0]?.name.value ?? '';
+    const definition =
+      name === TypeNameMetaFieldDef.name ? TypeNameMetaFieldDef : parentType.getFields()[name];
+    if (!definition) return null;
+    size++;
+    const { resolve = defaultFieldResolver } = definition;
+    return {
+      key,
+      parentType,
+      definition,
+      nodes,
+      typename: definition === TypeNameMetaFieldDef ? parentType.name : null,
+      resolve: resolve === defaultFieldResolver ? null : resolve,
+      argumentsFor: planArguments(definition, nodes),
+      shape: shapeOf(definition.type, nodes),
+    };
+  }
+
+  function shapeOf(type: GraphQLOutputType, nodes: FieldNode[]): Shape {
+    const isNonNull = isNonNullType(type);
+    const bare = isNonNull ? type.ofType : type;
+    if (isListType(bare)) return { isNonNull, kind: 'list', item: shapeOf(bare.ofType, nodes) };
+    if (isLeafType(bare))
+      return { isNonNull, kind: 'leaf', type: bare, serialize: serializerOf(bare) };
+    if (!isAbstractType(bare))
+      return { isNonNull, kind: 'object', type: bare, fields: fieldsBelow(bare, nodes) };
+    const types = schema.getPossibleTypes(bare);
+    const fields = new Map(types.map(possible => [possible, fieldsBelow(possible, nodes)]));
+    return { isNonNull, kind: 'abstract', type: bare, fields };
+  }
+
+  function fieldsBelow(type: GraphQLObjectType, nodes: FieldNode[]): Fields {
+    return planFields(type, collectSubFields(schema, fragments, conditions, type, nodes).fields);
+  }
+}
+
+/** Arguments without variables are the same for every execution. */
+function planArguments(
+  definition: GraphQLField<unknown, unknown>,
+  nodes: readonly FieldNode[],
+): FieldPlan['argumentsFor'] {
+  const node = nodes[0];
+  if (node === undefined || definition.args.length === 0) return () => ({});
+  return variables => getArgumentValues(definition, node, variables);
+}
+
+function fragmentsOf({ definitions }: DocumentNode): Record<string, FragmentDefinitionNode> {
+  const fragments = definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION);
+  return Object.fromEntries(
+    (fragments as FragmentDefinitionNode[]).map(fragment => [fragment.name.value, fragment]),
+  );
+}
+
+function isIntrospection(node: FieldNode | undefined): boolean {
+  return node?.name.value === '__schema' || node?.name.value === '__type';
+}

@@ -1,0 +1,23 @@
+/**
+ * Calls back when signals abort, with one listener for each signal. An EventTarget compares each new listener with
+ * all it has, and one operation may wait for hundreds of tasks.
+ */
+export class AbortListeners {
+  readonly #callbacks = new WeakMap<AbortSignal, Set<() => void>>();
+
+  /** The signal must not have aborted yet. The returned function ends the listening. */
+  listen(signal: AbortSignal, callback: () => void): () => void {
+    const callbacks = this.#callbacks.get(signal) ?? this.#open(signal);
+    callbacks.add(callback);
+    return () => void callbacks.delete(callback);
+  }
+
+  #open(signal: AbortSignal): Set<() => void> {
+    const callbacks = new Set<() => void>();
+    this.#callbacks.set(signal, callbacks);
+    signal.addEventListener('abort', () => callbacks.forEach(callback => callback()), {
+      once: true,
+    });
+    return callbacks;
+  }
+}
