@@ -3,7 +3,7 @@ import { postGraphQL } from '../test/support/start.ts';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// What a router's references cost upstream, against a subgraph that asks once for each of them.
+// The upstream requests for a router's references, compared with one request per reference.
 const REFERENCES = 250;
 const TASKS =
   'query ($of: [_Any!]!) { _entities(representations: $of) { ... on TaskStatus { id state } } }';
@@ -13,7 +13,7 @@ const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 
 const { sandbox, ids } = await startTenant(REFERENCES, { rateLimit: Infinity });
 const even = addSources('even', () => 10);
-// A tenth of the sources runs all day, the others now and then.
+// A tenth of the sources runs many tasks, the others few.
 const uneven = addSources('uneven', place => (place % 10 === 0 ? 100 : 2));
 const gateway = await forkGateway(sandbox, {
   UPSTREAM_RATE_LIMIT: '1000000',
@@ -34,7 +34,7 @@ function addSources(kind: string, countOf: (place: number) => number): string[] 
     type: 'APPLICATION',
     name: `${kind} ${place} [source]`,
   }));
-  // Round after round, as sources run in life.
+  // Sources take turns, as in a live tenant.
   for (let round = 0; sources.some((_, place) => round < countOf(place)); round++)
     for (const [place, target] of sources.entries())
       if (round < countOf(place)) sandbox.tenant.addTask({ ...ENDED, target });

@@ -36,18 +36,18 @@ rows.push({
   ...counts(),
 });
 
-// It is killed while its poll is at upstream.
+// It is killed while it waits for the answer of its poll.
 faults.order({ fault: { kind: 'latency', ms: 200 }, route: 'list' });
 await until(() => journal.requests.some(({ isClosed }) => !isClosed));
 endTasks(0, 250);
 const killedAt = performance.now();
 await first.close();
 faults.clear();
-const asked = journal.requests.length;
+const before = journal.requests.length;
 const lostHere = received.ended;
 for (const [place, { url }] of others.entries())
   await subscribe(url, SUBSCRIBERS / 6, place * (SUBSCRIBERS / 6));
-await until(() => journal.requests.slice(asked).some(isLook));
+await until(() => journal.requests.slice(before).some(isPoll));
 rows.push({ phase: 'the polling instance is killed', ...(await endOf(250, killedAt)) });
 
 await redis.kill();
@@ -94,7 +94,7 @@ async function endOf(tasks: number, since: number) {
   const delays = received.at.map(moment => moment - since);
   return {
     'next upstream request, ms': Math.round(
-      (journal.requests.slice(asked).find(({ at: moment }) => moment > since)?.at ?? NaN) - since,
+      (journal.requests.slice(before).find(({ at: moment }) => moment > since)?.at ?? NaN) - since,
     ),
     'ends received, p50 ms': at(delays, 0.5),
     'last ms': at(delays, 1),
@@ -109,7 +109,7 @@ function counts() {
   };
 }
 
-function isLook({ query }: { query: string }): boolean {
+function isPoll({ query }: { query: string }): boolean {
   return query.includes('isnull');
 }
 

@@ -12,7 +12,7 @@ export interface Usage {
   resources: number;
 }
 
-/** A gateway in a process of its own, so that it and what loads it are measured apart. */
+/** A gateway in its own process, so that the load is not measured with it. */
 export interface GatewayProcess {
   url: string;
   /** Heap after a full collection. */
@@ -22,7 +22,7 @@ export interface GatewayProcess {
   close(): Promise<void>;
 }
 
-/** Starts one over this tenant; `env` is its configuration. */
+/** Starts a gateway over this tenant. `env` is its configuration. */
 export async function forkGateway(
   sandbox: Sandbox,
   env: Record<string, string> = {},

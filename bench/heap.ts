@@ -2,7 +2,7 @@ import { fetchToken, postGraphQL } from '../test/support/start.ts';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// A million reads over 100,000 ids with 1,000 tokens: what the gateway keeps of them is bounded.
+// A million reads of 100,000 ids with 1,000 tokens, to see that memory stays bounded.
 const IDS = 100_000;
 const TOKENS = 1_000;
 const READS_PER_OPERATION = 100;
@@ -38,16 +38,17 @@ await sandbox.close();
 async function readUntil(end: number): Promise<void> {
   while (next < end) {
     const operation = next++;
-    const wanted = Array.from(
+    const requested = Array.from(
       { length: READS_PER_OPERATION },
       (_, place) => ids[(operation * READS_PER_OPERATION + place) % IDS],
     );
-    const variables = Object.fromEntries(wanted.map((id, place) => [`id${place}`, id]));
+    const variables = Object.fromEntries(requested.map((id, place) => [`id${place}`, id]));
     const token = tokens[(operation * 7) % TOKENS];
     const { data } = await postGraphQL(gateway.url, QUERY, variables, {
       authorization: `Bearer ${token}`,
     });
-    if (wanted.some((id, place) => data[`t${place}`].id !== id)) throw new Error('A wrong answer.');
+    if (requested.some((id, place) => data[`t${place}`].id !== id))
+      throw new Error('A wrong answer.');
   }
 }
 

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// A hundred thousand subscribers connect and leave in every possible way. Nothing of them may remain.
+// A hundred thousand subscribers connect and leave in every possible way, to see that nothing leaks.
 const TASKS = 200;
 const QUERY = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
 const AT_ONCE = 50;
@@ -14,7 +14,7 @@ const gateway = await forkGateway(sandbox, { UPSTREAM_RATE_LIMIT: '1000000' });
 const url = gateway.url.replace('http', 'ws');
 let cycles = 0;
 
-// Once round first: what is loaded and compiled once is no leak.
+// One cycle first, so that code that is loaded once does not count as a leak.
 await all(2_000);
 const rows = [await sample('at the start')];
 for (let part = 1; part <= 5; part++) {
@@ -28,8 +28,8 @@ await gateway.close();
 await sandbox.close();
 
 /**
- * So many cycles: three eighths unsubscribe, and an eighth each hangs up on SSE, on multipart and on a
- * stream of many operations, kills its socket, and goes early.
+ * Runs so many cycles. Three eighths unsubscribe. One eighth each disconnects from SSE, from multipart, and
+ * from a stream of many operations, resets its socket, and leaves before its first event.
  */
 async function all(count: number): Promise<void> {
   const eighth = count / 8;
@@ -91,10 +91,10 @@ async function unsubscribeRepeatedly(): Promise<void> {
   socket.close();
 }
 
-async function killSocket(hasHeard: boolean): Promise<void> {
+async function killSocket(hasEvent: boolean): Promise<void> {
   const socket = await open();
   socket.send(`{"id":"1","type":"subscribe","payload":${next()}}`);
-  if (hasHeard) await new Promise(resolve => socket.once('message', resolve));
+  if (hasEvent) await new Promise(resolve => socket.once('message', resolve));
   socket.terminate();
 }
 
@@ -113,7 +113,7 @@ async function hangUp(accept: string): Promise<void> {
   stream.destroy();
 }
 
-/** Single connection mode of SSE: some operations in one stream, and its client no longer reads. */
+/** The single connection mode of SSE: several operations in one stream, whose client does not read. */
 async function abandonStream(): Promise<void> {
   const at = `${gateway.url}/stream`;
   const token = await (await fetch(at, { method: 'PUT' })).text();

@@ -16,7 +16,7 @@ console.table(rows);
 async function measure(stalenessMs: number) {
   const { sandbox, ids } = await startTenant(TASKS);
   const gateway = await forkGateway(sandbox, { MAX_STALENESS_MS: String(stalenessMs) });
-  let asked = 0;
+  let sent = 0;
   const result = await autocannon({
     url: gateway.url,
     connections: CONNECTIONS,
@@ -30,7 +30,7 @@ async function measure(stalenessMs: number) {
         headers: { 'content-type': 'application/json' },
         setupRequest: request => ({
           ...request,
-          body: JSON.stringify({ query: QUERY, variables: { id: ids[asked++ % TASKS] } }),
+          body: JSON.stringify({ query: QUERY, variables: { id: ids[sent++ % TASKS] } }),
         }),
       },
     ],

@@ -6,9 +6,9 @@ import { forkGateway } from './gateway.ts';
 import { type Received, at, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// Three times as many distinct lists as upstream's limit allows are asked for, for ten minutes, by callers of
-// whom a part hangs up, while 1,000 tasks and 20 lists are followed and 2 % of upstream's answers fail. All
-// tasks end in the course of it. `tsx bench/soak.ts 60` lasts a minute.
+// For ten minutes, callers request three times as many distinct lists as upstream's limit allows, and some of
+// them disconnect. There are subscriptions to 1,000 tasks and 20 lists, and 2 % of upstream's answers fail. All
+// tasks complete during the run. `tsx bench/soak.ts 60` lasts a minute.
 const SECONDS = Number(process.argv[2] ?? 600);
 const TASKS = 1_000;
 const PER_SOCKET = 100;
@@ -56,7 +56,7 @@ const after = await gateway.usage();
 // Ends are published in the order of polls, which is nearly the order in which the tasks ended.
 const ends = received.at.slice(-TASKS).toSorted((a, b) => a - b);
 const delays = endedAt.map((moment, place) => (ends[place] ?? NaN) - moment);
-// By the pages of running tasks, later by id.
+// Polls read the pages of running tasks first, later ids.
 const polls = journal.requests.filter(
   ({ query }) => query.startsWith('filters=id') || query.includes('isnull'),
 );
@@ -110,7 +110,7 @@ async function read(count: number): Promise<void> {
   }
 }
 
-/** Twenty subscriptions to lists that differ. */
+/** Subscribes to twenty different lists. */
 function followLists(url: string) {
   const client = createClient({ url: url.replace('http', 'ws'), webSocketImpl: WebSocket });
   const launchers = ['System', 'slpt.services', 'ada.admin', 'grace.ops'].map(

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { WebSocket } from 'ws';
 
-/** The subscription of every subscriber in the benches. */
+/** The subscription that all benches use. */
 export const PROGRESS =
   'subscription ($id: ID!) { taskProgress(id: $id) { id state percentComplete completionStatus } }';
 
@@ -55,7 +55,7 @@ export function at(values: readonly number[], share: number): number {
   return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
 }
 
-/** Waits for it, but not for ever: what is missing after that is lost. */
+/** Waits for the condition, up to a timeout. Events that are missing then count as lost. */
 export async function until(condition: () => boolean): Promise<void> {
   const end = performance.now() + PATIENCE_MS;
   while (!condition() && performance.now() < end)

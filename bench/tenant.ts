@@ -1,6 +1,6 @@
 import { type SandboxOptions, startSandbox } from '../src/sandbox/sandbox.ts';
 
-/** A tenant of running tasks that none but an order ends. */
+/** A tenant of running tasks that complete only when the bench completes them. */
 export async function startTenant(tasks: number, options: SandboxOptions = {}) {
   const sandbox = await startSandbox({
     tasks: 0,

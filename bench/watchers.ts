@@ -5,8 +5,8 @@ import { forkGateway } from './gateway.ts';
 import { PROGRESS, type Received, at, countEvent, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// Ten thousand subscribers follow a thousand running tasks: a quarter of them changes between polls, then all
-// end. Once with an upstream that is well, once with one that fails a fifth of the time and refuses now and then.
+// Ten thousand subscribers to a thousand running tasks. A quarter of the tasks changes between polls, then all
+// complete. Runs once with a healthy upstream, once with one that often fails and sometimes answers 429.
 const TASKS = 1_000;
 const SUBSCRIBERS = 10_000;
 const PER_SOCKET = 100;
@@ -43,7 +43,7 @@ async function measure(transport: Transport, isFailing: boolean) {
     for (const id of changing) sandbox.tenant.correct(id, { completedAt: Date.now() + round });
     changes.push(...(await delivered(received, changing.length * (SUBSCRIBERS / TASKS), sandbox)));
   }
-  const perPoll = requestsPerLook(sandbox);
+  const perPoll = requestsPerPoll(sandbox);
   for (const id of ids) sandbox.tenant.finish(id);
   const ends = await delivered(received, SUBSCRIBERS, sandbox);
   const seconds = (performance.now() - startedAt) / 1_000;
@@ -85,7 +85,7 @@ async function delivered(
 }
 
 /** Counts requests in quick succession as one poll. Returns the size of the largest complete one. */
-function requestsPerLook({ journal }: Sandbox): number {
+function requestsPerPoll({ journal }: Sandbox): number {
   const polls: number[] = [];
   let previous = -Infinity;
   for (const { at: moment } of journal.requests) {
@@ -93,7 +93,7 @@ function requestsPerLook({ journal }: Sandbox): number {
     polls[polls.length - 1]!++;
     previous = moment;
   }
-  // The journal was opened in the middle of the first.
+  // The first poll had started before the journal was opened.
   return Math.max(...polls.slice(1));
 }
 

@@ -9,7 +9,7 @@ export interface DriftCount {
   count: number;
 }
 
-/** Counts where upstream's rows differ from its specification, so that operators notice a change. */
+/** Counts differences of upstream's rows from its specification, so that operators notice a change. */
 export interface Drift {
   /** Counts one field of one row. Logged as a warning the first time, and for each new enum value. */
   record(field: string, found: string, value?: string): void;
@@ -40,10 +40,10 @@ export function createDrift(log: Pick<Log, 'warn'>): Drift {
   };
 
   function logValue(field: string, found: string, value: string): void {
-    const shown = ENUM_VALUE.test(value) ? value : '(not a word)';
-    const key = `${field}\n${shown}`;
+    const loggable = ENUM_VALUE.test(value) ? value : '(not a word)';
+    const key = `${field}\n${loggable}`;
     if (loggedValues.has(key) || loggedValues.size >= MAX_LOGGED_VALUES) return;
     loggedValues.add(key);
-    log.warn({ field, found, value: shown }, 'upstream sent an unknown enum value');
+    log.warn({ field, found, value: loggable }, 'upstream sent an unknown enum value');
   }
 }

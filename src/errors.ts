@@ -5,7 +5,7 @@ export const ERROR_CODES = [
   'FORBIDDEN',
   'NOT_FOUND',
   'RATE_LIMITED',
-  // Clients of automatic persisted queries look for these two by name.
+  // Clients of automatic persisted queries match these two names.
   'PERSISTED_QUERY_NOT_FOUND',
   'PERSISTED_QUERY_NOT_SUPPORTED',
   'UPSTREAM_TIMEOUT',

@@ -68,22 +68,21 @@ export async function startGateway(
   });
   const budgets = createBudgets(clientId => fleet.openWindow(budgetName(clientId)), rate, clock);
   const drift = createDrift(log);
-  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due to one credential.
+  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due
+  // to one credential.
   const network = createBreaker({ clock, trips: ['unreachable'] });
   const closing = new AbortController();
   // Every pending request adds a listener, so many listeners are not a leak.
   setMaxListeners(0, closing.signal);
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const proofs = createProofs({ clock });
-  const sessions = createSessions({
-    open: openSession,
-    isProven: ({ key, isVerified }) => isVerified || proofs.isProven(key),
-    clock,
-  });
+  const isProven = ({ key, isVerified }: Credential) => isVerified || proofs.isProven(key);
+  const sessions = createSessions({ open: openSession, isProven, clock });
   const http = await startHttpServer({
     ...options,
     sessions,
     authenticate: createAuthenticate(),
+    isProven,
     clientAddress: createClientAddress(options.trustedProxies),
     isOpen: options.authMode === 'service' && options.jwt === null,
     routerTrust: createRouterTrust({
@@ -131,6 +130,7 @@ export async function startGateway(
       return createPassthroughAuthenticate(
         openVerifier('PASSTHROUGH_JWKS_URL', options.passthroughJwt),
         options.jwtClockToleranceSeconds,
+        proofs.refusalOf,
       );
     if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
     const credential = createServiceCredential(options.client, {
@@ -164,7 +164,10 @@ export async function startGateway(
     return response as unknown as Response;
   }
 
-  /** Each credential has its own retries and breaker, because its failures say nothing about other credentials. */
+  /**
+   * Each credential has its own retries and breaker, because its failures say nothing about other
+   * credentials.
+   */
   function openRequests(clientId: string, credential: Credential | null): Requests {
     const budget = budgets.of(clientId);
     return createRequests({

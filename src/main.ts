@@ -44,7 +44,10 @@ async function main(): Promise<void> {
 
 type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
 
-/** Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per line. */
+/**
+ * Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per
+ * line.
+ */
 async function start(begin: Start): Promise<void> {
   try {
     const config = readConfig(process.env);
@@ -58,7 +61,7 @@ async function start(begin: Start): Promise<void> {
   }
 }
 
-/** Exits once everything is closed, or when the time for it is over. */
+/** Exits when everything is closed, or at the timeout. */
 async function stop(
   started: ReturnType<Start>,
   { delayMs, graceMs }: Config['shutdown'],

@@ -9,9 +9,12 @@ const PACKAGE = JSON.parse(readFileSync(join(SRC, '../package.json'), 'utf8')) a
   dependencies: Record<string, string>;
 };
 
-/** Each folder's rank, and what it is for. Imports only point to lower ranks; equal ranks do not import each other. */
+/**
+ * The rank and purpose of each folder. Imports only point to lower ranks; equal ranks do not import
+ * each other.
+ */
 const RANKS: Record<string, number> = {
-  // What everything may use.
+  // Used everywhere: error codes, the clock, the log, proxy settings.
   'errors.ts': -1,
   'clock.ts': -1,
   'log.ts': -1,
@@ -24,45 +27,48 @@ const RANKS: Record<string, number> = {
   fleet: 1,
   // A tenant over HTTP, for tests and first steps.
   sandbox: 1,
-  // Who may send an upstream request, and when: budget, lanes, breaker, retries, deadlines.
+  // Whether and when an upstream request is sent: budget, lanes, unproven tokens, breaker, retries,
+  // deadlines.
   'upstream/admission': 1.5,
-  // The REST API, typed.
+  // The REST API, typed: credentials, endpoints, queries, walks over lists, rows.
   upstream: 2,
   // Watches, mailboxes, and the pollers of tasks and lists.
   progress: 2,
-  // What is kept for one credential. Nothing crosses over.
+  // The state of one credential: loader, lists, memory, paging. Credentials share nothing.
   session: 3,
-  // Executes operations by plans that are made once.
+  // Executes operations with cached plans.
   'graphql/execution': 3.5,
-  // The schema: a type each, then the root fields.
+  // The schema: one file per type, then the root fields.
   graphql: 4,
-  // Who may call, and which errors callers may see.
+  // Who may call: tokens, the router, hosts and origins; limits on connections; which errors callers
+  // may see.
   'http/access': 4.2,
   // One plugin of the GraphQL server per file.
   'http/plugins': 4.5,
-  // WebSocket, SSE, multipart, callback.
+  // WebSocket, SSE in both modes, multipart, HTTP callback; ending all streams at a shutdown.
   'http/transports': 4.5,
-  // Routes and sockets of one port; the GraphQL pipeline.
+  // GraphiQL.
+  'http/pages': 4.5,
+  // Routes and sockets of one port, and the GraphQL server with its plugins in request order.
   http: 5,
-  // The environment, checked.
+  // Reads and checks the environment.
   config: 4.9,
   'config.ts': 5,
-  // Builds every part, closes them in reverse.
+  // Builds every part and closes them in reverse.
   'gateway.ts': 6,
-  // The command line.
+  // The command line; the only file that reads arguments and the environment, or exits.
   'main.ts': 7,
 };
 
 /** Where a library may be imported. */
 const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
-  '@apollo/usage-reporting-protobuf': ['http/plugins/federated-tracing.ts'],
+  '@envelop/on-resolve': ['http/plugins/federated-tracing.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
   '@graphql-tools/utils': ['graphql/execution/plan.ts', 'graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
-  '@graphql-yoga/plugin-apollo-inline-trace': ['http'],
   '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],
@@ -101,24 +107,24 @@ const foreign = imports
   )
   .map(({ from, to }) => ({ from, library: to.split('/', to.startsWith('@') ? 2 : 1).join('/') }));
 
-test('every file lives in a room of the house', () => {
+test('every file is in a folder with a rank', () => {
   assert.ok(files.length > 30);
   assert.deepEqual(
-    files.filter(file => RANKS[roomOf(file)] === undefined),
+    files.filter(file => RANKS[folderOf(file)] === undefined),
     [],
   );
 });
 
 test('imports point downwards only', () => {
   const wrong = local.filter(
-    ({ from, to }) => roomOf(from) !== roomOf(to) && rankOf(to) >= rankOf(from),
+    ({ from, to }) => folderOf(from) !== folderOf(to) && rankOf(to) >= rankOf(from),
   );
   assert.deepEqual(wrong, []);
 });
 
-test('the sandbox shares no code with the client side, but the clock', () => {
+test('the sandbox shares no code with the client side except the clock', () => {
   const shared = local.filter(
-    ({ from, to }) => roomOf(from) === 'sandbox' && roomOf(to) !== 'sandbox',
+    ({ from, to }) => folderOf(from) === 'sandbox' && folderOf(to) !== 'sandbox',
   );
   assert.deepEqual(
     [...new Set(shared.map(({ to }) => to))].filter(to => to !== 'clock.ts'),
@@ -126,12 +132,12 @@ test('the sandbox shares no code with the client side, but the clock', () => {
   );
 });
 
-test('no file imports itself in a circle', () => {
+test('no imports form a cycle', () => {
   const done = new Set<string>();
   for (const file of files) visit(file, []);
 
   function visit(file: string, trail: string[]): void {
-    assert.ok(!trail.includes(file), `a circle: ${[...trail, file].join(' → ')}`);
+    assert.ok(!trail.includes(file), `a cycle: ${[...trail, file].join(' → ')}`);
     if (done.has(file)) return;
     for (const { to } of local.filter(({ from }) => from === file)) visit(to, [...trail, file]);
     done.add(file);
@@ -152,10 +158,10 @@ test('each library is imported only at its home, and each dependency is imported
 });
 
 test('only main reads the environment, the arguments, or exits', () => {
-  const guilty = files.filter(file =>
+  const offenders = files.filter(file =>
     /process\.(env\b(?!:)|argv|exit)/.test(readFileSync(join(SRC, file), 'utf8')),
   );
-  assert.deepEqual(guilty, ['main.ts']);
+  assert.deepEqual(offenders, ['main.ts']);
 });
 
 function importsOf(file: string): Import[] {
@@ -164,12 +170,12 @@ function importsOf(file: string): Import[] {
   return [...lines].map(([, to = '']) => ({ from: relative('.', file), to }));
 }
 
-/** A room within a room, where it has a rank of its own. */
-function roomOf(file: string): string {
+/** The folder of a file: the inner folder if that has a rank of its own. */
+function folderOf(file: string): string {
   const [outer = '', inner = ''] = file.split('/');
   return RANKS[`${outer}/${inner}`] === undefined ? outer : `${outer}/${inner}`;
 }
 
 function rankOf(file: string): number {
-  return RANKS[roomOf(file)] ?? Number.NaN;
+  return RANKS[folderOf(file)] ?? Number.NaN;
 }

@@ -14,7 +14,7 @@ test('a delay longer than a timer allows runs when it is over, and not before', 
     if (hours === 40 * 24) cancel();
     assert.equal(ran, 0, `after ${hours} hours`);
   }
-  // A mocked timer that is set while the clock moves on counts from where the clock stops.
+  // A mocked timer that is set while the clock moves counts from where the clock stops.
   t.mock.timers.tick(5 * HOUR_MS);
   assert.equal(ran, 1);
   t.mock.timers.tick(90 * 24 * HOUR_MS);

@@ -10,8 +10,10 @@ import { compose } from '../examples/federation/compose.ts';
 import { startRouter } from '../examples/federation/router.ts';
 import { SANDBOX_SOURCES } from '../examples/federation/sandbox-sources.ts';
 import { startSources } from '../examples/federation/sources.ts';
+import { ATTACK_ROWS } from './security/attack-rows.ts';
 import { postGraphQL } from './support/start.ts';
 import { collect, subscribe } from './support/subscribe.ts';
+import { TRANSPORTS } from './support/transports.ts';
 
 const README = read('README.md');
 const FEDERATION = read('docs/federation.md');
@@ -21,7 +23,7 @@ function read(file: string): string {
   return readFileSync(new URL(`../${file}`, import.meta.url), 'utf8');
 }
 
-/** The gateway as `npm start` has it, on ports of its own. */
+/** The gateway as `npm start` runs it, on other ports. */
 async function startAsDocumented(t: TestContext) {
   const config = readConfig({ PORT: '0', SANDBOX_PORT: '0', LOG_LEVEL: 'silent' });
   const sandbox = await startSandbox(config.sandbox);
@@ -46,7 +48,7 @@ test('the queries of the README have the answers that it shows', async t => {
   assert.ok(examples.length >= 5);
   for (const { query, answer } of examples) {
     const { status: _, ...result } = await postGraphQL(url, query);
-    // Of an error, the place in the document and the id of the request are left out there.
+    // README omits the location of an error and the id of the request.
     for (const error of (result.errors ?? []) as Record<string, any>[]) {
       delete error['locations'];
       delete error['extensions'].upstream?.trackingId;
@@ -96,8 +98,35 @@ test('docs/configuration.md names every variable', () => {
   );
 });
 
+test('the table of docs/security.md has the attacks, transports and codes that the tests try', () => {
+  const lines = read('docs/security.md').split('\n');
+  const rows = lines
+    .filter(line => line.startsWith('| ') && line.split('|').length === TRANSPORTS.length + 3)
+    .map(line =>
+      line
+        .split('|')
+        .map(cell => cell.trim())
+        .slice(1, -1),
+    );
+  assert.deepEqual(rows[0], ['attack', ...TRANSPORTS]);
+  const expected = ATTACK_ROWS.map(({ name, code, except }) => {
+    const cells = TRANSPORTS.map(transport => {
+      const answer = except?.[transport];
+      if (answer === null) return '–';
+      return typeof answer === 'number' ? `closed, ${answer}` : `\`${answer ?? code}\``;
+    });
+    return [name].concat(cells);
+  });
+  assert.deepEqual(rows.slice(2), expected);
+});
+
 test('every file that the documentation links to exists', () => {
-  for (const page of ['README.md', 'CONTRIBUTING.md', ...DOCS.map(name => `docs/${name}`)]) {
+  for (const page of [
+    'README.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    ...DOCS.map(name => `docs/${name}`),
+  ]) {
     const base = new URL(`../${page}`, import.meta.url);
     for (const [, target = ''] of read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g))
       if (!/^[a-z]+:/.test(target))

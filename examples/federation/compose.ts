@@ -1,7 +1,7 @@
 import { composeServices } from '@theguild/federation-composition';
 import { parse } from 'graphql';
 
-/** Asks each subgraph for its SDL, and makes one supergraph of them. Throws for what cannot be composed. */
+/** Fetches the SDL of each subgraph and composes the supergraph. Throws if the subgraphs cannot be composed. */
 export async function compose(
   urls: Readonly<Record<string, string>>,
   headers: Readonly<Record<string, string>> = {},
@@ -18,7 +18,7 @@ export async function compose(
   return supergraphSdl;
 }
 
-/** The SDL that a subgraph has for composition. */
+/** The SDL of a subgraph for composition. */
 export async function fetchSdl(
   url: string,
   headers: Readonly<Record<string, string>> = {},

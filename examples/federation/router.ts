@@ -11,7 +11,7 @@ export type SubscriptionTransport = 'sse' | 'ws' | 'http-callback';
 export interface RouterOptions {
   supergraphSdl: string;
   subscriptions?: SubscriptionTransport;
-  /** Sent to every subgraph, beside the caller's own `authorization`. */
+  /** Headers for every subgraph, in addition to the caller's `authorization`. */
   headers?: Record<string, string>;
   port?: number;
 }
@@ -35,7 +35,7 @@ export async function startRouter(options: RouterOptions): Promise<Subgraph> {
   const gateway = createGatewayRuntime({
     supergraph: supergraphSdl,
     logging: false,
-    // Where callbacks arrive.
+    // The URL for callbacks.
     webhooks: true,
     pubsub: new MemPubSub(),
     propagateHeaders: {

@@ -1,6 +1,6 @@
 import type { Source } from './sources.ts';
 
-/** The sources of the sandbox tenant, as the team that maintains them knows them. */
+/** The sources of the sandbox tenant, with the fields of the subgraph that owns them. */
 export const SANDBOX_SOURCES: readonly Source[] = [
   { id: 'a08ff49b6f772632716c43069c43a8c3', name: 'Workday HR', owner: 'grace' },
   { id: 'b7cf3c25632b92409d3fb64afebede10', name: 'Active Directory', owner: 'ada' },

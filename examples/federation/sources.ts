@@ -3,14 +3,14 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createSchema, createYoga } from 'graphql-yoga';
 
-/** A source as this subgraph knows it; of its tasks it knows nothing. */
+/** A source, with the fields that this subgraph owns. */
 export interface Source {
   id: string;
   name: string;
   owner: string;
 }
 
-/** A subgraph that serves. */
+/** A running subgraph. */
 export interface Subgraph {
   url: string;
   close(): Promise<void>;

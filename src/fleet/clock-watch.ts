@@ -5,9 +5,9 @@ const ROUNDING_MS = 2;
 /**
  * Detects when the wall clock of Redis is set, by comparing it with the monotonic clock here.
  *
- * Redis reads its clock between our request and its answer, so each reading gives a lower and an upper bound
- * for the difference of the two clocks. If the bounds of two readings do not overlap, the clock was set. This
- * holds however slow the answers are.
+ * Redis reads its clock between our request and its answer, so each reading gives a lower and an upper
+ * bound for the difference of the two clocks. If the bounds of two readings do not overlap, the clock
+ * was set. This holds however slow the answers are.
  */
 export class ClockWatch {
   #least = -Infinity;
@@ -18,9 +18,9 @@ export class ClockWatch {
    * Milliseconds by which the clock of Redis was set: positive for forward, negative for back, 0 if it was
    * not set.
    */
-  stepAt(redisNow: number, askedAt: number, answeredAt: number): number {
+  stepAt(redisNow: number, sentAt: number, answeredAt: number): number {
     const slackMs = (answeredAt - this.#readAt) * DRIFT + ROUNDING_MS;
-    const [least, most] = [redisNow - answeredAt, redisNow + 1 - askedAt];
+    const [least, most] = [redisNow - answeredAt, redisNow + 1 - sentAt];
     const [knownLeast, knownMost] = [this.#least - slackMs, this.#most + slackMs];
     this.#readAt = answeredAt;
     const isStep = least > knownMost || most < knownLeast;

@@ -21,13 +21,16 @@ export type Take = { slot: Slot } | { retryInMs: number };
 /** The sliding window of one upstream budget. All instances take slots from it. */
 export interface BudgetWindow {
   /**
-   * `isProvisional`: the slot does not count in the pace at which slots are given until it is settled, because
-   * it is likely to be cancelled.
+   * `isProvisional`: the slot does not count in the pace at which slots are given until it is settled,
+   * because it is likely to be cancelled.
    */
   take(options?: { isProvisional: boolean }): Promise<Take> | Take;
   /** Gives no slot for this many milliseconds. For a Retry-After from upstream. */
   pause(forMs: number): void;
-  /** Free slots, milliseconds left of a pause, and the number of instances. For estimates of waiting times. */
+  /**
+   * Free slots, milliseconds left of a pause, and the number of instances. For estimates of waiting
+   * times.
+   */
   outlook(): { free: number; pausedForMs: number; instances: number };
   /** This instance takes no more slots. */
   close(): void;
@@ -39,7 +42,10 @@ export interface BudgetLimits {
   windowMs: number;
 }
 
-/** The share of a window's slots that may be taken at once. The rest is spread over the remaining window. */
+/**
+ * The share of a window's slots that may be taken at once. The rest is spread over the remaining
+ * window.
+ */
 export const BURST_SHARE = 0.2;
 
 /** A right that one instance holds at a time. If that instance stops renewing it, another gets it. */
@@ -66,7 +72,7 @@ export interface WatchGroup<M> {
   /** The ids that at least one instance watches. */
   watchedIds(): Promise<ReadonlySet<string>>;
   /**
-   * Asks for the lease. `onHeld` is called each time it is obtained later, not if it is held from the
+   * Requests the lease. `onHeld` is called each time it is obtained later, not if it is held from the
    * start.
    */
   openLease(name: string, onHeld: () => void): Lease;

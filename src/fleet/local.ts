@@ -33,7 +33,9 @@ export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive
 }
 
 /**
- * The window of a single instance, in memory.\n\nA slot is free again no sooner than one window after its
+ * The window of a single instance, in memory.
+ *
+ * A slot is free again no sooner than one window after its
  * request was answered. Once a burst is spent, the remaining slots are spread over the time until slots
  * come back. Without that, many waiting requests would take the whole window in its first second and then
  * wait for the other nine.

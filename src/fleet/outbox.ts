@@ -4,11 +4,12 @@ import type { Clock } from '../clock.ts';
 /**
  * The header of a chunk. Messages are sent to a channel in order, in chunks of limited size.
  *
- * Redis buffers what a subscriber has not read, and disconnects a subscriber when the buffer exceeds 32 MB, or
- * 8 MB for a minute. So chunks are sent no faster than `BYTES_PER_MS`, and a message that is larger than a chunk
- * is split.
+ * Redis buffers what a subscriber has not read, and disconnects a subscriber when the buffer exceeds 32
+ * MB, or 8 MB for a minute. So chunks are sent no faster than `BYTES_PER_MS`, and a message that is
+ * larger than a chunk is split.
  *
- * A chunk is one line of JSON, the header, followed by the bytes of a JSON array of messages or a part of it.
+ * A chunk is one line of JSON, the header, followed by the bytes of a JSON array of messages or a part
+ * of it.
  */
 interface ChunkHeader {
   /** Id of the instance that sent the chunk. */
@@ -111,7 +112,10 @@ export class Outbox<M> {
   }
 }
 
-/** Reassembles messages from the chunks of any number of other instances. Ignores chunks of this instance. */
+/**
+ * Reassembles messages from the chunks of any number of other instances. Ignores chunks of this
+ * instance.
+ */
 export class Inbox<M> {
   readonly #instanceId: string;
   readonly #parts = new Map<string, Buffer[]>();

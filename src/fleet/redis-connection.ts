@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import { ClockWatch } from './clock-watch.ts';
+import { RedisChannels } from './redis-channels.ts';
 import { findServer } from './redis-discovery.ts';
 import { RedisFaultError, toRedisFault } from './redis-fault.ts';
 import { CHANNELS, GENERATION_KEY, keysOf } from './redis-keys.ts';
 import { testSession } from './redis-self-test.ts';
+import type { RedisMember } from './redis-member.ts';
 import { type RedisSession, openSession } from './redis-session.ts';
 import { readRedisUrl } from './redis-url.ts';
 import type { ScriptName } from './scripts.ts';
@@ -23,9 +25,10 @@ import type { ScriptName } from './scripts.ts';
  *                                                         any error → disconnected
  *   closed        yes             rejected, or dropped
  *
- * A new connection is disconnected until its first session. `connectRedis` resolves when that session is
- * connected, or when it has failed and the instance may start without Redis. A session is never reused after
- * an error. Each attempt opens a new one, so late answers of an old session cannot be mistaken for current ones.
+ * A new connection is disconnected until its first session. `connectRedis` resolves when that session
+ * is connected, or when it has failed and the instance may start without Redis. A session is never
+ * reused after an error. Each attempt opens a new one, so late answers of an old session cannot be
+ * mistaken for current ones.
  */
 export interface RedisConnection {
   readonly instanceId: string;
@@ -52,9 +55,9 @@ export interface RedisConnection {
    */
   subscribe(channel: string, receive: (message: Buffer) => void): Subscription;
   /** Compares the clock of Redis with the one here. If it was set, returns false and disconnects. */
-  isClockSteady(redisNow: number, askedAt: number): boolean;
+  isClockSteady(redisNow: number, sentAt: number): boolean;
   /** Adds a member that is notified of changes of the connection. The returned function removes it. */
-  join(member: Member): () => void;
+  join(member: RedisMember): () => void;
   close(): Promise<void>;
 }
 
@@ -62,21 +65,6 @@ export interface RedisConnection {
 export interface Subscription {
   joined: Promise<void>;
   leave(): void;
-}
-
-/** A component that shares state over the connection. */
-export interface Member {
-  /**
-   * Redis is disconnected. Called again after each failed attempt to rejoin. `mayHaveMissed`: the last
-   * messages may not have been received.
-   */
-  onDisconnect(loss: { mayHaveMissed: boolean }): void;
-  /** Nothing listens at the address of Redis, so all instances have lost it. */
-  onServerDown(): void;
-  /** Redis is back. Writes what the other instances must know before any of them goes on. */
-  resync(): Promise<void>;
-  /** All members have resynced, and state is shared again. */
-  onReconnect(): void;
 }
 
 export interface RedisConnectionOptions {
@@ -90,10 +78,10 @@ export interface RedisConnectionOptions {
 const FIRST_RETRY_MS = 20;
 const RETRY_MS = 250;
 const HEARTBEAT_MS = 500;
-// A silent instance may have been killed, or it may go on without Redis. Its share of a budget is left to
-// it until then,
-const GONE_AFTER_MS = 30_000;
-// and a small part of the budget until then.
+// A silent instance may have died, or it may continue without Redis. Its share of a budget is left to
+// it for this time,
+const EXPIRES_AFTER_MS = 30_000;
+// and then a small part of the budget for this time.
 const RESERVED_MS = 600_000;
 // After this time all other instances have sent a heartbeat and so have counted a new one.
 const COUNTED_AFTER_MS = 2_000;
@@ -107,8 +95,8 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   let target = readRedisUrl(url);
   const { kind } = target;
   const instanceId = randomUUID();
-  const members = new Set<Member>();
-  const channels = new Map<string, (message: Buffer) => void>();
+  const members = new Set<RedisMember>();
+  const channels = new RedisChannels(log);
   const clockWatch = new ClockWatch();
   /** Reasons logged since the last connection, so that each is logged once. */
   const loggedReasons = new Set<string>();
@@ -116,7 +104,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   let generation = '';
   let instances = 1;
   let countedFrom = Infinity;
-  let heardAt = -Infinity;
+  let heartbeatAt = -Infinity;
   let isDisconnected = true;
   let isClosed = false;
   let cancelTimer = () => {};
@@ -143,7 +131,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     },
     get isCounted() {
       const now = clock.monotonic();
-      return now >= countedFrom && now < heardAt + GONE_AFTER_MS / 2;
+      return now >= countedFrom && now < heartbeatAt + EXPIRES_AFTER_MS / 2;
     },
     get keys() {
       return keysOf(generation);
@@ -184,13 +172,13 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   }
 
   async function orDisconnect<T>(send: (open: RedisSession) => Promise<T>): Promise<T> {
-    const asked = session;
-    if (asked === null) throw new RedisFaultError('Redis is disconnected');
+    const current = session;
+    if (current === null) throw new RedisFaultError('Redis is disconnected');
     try {
-      return await send(asked);
+      return await send(current);
     } catch (error) {
       // An error of an earlier session says nothing about the current one.
-      if (asked === session) disconnect(error);
+      if (current === session) disconnect(error);
       throw error;
     }
   }
@@ -205,7 +193,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       target: found.target,
       onMessage(channel, message) {
         if (channel === selfTestChannel) onSelfTest();
-        else receive(channel, message);
+        else channels.deliver(channel, message);
       },
       onBroken(error) {
         if (opened === session) disconnect(error);
@@ -217,17 +205,17 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     try {
       generation = String(await opened.run('join', [GENERATION_KEY], [randomUUID()]));
       await testSession(opened, { instanceId, generation }, received);
-      await subscribeToAll(opened);
+      await channels.subscribeAll(opened);
       const { settling } = keysOf(generation);
-      await run('awaitInstances', [settling], [instances, GONE_AFTER_MS]);
+      await run('awaitInstances', [settling], [instances, EXPIRES_AFTER_MS]);
       await Promise.all([...members].map(member => member.resync()));
       await sendHeartbeat();
-      await subscribeToAll(opened);
+      await channels.subscribeAll(opened);
       if (opened !== session) throw new RedisFaultError('the connection was closed');
     } catch (error) {
       opened.close();
       if (opened === session) session = null;
-      // Members go on without Redis. They write what they know to the next session.
+      // Members continue without Redis. They write what they know to the next session.
       for (const member of members) member.onDisconnect({ mayHaveMissed: false });
       // If the user may not run INFO, this error is the first sign of a cluster.
       if (target.kind === 'single' && toRedisFault(error).isMoved) {
@@ -236,10 +224,10 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       }
       throw error;
     }
-    // The others may have given this instance up meanwhile and must count it again.
+    // The other instances may have dropped this one meanwhile. Then they must count it again.
     const now = clock.monotonic();
-    if (now > heardAt + GONE_AFTER_MS / 2) countedFrom = now + COUNTED_AFTER_MS;
-    heardAt = now;
+    if (now > heartbeatAt + EXPIRES_AFTER_MS / 2) countedFrom = now + COUNTED_AFTER_MS;
+    heartbeatAt = now;
     isDisconnected = false;
     if (loggedReasons.size > 0) log.info('Redis is back; instances share their state again');
     loggedReasons.clear();
@@ -247,19 +235,10 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     scheduleHeartbeat();
   }
 
-  function receive(channel: string, message: Buffer): void {
-    try {
-      channels.get(channel)?.(message);
-    } catch (error) {
-      // An exception here would end the process because of another instance's message.
-      log.error({ err: error, channel }, 'a message from another instance could not be read');
-    }
-  }
-
   async function sendHeartbeat(): Promise<void> {
-    const askedAt = clock.monotonic();
+    const sentAt = clock.monotonic();
     const { instances: key, settling, reserved } = keysOf(generation);
-    const args = [instanceId, GONE_AFTER_MS, RESERVED_MS];
+    const args = [instanceId, EXPIRES_AFTER_MS, RESERVED_MS];
     const [answer] = await Promise.all([
       run('heartbeat', [key, settling, reserved], args),
       // One of the two connections may break without the other.
@@ -267,8 +246,8 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     ]);
     const [count, redisNow] = answer as [number, number];
     instances = Math.max(1, count);
-    if (!isClockSteady(redisNow, askedAt)) throw new RedisFaultError('the clock of Redis was set');
-    if (!isDisconnected) heardAt = askedAt;
+    if (!isClockSteady(redisNow, sentAt)) throw new RedisFaultError('the clock of Redis was set');
+    if (!isDisconnected) heartbeatAt = sentAt;
   }
 
   function scheduleHeartbeat(): void {
@@ -278,8 +257,8 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     });
   }
 
-  function isClockSteady(redisNow: number, askedAt: number): boolean {
-    const stepMs = clockWatch.stepAt(redisNow, askedAt, clock.monotonic());
+  function isClockSteady(redisNow: number, sentAt: number): boolean {
+    const stepMs = clockWatch.stepAt(redisNow, sentAt, clock.monotonic());
     if (stepMs === 0) return true;
     const reason = `the clock of Redis was set by ${Math.round(stepMs)} ms`;
     // Scores by the old time are invalid. Other instances that notice the step find the generation
@@ -317,16 +296,5 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
         retryIn(RETRY_MS);
       });
     });
-  }
-
-  /** Repeats until no channel is missing, because channels may be opened meanwhile. */
-  async function subscribeToAll(opened: RedisSession): Promise<void> {
-    const subscribed = new Set<string>();
-    for (;;) {
-      const missing = [...channels.keys()].filter(channel => !subscribed.has(channel));
-      if (missing.length === 0) return;
-      await opened.subscribe(missing);
-      for (const channel of missing) subscribed.add(channel);
-    }
   }
 }

@@ -89,21 +89,21 @@ async function ownerOf(node: RedisHost, target: RedisTarget): Promise<Discovery>
   return { server, target: { ...target, hosts: hosts.slice(0, MAX_HOSTS) } };
 }
 
-// Bounds the addresses that are remembered of a cluster whose nodes change.
+// Limits the remembered addresses of a cluster whose nodes change.
 const MAX_HOSTS = 32;
 
 /**
- * Asks several hosts in turn and returns the first answer. If all fail, throws a final fault if there is
+ * Queries several hosts in turn and returns the first answer. If all fail, throws a final fault if there is
  * one, else the first.
  */
 async function firstOf<T>(
   hosts: readonly RedisHost[],
-  ask: (host: RedisHost) => Promise<T>,
+  query: (host: RedisHost) => Promise<T>,
 ): Promise<T> {
   let fault: unknown = null;
   for (const host of hosts)
     try {
-      return await ask(host);
+      return await query(host);
     } catch (error) {
       if (fault === null || toRedisFault(error).isFinal) fault = error;
     }

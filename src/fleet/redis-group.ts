@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts';
 import type { GroupListener, Lease, WatchGroup } from './fleet.ts';
 import { Inbox, Outbox } from './outbox.ts';
-import type { Member, RedisConnection } from './redis-connection.ts';
+import type { RedisConnection } from './redis-connection.ts';
+import type { RedisMember } from './redis-member.ts';
 import { CHANNELS } from './redis-keys.ts';
 
 // When the polling instance disappears, another takes over within the sum of these two.
@@ -20,9 +21,9 @@ interface RedisLease extends Lease {
 
 /**
  * A group over Redis: a set with the ids that each instance watches, leases that expire, and a channel.
- * While Redis is disconnected, the instance holds all leases it asked for and polls for itself.
+ * While Redis is disconnected, the instance holds all leases it requested and polls for itself.
  */
-export class RedisGroup<M> implements WatchGroup<M>, Member {
+export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   readonly joined: Promise<void>;
   readonly #connection: RedisConnection;
   readonly #clock: Clock;
@@ -160,7 +161,10 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     });
   }
 
-  /** Writes ids and sends messages until none are left. Never rejects: after an error, `resync` writes them. */
+  /**
+   * Writes ids and sends messages until none are left. Never rejects: after an error, `resync` writes
+   * them.
+   */
   #flush(): Promise<void> {
     this.#flushing ??= this.#flushAll()
       .catch(() => {})
@@ -198,23 +202,23 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
     await Promise.all(scripts);
   }
 
-  /** Asks for all wanted leases, renews those that are held, and schedules itself again. */
+  /** Requests all open leases, renews those that are held, and schedules itself again. */
   async #renew(): Promise<void> {
     if (this.#isRenewing || this.#connection.isDisconnected || this.#leases.size === 0) return;
     this.#isRenewing = true;
     this.#cancelRenewal();
-    const wanted = [...this.#leases];
+    const requested = [...this.#leases];
     // Counted from before the request, so a lease never ends later here than in Redis.
     const heldUntil = this.#clock.monotonic() + LEASE_MS;
     try {
       const { instanceId } = this.#connection;
       const [wereIdsKept, ...held] = (await this.#connection.run(
         'renewLeases',
-        [this.#idsKey(), ...wanted.map(([name]) => this.#leaseKey(name))],
+        [this.#idsKey(), ...requested.map(([name]) => this.#leaseKey(name))],
         [instanceId, LEASE_MS, KEEP_IDS_MS],
       )) as number[];
       if (wereIdsKept === 0) for (const id of this.#own) this.#write(id, true);
-      for (const [place, [name, lease]] of wanted.entries()) {
+      for (const [place, [name, lease]] of requested.entries()) {
         if (this.#leases.get(name) === lease)
           hold(lease, held[place] === 1 ? heldUntil : -Infinity);
         else if (held[place] === 1) await this.#release([name]);
@@ -225,7 +229,7 @@ export class RedisGroup<M> implements WatchGroup<M>, Member {
       this.#isRenewing = false;
     }
     const isComplete = [...this.#leases.values()].every(lease =>
-      wanted.some(([, asked]) => asked === lease),
+      requested.some(([, other]) => other === lease),
     );
     this.#cancelRenewal = this.#clock.after(isComplete ? RENEW_MS : 0, () => void this.#renew());
   }

@@ -86,14 +86,14 @@ export async function openSession(host: RedisHost, options: SessionOptions): Pro
 export async function askOnce<T>(
   host: RedisHost,
   target: RedisTarget,
-  ask: (client: Pick<Redis, 'call'>) => Promise<T>,
+  call: (client: Pick<Redis, 'call'>) => Promise<T>,
 ): Promise<T> {
   const client = openClient(host, target);
   let cause: unknown = null;
   client.on('error', (error: unknown) => (cause ??= error));
   try {
     await client.connect();
-    return await ask(client);
+    return await call(client);
   } catch (error) {
     await nextTurn();
     throw cause ?? error;

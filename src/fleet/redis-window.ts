@@ -1,37 +1,33 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import {
-  BURST_SHARE,
-  type BudgetLimits,
-  type BudgetWindow,
-  type Slot,
-  type Take,
-} from './fleet.ts';
-import { LocalWindow } from './local.ts';
-import type { Member, RedisConnection } from './redis-connection.ts';
-import { CHANNELS } from './redis-keys.ts';
-import { CUT_OFF_DIVISOR, PAUSE_WORD } from './scripts.ts';
+import type { BudgetLimits, BudgetWindow, Slot, Take } from './fleet.ts';
+import type { RedisConnection } from './redis-connection.ts';
+import type { RedisMember } from './redis-member.ts';
+import { RedisSlots } from './redis-slots.ts';
+import { PAUSE_WORD } from './scripts.ts';
 import { SlotLog } from './slot-log.ts';
+import { StandaloneWindow } from './standalone-window.ts';
 
 /*
  * The window that all instances take slots from, counted by Redis. Each instance also keeps a log of all
- * slots that were taken, on its own clock. When Redis is disconnected, each instance gives slots alone, within
- * its share of what the log leaves. When Redis is back, each first writes what it knows (`resync`).
+ * slots that were taken, on its own clock. When Redis is disconnected, each instance gives slots from its
+ * standalone window, within its share of what the log leaves. When Redis is back, each first writes what it
+ * knows (`resync`).
  *
- *   state      gives slots                                  entered when
- *   connected  from Redis                                   all members have resynced (onReconnect)
- *   waiting    none until `#aloneFrom`                      Redis is disconnected, also at a start (onDisconnect).
+ *   state       gives slots                                 entered when
+ *   connected   from Redis                                  all members have resynced (onReconnect)
+ *   waiting     none                                        Redis is disconnected, also at a start (onDisconnect).
  *                                                           Lasts for a window, plus the time in which the other
  *                                                           instances notice
- *   cut off    a tenth of the limit, which the others       `#aloneFrom` has passed, and the others may still
- *              leave to an instance that is silent          use Redis: it hangs, or only this instance lost it
- *   alone      its share: the limit less a tenth, divided   nothing listens at the address (onServerDown), so all
- *              by the number of known instances             instances have lost it; a second after the disconnect,
+ *   cut off     a tenth of the limit, which the others      the wait is over, and the others may still use Redis:
+ *               leave to an instance that is silent         it hangs, or only this instance lost it
+ *   standalone  its share: the limit less a tenth, divided  nothing listens at the address (onServerDown), so all
+ *               by the number of known instances            instances have lost it; a second after the disconnect,
  *                                                           or a window after it if the log has gaps
- *   resyncing  none                                         Redis is back (resync); an error → the state before
+ *   resyncing   none                                        Redis is back (resync); an error → the state before
  *
- * The others leave no share to an instance that starts while Redis is down or that they have not counted yet.
- * Such an instance stays at the tenth that all of them leave free.
+ * The others leave no share to an instance that starts while Redis is down or that they have not
+ * counted yet. Such an instance stays at the tenth that all of them leave free.
  *
  * A slot counts from before its request is sent until one window after upstream answered. So no window at
  * upstream holds more than the limit, unless a slot comes free too soon. These faults could cause that:
@@ -47,7 +43,7 @@ import { SlotLog } from './slot-log.ts';
  *                                                new session; all instances write what they know
  *   an instance dies with a slot                 the slot expires after the longest request and one window
  *
- * Not covered: an instance that is cut off alone for more than ten minutes; two masters at the same time, for as
+ * Not covered: an instance that is cut off for more than ten minutes; two masters at the same time, for as
  * long as clients write to both (`min-replicas-to-write` prevents it); fewer slots than instances.
  */
 
@@ -55,19 +51,13 @@ export interface RedisWindowOptions {
   connection: RedisConnection;
   limits: BudgetLimits;
   clock: Clock;
-  /** Milliseconds that a request takes at the most, from its slot to its answer. */
+  /** The maximum milliseconds of a request, from its slot to its answer. */
   maxRequestMs: number;
 }
 
-// Redis has just disconnected, so the local window answers the next attempt.
-const RETRY_AT_ONCE_MS = 1;
+// Redis has just disconnected, so the standalone window answers the next attempt.
+const IMMEDIATE_RETRY_MS = 1;
 const RESYNC_RETRY_MS = 20;
-// A connection that broke briefly is back by then, and no slot was given alone.
-const RECONNECT_GRACE_MS = 1_000;
-// By then the others know that this instance is cut off, and leave its share to it.
-const NOTICED_AFTER_MS = 2_500;
-// How often a caller tries again while this instance waits to go on alone.
-const ALONE_RETRY_MS = 100;
 // A settled slot must still be in Redis until its last moments: within this time of its expiry, or half a
 // window if that is longer, a slow script or message may make it look missing.
 const UNSURE_MS = 1_500;
@@ -75,17 +65,17 @@ const UNSURE_MS = 1_500;
 const DRIFT = 0.001;
 
 interface OpenSlot {
-  /** When Redis was last asked to keep the slot, on the monotonic clock. */
+  /** When the slot was last renewed in Redis, on the monotonic clock. */
   keptAt: number;
 }
 
 /** A budget window that all instances share over Redis. See the table above for faults. */
-export class RedisWindow implements BudgetWindow, Member {
+export class RedisWindow implements BudgetWindow, RedisMember {
   readonly #options: RedisWindowOptions;
-  readonly #channel: string;
-  readonly #name: string;
   readonly #unsettledMs: number;
   readonly #settledMs: number;
+  readonly #redis: RedisSlots;
+  readonly #standalone: StandaloneWindow;
   readonly #log: SlotLog;
   /** The settled slots of the log, of all instances. Redis must hold them until they expire. */
   readonly #settled: SlotLog;
@@ -95,15 +85,9 @@ export class RedisWindow implements BudgetWindow, Member {
   readonly #leave: () => void;
   /** Whether the log is complete: read from Redis at the start, and without missed messages since. */
   #isInformed = false;
-  #alone: LocalWindow;
-  /** The limit of this instance when all instances have lost Redis. */
-  #share = 1;
-  /** When Redis disconnected, and when slots may be given alone; on the monotonic clock. */
-  #disconnectedAt: number | null = null;
-  #aloneFrom = -Infinity;
   /** Counts disconnects, so that an answer from before one is not used after it. */
   #disconnectCount = 0;
-  /** The end of the pause that upstream asked any instance for, on the monotonic clock. */
+  /** The end of the pause that upstream requested from any instance, on the monotonic clock. */
   #pausedUntil = -Infinity;
   #isResyncing = false;
   /** The last number of free slots from Redis, and when. Estimates do not need a fresh value. */
@@ -113,16 +97,16 @@ export class RedisWindow implements BudgetWindow, Member {
   constructor(name: string, options: RedisWindowOptions) {
     const { connection, clock, limits, maxRequestMs } = options;
     this.#options = options;
-    this.#name = name;
-    this.#channel = CHANNELS.budget(name);
     this.#unsettledMs = maxRequestMs + limits.windowMs;
     this.#settledMs = limits.windowMs + Math.ceil(limits.windowMs * DRIFT);
+    const [unsettledMs, settledMs] = [this.#unsettledMs, this.#settledMs];
+    this.#redis = new RedisSlots(name, { connection, limits, unsettledMs, settledMs });
+    this.#standalone = new StandaloneWindow(limits, clock);
     this.#log = new SlotLog(clock);
     this.#settled = new SlotLog(clock);
     this.#abandoned = new SlotLog(clock);
-    this.#alone = new LocalWindow(limits, clock);
     this.#seen = { free: limits.limit, at: -Infinity };
-    const subscription = connection.subscribe(this.#channel, message => {
+    const subscription = connection.subscribe(this.#redis.channel, message => {
       const [id = '', ms] = message.toString().split(' ');
       if (id === PAUSE_WORD) this.#notePause(Number(ms));
       else this.#note(id, Number(ms));
@@ -143,59 +127,41 @@ export class RedisWindow implements BudgetWindow, Member {
   async take({ isProvisional } = { isProvisional: false }): Promise<Take> {
     const { connection, limits, clock } = this.#options;
     if (this.#isResyncing) return { retryInMs: RESYNC_RETRY_MS };
-    if (connection.isDisconnected) return this.#takeAlone(isProvisional);
+    if (connection.isDisconnected) return this.#takeStandalone(isProvisional);
     const pausedMs = this.#pausedUntil - clock.monotonic();
     if (pausedMs > 0) return { retryInMs: pausedMs };
     const id = randomUUID();
-    const { slots, pause, last } = connection.keys.budget(this.#name);
-    const { settling, instances, reserved } = connection.keys;
-    const burst = Math.floor(limits.limit * BURST_SHARE);
     const unsureMs = Math.max(UNSURE_MS, limits.windowMs / 2);
-    const due = this.#settled.taken().filter(([, freeInMs]) => freeInMs > unsureMs).length;
-    const [disconnects, askedAt] = [this.#disconnectCount, clock.monotonic()];
+    const settledCount = this.#settled.taken().filter(([, freeInMs]) => freeInMs > unsureMs).length;
+    const [disconnects, sentAt] = [this.#disconnectCount, clock.monotonic()];
     try {
-      const answer = await connection.run(
-        'take',
-        [slots, pause, last, settling, instances, reserved],
-        [
-          limits.limit,
-          limits.windowMs,
-          burst,
-          id,
-          this.#unsettledMs,
-          this.#channel,
-          due,
-          Number(isProvisional),
-        ],
-      );
-      const [isTaken, retryInMs = 0, free = 0, pausedForMs = 0, now = 0] = answer as number[];
-      const isSteady = connection.isClockSteady(now, askedAt);
-      if (isTaken === 1 && (!isSteady || disconnects !== this.#disconnectCount)) this.#abandon(id);
-      if (!isSteady || disconnects !== this.#disconnectCount)
-        return { retryInMs: RETRY_AT_ONCE_MS };
-      this.#seen = { free, at: clock.monotonic() };
-      this.#notePause(pausedForMs);
-      return isTaken === 1 ? { slot: this.#openSlot(id, askedAt) } : { retryInMs };
+      const answer = await this.#redis.take(id, settledCount, isProvisional);
+      const isUsable =
+        connection.isClockSteady(answer.now, sentAt) && disconnects === this.#disconnectCount;
+      if (answer.isTaken && !isUsable) this.#abandon(id);
+      if (!isUsable) return { retryInMs: IMMEDIATE_RETRY_MS };
+      this.#seen = { free: answer.free, at: clock.monotonic() };
+      this.#notePause(answer.pausedForMs);
+      return answer.isTaken
+        ? { slot: this.#openSlot(id, sentAt) }
+        : { retryInMs: answer.retryInMs };
     } catch {
       this.#abandon(id);
-      return { retryInMs: RETRY_AT_ONCE_MS };
+      return { retryInMs: IMMEDIATE_RETRY_MS };
     }
   }
 
   pause(forMs: number): void {
     this.#notePause(forMs);
     if (!this.#options.connection.isDisconnected || this.#isResyncing)
-      this.#pauseAll(forMs).catch(() => {});
+      this.#redis.pause(forMs).catch(() => {});
   }
 
   outlook() {
     const { connection, clock, limits } = this.#options;
     const now = clock.monotonic();
     const { instances } = connection;
-    if (connection.isDisconnected) {
-      const { free, pausedForMs } = this.#alone.outlook();
-      return { free, pausedForMs: Math.max(pausedForMs, this.#aloneFrom - now), instances };
-    }
+    if (connection.isDisconnected) return { ...this.#standalone.outlook(), instances };
     const { free, at } = this.#seen;
     return {
       free: now - at > limits.windowMs ? limits.limit : free,
@@ -211,87 +177,58 @@ export class RedisWindow implements BudgetWindow, Member {
 
   onDisconnect({ mayHaveMissed }: { mayHaveMissed: boolean }): void {
     this.#isResyncing = false;
-    // Redis disconnected again before the resync was complete, so the current local window stays in use.
-    if (this.#disconnectedAt !== null) return;
-    const { connection, limits, clock } = this.#options;
-    const { instances } = connection;
+    // If Redis disconnects again before the resync was complete, the standalone window stays in use.
+    if (this.#standalone.isActive) return;
+    const { connection, clock } = this.#options;
+    const { instances, isCounted } = connection;
     if (mayHaveMissed) this.#isInformed = false;
     // Each other instance may have taken one slot whose message did not arrive here.
-    const unheard = Array.from({ length: instances - 1 }, () => this.#unsettledMs);
-    // The known slots are divided among the instances: of each group of `instances` slots, the one that is
-    // free last is charged to this instance.
-    const charged = [...unheard, ...this.#log.taken().map(([, freeInMs]) => freeInMs)]
-      .toSorted((one, other) => other - one)
-      .filter((_, place) => place % instances === 0);
+    const unreported = Array.from({ length: instances - 1 }, () => this.#unsettledMs);
     this.#disconnectCount++;
-    this.#disconnectedAt = clock.monotonic();
-    this.#aloneFrom = this.#disconnectedAt + limits.windowMs + NOTICED_AFTER_MS;
-    const tenth = Math.ceil(limits.limit / CUT_OFF_DIVISOR);
-    const cutOff = Math.max(1, Math.floor(limits.limit / Math.max(CUT_OFF_DIVISOR, instances)));
-    this.#share = connection.isCounted
-      ? Math.max(1, Math.floor((limits.limit - tenth) / instances))
-      : cutOff;
-    this.#alone = new LocalWindow({ ...limits, limit: cutOff }, clock, charged);
-    this.#alone.pause(this.#pausedUntil - clock.monotonic());
+    this.#standalone.begin({
+      instances,
+      isCounted,
+      takenMs: [...unreported, ...this.#log.taken().map(([, freeInMs]) => freeInMs)],
+      pausedForMs: this.#pausedUntil - clock.monotonic(),
+    });
   }
 
   onServerDown(): void {
-    if (this.#disconnectedAt === null) return;
-    // If the log is incomplete, wait until all slots from before the disconnect have expired.
-    const graceMs = this.#isInformed ? RECONNECT_GRACE_MS : this.#options.limits.windowMs;
-    this.#aloneFrom = Math.min(this.#aloneFrom, this.#disconnectedAt + graceMs);
-    this.#alone.limit = this.#share;
+    this.#standalone.onServerDown({ isInformed: this.#isInformed });
   }
 
   async resync(): Promise<void> {
-    const { connection, limits, clock, maxRequestMs } = this.#options;
+    const { connection, clock } = this.#options;
     this.#isResyncing = connection.isDisconnected;
     const pausedForMs = this.#pausedUntil - clock.monotonic();
-    if (pausedForMs > 0) await this.#pauseAll(pausedForMs);
-    const { slots, pause } = connection.keys.budget(this.#name);
-    const known = this.#log.taken().flatMap(([id, freeInMs]) => [id, Math.ceil(freeInMs)]);
-    const all = await connection.run(
-      'share',
-      [slots, pause],
-      [maxRequestMs + 2 * limits.windowMs, this.#channel, ...known],
-    );
-    const [pausedMs = 0, ...taken] = all as (string | number)[];
-    this.#notePause(Number(pausedMs));
-    for (let place = 0; place < taken.length; place += 2)
-      this.#log.put(String(taken[place]), Number(taken[place + 1]));
+    if (pausedForMs > 0) await this.#redis.pause(pausedForMs);
+    const known = await this.#redis.share(this.#log.taken());
+    this.#notePause(known.pausedForMs);
+    for (const [id, freeInMs] of known.taken) this.#log.put(id, freeInMs);
     const abandoned = this.#abandoned.taken().map(([id]) => id);
-    if (abandoned.length > 0) await this.#cancelAll(abandoned);
+    if (abandoned.length > 0) await this.#redis.cancel(abandoned);
     this.#isInformed = true;
   }
 
   onReconnect(): void {
     this.#isResyncing = false;
-    this.#disconnectedAt = null;
+    this.#standalone.end();
   }
 
-  #takeAlone(isProvisional: boolean): Take {
-    const { clock } = this.#options;
-    const untilAloneMs = this.#aloneFrom - clock.monotonic();
-    if (untilAloneMs > 0) return { retryInMs: Math.min(untilAloneMs, ALONE_RETRY_MS) };
-    const taken = this.#alone.take({ isProvisional });
+  #takeStandalone(isProvisional: boolean): Take {
+    const taken = this.#standalone.take(isProvisional);
     if (!('slot' in taken)) return taken;
-    return { slot: this.#openSlot(randomUUID(), clock.monotonic(), taken.slot) };
-  }
-
-  async #pauseAll(forMs: number): Promise<void> {
-    const { connection } = this.#options;
-    const { pause } = connection.keys.budget(this.#name);
-    await connection.run('pause', [pause], [Math.ceil(forMs), this.#channel]);
+    return { slot: this.#openSlot(randomUUID(), this.#options.clock.monotonic(), taken.slot) };
   }
 
   #notePause(forMs: number): void {
     const { connection, clock } = this.#options;
     this.#pausedUntil = Math.max(this.#pausedUntil, clock.monotonic() + forMs);
-    if (connection.isDisconnected) this.#alone.pause(forMs);
+    if (connection.isDisconnected) this.#standalone.pause(forMs);
   }
 
-  /** `alone` is the slot of the local window, if Redis did not give it. */
-  #openSlot(id: string, takenAt: number, alone?: Slot): Slot {
+  /** `standalone` is the slot of the standalone window, if Redis did not give it. */
+  #openSlot(id: string, takenAt: number, standalone?: Slot): Slot {
     const { connection, clock, maxRequestMs } = this.#options;
     const open: OpenSlot = { keptAt: takenAt };
     this.#open.set(id, open);
@@ -304,19 +241,19 @@ export class RedisWindow implements BudgetWindow, Member {
       if (!connection.isDisconnected || this.#isResyncing) write().catch(() => {});
     };
     return {
-      isValid: () => alone?.isValid() ?? clock.monotonic() < open.keptAt + maxRequestMs,
+      isValid: () => standalone?.isValid() ?? clock.monotonic() < open.keptAt + maxRequestMs,
       settle: () => {
-        alone?.settle();
-        close(this.#settledMs, () => this.#settle(id));
+        standalone?.settle();
+        close(this.#settledMs, () => this.#redis.settle(id));
       },
       cancel: () => {
-        alone?.cancel();
-        close(0, () => this.#cancelAll([id]));
+        standalone?.cancel();
+        close(0, () => this.#redis.cancel([id]));
       },
     };
   }
 
-  /** Renews slots of open requests. Otherwise they would expire like those of an instance that died. */
+  /** Renews the slots of open requests periodically, because they expire. */
   #keepOpen(): void {
     const { connection, clock, maxRequestMs } = this.#options;
     if (this.#cancelKeeping !== null || this.#open.size === 0) return;
@@ -330,7 +267,8 @@ export class RedisWindow implements BudgetWindow, Member {
       };
       if (connection.isDisconnected) noteKept();
       else if (kept.length > 0)
-        this.#keep(kept.map(([id]) => id))
+        this.#redis
+          .keep(kept.map(([id]) => id))
           .then(noteKept)
           .catch(() => {});
       this.#keepOpen();
@@ -349,24 +287,6 @@ export class RedisWindow implements BudgetWindow, Member {
 
   #giveBack(ids: readonly string[]): void {
     // If Redis is disconnected, `resync` gives them back.
-    if (!this.#options.connection.isDisconnected) this.#cancelAll(ids).catch(() => {});
-  }
-
-  async #settle(id: string): Promise<void> {
-    const { connection } = this.#options;
-    const { slots } = connection.keys.budget(this.#name);
-    await connection.run('settle', [slots], [id, this.#settledMs, this.#channel]);
-  }
-
-  async #keep(ids: readonly string[]): Promise<void> {
-    const { connection } = this.#options;
-    const { slots } = connection.keys.budget(this.#name);
-    await connection.run('keep', [slots], [this.#unsettledMs, this.#channel, ...ids]);
-  }
-
-  async #cancelAll(ids: readonly string[]): Promise<void> {
-    const { connection } = this.#options;
-    const { slots } = connection.keys.budget(this.#name);
-    await connection.run('cancel', [slots], [this.#channel, ...ids]);
+    if (!this.#options.connection.isDisconnected) this.#redis.cancel(ids).catch(() => {});
   }
 }

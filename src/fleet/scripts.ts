@@ -1,15 +1,15 @@
 /**
- * The state that instances share in Redis. Scripts use the server's clock, so instances cannot disagree about
- * the time. Each script runs atomically, so two instances cannot take the same slot or lease.
+ * The state that instances share in Redis. Scripts use the server's clock, so instances cannot disagree
+ * about the time. Each script runs atomically, so two instances cannot take the same slot or lease.
  *
- * The window of a budget is a sorted set of the slots taken, with the time at which each is free again as its
- * score. Every change is published as `id milliseconds until free`, with 0 for a slot that is free at once. So
- * each instance knows what was spent when Redis is disconnected.
+ * The window of a budget is a sorted set of the slots taken, with the time at which each is free again
+ * as its score. Every change is published as `id milliseconds until free`, with 0 for a slot that is
+ * free at once. So each instance knows what was spent when Redis is disconnected.
  *
- * Keys belong to a generation. When Redis loses its data (a flush, a restart without persistence) or its clock
- * is set, the keys cannot be trusted any more. A new generation begins, and each instance writes what it
- * knows into it. Every script but `join` and `renewGeneration` takes the generation's key as KEYS[1] and the
- * instance's generation as ARGV[1], and fails if they differ.
+ * Keys belong to a generation. When Redis loses its data (a flush, a restart without persistence) or
+ * its clock is set, the keys cannot be trusted any more. A new generation begins, and each instance
+ * writes what it knows into it. Every script but `join` and `renewGeneration` takes the generation's
+ * key as KEYS[1] and the instance's generation as ARGV[1], and fails if they differ.
  */
 
 /** Takes the place of a slot id in a message about a pause. */
@@ -42,18 +42,18 @@ return redis.call('GET', KEYS[1])
 `;
 
 /**
- * KEYS generation; ARGV the generation to end, the one to begin. If two instances ask, only the first has
- * an effect.
+ * KEYS generation; ARGV the generation to end, the one to begin. If two instances call it, only the
+ * first has an effect.
  */
 const renewGeneration = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
 `;
 
 /**
- * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may be
- * taken at once), slot id, milliseconds until an unsettled slot expires, channel, the number of slots
- * that must exist, 1 if the slot does not count in the pace yet. Returns 1 if taken, else 0; milliseconds to
- * wait; free slots; milliseconds of pause left; the time.
+ * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may
+ * be taken at once), slot id, milliseconds until an unsettled slot expires, channel, the number of
+ * slots that must exist, 1 if the slot does not count in the pace yet. Returns 1 if taken, else 0;
+ * milliseconds to wait; free slots; milliseconds of pause left; the time.
  *
  * The share of known but silent instances is left to them.
  */
@@ -68,9 +68,9 @@ if settling then
   local backAt, expected = string.match(settling, '(%d+) (%d+)')
   known, since = math.max(known, tonumber(expected)), math.max(since, tonumber(backAt))
 end
-local heard = math.max(1, redis.call('ZCOUNT', KEYS[6], since, '+inf'))
+local active = math.max(1, redis.call('ZCOUNT', KEYS[6], since, '+inf'))
 local share = limit
-if heard < known then share = math.floor(limit * heard / known) end
+if active < known then share = math.floor(limit * active / known) end
 if redis.call('EXISTS', KEYS[7]) == 1 then
   share = math.min(share, limit - math.ceil(limit / math.max(${CUT_OFF_DIVISOR}, known)))
 end

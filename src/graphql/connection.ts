@@ -13,7 +13,7 @@ import { TaskStatus } from './task-status-ref.ts';
 // The list field that returns the connection already multiplies by the page length.
 const COUNTED_ABOVE = costs({ multiplier: 1 });
 
-// A request holds the ids of some 80 sources, however few rows are wanted of each.
+// A request holds the ids of about 80 sources, however few rows each needs.
 const ROWS_PER_SOURCE = 3;
 
 const PageInfo = builder.objectRef<TaskSlice>('PageInfo').implement({
@@ -125,7 +125,7 @@ function lengthOf(first: ListArguments['first']): number {
   return Math.min(PAGE_LIMIT, Math.max(1, first ?? PAGE_LIMIT));
 }
 
-/** Reads the page that a list field asks for, but only the parts that the operation selects. */
+/** Reads the page of a list field, but only the parts that the operation selects. */
 export async function resolveConnection(
   { orderBy, first, after }: ListArguments,
   filter: TaskFilter,

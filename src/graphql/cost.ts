@@ -27,11 +27,11 @@ import { PAGE_LIMIT } from '../upstream/query.ts';
 
 /** What a field adds to the cost of its operation. */
 export interface FieldCost {
-  /** Of the field itself: 1 by default. */
+  /** The cost of the field itself; 1 by default. */
   field?: number;
-  /** How often what is selected below it is resolved: 1 by default, 10 for a list. */
+  /** How often the selection below the field is resolved; 1 by default, 10 for a list. */
   multiplier?: number;
-  /** Upstream requests of its own. */
+  /** Upstream requests of the field itself. */
   requests?: number;
   /** Tasks read by id, which upstream answers in batches. */
   ids?: number;
@@ -39,7 +39,7 @@ export interface FieldCost {
   rows?: number;
 }
 
-/** The limits of what an operation may cost. */
+/** The limits on the cost of an operation. */
 export interface CostLimits {
   complexity: number;
   depth: number;
@@ -61,18 +61,21 @@ type CostOf = FieldCost | ((args: never) => FieldCost);
 const NOTHING: Cost = { complexity: 0, depth: 0, requests: 0, ids: 0, rows: 0 };
 /** How often the selection of a list counts, where the operation does not say how long the list may be. */
 export const LIST_MULTIPLIER = 10;
-// The whole schema is as long as a thousand fields.
+// The response with the whole schema is about as long as a thousand fields.
 const INTROSPECTION_COSTS: Readonly<Record<string, FieldCost>> = {
   __schema: { field: 1_000 },
   __type: { field: 100 },
 };
 
-/** Declares what a field costs, as the option `extensions` of the field. */
+/** Declares the cost of a field, as its option `extensions`. */
 export function costs<Args extends object>(cost: FieldCost | ((args: Args) => FieldCost)) {
   return { cost };
 }
 
-/** Throws BAD_USER_INPUT for an operation that costs more than it may. Fragments, variables, `@skip` and `@include` count. */
+/**
+ * Throws BAD_USER_INPUT if an operation exceeds a limit. Takes fragments, variables, `@skip` and
+ * `@include` into account.
+ */
 export function checkCost(args: ExecutionArgs, limits: CostLimits): void {
   const cost = costOf(args);
   refuseAbove('is nested', cost.depth, limits.depth, 'MAX_DEPTH', ' levels deep');
@@ -108,7 +111,7 @@ function refuseAbove(
     );
 }
 
-/** What an operation costs; nothing where execution will report what is wrong with it. */
+/** The cost of an operation. 0 if it is invalid, which execution reports. */
 function costOf({ schema, document, operationName, variableValues }: ExecutionArgs): Cost {
   const operation = getOperationAST(document, operationName);
   const type = operation && schema.getRootType(operation.operation);
@@ -129,7 +132,7 @@ function costOf({ schema, document, operationName, variableValues }: ExecutionAr
   return createCounter(schema, fragments, coerced)(type, operation.selectionSet);
 }
 
-/** Counts each selection set once for each type, however often fragments lead to it. */
+/** Computes costs. Each selection set is counted once per type, even if several fragments contain it. */
 function createCounter(
   schema: GraphQLSchema,
   fragments: ReadonlyMap<string, FragmentDefinitionNode>,
@@ -138,7 +141,7 @@ function createCounter(
   const known = new Map<SelectionSetNode, Map<GraphQLObjectType, Cost>>();
   return costOfComposite;
 
-  /** Of an abstract type, the dearest of the types that it may turn out to be. */
+  /** The cost of a selection. For an abstract type, that of its most expensive possible type. */
   function costOfComposite(type: GraphQLCompositeType, set: SelectionSetNode): Cost {
     if (!isAbstractType(type)) return costOfObject(type, set);
     return schema.getPossibleTypes(type).reduce((most, possible) => {
@@ -152,7 +155,7 @@ function createCounter(
     known.set(set, byType);
     const before = byType.get(type);
     if (before) return before;
-    // Until it is known: validation refuses cycles.
+    // Ends a cycle of fragments, which validation refuses.
     byType.set(type, NOTHING);
     const spread = new Set<string>();
     const total = set.selections.reduce((sum, selection) => {
@@ -160,7 +163,7 @@ function createCounter(
       if (selection.kind === Kind.FIELD) return add(sum, costOfField(type, selection));
       if (selection.kind === Kind.INLINE_FRAGMENT)
         return add(sum, costOfFragment(type, selection.typeCondition?.name.value, selection));
-      // Execution visits a fragment once in a selection set.
+      // Execution visits each fragment once per selection set.
       if (spread.has(selection.name.value)) return sum;
       spread.add(selection.name.value);
       const fragment = fragments.get(selection.name.value);
@@ -177,8 +180,8 @@ function createCounter(
     condition: string | undefined,
     { selectionSet }: { selectionSet: SelectionSetNode },
   ): Cost {
-    const wanted = condition === undefined ? type : schema.getType(condition);
-    const applies = wanted === type || (isAbstractType(wanted) && schema.isSubType(wanted, type));
+    const target = condition === undefined ? type : schema.getType(condition);
+    const applies = target === type || (isAbstractType(target) && schema.isSubType(target, type));
     return applies ? costOfObject(type, selectionSet) : NOTHING;
   }
 
@@ -217,7 +220,7 @@ function createCounter(
     try {
       return cost(getArgumentValues(field, node, variables) as never);
     } catch {
-      // An argument that is missing or wrong: execution reports it, and resolves nothing.
+      // An argument is missing or invalid. Execution reports it and resolves nothing.
       return {};
     }
   }

@@ -48,7 +48,7 @@ const TaskCompletionStatusFilter = builder.inputType('TaskCompletionStatusFilter
 
 export const TaskStatusFilter = builder.inputType('TaskStatusFilter', {
   description:
-    'Selects the tasks that meet every condition given. A condition that the configured API version does not support is rejected with BAD_USER_INPUT.',
+    'Selects the tasks that meet every condition given. A condition that the configured API version does not support is refused with BAD_USER_INPUT.',
   fields: t => ({
     id: t.field({ type: TaskStatusIDFilter, description: 'The id of the task.' }),
     sourceId: t.field({

@@ -12,7 +12,7 @@ const UpdateTaskStatusInput = builder.inputType('UpdateTaskStatusInput', {
     completionStatus: t.field({
       type: TaskCompletionStatus,
       required: true,
-      description: 'The completion status to set. UNKNOWN is rejected.',
+      description: 'The completion status to set. UNKNOWN is not allowed.',
     }),
     completed: t.field({
       type: 'DateTime',

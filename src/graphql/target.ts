@@ -42,6 +42,6 @@ export const Target = builder.objectRef<TargetData>('Target').implement({
   }),
 });
 
-function keyOf({ id, type }: TargetData, wanted: TargetData['type']): { id: string } | null {
-  return type === wanted && id !== null ? { id } : null;
+function keyOf({ id, type }: TargetData, targetType: TargetData['type']): { id: string } | null {
+  return type === targetType && id !== null ? { id } : null;
 }

@@ -164,7 +164,7 @@ TaskStatus.implement({
     }),
     percentComplete: t.exposeInt('percentComplete', {
       description:
-        'The percentage that upstream reports, 0–100; 0 if it reports none. Upstream resets it to 0 for many finished tasks, so use `effectivePercentComplete` for a progress bar.',
+        'The percentage that upstream reports, 0–100; 0 if it reports none. Upstream resets it to 0 for many completed tasks, so use `effectivePercentComplete` for a progress bar.',
     }),
     taskDefinitionSummary: t.expose('taskDefinitionSummary', {
       type: TaskDefinitionSummary,

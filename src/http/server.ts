@@ -11,6 +11,7 @@ import {
 } from './access/connection-limits.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
+import type { Credential } from '../upstream/credentials.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import { createOperationGate } from './access/operation-gate.ts';
 import { createOriginMatcher } from './access/origin-pattern.ts';
@@ -18,6 +19,7 @@ import {
   type PersistedDocumentsOptions,
   createPersistedDocuments,
 } from './access/persisted-documents.ts';
+import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
@@ -29,28 +31,36 @@ import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain'>,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
     ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
   authenticate: Authenticate;
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
-  /** Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all subdomains. */
+  /**
+   * Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all
+   * subdomains.
+   */
   corsOrigins: readonly string[];
   graphiql: boolean;
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
-  /** Milliseconds that an idle connection is kept. */
+  /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
 }
 
 export interface ShutdownOptions {
-  /** Milliseconds from the beginning of the shutdown, when the gateway is no longer ready, until it stops listening. */
+  /**
+   * Milliseconds from the beginning of the shutdown, when the gateway is no longer ready, until it
+   * stops listening.
+   */
   delayMs: number;
   /** Milliseconds from then on in which requests are answered and streams end. */
   graceMs: number;
@@ -64,7 +74,7 @@ export interface HttpServer {
 }
 
 const GRAPHQL_PATH = '/graphql';
-// Of the time for the shutdown: in which streams end, and after which connections are broken off.
+// Shares of the time for the shutdown: to end streams, and until connections are closed.
 const ENDING_SHARE = 0.5;
 const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
@@ -99,7 +109,15 @@ export async function startHttpServer({
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks, drain });
+  const requestSpace = createRequestSpace();
+  const yoga = createGraphQLServer({
+    ...parts,
+    path: GRAPHQL_PATH,
+    gate,
+    callbacks,
+    drain,
+    requestSpace,
+  });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
@@ -107,6 +125,7 @@ export async function startHttpServer({
     gate,
     connectionLimits,
     drain,
+    requestSpace,
   });
   serveUpgrades(server, sockets.upgrade);
   server.keepAliveTimeout = parts.keepAliveTimeoutMs;
@@ -119,7 +138,8 @@ export async function startHttpServer({
     async close() {
       drain.begin();
       await wait(shutdown.delayMs);
-      // Not the method of HTTP servers: it also closes idle connections, on which a request may be on its way.
+      // Not the close() of HTTP servers, which also closes idle connections. A request may be on its
+      // way on one.
       NetServer.prototype.close.call(server);
       const closed = once(server, 'close');
       const finished = new AbortController();
@@ -130,7 +150,7 @@ export async function startHttpServer({
       await callbacks.close();
       sockets.terminate();
       server.closeAllConnections();
-      // It has stopped listening; this ends what else it does.
+      // The server no longer listens; this ends its timers.
       server.close();
       await closed;
     },
@@ -164,7 +184,7 @@ export async function startHttpServer({
         if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
         return sendJson(response, 200, { status: 'ok' });
       case '/':
-        // Relative: the gateway may be served under a path of a proxy.
+        // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
         return sendJson(response, 404, NOT_FOUND);
@@ -177,7 +197,7 @@ export async function startHttpServer({
   }
 }
 
-/** The path and query of a request target. Proxies may send a whole URL (RFC 9112, section 3.2.2). */
+/** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */
 function toOriginForm(target: string): string {
   if (target.startsWith('/') || !URL.canParse(target)) return target;
   const { pathname, search } = new URL(target);

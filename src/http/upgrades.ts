@@ -2,15 +2,15 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ServeUpgrade } from './transports/websocket.ts';
 
-// An offer to change the protocol, as a header or as an option of `Connection`.
+// An Upgrade header, or `Upgrade` as an option of a Connection header.
 const OFFER = /^(upgrade|http2-settings)$/i;
 
 /**
- * Serves WebSockets. Any other protocol that a client offers (`h2c`) is ignored, as RFC 9110, section 7.8 allows: the
- * request is answered over HTTP/1.1.
+ * Serves WebSockets. Any other protocol that a client offers (`h2c`) is ignored, as RFC 9110, section
+ * 7.8 allows: the request is answered over HTTP/1.1.
  */
 export function serveUpgrades(server: Server, serveWebSocket: ServeUpgrade): void {
-  // Node gives every offer to this event, and has stopped reading the connection as HTTP.
+  // Node emits this event for every upgrade request, and no longer parses the connection as HTTP.
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (request.headers.upgrade?.toLowerCase() === 'websocket')
       return serveWebSocket(request, socket, head);
@@ -19,7 +19,7 @@ export function serveUpgrades(server: Server, serveWebSocket: ServeUpgrade): voi
   });
 }
 
-/** The head of the request as it was sent, without the offer. */
+/** The head of the request without the upgrade headers. */
 function toBytes({ method, url, httpVersion, rawHeaders }: IncomingMessage): Buffer {
   const lines = [`${method} ${url} HTTP/${httpVersion}`];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {

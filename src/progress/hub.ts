@@ -108,7 +108,7 @@ export function createHub(parts: HubParts): Hub {
     if (subscribers >= maxSubscribers)
       throw new GatewayError(
         'RATE_LIMITED',
-        `A credential may have at most ${maxSubscribers} subscriptions at the same time.`,
+        `A credential may have at most ${maxSubscribers} concurrent subscriptions.`,
       );
   }
 

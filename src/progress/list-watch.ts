@@ -28,7 +28,7 @@ export interface ListWatchParts {
   cadence: Cadence;
   /** The lasting part of the filter as text. Filters with the same key share one watch. */
   key: string;
-  /** Asks for the right to poll the list for all instances that watch it. */
+  /** Requests the right to poll the list for all instances that watch it. */
   openLease(): Lease;
   /** Polls these running tasks of the list from now on. */
   watch(tasks: readonly Task[]): void;
@@ -297,7 +297,7 @@ function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChange
   return before === null || !matchedBefore ? 'ADDED' : kind;
 }
 
-/** Why a read was given up. There is nobody left to be told. */
+/** The reason of the abort when the last subscriber leaves. No caller sees it. */
 function allLeft(): GatewayError {
   return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
 }

@@ -20,7 +20,7 @@ export interface PollerParts {
 export function createPoller({ clock, poll }: PollerParts): Poller {
   let isClosed = false;
   let isPolling = false;
-  // The delay requested by `startIn` during a poll, which cannot know about what was added meanwhile.
+  // The delay requested by `startIn` during a poll, which does not know about ids added meanwhile.
   let startInMs: number | null = null;
   let planned: { at: number; cancel: () => void } | null = null;
 

@@ -1,11 +1,11 @@
 /**
- * Calls back when signals abort, with one listener for each signal. An EventTarget compares each new listener with
- * all it has, and one operation may wait for hundreds of tasks.
+ * Runs callbacks when signals abort, with one listener per signal. An EventTarget compares each new
+ * listener with all existing ones, and one operation may wait for hundreds of tasks.
  */
 export class AbortListeners {
   readonly #callbacks = new WeakMap<AbortSignal, Set<() => void>>();
 
-  /** The signal must not have aborted yet. The returned function ends the listening. */
+  /** The signal must not be aborted yet. The returned function removes the callback. */
   listen(signal: AbortSignal, callback: () => void): () => void {
     const callbacks = this.#callbacks.get(signal) ?? this.#open(signal);
     callbacks.add(callback);

@@ -68,7 +68,10 @@ export function createListHeads(
     return [...closed, ...groups.values()];
   }
 
-  /** Reads the heads of several lists in one walk. Null if the rows do not say which list they belong to. */
+  /**
+   * Reads the heads of several lists in one walk. Null if the rows do not say which list they belong
+   * to.
+   */
   async function readJoined(
     group: readonly HeadRequest[],
     options: CallOptions,

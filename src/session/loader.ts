@@ -19,7 +19,10 @@ export interface ReadOptions {
 
 /** Tasks by id, read in batches. */
 export interface TaskLoader {
-  /** The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads are unaffected. */
+  /**
+   * The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads
+   * are unaffected.
+   */
   load(id: string, options?: ReadOptions): Promise<Task | null>;
   /** Call after a write. Later calls of `load` do not join requests that were sent before it. */
   invalidate(id: string): void;
@@ -51,7 +54,10 @@ interface Batch {
   controller: AbortController;
 }
 
-/** How long a batch collects loads at most, in milliseconds. If the budget is spent, it collects until it has a slot. */
+/**
+ * The maximum time for which a batch collects loads, in milliseconds. If the budget is spent, it collects
+ * until it has a slot.
+ */
 const BATCH_DELAY_MS = 10;
 // While less than this part of the budget is spent, a batch waits only while another request is in flight.
 const IDLE_PRESSURE = 0.25;

@@ -9,7 +9,10 @@ export interface Memory {
   /** Undefined: not cached. Null: upstream had no such task. */
   task(id: string): Task | null | undefined;
   page(query: string): TaskPage | undefined;
-  /** `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts from there. */
+  /**
+   * `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts from
+   * there.
+   */
   keepTask(id: string, task: Task | null, requestedAt: number): void;
   keepPage(query: string, page: TaskPage, requestedAt: number): void;
   /** Call after a write: entries that were requested before it are no longer served. */
@@ -18,7 +21,10 @@ export interface Memory {
   close(): void;
 }
 
-/** The memories of all credentials, with one bound on their total size. A memory never serves another credential. */
+/**
+ * The memories of all credentials, with one bound on their total size. A memory never serves another
+ * credential.
+ */
 export interface Memories {
   of(credentialKey: string): Memory;
   /** The number of entries now, and their estimated size. */
@@ -143,7 +149,10 @@ export function createMemories(options: MemoriesOptions): Memories {
   }
 }
 
-/** Whether upstream has finished writing to a task. It writes the completion status and the date separately. */
+/**
+ * Whether upstream has finished writing to a task. It writes the completion status and the date
+ * separately.
+ */
 function isFinal(task: Task | null): boolean {
   return task !== null && isCompleted(task) && task.completed !== null;
 }

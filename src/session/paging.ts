@@ -41,9 +41,9 @@ const MAX_REQUESTS = 40;
 const MAX_IDS = 1_000;
 
 /**
- * Reads part of a list. A row that cannot be read is left out, and the page is filled with the rows after it.
- * Throws BAD_USER_INPUT for arguments out of range, and UPSTREAM_UNAVAILABLE where the list changes faster
- * than it can be read.
+ * Reads part of a list. A row that cannot be read is left out, and the page is filled with the rows
+ * after it. Throws BAD_USER_INPUT for arguments out of range, and UPSTREAM_UNAVAILABLE where the list
+ * changes faster than it can be read.
  */
 export async function readSlice(
   lists: Pick<Lists, 'page' | 'fits'>,

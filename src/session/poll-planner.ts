@@ -12,7 +12,8 @@ export interface PollPlanner {
 
 // Running tasks are counted only once in so many polls, because counting is expensive for upstream.
 const COUNT_EVERY = 30;
-// If upstream does not count, pages may cost this many times what reading by id costs before the planner switches.
+// If upstream does not count, pages may cost this many times what reading by id costs before the
+// planner switches.
 const MAX_PAGES_PER_ID_REQUEST = 4;
 
 /**

@@ -27,7 +27,10 @@ export class SharedRequest<T> {
   }
 }
 
-/** The promise's result. If the signal aborts first, calls `onAbort` and rejects with the signal's reason. */
+/**
+ * The promise's result. If the signal aborts first, calls `onAbort` and rejects with the signal's
+ * reason.
+ */
 export function abortable<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,

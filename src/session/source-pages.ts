@@ -77,7 +77,10 @@ export function createSourcePages(lists: Lists): Lists {
     );
   }
 
-  /** Reads one page for all of these requests. Returns the requests that it does not answer; none if there is one source. */
+  /**
+   * Reads one page for all of these requests. Returns the requests that it does not answer; none if
+   * there is one source.
+   */
   async function readPart(
     requests: readonly PageRequest[],
     outcomes: Outcomes,

@@ -13,12 +13,12 @@ export interface TaskFilter {
 
 export type TaskOrder = 'CREATED_ASC' | 'CREATED_DESC';
 
-/** Whether the filter has an empty list. No task can match it, so upstream need not be asked. */
+/** Whether the filter has an empty list. No task can match it, so no request is needed. */
 export function matchesNothing(filter: TaskFilter): boolean {
   return Object.values(filter).some(value => Array.isArray(value) && value.length === 0);
 }
 
-/** The conditions whose result never changes during a task's life: all but the completion status. */
+/** The conditions whose result never changes for a task: all except the completion status. */
 export function lastingPartOf(filter: TaskFilter): TaskFilter {
   const { completionStatuses: _, completionStatusIsNull: __, ...lasting } = filter;
   return lasting;
@@ -42,7 +42,10 @@ export function withCompletionStatus(
   };
 }
 
-/** Whether the task matches the conditions that `lastingPartOf` leaves out: those on its completion status. */
+/**
+ * Whether the task matches the conditions that `lastingPartOf` leaves out: those on its completion
+ * status.
+ */
 export function matchesCompletion(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
   const status = task.completionStatus;

@@ -18,15 +18,24 @@ import { type Row, UnreadableTask } from './wire.ts';
 export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update'> {
   /** The tasks with these ids that exist, running or not, in as few requests as possible. */
   byIds(ids: readonly string[], options?: CallOptions): Promise<Map<string, Row>>;
-  /** All tasks without a completion status that match the filter, except for its conditions on the status. */
+  /**
+   * All tasks without a completion status that match the filter, except for its conditions on the
+   * status.
+   */
   running(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
-  /** Running tasks that lists omit; none on versions whose lists include them. Ignores the filter's conditions on the status. */
+  /**
+   * Running tasks that lists omit; none on versions whose lists include them. Ignores the filter's
+   * conditions on the status.
+   */
   unlisted(filter: TaskFilter, options?: CallOptions): Promise<Row[]>;
   /** The order of `runningPage`, in which new tasks come last; null if upstream promises none. */
   readonly runningOrder: TaskOrder | null;
   /** A page of all running tasks, from this offset. */
   runningPage(offset: number, count: boolean, options?: CallOptions): Promise<TaskPage>;
-  /** The tasks with these ids that are on the list. On versions whose lists omit running tasks, those are missing. */
+  /**
+   * The tasks with these ids that are on the list. On versions whose lists omit running tasks, those
+   * are missing.
+   */
   listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
   /** Takes a slot of the budget before the request is known. */
   reserve(options: ReserveOptions): Promise<Slot>;
@@ -60,7 +69,8 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   const { listsRunning } = VERSION_RULES[version];
   const { list, pending, byId, update, targetBytes } = createEndpoints(parts);
   const bareBytes = targetBytes({ filter: { ids: ['', ''] }, limit: PAGE_LIMIT });
-  // The number of pages of `pending-tasks` when it was last read, on versions whose lists omit running tasks.
+  // The number of pages of `pending-tasks` when it was last read, on versions whose lists omit running
+  // tasks.
   let pendingPages = 1;
   // Less than configured after a 414.
   let urlBytes = maxUrlBytes;
@@ -102,7 +112,8 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
       (await pendingTasks(next)).forEach(keep);
     }
     (await listByIds([...requested].filter(isMissing), next)).forEach(keep);
-    // Upstream promises no order of `pending-tasks`, so a running task may be missing from all of several pages.
+    // Upstream promises no order of `pending-tasks`, so a running task may be missing from all of
+    // several pages.
     if (!listsRunning && pendingPages > 1)
       for (const row of (await oneByOne([...requested].filter(isMissing), next)).values())
         keep(row);

@@ -46,8 +46,8 @@ export interface SendAttemptOptions {
 
 /**
  * Sends requests with a limit on time and size. Throws an AttemptFailure: UPSTREAM_TIMEOUT,
- * UPSTREAM_UNAVAILABLE if no answer came, or UPSTREAM_INVALID_RESPONSE if the answer is incomplete or cannot
- * be decoded. Throws the signal's reason when that aborts. Redirects are not followed.
+ * UPSTREAM_UNAVAILABLE if no answer came, or UPSTREAM_INVALID_RESPONSE if the answer is incomplete or
+ * cannot be decoded. Throws the signal's reason when that aborts. Redirects are not followed.
  */
 export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
   const { dispatcher, origin, timeoutMs, maxBodyBytes, maxTotalBytes, userAgent } = options;

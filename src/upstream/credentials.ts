@@ -17,7 +17,10 @@ export interface Credential extends TokenSource {
   isShared: boolean;
   /** When the caller's access expires, in milliseconds since the epoch; null if only upstream knows. */
   expiresAt: number | null;
-  /** Whether its claims are verified. Otherwise upstream must accept the token before it spends its client's budget. */
+  /**
+   * Whether its claims are verified. Otherwise upstream must accept the token before it spends its
+   * client's budget.
+   */
   isVerified: boolean;
   /** Identifies the caller. Callers that share a budget are served round robin. */
   caller: string;
@@ -55,8 +58,9 @@ export interface CallerOptions {
 }
 
 /**
- * The caller's own bearer token. Only its claim `client_id` is read, to choose the budget. Unless the claims are
- * verified, it spends from that budget only after upstream has accepted the token (see admission/proof.ts).
+ * The caller's own bearer token. Only its claim `client_id` is read, to choose the budget. Unless the
+ * claims are verified, it spends from that budget only after upstream has accepted the token (see
+ * admission/proof.ts).
  */
 export function createCallerCredential(
   token: string,
@@ -77,8 +81,8 @@ export function createCallerCredential(
 }
 
 /**
- * The gateway's client credentials: one token for all callers. All who need it share one fetch, which continues
- * if they leave. The fetch is retried and paused like any request (see request.ts).
+ * The gateway's client credentials: one token for all callers. All who need it share one fetch, which
+ * continues if they leave. The fetch is retried and paused like any request (see request.ts).
  */
 export function createServiceCredential(
   { id, secret }: ServiceClient,

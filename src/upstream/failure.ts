@@ -5,7 +5,10 @@ import { readRetryAfter } from './retry-after.ts';
 import type { SentValues } from './secrets.ts';
 import { type ErrorBody, isErrorBody, readErrorBody } from './error-body.ts';
 
-/** The error that a status means to callers. The message has no full stop, so that upstream's words can follow. */
+/**
+ * The error that a status means to callers. The message has no full stop, so that upstream's words can
+ * follow.
+ */
 interface Meaning {
   code: ErrorCode;
   message: string;
@@ -28,14 +31,14 @@ const REFUSED: Diagnosis = { health: 'healthy', maxRetries: 0, mayHaveActed: tru
 const FAILING: Diagnosis = { health: 'failing', maxRetries: MAX_RETRIES, mayHaveActed: true };
 
 /**
- * Returns a successful answer unchanged and throws an AttemptFailure for any other. `sent` is what the request
- * carried, to be removed from messages; `now` is in milliseconds since the epoch.
+ * Returns a successful answer unchanged and throws an AttemptFailure for any other. `sent` is what the
+ * request carried, to be removed from messages; `now` is in milliseconds since the epoch.
  */
 export function readSuccess(answer: Answer, sent: SentValues, now: number): Answer {
   const { status } = answer;
   if (status === 204) return answer;
   if (status < 200 || status >= 300) throw toFailure(answer, sent, now);
-  if (looksLikeJson(answer.body)) return answer;
+  if (isProbablyJson(answer.body)) return answer;
   throw new AttemptFailure(
     'UPSTREAM_INVALID_RESPONSE',
     'Upstream answered with something that is not JSON.',
@@ -105,8 +108,8 @@ function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailur
 }
 
 /**
- * Whether a proxy or firewall has answered in place of upstream. Upstream's own 403 and 503 have a message, or, if
- * they have no body, the header with the request's id.
+ * Whether a proxy or firewall has answered in place of upstream. Upstream's own 403 and 503 have a
+ * message, or, if they have no body, the header with the request's id.
  */
 function isFromProxy(answer: Answer, errorBody: ErrorBody): boolean {
   const { status, body, header } = answer;
@@ -116,7 +119,7 @@ function isFromProxy(answer: Answer, errorBody: ErrorBody): boolean {
 }
 
 /** Checks only the first and last character: most lists are read row by row and never parsed as a whole. */
-function looksLikeJson(body: Buffer): boolean {
+function isProbablyJson(body: Buffer): boolean {
   const first = body.find(isVisible);
   const last = body.findLast(isVisible);
   return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);

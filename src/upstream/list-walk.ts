@@ -43,15 +43,16 @@ const MAX_BYTES = 64 * 1_048_576;
 /**
  * Reads a list page by page while it changes. Yields the new rows of each page.
  *
- * New tasks appear at one end, and completed tasks leave a list of running ones, so offsets shift between two
- * pages. Each page therefore repeats some rows of the page before. A repeated row, or a row that the order
- * places before it, is an anchor: it proves that no row is missing between the pages. If a page has no anchor,
- * rows have moved up past the offset, and the walk searches backwards. If a page has only known rows, rows were
- * pushed down, and it searches forwards. The search takes growing steps, then bisects.
+ * New tasks appear at one end, and completed tasks leave a list of running ones, so offsets shift
+ * between two pages. Each page therefore repeats some rows of the page before. A repeated row, or a row
+ * that the order places before it, is an anchor: it proves that no row is missing between the pages. If
+ * a page has no anchor, rows have moved up past the offset, and the walk searches backwards. If a page
+ * has only known rows, rows were pushed down, and it searches forwards. The search takes growing steps,
+ * then bisects.
  *
- * The walk ends at the end of the list: a page with an anchor that is not full. It misses no row that was on the
- * list all the time. It yields no row twice, unless upstream orders tasks of one millisecond differently each
- * time or rows have no id.
+ * The walk ends at the end of the list: a page with an anchor that is not full. It misses no row that
+ * was on the list all the time. It yields no row twice, unless upstream orders tasks of one millisecond
+ * differently each time or rows have no id.
  */
 export async function* walkList(
   list: WalkedList,
@@ -142,7 +143,8 @@ class WalkState {
     mayMiss: boolean,
   ): { anchor: number | null; fresh: PlacedRow[] } {
     const wasRead = (row: Row) => this.#isKnown(row) || this.#isBefore(row, this.#position);
-    // With many ties, a known row of the same millisecond may have unread rows before it, so it is no anchor.
+    // With many ties, a known row of the same millisecond may have unread rows before it, so it is no
+    // anchor.
     const isAnchor = this.#keepsTies ? wasRead : (row: Row) => this.#isBefore(row, this.#position);
     const lastRead = rows.findLastIndex(wasRead);
     const lastAnchor = rows.findLastIndex(isAnchor);
@@ -168,7 +170,10 @@ class WalkState {
     return { anchor: offset + Math.max(0, lastAnchor), fresh };
   }
 
-  /** Whether so many tasks share a millisecond that they cannot all be repeated. They are assumed to keep their order. */
+  /**
+   * Whether so many tasks share a millisecond that they cannot all be repeated. They are assumed to
+   * keep their order.
+   */
   get #keepsTies(): boolean {
     return this.#order === null || (this.#position?.ties ?? 0) >= MAX_TIES;
   }

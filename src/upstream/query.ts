@@ -44,8 +44,8 @@ export function toFilterExpression(filter: TaskFilter): string {
 }
 
 /**
- * Splits ids into lists that each fit a page and a request target of `maxUrlBytes`. `spareBytes` is the length of
- * the rest of the target.
+ * Splits ids into lists that each fit a page and a request target of `maxUrlBytes`. `spareBytes` is the
+ * length of the rest of the target.
  */
 export function cutByUrl(
   ids: readonly string[],

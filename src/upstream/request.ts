@@ -193,8 +193,8 @@ export function createRequests(parts: RequestParts): Requests {
     if (trial === undefined)
       return breaker.run(() => attemptWith(token, slot, request, deadline.signal));
     deadline.signal.throwIfAborted();
-    // The attempt continues if the caller leaves. Otherwise the outcome would be unknown, its slot would stay
-    // spent, and callers who disconnect early could use up all trial slots.
+    // The attempt continues if the caller leaves. Otherwise the outcome would be unknown, its slot
+    // would stay spent, and callers who disconnect early could use up all trial slots.
     const attempt = () => attemptWith(token, slot, request, closing);
     return deadline.race(trial.run(() => breaker.run(attempt, false)));
   }

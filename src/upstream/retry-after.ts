@@ -4,8 +4,8 @@ const HTTP_DATE = /^[a-z]{3,9},? .*\d\d:\d\d:\d\d/i;
 const ISO_DATE = /^\d{4}-\d\d-\d\dT/;
 
 /**
- * Reads a Retry-After header, in seconds or as a date, relative to `now` in milliseconds since the epoch. Returns
- * whole seconds, 1–3600; null if it is missing or invalid.
+ * Reads a Retry-After header, in seconds or as a date, relative to `now` in milliseconds since the
+ * epoch. Returns whole seconds, 1–3600; null if it is missing or invalid.
  */
 export function readRetryAfter(header: string | null, now: number): number | null {
   const text = header?.trim() ?? '';

@@ -21,9 +21,9 @@ const MAX_DEPTH = 64;
 const MAX_WHOLE_BYTES = 4 * 1_048_576;
 
 /**
- * Polls read the same rows repeatedly, and few of them change. Each row is therefore hashed before it is parsed.
- * If its bytes are known and a watch or the memory still holds the task, the same task is returned. Callers
- * compare tasks by identity or `etag` first.
+ * Polls read the same rows repeatedly, and few of them change. Each row is therefore hashed before it
+ * is parsed. If its bytes are known and a watch or the memory still holds the task, the same task is
+ * returned. Callers compare tasks by identity or `etag` first.
  */
 export function createRowReader(onFallback?: OnFallback): RowReader {
   // Weak references keep no task alive, so the map holds only tasks that are in use.

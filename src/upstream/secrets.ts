@@ -29,8 +29,9 @@ const ESCAPES: readonly ((code: number) => string)[] = [
 export type SentValues = Readonly<Record<string, string>>;
 
 /**
- * Removes the secrets of the request, and anything else that looks like a token, from a text. Secrets are found
- * even in pieces, with other characters in between, escaped, or encoded as base64 or hexadecimal.
+ * Removes the secrets of the request, and anything else that looks like a token, from a text. Secrets
+ * are found even in pieces, with other characters in between, escaped, or encoded as base64 or
+ * hexadecimal.
  */
 export function removeSecrets(text: string, sent: SentValues): string {
   let clean = text.replace(PRIVATE_HEADER, REMOVED);

@@ -28,7 +28,7 @@ interface Message {
   errors?: any[];
 }
 
-/** A router's side of the protocol: what it was sent, and how it answers. */
+/** The router's side of the protocol: the messages it received, and how it answers. */
 async function startReceiver(
   t: TestContext,
   answer: (message: Message, count: number) => number | null = () => null,
@@ -68,7 +68,7 @@ async function start(t: TestContext, { env = {}, ...options }: StartOptions = {}
       ...env,
     },
   });
-  /** Asks for events as a router does. */
+  /** Subscribes as a router does. */
   const ask = async (
     id: string,
     subscription: Record<string, unknown>,
@@ -94,15 +94,15 @@ async function start(t: TestContext, { env = {}, ...options }: StartOptions = {}
   return { ...gateway, ask };
 }
 
-function wanted(callbackUrl: string, heartbeatIntervalMs: number = HEARTBEAT_MS) {
+function subscriptionTo(callbackUrl: string, heartbeatIntervalMs: number = HEARTBEAT_MS) {
   return { callbackUrl, subscriptionId: 's1', verifier: 'v1', heartbeatIntervalMs };
 }
 
-test('a router is asked first, answered then, and sent each event up to the end', async t => {
+test('a router confirms first, then gets its response, then every event up to the end', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t);
   const id = tenant.addTask(LASTING);
-  const answered = await ask(id, wanted(receiver.url));
+  const answered = await ask(id, subscriptionTo(receiver.url));
   assert.deepEqual(answered, { status: 200, data: null, code: undefined });
   assert.deepEqual(receiver.messages[0], {
     kind: 'subscription',
@@ -128,12 +128,12 @@ test('a router is asked first, answered then, and sent each event up to the end'
 });
 
 for (const status of [400, 401, 404])
-  test(`a router that does not mean it (${status}) is refused, and nothing more is done for it`, async t => {
+  test(`a router that does not confirm (${status}) is refused, and its subscription ends`, async t => {
     const clock = new HandClock();
     const { tenant, ask, requests } = await start(t, { clock });
     const receiver = await startReceiver(t, ({ verifier }) => (verifier === 'v1' ? null : status));
     const id = tenant.addTask(LASTING);
-    const refused = await ask(id, { ...wanted(receiver.url), verifier: 'another' });
+    const refused = await ask(id, { ...subscriptionTo(receiver.url), verifier: 'another' });
     assert.deepEqual([refused.status, refused.code], [403, 'FORBIDDEN']);
     await quietOf(clock, INTERVAL_MS);
     const before = requests().length;
@@ -141,12 +141,12 @@ for (const status of [400, 401, 404])
     assert.deepEqual([receiver.actions(), requests().length], [['check'], before]);
   });
 
-test('what a router refuses ends the subscription', async t => {
+test('an event that the router refuses ends the subscription', async t => {
   const clock = new HandClock();
   const { tenant, ask } = await start(t, { clock });
   const receiver = await startReceiver(t, ({ action }) => (action === 'next' ? 404 : null));
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
+  await ask(id, subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   await quietOf(clock, INTERVAL_MS);
   tenant.finish(id);
@@ -154,11 +154,11 @@ test('what a router refuses ends the subscription', async t => {
   assert.deepEqual(receiver.actions(), ['check', 'next']);
 });
 
-test('what does not reach a router is sent again', async t => {
+test('an event that does not reach the router is retried', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t, (_message, count) => (count % 3 === 0 ? null : 503));
   const id = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0 });
-  assert.equal((await ask(id, wanted(receiver.url))).status, 200);
+  assert.equal((await ask(id, subscriptionTo(receiver.url))).status, 200);
   await until(() => receiver.messages.length === 9);
   assert.deepEqual(
     receiver.actions(),
@@ -166,17 +166,17 @@ test('what does not reach a router is sent again', async t => {
   );
 });
 
-test('heartbeats come before a router could miss one, and only where it wants them', async t => {
+test('heartbeats are sent before the interval has passed, and only if the router requests them', async t => {
   const clock = new HandClock();
   const { tenant, ask } = await start(t, { clock });
   const receiver = await startReceiver(t);
   const silent = await startReceiver(t);
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
-  await ask(id, wanted(silent.url, 0));
+  await ask(id, subscriptionTo(receiver.url));
+  await ask(id, subscriptionTo(silent.url, 0));
   await until(() => receiver.of('next').length + silent.of('next').length === 2);
   for (let beats = 1; beats <= 5; beats++) {
-    // The next look and the next heartbeat are planned.
+    // The next poll and the next heartbeat are scheduled.
     await until(() => clock.waiting === 2 && clock.nextInMs <= INTERVAL_MS);
     clock.advance(HEARTBEAT_MS * 0.75);
     await until(() => receiver.of('check').length === 1 + beats);
@@ -195,7 +195,7 @@ for (const [what, status] of [
       action === 'check' && count > 2 ? status : null,
     );
     const id = tenant.addTask(LASTING);
-    await ask(id, wanted(receiver.url));
+    await ask(id, subscriptionTo(receiver.url));
     await until(() => receiver.of('next').length === 1);
     clock.advance(HEARTBEAT_MS);
     await until(() => receiver.of('check').length === 2);
@@ -205,13 +205,13 @@ for (const [what, status] of [
     assert.deepEqual(receiver.actions(), ['check', 'next', 'check']);
   });
 
-test('a router that misses some heartbeats is kept, and one that misses five is let go', async t => {
+test('a router may miss four heartbeats; the fifth ends its subscription', async t => {
   const clock = new HandClock();
   const { tenant, ask } = await start(t, { clock });
   let isDown = false;
   const receiver = await startReceiver(t, () => (isDown ? 503 : null));
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
+  await ask(id, subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   const miss = async (times: number) => {
     for (let count = 0; count < times; count++) {
@@ -240,24 +240,24 @@ test('an error that ends the stream is the last event', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t);
   const id = tenant.addTask(LASTING);
-  await ask(id, wanted(receiver.url));
+  await ask(id, subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   tenant.remove(id);
   await until(() => receiver.of('complete').length === 1);
   assert.equal(receiver.of('next').at(-1)?.payload.errors[0].extensions.code, 'NOT_FOUND');
 });
 
-test('a gateway that goes tells the router so', async t => {
+test('a gateway that shuts down completes the subscription with an error', async t => {
   const { tenant, ask, gateway } = await start(t);
   const receiver = await startReceiver(t);
-  await ask(tenant.addTask(LASTING), wanted(receiver.url));
+  await ask(tenant.addTask(LASTING), subscriptionTo(receiver.url));
   await until(() => receiver.of('next').length === 1);
   await gateway.close();
   assert.deepEqual(receiver.actions(), ['check', 'next', 'complete']);
   assert.equal(receiver.messages.at(-1)?.errors?.[0].extensions.code, 'UPSTREAM_UNAVAILABLE');
 });
 
-test('nothing is sent to a place that is not listed, nor for who is not the router', async t => {
+test('nothing is sent to a host that is not listed, nor for callers other than the router', async t => {
   const receiver = await startReceiver(t);
   const { host, port } = new URL(receiver.url);
   const secret = 'a secret of the router';
@@ -283,13 +283,13 @@ test('nothing is sent to a place that is not listed, nor for who is not the rout
   for (const [env, url, headers, isAllowed] of cases) {
     const { tenant, ask } = await start(t, { env });
     const before = receiver.messages.length;
-    const { code } = await ask(tenant.addTask(LASTING), wanted(url), headers);
+    const { code } = await ask(tenant.addTask(LASTING), subscriptionTo(url), headers);
     assert.equal(code, isAllowed ? undefined : 'FORBIDDEN', `${JSON.stringify(env)} ${url}`);
     assert.equal(receiver.messages.length > before, isAllowed);
   }
 });
 
-test('what a router asks for must be whole', async t => {
+test('an incomplete callback request is refused', async t => {
   const { tenant, ask } = await start(t);
   const receiver = await startReceiver(t);
   const id = tenant.addTask(LASTING);
@@ -302,13 +302,13 @@ test('what a router asks for must be whole', async t => {
     { heartbeatIntervalMs: -1 },
     { heartbeatIntervalMs: '5000' },
   ]) {
-    const { status, code } = await ask(id, { ...wanted(receiver.url), ...wrong });
+    const { status, code } = await ask(id, { ...subscriptionTo(receiver.url), ...wrong });
     assert.deepEqual([status, code], [400, 'BAD_USER_INPUT'], JSON.stringify(wrong));
   }
   assert.deepEqual(receiver.messages, []);
 });
 
-test('a listed name that leads to this machine is not followed, unless that is listed too', async t => {
+test('a listed name that resolves to this machine is not used, unless that address is listed too', async t => {
   const receiver = await startReceiver(t);
   const url = new URL(receiver.url.replace('127.0.0.1', 'router.example.com'));
   const leadsTo = (address: string) =>
@@ -331,10 +331,10 @@ test('a listed name that leads to this machine is not followed, unless that is l
   assert.equal(await send(['router.example.com', '127.0.0.1'], '127.0.0.1'), 'accepted');
 });
 
-test('callbacks go through the proxy of the environment, and one that fails is in the log with its cause', async t => {
-  const asked: string[] = [];
+test('callbacks use the proxy of the environment, and failures are logged with their cause', async t => {
+  const received: string[] = [];
   const proxy = createServer((request, response) => {
-    asked.push(`${request.method} ${request.url} ${request.headers['user-agent']}`);
+    received.push(`${request.method} ${request.url} ${request.headers['user-agent']}`);
     response.writeHead(204).end();
   });
   proxy.listen(0, '127.0.0.1');
@@ -357,7 +357,7 @@ test('callbacks go through the proxy of the environment, and one that fails is i
   t.after(() => sender.close());
   const send = (url: string) => sender.send(new URL(url), {}, { isRetried: false });
   assert.equal(await send('http://router.example.test/callback/1?x=secret'), 'accepted');
-  assert.deepEqual(asked, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
+  assert.deepEqual(received, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
   assert.equal(log.lines.length, 0);
 
   assert.equal(await send('http://127.0.0.1:1/callback/1?x=secret'), 'failed');
@@ -369,7 +369,7 @@ test('callbacks go through the proxy of the environment, and one that fails is i
   assert.doesNotMatch(JSON.stringify(log.lines), /secret/);
 });
 
-test('near is this machine and what is linked to it, however it is written', () => {
+test('addresses of this machine and link-local ones are internal, in any notation', () => {
   const isInternal = createInternalCheck(['router.example.com', '169.254.7.7']);
   const near = [
     '127.0.0.1',

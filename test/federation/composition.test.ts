@@ -11,7 +11,7 @@ import { schema } from '../../src/graphql/schema.ts';
 import { printSubgraphSdl } from '../../src/graphql/sdl.ts';
 import { startGateway } from '../support/start.ts';
 
-/** A subgraph that owns everything this one only knows the ids of, and says of it what this one says too. */
+/** A subgraph that owns the entities of which this one knows only the ids, with the same fields. */
 const OWNER = /* GraphQL */ `
   extend schema
     @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key", "@shareable", "@tag"])
@@ -260,13 +260,13 @@ for (const [composer, compose] of Object.entries(COMPOSERS)) {
     assert.match(supergraphSdl, /type Subscription/);
   });
 
-  test(`${composer}: composes with a subgraph that owns or references every entity there is`, () => {
+  test(`${composer}: composes with a subgraph that owns or references every entity`, () => {
     const { supergraphSdl, errors, hints } = compose([
       { name: 'tasks', url: 'http://tasks', typeDefs: parse(printSubgraphSdl(schema)) },
       { name: 'owner', url: 'http://owner', typeDefs: parse(OWNER) },
     ]);
     assert.deepEqual(errors, []);
-    // Each describes the scalar in its own words, or not at all.
+    // Each subgraph has its own description of the scalar, or none.
     assert.deepEqual(
       hints.filter(hint => !/JSON/.test(hint)),
       [],
@@ -294,7 +294,7 @@ for (const [composer, compose] of Object.entries(COMPOSERS)) {
     });
 }
 
-test('the SDL for composition has neither the machinery nor @oneOf, which is enforced all the same', async t => {
+test('the SDL for composition omits the federation machinery and @oneOf, which is still enforced', async t => {
   const { url, query, requests } = await startGateway(t);
   const sdl = await fetchSdl(url);
   assert.equal(sdl, printSubgraphSdl(schema));

@@ -16,20 +16,20 @@ function taskRef(id: string) {
   return { __typename: 'TaskStatus', id };
 }
 
-test('250 references to tasks cost at most three upstream requests, and are answered in their order', async t => {
+test('250 references to tasks cost at most three upstream requests, and are resolved in their order', async t => {
   const { tenant, query, requests } = await startGateway(t);
   const ids = tenant.addTasks(250, ENDED);
   // A router that does not join equal references sends them all.
-  const wanted = [...ids, ...ids.slice(0, 20)];
-  const { data } = await query(ENTITIES, { representations: wanted.map(taskRef) });
+  const references = [...ids, ...ids.slice(0, 20)];
+  const { data } = await query(ENTITIES, { representations: references.map(taskRef) });
   assert.deepEqual(
     data._entities.map(({ __typename, id, state }: any) => [__typename, id, state]),
-    wanted.map(id => ['TaskStatus', id, 'COMPLETED']),
+    references.map(id => ['TaskStatus', id, 'COMPLETED']),
   );
   assert.ok(requests().length <= 3, `${requests().length} requests`);
 });
 
-test('an unknown id is null, and no fault of its neighbours', async t => {
+test('an unknown id is null and does not affect the others', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   const [one = '', other = ''] = tenant.addTasks(2, ENDED);
   const unknown = await query(ENTITIES, {
@@ -51,7 +51,7 @@ test('an unknown id is null, and no fault of its neighbours', async t => {
   );
 });
 
-test('a reference that is none is BAD_USER_INPUT in its own place', async t => {
+test('an invalid reference is BAD_USER_INPUT in its own place', async t => {
   const { tenant, query } = await startGateway(t);
   const id = tenant.addTask(ENDED);
   const wrong = [
@@ -73,7 +73,7 @@ test('a reference that is none is BAD_USER_INPUT in its own place', async t => {
   );
 });
 
-test('references count in what an operation may cost, and so do lists and depth', async t => {
+test('references, lists and depth count towards the cost limit of an operation', async t => {
   const { tenant, query, requests } = await startGateway(t, {
     env: { MAX_COST: '500', MAX_DEPTH: '8' },
   });
@@ -96,11 +96,11 @@ test('references count in what an operation may cost, and so do lists and depth'
     const { errors } = await query(text, variables);
     assert.equal(errors?.[0]?.extensions.code, 'BAD_USER_INPUT', text);
   }
-  assert.equal(requests().length, before, 'upstream was not asked');
+  assert.equal(requests().length, before, 'no request was sent upstream');
 });
 
 for (const transport of TRANSPORTS)
-  test(`${transport}: a subscription that costs too much is refused before it begins`, async t => {
+  test(`${transport}: a subscription that costs too much is refused before it starts`, async t => {
     const { url, tenant, requests } = await startGateway(t, { env: { MAX_COST: '100' } });
     tenant.addTask(ENDED);
     const stream = subscribe(

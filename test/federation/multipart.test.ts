@@ -8,7 +8,7 @@ const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 const CONTENT_TYPE = 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0';
-/** What Apollo's clients for the web, iOS and Kotlin send, and what routers quote. */
+/** The Accept headers of Apollo's clients for the web, iOS and Kotlin, and of routers. */
 const ACCEPTS = [
   'multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/graphql-response+json,application/json;q=0.9',
   'multipart/mixed;subscriptionSpec=1.0,application/graphql-response+json,application/json',
@@ -25,15 +25,18 @@ function post(url: string, accept: string, body: object, signal?: AbortSignal): 
   });
 }
 
-/** The parts of a body as they come, each once its closing boundary has; throws for what the protocol has not. */
+/**
+ * The parts of a body, each as soon as its closing boundary has arrived. Throws if the body violates
+ * the protocol.
+ */
 async function* partsOf(response: Response): AsyncGenerator<any> {
   const boundary = '\r\n--graphql';
   let text = '';
   const chunks = response.body!.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
-  const has = async (wanted: string) => {
-    while (!text.includes(wanted)) {
+  const has = async (expected: string) => {
+    while (!text.includes(expected)) {
       const { done, value } = await chunks.next();
-      assert.ok(!done, `the body ended without ${JSON.stringify(wanted)}`);
+      assert.ok(!done, `the body ended without ${JSON.stringify(expected)}`);
       text += value;
     }
   };
@@ -64,14 +67,14 @@ for (const accept of ACCEPTS)
     const parts = partsOf(response);
     assert.deepEqual((await parts.next()).value, {}, 'a heartbeat opens it');
     const event = (state: string) => ({ payload: { data: { taskProgress: { id, state } } } });
-    // Whole before there is a next one.
+    // The part is complete before the next one arrives.
     assert.deepEqual((await parts.next()).value, event('RUNNING'));
     tenant.finish(id);
     assert.deepEqual((await parts.next()).value, event('COMPLETED'));
     assert.equal((await parts.next()).done, true);
   });
 
-test('multipart: heartbeats come while there is nothing to tell', async t => {
+test('multipart: heartbeats are sent while there are no events', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const parts = partsOf(await post(url, ACCEPTS[0]!, { query: PROGRESS, variables: { id } }));
@@ -83,7 +86,7 @@ test('multipart: heartbeats come while there is nothing to tell', async t => {
   assert.equal((await parts.next()).done, true);
 });
 
-test('multipart: an error that ends the stream is told in a payload', async t => {
+test('multipart: an error that ends the stream is sent in a payload', async t => {
   const { url } = await startGateway(t);
   const parts = partsOf(
     await post(url, ACCEPTS[0]!, { query: PROGRESS, variables: { id: 'unknown' } }),
@@ -93,7 +96,7 @@ test('multipart: an error that ends the stream is told in a payload', async t =>
   assert.equal((await parts.next()).done, true);
 });
 
-test('multipart: what is refused before there is a stream is JSON, or one part where no JSON is taken', async t => {
+test('multipart: an operation refused before the stream is answered with JSON, or one part if the client accepts no JSON', async t => {
   const { url } = await startGateway(t);
   const wrong = { query: 'subscription { taskProgress { id } }' };
   const asJson = await post(url, ACCEPTS[0]!, wrong);
@@ -109,14 +112,14 @@ test('multipart: what is refused before there is a stream is JSON, or one part w
   }
 });
 
-test('multipart without its parameter is another protocol, which is not served', async t => {
+test('multipart without its parameter is another protocol, which is not supported', async t => {
   const { tenant, url } = await startGateway(t);
   const body = { query: PROGRESS, variables: { id: tenant.addTask(ENDED) } };
   for (const accept of ['multipart/mixed', 'multipart/mixed;deferSpec=20220824'])
     assert.equal((await post(url, accept, body)).status, 406);
 });
 
-test('multipart: a client that hangs up leaves nothing behind', async t => {
+test('multipart: a client that disconnects leaves nothing open', async t => {
   const clock = new HandClock();
   const { tenant, url, requests } = await startGateway(t, {
     clock,

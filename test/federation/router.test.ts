@@ -46,7 +46,7 @@ test('a federated query goes from sources to their tasks, and back to the source
 });
 
 for (const subscriptions of ['sse', 'ws', 'http-callback'] as const)
-  test(`a federated subscription goes on to the last event, the subgraph spoken to by ${subscriptions}`, async t => {
+  test(`a federated subscription continues to the last event, with ${subscriptions} to the subgraph`, async t => {
     const { tasks, url } = await startSupergraph(t, {
       subscriptions,
       gateway: { env: { SUBSCRIPTION_CALLBACK_HOSTS: '127.0.0.1' } },
@@ -70,7 +70,7 @@ for (const subscriptions of ['sse', 'ws', 'http-callback'] as const)
     );
   });
 
-test('a router that speaks SSE by GET is served, too', async t => {
+test('a router that subscribes over SSE with GET is served', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(ENDED);
   const query = new URLSearchParams({

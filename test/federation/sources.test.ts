@@ -22,7 +22,7 @@ const TASKS = `query (
 
 type Gateway = Awaited<ReturnType<typeof startGateway>>;
 
-/** Sources with so many tasks each, the tasks of the first the oldest. */
+/** Sources with so many tasks each. The first source has the oldest tasks. */
 function addSources({ tenant }: Gateway, counts: readonly number[]): string[] {
   return counts.map((count, place) => {
     const target = { id: `source-${place}`, type: 'APPLICATION', name: `Source ${place} [source]` };
@@ -35,8 +35,8 @@ function refs(ids: readonly string[]) {
   return ids.map(id => ({ __typename: 'Source', id }));
 }
 
-/** What each source is answered when it is the only one that is asked for. */
-async function askAlone({ query }: Gateway, ids: readonly string[], variables: object) {
+/** The answer for each source when it is read separately. */
+async function querySeparately({ query }: Gateway, ids: readonly string[], variables: object) {
   const answers: unknown[] = [];
   for (const id of ids) {
     const { data } = await query(TASKS, { sources: refs([id]), ...variables });
@@ -45,33 +45,33 @@ async function askAlone({ query }: Gateway, ids: readonly string[], variables: o
   return answers;
 }
 
-async function askTogether(gateway: Gateway, ids: readonly string[], variables: object) {
+async function queryTogether(gateway: Gateway, ids: readonly string[], variables: object) {
   const before = gateway.requests().length;
   const { data, errors } = await gateway.query(TASKS, { sources: refs(ids), ...variables });
   return { answers: data._entities, errors, requests: gateway.requests().slice(before) };
 }
 
-test('the tasks of many sources, and the latest of each, are joined where they can be told apart', async t => {
+test('requests for the tasks of many sources, and the latest of each, are joined if rows name their source', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, Array(60).fill(3));
-  const { answers, requests } = await askTogether(gateway, ids, { first: 3 });
-  assert.deepEqual(answers, await askAlone(gateway, ids, { first: 3 }));
+  const { answers, requests } = await queryTogether(gateway, ids, { first: 3 });
+  assert.deepEqual(answers, await querySeparately(gateway, ids, { first: 3 }));
   assert.ok(requests.length <= 3, requests.join('\n'));
   assert.ok(requests.every(request => request.includes('sourceId%20in')));
 });
 
-test('a source that fills the page leaves the others to one more request', async t => {
+test('if one source fills the page, the others are read with one more request', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, [2, 3, 0, 1, 300]);
-  const { answers, requests } = await askTogether(gateway, ids, { first: 5 });
-  assert.deepEqual(answers, await askAlone(gateway, ids, { first: 5 }));
+  const { answers, requests } = await queryTogether(gateway, ids, { first: 5 });
+  assert.deepEqual(answers, await querySeparately(gateway, ids, { first: 5 }));
   assert.equal(requests.length, 2, requests.join('\n'));
 });
 
-test('where both fill it, or a task does not say whose it is, each source is asked for by itself', async t => {
+test('if both fill it, or a task does not name its source, each source is read separately', async t => {
   const gateway = await startGateway(t);
   const [noisy = '', other = '', quiet = ''] = addSources(gateway, [251, 251, 1]);
-  const counted = await askTogether(gateway, [noisy, other], { first: 2, counts: true });
+  const counted = await queryTogether(gateway, [noisy, other], { first: 2, counts: true });
   assert.deepEqual(
     counted.answers.map((source: any) => source.tasks.totalCount),
     [251, 251],
@@ -80,14 +80,16 @@ test('where both fill it, or a task does not say whose it is, each source is ask
 
   for (const kind of ['no-target-row', 'malformed-row'] as const) {
     gateway.sandbox.faults.order({ fault: { kind }, times: 1 });
-    const { answers, errors, requests } = await askTogether(gateway, [noisy, quiet], { first: 2 });
+    const { answers, errors, requests } = await queryTogether(gateway, [noisy, quiet], {
+      first: 2,
+    });
     assert.equal(errors, undefined);
-    assert.deepEqual(answers, await askAlone(gateway, [noisy, quiet], { first: 2 }));
+    assert.deepEqual(answers, await querySeparately(gateway, [noisy, quiet], { first: 2 }));
     assert.equal(requests.length, 3, requests.join('\n'));
   }
 });
 
-test('a source that cannot be asked for is refused, and no other with it', async t => {
+test('an invalid source id is refused and does not affect other sources', async t => {
   const gateway = await startGateway(t);
   const [one = '', other = ''] = addSources(gateway, [1, 1]);
   const wrong = 'x'.repeat(300);
@@ -105,7 +107,7 @@ test('a source that cannot be asked for is refused, and no other with it', async
   );
 });
 
-test('whatever is asked of however many sources together, each is answered as if it were alone', async t => {
+test('any set of requests for any number of sources gets the same results together as one by one', async t => {
   const gateway = await startGateway(t);
   const ids = addSources(gateway, [0, 1, 2, 5, 40, 0, 120, 7, 260, 3, 90, 1]);
   await fc.assert(
@@ -122,22 +124,22 @@ test('whatever is asked of however many sources together, each is answered as if
         counts: fc.boolean(),
       }),
       async (places, variables) => {
-        const wanted = places.map(place => ids[place] ?? '');
-        const { answers } = await askTogether(gateway, wanted, variables);
-        assert.deepEqual(answers, await askAlone(gateway, wanted, variables));
+        const sourceIds = places.map(place => ids[place] ?? '');
+        const { answers } = await queryTogether(gateway, sourceIds, variables);
+        assert.deepEqual(answers, await querySeparately(gateway, sourceIds, variables));
       },
     ),
     { numRuns: 25 },
   );
 });
 
-test('Node does not take an operation with many reads for a leak', async t => {
+test('an operation with many reads does not make Node warn of a leak', async t => {
   const warnings: Error[] = [];
   const note = (warning: Error) => warnings.push(warning);
   process.on('warning', note);
   t.after(() => process.off('warning', note));
   const gateway = await startGateway(t);
   const ids = addSources(gateway, Array(20).fill(1));
-  await askTogether(gateway, ids, { first: 1 });
+  await queryTogether(gateway, ids, { first: 1 });
   assert.deepEqual(warnings.map(String), []);
 });

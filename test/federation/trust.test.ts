@@ -44,7 +44,7 @@ async function startIssuer(t: TestContext) {
   };
 }
 
-/** Whether a socket with these headers and this `connection_init` is let in; its close code where it is not. */
+/** Whether a socket with these headers and this `connection_init` is accepted; otherwise its close code. */
 function connect(
   url: string,
   headers: Record<string, string>,
@@ -73,7 +73,7 @@ function connect(
   });
 }
 
-test('with DIRECT_TRAFFIC=refuse nobody but the router is served, over whichever transport', async t => {
+test('with DIRECT_TRAFFIC=refuse, only the router is served, over every transport', async t => {
   const { tenant, url } = await startGateway(t, {
     env: { ROUTER_SECRET: SECRET, DIRECT_TRAFFIC: 'refuse' },
   });
@@ -96,7 +96,7 @@ test('with DIRECT_TRAFFIC=refuse nobody but the router is served, over whichever
   assert.equal((await fetch(url.replace('/graphql', '/health/live'))).status, 200);
 });
 
-test('a router may show a JWT instead, that must verify', async t => {
+test('a router may send a JWT instead, which must verify', async t => {
   const issuer = await startIssuer(t);
   const { url } = await startGateway(t, { env: { ...issuer.env, DIRECT_TRAFFIC: 'refuse' } });
   const statusFor = async (authorization: string) =>
@@ -109,7 +109,7 @@ test('a router may show a JWT instead, that must verify', async t => {
   assert.equal(await statusFor(await issuer.sign('task-status')), 403);
 });
 
-test('where introspection is off, the SDL is for the router only', async t => {
+test('without introspection, only the router gets the SDL', async t => {
   const { query } = await startGateway(t, {
     env: { ROUTER_SECRET: SECRET, INTROSPECTION: 'false' },
   });
@@ -119,7 +119,7 @@ test('where introspection is off, the SDL is for the router only', async t => {
 });
 
 for (const subscriptions of ['sse', 'ws', 'http-callback'] as const)
-  test(`a router that shows who it is federates a subgraph closed to others, subscriptions by ${subscriptions}`, async t => {
+  test(`a trusted router federates a subgraph that refuses others, with ${subscriptions} for subscriptions`, async t => {
     const { tasks, url } = await startSupergraph(t, {
       subscriptions,
       headers: { 'router-authorization': SECRET },
@@ -138,7 +138,7 @@ for (const subscriptions of ['sse', 'ws', 'http-callback'] as const)
     assert.deepEqual(event.data, { taskProgress: { id, state: 'COMPLETED' } });
   });
 
-test('over WebSocket the caller’s token is found where routers put it', async t => {
+test("over WebSocket, the caller's token is read from where routers put it", async t => {
   const { sandbox, tenant, url } = await startGateway(t, { env: { AUTH_MODE: 'passthrough' } });
   const id = tenant.addTask(ENDED);
   const token = await fetchToken(sandbox);
@@ -160,7 +160,7 @@ test('over WebSocket the caller’s token is found where routers put it', async 
   }
 });
 
-test('an operation is traced for a router that asks for it, where that is allowed', async t => {
+test('an operation is traced if a trusted router requests it and tracing is enabled', async t => {
   const ask = { 'apollo-federation-include-trace': 'ftv1' };
   const router = { 'router-authorization': SECRET };
   const off = await startGateway(t);

@@ -21,7 +21,10 @@ const LIMITED_ENV = {
 };
 const LIMITED_SANDBOX = { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs };
 
-/** Subscribes over sockets to any running gateway. A subscriber that is disconnected reconnects to another. */
+/**
+ * Subscribes over sockets to any running gateway. A subscriber that is disconnected reconnects to
+ * another.
+ */
 function subscribeToAll(
   t: TestContext,
   urls: () => string[],
@@ -112,7 +115,7 @@ test(
     assert.ok(first);
     let gateways = [first, ...others];
     const urls = () => gateways.map(({ url }) => url);
-    const looksAfter = async (count: number) => {
+    const pollsAfter = async (count: number) => {
       const before = journal.requests.length;
       await until(() => journal.requests.length >= before + count);
     };
@@ -120,7 +123,7 @@ test(
     // The first instance gets the lease.
     const early = subscribeToAll(t, () => [first.url], ids.slice(0, 1), 1);
     await until(() => early.begun() === 1);
-    await looksAfter(2);
+    await pollsAfter(2);
     const { begun, ended, failed } = subscribeToAll(t, urls, ids, 9);
     await until(() => begun() === 9 * ids.length);
 
@@ -151,7 +154,7 @@ test(
 );
 
 test(
-  'Redis hangs at whatever moment: no gateway exits, no end is lost, and upstream is not asked too much',
+  'if Redis hangs at any moment, no gateway exits, no final event is lost, and the limit of upstream holds',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const random = new Random(9);

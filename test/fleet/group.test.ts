@@ -13,20 +13,20 @@ const LIMITS = { limit: 20, windowMs: 400 };
 /** An instance in a group, and the messages it received. */
 interface Member {
   group: WatchGroup<string>;
-  heard: string[];
-  rejoined: () => number;
+  received: string[];
+  reconnects: () => number;
 }
 
 async function join(t: TestContext, fleet: Fleet, name = 'credential'): Promise<Member> {
-  const heard: Member['heard'] = [];
-  let rejoined = 0;
+  const received: Member['received'] = [];
+  let reconnects = 0;
   const group = fleet.openGroup<string>(name, {
-    receive: message => void heard.push(message),
-    onReconnect: () => void rejoined++,
+    receive: message => void received.push(message),
+    onReconnect: () => void reconnects++,
   });
   t.after(() => group.close());
   await group.joined;
-  return { group, heard, rejoined: () => rejoined };
+  return { group, received, reconnects: () => reconnects };
 }
 
 /** Opens a group in every instance of a fleet of this kind. */
@@ -68,8 +68,8 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
     for (const place of Array(100).keys()) members[0].group.publish(String(place));
     const expected = Array.from({ length: 100 }, (_, place) => String(place));
     for (const member of members) {
-      await until(() => member.heard.length >= 100);
-      assert.deepEqual(member.heard, expected);
+      await until(() => member.received.length >= 100);
+      assert.deepEqual(member.received, expected);
     }
   });
 
@@ -83,7 +83,8 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
       first.group.watch('a');
       last.group.watch('b');
       for (const { group } of members) group.watch('c');
-      // An instance's own ids are written before it asks. Those of others appear once they are written.
+      // An instance's own ids are written before it reads them. Those of others appear once they are
+      // written.
       for (const member of members) {
         let watched: string[] = [];
         while (watched.length < 3) watched = await watchedOf(member);
@@ -129,7 +130,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
 }
 
 test(
-  'Redis lost and back: each watches for itself, then one holds the lease again and all ask anew',
+  'without Redis each instance holds the lease; when Redis is back, one holds it again',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
@@ -142,17 +143,17 @@ test(
     await until(() => holdersOf(leases) === 3);
     for (const [place, member] of members.entries())
       assert.deepEqual(await watchedOf(member), [String(place)]);
-    members[0].group.publish('said while alone');
+    members[0].group.publish('published without Redis');
 
     await redis.start();
-    await until(() => members.every(({ rejoined }) => rejoined() === 1));
+    await until(() => members.every(({ reconnects }) => reconnects() === 1));
     await until(() => holdersOf(leases) === 1);
-    members[0].group.publish('said together');
-    await until(() => members.every(({ heard }) => heard.at(-1) === 'said together'));
-    for (const { heard } of members.slice(1))
+    members[0].group.publish('published with Redis');
+    await until(() => members.every(({ received }) => received.at(-1) === 'published with Redis'));
+    for (const { received } of members.slice(1))
       assert.deepEqual(
-        heard,
-        ['said together'],
+        received,
+        ['published with Redis'],
         'a message sent while disconnected reaches no other instance',
       );
     for (const member of members) {

@@ -83,22 +83,22 @@ test(
   'tens of megabytes at once reach every instance, and Redis disconnects none',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
-    // The limits of Redis' defaults, an eighth of them.
+    // An eighth of Redis' default limits.
     const args = ['--client-output-buffer-limit', 'pubsub', '4mb', '1mb', '60'];
     const redis = await startRedis(t, { args });
     const fleets = await Promise.all([1, 2].map(() => openFleet(t, redis.url, LIMITS)));
     const counts = [0, 0];
-    let rejoined = 0;
+    let reconnects = 0;
     const groups = fleets.map((fleet, place) =>
       fleet.openGroup<string>('g', {
         receive: () => void counts[place]!++,
-        onReconnect: () => void rejoined++,
+        onReconnect: () => void reconnects++,
       }),
     );
     await Promise.all(groups.map(({ joined }) => joined));
     for (let sent = 0; sent < 30; sent++)
       groups[0]!.publish(randomBytes(600_000).toString('base64'));
     await until(() => counts[1] === 30);
-    assert.equal(rejoined, 0);
+    assert.equal(reconnects, 0);
   },
 );

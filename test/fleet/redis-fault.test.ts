@@ -150,7 +150,7 @@ test(
       onReconnect: () => {},
     });
     const lease = group.openLease('tasks', () => {});
-    assert.ok(lease.isHeld, 'alone it polls for itself');
+    assert.ok(lease.isHeld, 'without Redis it polls itself');
     await redis.start();
     await until(() => lines.some(line => line.startsWith('Redis is back')));
     assert.deepEqual(lines.slice(0, 1), [

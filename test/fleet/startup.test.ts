@@ -28,7 +28,7 @@ test(
     let isOver = false;
     const callers = gateways.flatMap(({ url }) =>
       Array.from({ length: 40 }, async (_, caller) => {
-        // Each asks for another page, or one request would do for all.
+        // Each reads another page; otherwise one request would serve all.
         const query = `{ taskStatuses(first: ${caller + 1}) { nodes { id } } }`;
         while (!isOver) {
           const { data } = await postGraphQL(url, query);
@@ -38,9 +38,9 @@ test(
       }),
     );
     await until(() => answered > 0 && journal.requests.length >= 30);
-    // None knows of the others: each keeps to a tenth.
-    const alone = journal.worstWindow(RATE.windowMs);
-    assert.ok(alone <= (3 * RATE.limit) / 10, `${alone} in a window`);
+    // The instances do not know each other, so each uses a tenth.
+    const standalone = journal.worstWindow(RATE.windowMs);
+    assert.ok(standalone <= (3 * RATE.limit) / 10, `${standalone} in a window`);
 
     await redis.start();
     const admin = new Redis(redis.url);
@@ -54,7 +54,7 @@ test(
     isOver = true;
     await Promise.all(callers);
     const worst = journal.worstWindow(RATE.windowMs);
-    assert.ok(worst > alone && worst <= RATE.limit, `${worst} in a window`);
+    assert.ok(worst > standalone && worst <= RATE.limit, `${worst} in a window`);
     assert.ok(journal.requests.every(({ status }) => status === 200));
   },
 );

@@ -26,7 +26,7 @@ function clientOf(t: TestContext, { port }: { port: number }): Redis {
   return client;
 }
 
-/** Asks until the answer is as wanted: what a cluster agrees on takes its time. */
+/** Repeats a query until its answer is as expected, because a cluster needs time to agree. */
 async function settled(ask: () => Promise<boolean>): Promise<void> {
   while (!(await ask().catch(() => false))) await wait(20);
 }
@@ -55,7 +55,7 @@ async function startCluster(t: TestContext) {
   const masters = [first, ...others];
   for (const [place, { client }] of masters.entries()) {
     await client.call('CLUSTER', 'ADDSLOTSRANGE', ...RANGES[place]!.map(String));
-    // Each its own, or none could be elected.
+    // Each needs its own, or none could be elected.
     await client.call('CLUSTER', 'SET-CONFIG-EPOCH', String(place + 1));
   }
   for (const { port, busPort } of [...others, replica])
@@ -79,10 +79,10 @@ async function openPair(t: TestContext, urls: [string, string]) {
   const { log, lines } = createMemoryLog();
   const fleets = await Promise.all(urls.map(url => openFleet(t, url, LIMITS, { log })));
   const name = randomUUID();
-  const heard: string[] = [];
+  const received: string[] = [];
   const groups = fleets.map(fleet =>
     fleet.openGroup<string>(name, {
-      receive: text => void heard.push(text),
+      receive: text => void received.push(text),
       onReconnect: () => {},
     }),
   );
@@ -96,8 +96,8 @@ async function openPair(t: TestContext, urls: [string, string]) {
       await until(() => leases.filter(({ isHeld }) => isHeld).length === 1);
       const text = randomUUID();
       groups[0]!.publish(text);
-      // Each receives it, the one that published it included.
-      await until(() => heard.filter(message => message === text).length === 2);
+      // Both receive it, including the one that published it.
+      await until(() => received.filter(message => message === text).length === 2);
       for (const window of windows)
         for (let taken = await window.take(); !('slot' in taken); taken = await window.take())
           await wait(taken.retryInMs);

@@ -15,7 +15,7 @@ import { until } from '../support/until.ts';
 
 const LIMITS = { limit: 20, windowMs: 400 };
 
-/** Windows onto one budget: what one instance has of it, or several. */
+/** The windows of one budget, of one instance or several. */
 type OpenWindows = (t: TestContext) => Promise<BudgetWindow[]>;
 
 const KINDS: Record<string, { skip: string | false; open: OpenWindows }> = {
@@ -66,7 +66,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
       one!.pause(300);
       one!.pause(50);
       const startedAt = performance.now();
-      // Both calls go to the same place in the order they were made in; a take behind them sees the pause.
+      // Calls arrive in the order in which they were made, so a later take sees the pause.
       await one!.take();
       const slot = await take(other!);
       assert.ok(performance.now() - startedAt >= 290, `${performance.now() - startedAt} ms`);
@@ -83,7 +83,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
       assert.ok('retryInMs' in (await other!.take()));
       slots[0]!.cancel();
       slots[0]!.settle();
-      // All the others are in flight: this can be none but the one given back.
+      // All other slots are in use, so this must be the one that was given back.
       (await take(other!)).settle();
       for (const slot of slots) slot.settle();
       const { retryInMs } = (await other!.take()) as { retryInMs: number };
@@ -93,7 +93,7 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
 }
 
 test(
-  'Redis lost and back: instances go on alone inside their share, rejoin, and never spend too much',
+  'without Redis, instances continue within their share; when Redis is back they rejoin, and the limit always holds',
   { skip: WITHOUT_OWN_REDIS },
   async t => {
     const redis = await startRedis(t);
@@ -181,14 +181,15 @@ test(
     const fleets = await Promise.all([1, 2].map(() => openFleet(t, redis.url, LIMITS)));
     const [one, other] = fleets.map(fleet => fleet.openWindow('client'));
     one!.pause(60_000);
-    // Received, without having asked for anything.
+    // It receives the message without a request of its own.
     await until(() => other!.outlook().pausedForMs > 0);
     // It may have read the first pause when it joined. It can know the second only from a message.
     one!.pause(120_000);
     await until(() => other!.outlook().pausedForMs > 100_000);
     await redis.kill();
     const isAlone = async () => (await other!.take()) as { retryInMs: number };
-    // Redis found lost is asked anew at once; alone, the pause is what there is to wait for.
+    // After the disconnect the first attempt is repeated immediately; then the standalone window
+    // reports the pause.
     let taken = await isAlone();
     while (taken.retryInMs < 1_000) taken = await isAlone();
     assert.ok(taken.retryInMs > 100_000, `${taken.retryInMs} ms`);

@@ -12,11 +12,11 @@ const LIST =
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-/** A token that nobody has signed, and that says whatever its author likes. */
+/** An unsigned token with arbitrary claims. */
 const forge = (clientId: string, serial: unknown) =>
   new UnsecuredJWT({ client_id: clientId, serial }).encode();
 
-/** Attacks, sixteen requests at a time, until it is told to stop. */
+/** Attacks with sixteen concurrent requests until it is stopped. */
 function attack(send: (count: number) => Promise<unknown>) {
   let isOver = false;
   let count = 0;
@@ -47,7 +47,7 @@ const FLEETS: Record<
 
 for (const [fleet, { skip, env }] of Object.entries(FLEETS)) {
   test(
-    `${fleet}: forged tokens that name a client do not spend its budget, and its callers are all answered`,
+    `${fleet}: forged tokens that name a client do not spend its budget, and all its callers are answered`,
     { skip },
     async t => {
       const gateway = await startGateway(t, {
@@ -116,7 +116,7 @@ for (const [fleet, { skip, env }] of Object.entries(FLEETS)) {
   );
 }
 
-test('one forged token that is answered 429 pauses itself and nobody else', async t => {
+test('a 429 for a forged token pauses that token and no other caller', async t => {
   const upstream = await startHostileUpstream(t);
   const good = forge('client', 'good');
   upstream.respond = (response, { headers }) => {
@@ -137,7 +137,7 @@ test('one forged token that is answered 429 pauses itself and nobody else', asyn
     assert.equal((await query(LIST, { launcher: `${count}` }, bearer(good))).errors, undefined);
 });
 
-test('garbage that a proxy answers 431, or cuts off, is a failure of nobody else', async t => {
+test('a token that makes a proxy answer 431 or close the connection affects no other caller', async t => {
   const upstream = await startHostileUpstream(t);
   const good = forge('client', 'good');
   upstream.respond = (response, { headers }) => {
@@ -166,7 +166,7 @@ test('garbage that a proxy answers 431, or cuts off, is a failure of nobody else
   assert.equal((await ask(forge('client', 'good'))).errors, undefined);
 });
 
-test('a refused token is answered from memory', async t => {
+test('further requests with a refused token are answered without upstream', async t => {
   const upstream = await startHostileUpstream(t);
   upstream.respond = response => {
     response.statusCode = 401;
@@ -183,7 +183,7 @@ test('a refused token is answered from memory', async t => {
   assert.equal(upstream.requests.length, 1);
 });
 
-test('where the keys of the tenant are known, a claim that does not verify never reaches upstream', async t => {
+test('with PASSTHROUGH_JWKS_URL, a token that does not verify never reaches upstream', async t => {
   const issuer = await startIssuer(t);
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url, {
@@ -201,7 +201,7 @@ test('where the keys of the tenant are known, a claim that does not verify never
   assert.equal(upstream.requests[0]?.headers.authorization, `Bearer ${token}`);
 });
 
-test('while one caller asks for a thousand lists, another waits for its turn only', async t => {
+test('a caller with a thousand lists delays another caller by one turn at most', async t => {
   const issuer = await startIssuer(t);
   const { sandbox, url } = await startGateway(t, {
     sandbox: { rateLimit: 20, rateWindowMs: 1_000 },
@@ -223,7 +223,7 @@ test('while one caller asks for a thousand lists, another waits for its turn onl
     else refusals.push(errors[0]!.extensions);
   };
   const lists = Array.from({ length: 1_000 }, (_, place) => ask(`greedy ${place}`, greedy));
-  // Those that wait are the rest: some two hundred.
+  // About two hundred requests wait.
   await until(() => answered.length + refusals.length >= 800);
   for (let count = 0; count < 3; count++) {
     const before = sandbox.journal.requests.length;
@@ -232,7 +232,8 @@ test('while one caller asks for a thousand lists, another waits for its turn onl
     const others = sandbox.journal.requests
       .slice(before)
       .findIndex(({ query }) => query.includes('modest'));
-    // In order of arrival it would be all that wait. A second's worth may be sent before it even arrives.
+    // Served in order of arrival, it would be all that wait. Requests of one second may be sent before
+    // it arrives.
     assert.ok(others >= 0 && others <= 20, `${others} of the others went first`);
   }
   await Promise.all(lists);

@@ -12,7 +12,7 @@ const BY_ID = 'query ($id: ID!) { taskStatus(id: $id) { id } }';
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id } }';
 const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 
-test('passthrough: the token of the caller goes upstream, which judges it', async t => {
+test("passthrough: the caller's token is sent upstream, which accepts or refuses it", async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t, {
     env: { AUTH_MODE: 'passthrough' },
   });
@@ -38,7 +38,7 @@ test('passthrough: the token of the caller goes upstream, which judges it', asyn
   assert.deepEqual([forged?.code, forged?.upstream.status], ['UNAUTHENTICATED', 401]);
 });
 
-test('passthrough: the schema is read without a token', async t => {
+test('passthrough: the schema can be read without a token', async t => {
   const { query } = await startGateway(t, { env: { AUTH_MODE: 'passthrough' } });
   assert.equal(
     (await query('{ __schema { queryType { name } } }')).data.__schema.queryType.name,
@@ -47,21 +47,22 @@ test('passthrough: the schema is read without a token', async t => {
 });
 
 for (const transport of TRANSPORTS)
-  test(`passthrough: a subscription over ${transport} brings its token`, async t => {
+  test(`passthrough: a subscription over ${transport} sends its own token`, async t => {
     const { sandbox, tenant, url } = await startGateway(t, { env: { AUTH_MODE: 'passthrough' } });
     const id = tenant.addTask(ENDED);
     const authorization = `Bearer ${await fetchToken(sandbox)}`;
     const { value } = await subscribe(t, transport, url, PROGRESS, { id }, authorization).next();
     assert.equal(value.data.taskProgress.id, id);
     const refused = subscribe(t, transport, url, PROGRESS, { id }).next();
-    // What is refused before it is executed is an answer of its own in these protocols.
+    // In these protocols, an operation that is refused before its execution gets a response instead of
+    // a stream.
     if (transport === 'single-connection sse') await assert.rejects(refused, /401/);
     else if (transport === 'ws')
       await assert.rejects(refused, ([error]: any) => error.extensions.code === 'UNAUTHENTICATED');
     else assert.equal((await refused).value.errors[0].extensions.code, 'UNAUTHENTICATED');
   });
 
-test('service: one token is fetched for all, and anew before it expires', async t => {
+test('service: all callers share one token, which is renewed before it expires', async t => {
   const clock = new HandClock();
   const { sandbox, tenant, query } = await startGateway(t, { clock });
   const id = tenant.addTask(ENDED);
@@ -73,7 +74,7 @@ test('service: one token is fetched for all, and anew before it expires', async 
   assert.equal(sandbox.journal.tokenRequests.length, 1);
   clock.advance(100_000);
   await Promise.all([ask(), ask()]);
-  // In the background: the old one is good for another minute.
+  // In the background: the old token is valid for another minute.
   await until(() => sandbox.journal.tokenRequests.length === 2);
   assert.ok(sandbox.journal.requests.every(({ status }) => status === 200));
 });
@@ -90,7 +91,7 @@ test('service: a token that upstream refuses is replaced once', async t => {
   assert.equal(sandbox.journal.tokenRequests.length, 3);
 });
 
-test('service: credentials that upstream does not know are no fault of the caller', async t => {
+test("service: if upstream refuses the gateway's credentials, the caller is not blamed for it", async t => {
   const { query } = await startGateway(t, { env: { SAIL_CLIENT_SECRET: 'wrong' } });
   const [error] = (await query(BY_ID, { id: 'a' })).errors ?? [];
   assert.deepEqual(
@@ -100,7 +101,7 @@ test('service: credentials that upstream does not know are no fault of the calle
   assert.doesNotMatch(error?.message ?? '', /wrong/);
 });
 
-test('service: where there is a JWKS, callers present a JWT that verifies', async t => {
+test('service: with JWKS_URL, callers need a valid JWT', async t => {
   const { jwksUrl, sign } = await startIssuer(t);
   const issuer = 'https://issuer.example.com';
   const { tenant, query } = await startGateway(t, {
@@ -131,7 +132,7 @@ test('service: where there is a JWKS, callers present a JWT that verifies', asyn
 });
 
 for (const transport of TRANSPORTS)
-  test(`service: a subscription over ${transport} ends when the caller's JWT does`, async t => {
+  test(`service: a subscription over ${transport} ends when the caller's JWT expires`, async t => {
     const clock = new HandClock(Date.now());
     const { jwksUrl, sign } = await startIssuer(t);
     const issuer = 'https://issuer.example.com';
@@ -149,7 +150,7 @@ for (const transport of TRANSPORTS)
     assert.equal((await events.next()).done, true);
   });
 
-/** Somebody who signs JWTs and shows the keys to check them with. */
+/** An issuer that signs JWTs and publishes its keys. */
 async function startIssuer(t: TestContext) {
   const { publicKey, privateKey } = await generateKeyPair('RS256');
   const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' }] };

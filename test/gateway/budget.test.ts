@@ -8,7 +8,7 @@ const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 const BY_ID = 'query ($id: ID!) { taskStatus(id: $id) { id } }';
 const LIST = 'query ($first: Int) { taskStatuses(first: $first) { nodes { id } } }';
 
-/** A tenth of the real window, and a tenth of its length: the same rate, in less of a test's time. */
+/** A tenth of the real limit in a tenth of the real window: the same rate, so that tests are faster. */
 const RATE = { limit: 50, windowMs: 1_000 };
 const LIMITED = {
   sandbox: { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs },
@@ -20,7 +20,7 @@ test('tasks requested by any operation while no request may be sent share upstre
     env: { UPSTREAM_RATE_LIMIT: '2', UPSTREAM_RATE_WINDOW_MS: '2000' },
   });
   const ids = tenant.addTasks(41, ENDED);
-  // The token and this read spend the window: what follows gathers until it turns.
+  // The token and this read spend the window, so later reads are batched until a slot is free.
   await query(BY_ID, { id: ids.pop() });
   const before = requests().length;
   const answers = await Promise.all(ids.map(id => query(BY_ID, { id })));
@@ -54,7 +54,7 @@ test('two identical lists at once are one request', async t => {
 });
 
 for (const staleness of ['1000', '0'])
-  test(`when callers ask for far more than upstream allows, all are served and upstream never sends a 429 (MAX_STALENESS_MS=${staleness})`, async t => {
+  test(`when callers request far more than upstream allows, all are served and upstream never sends a 429 (MAX_STALENESS_MS=${staleness})`, async t => {
     const { sandbox, tenant, url, requests } = await startGateway(t, {
       ...LIMITED,
       env: { ...LIMITED.env, MAX_STALENESS_MS: staleness },
@@ -109,11 +109,11 @@ test('the gateway waits out an unexpected 429, and no caller sees it', async t =
     const pausedMs = Math.min(
       ...others.filter(({ at }) => at > refused!.at + 200).map(({ at }) => at - refused!.at),
     );
-    assert.ok(pausedMs >= (retryAfter === '1' ? 1_000 : 200), `asked again after ${pausedMs} ms`);
+    assert.ok(pausedMs >= (retryAfter === '1' ? 1_000 : 200), `sent again after ${pausedMs} ms`);
   }
 });
 
-test('a caller who cannot be served in time is rejected early, with a time to retry', async t => {
+test('a caller who cannot be served in time is refused early, with a time to retry', async t => {
   const { sandbox, tenant, query } = await startGateway(t, {
     env: { OPERATION_TIMEOUT_MS: '500' },
   });
@@ -127,7 +127,7 @@ test('a caller who cannot be served in time is rejected early, with a time to re
   );
   const [again] = (await query(LIST, { first: 2 })).errors ?? [];
   assert.equal(again?.extensions.code, 'RATE_LIMITED');
-  assert.equal(sandbox.journal.requests.length, 2, 'upstream was not asked in its pause');
+  assert.equal(sandbox.journal.requests.length, 2, 'no request was sent during the pause');
 });
 
 test('each client has its own budget, and an exhausted one does not delay others', async t => {
@@ -150,7 +150,7 @@ test('each client has its own budget, and an exhausted one does not delay others
   assert.equal((await waiting).data.taskStatus.id, id);
 });
 
-test('a URL that a proxy rejects as too long is halved until it passes, and later URLs stay that short', async t => {
+test('a URL that a proxy refuses as too long is halved until it passes, and later URLs stay that short', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t, {
     env: { UPSTREAM_MAX_URL_BYTES: '16000' },
   });
@@ -242,16 +242,16 @@ test('whatever ids are requested concurrently, each caller gets its own answer',
       }),
       async operations => {
         const answers = await Promise.all(
-          operations.map(wanted =>
+          operations.map(requested =>
             query(
-              `{ ${wanted.map((id, place) => `t${place}: taskStatus(id: ${JSON.stringify(id)}) { id }`).join(' ')} }`,
+              `{ ${requested.map((id, place) => `t${place}: taskStatus(id: ${JSON.stringify(id)}) { id }`).join(' ')} }`,
             ),
           ),
         );
-        for (const [place, wanted] of operations.entries())
+        for (const [place, requested] of operations.entries())
           assert.deepEqual(
-            wanted.map((_, task) => answers[place]!.data[`t${task}`]?.id ?? null),
-            wanted.map(id => (id.length === 32 ? id : null)),
+            requested.map((_, task) => answers[place]!.data[`t${task}`]?.id ?? null),
+            requested.map(id => (id.length === 32 ? id : null)),
           );
       },
     ),

@@ -21,7 +21,7 @@ function post(url: string, headers: Record<string, string>) {
   });
 }
 
-/** How a socket is answered: acknowledged, or its close code. */
+/** The response to a socket: acknowledged, or its close code. */
 function open(url: string, headers: Record<string, string>): Promise<string | number> {
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws', { headers });
   return new Promise(resolve => {
@@ -34,7 +34,7 @@ function open(url: string, headers: Record<string, string>): Promise<string | nu
   });
 }
 
-test('a page of another origin opens no socket, unless its origin is listed', async t => {
+test('a page of another origin cannot open a socket, unless its origin is listed', async t => {
   const { url } = await startGateway(t, { env: { CORS_ORIGINS: 'https://app.example.com' } });
   assert.equal(await open(url, {}), 'connection_ack');
   assert.equal(await open(url, { origin: new URL(url).origin }), 'connection_ack');
@@ -43,7 +43,7 @@ test('a page of another origin opens no socket, unless its origin is listed', as
     assert.equal(await open(url, { origin }), 4403, origin);
 });
 
-test('while all callers are served, it accepts only the host names of this machine', async t => {
+test('without authentication, only host names of this machine are accepted', async t => {
   const { url } = await startGateway(t);
   const json = { 'content-type': 'application/json' };
   const { port } = new URL(url);

@@ -65,7 +65,7 @@ const BODIES: [
   encoding: string,
   body: () => Buffer,
   message: RegExp,
-  asked: number,
+  requests: number,
 ][] = [
   ['a bomb', 'gzip', () => gzipSync(Buffer.alloc(200 * MEGABYTE)), /larger than 33554432 bytes/, 1],
   [
@@ -107,8 +107,8 @@ const BODIES: [
   ],
 ];
 
-for (const [name, encoding, body, message, asked] of BODIES)
-  test(`an answer of ${name} (${encoding}) is UPSTREAM_INVALID_RESPONSE, and the bound holds`, async t => {
+for (const [name, encoding, body, message, requests] of BODIES)
+  test(`an answer of ${name} (${encoding}) is UPSTREAM_INVALID_RESPONSE, and the size limit holds`, async t => {
     const upstream = await startHostileUpstream(t);
     const { query, causes } = await startGatewayOver(t, upstream.url);
     const bytes = body();
@@ -117,13 +117,13 @@ for (const [name, encoding, body, message, asked] of BODIES)
     const [error] = (await query(LIST)).errors ?? [];
     assert.equal(error?.extensions['code'], 'UPSTREAM_INVALID_RESPONSE');
     assert.match(error?.message ?? '', message);
-    assert.equal(upstream.requests.length, asked);
-    assert.equal(causes().length, asked);
+    assert.equal(upstream.requests.length, requests);
+    assert.equal(causes().length, requests);
     upstream.respond = response => sendJson(response, 200, []);
     assert.equal((await query(LIST)).errors, undefined);
   });
 
-test('a task nested too deeply is read without its deepest values, and breaks nothing', async t => {
+test('a task nested too deeply is read without its deepest values', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const deep = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
@@ -209,7 +209,7 @@ const FAILURES: Failure[] = [
 ];
 
 for (const { name, url, code = 'UPSTREAM_UNAVAILABLE', cause, attempts, env } of FAILURES)
-  test(`where ${name}, the caller gets ${code}, and each attempt logs the reason once`, async t => {
+  test(`if ${name}, the caller gets ${code}, and each attempt logs the reason once`, async t => {
     const { query, log, causes } = await startGatewayOver(t, await url(t), env);
     const [error] =
       (await query('{ taskStatuses(filter: { launcher: { eq: "who asks" } }) { nodes { id } } }'))
@@ -239,11 +239,11 @@ test('a certificate for another host is reported with its name', async t => {
   });
 });
 
-/** A proxy that leads everything to one port of this machine, or refuses with a status. */
+/** A proxy that connects everything to one port of this machine, or refuses with a status. */
 async function startProxy(t: TestContext, targetPort: number, refuseWith?: number) {
-  const asked: string[] = [];
+  const targets: string[] = [];
   const proxy: Server = createServer((request, response) => {
-    asked.push(`${request.method} ${new URL(request.url ?? '').origin}`);
+    targets.push(`${request.method} ${new URL(request.url ?? '').origin}`);
     if (refuseWith !== undefined) return response.writeHead(refuseWith).end();
     const through = connect(targetPort, '127.0.0.1');
     through.end(`GET ${new URL(request.url ?? '').pathname} HTTP/1.0\r\nauthorization: x\r\n\r\n`);
@@ -252,7 +252,7 @@ async function startProxy(t: TestContext, targetPort: number, refuseWith?: numbe
     through.on('end', () => response.end(text.split('\r\n\r\n')[1]));
   });
   proxy.on('connect', (request: IncomingMessage, socket: Duplex) => {
-    asked.push(`CONNECT ${request.url}`);
+    targets.push(`CONNECT ${request.url}`);
     socket.on('error', () => {});
     if (refuseWith !== undefined) return socket.end(`HTTP/1.1 ${refuseWith} No\r\n\r\n`);
     const through = connect(targetPort, '127.0.0.1', () => {
@@ -268,7 +268,7 @@ async function startProxy(t: TestContext, targetPort: number, refuseWith?: numbe
     proxy.closeAllConnections();
     proxy.close();
   });
-  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, asked };
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, targets };
 }
 
 for (const variable of ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'])
@@ -286,7 +286,7 @@ for (const variable of ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'
     });
     const [, url = ''] = /^GraphQL at (\S+),/.exec(await firstLine(child)) ?? [];
     assert.equal((await postGraphQL(url, LIST)).errors, undefined);
-    assert.deepEqual([...new Set(proxy.asked)], ['CONNECT tenant.example.test:443']);
+    assert.deepEqual([...new Set(proxy.targets)], ['CONNECT tenant.example.test:443']);
     assert.equal(upstream.requests.length, 1);
   });
 
@@ -296,13 +296,13 @@ test('hosts that NO_PROXY lists, and this machine, are reached without a proxy',
   const env = { HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url };
   const direct = await startGatewayOver(t, upstream.url, env);
   assert.equal((await direct.query(LIST)).errors, undefined);
-  assert.deepEqual(proxy.asked, []);
+  assert.deepEqual(proxy.targets, []);
   const listed = await startGatewayOver(t, 'https://tenant.invalid', {
     ...env,
     NO_PROXY: '.invalid',
   });
   await listed.query(LIST);
-  assert.deepEqual(proxy.asked, []);
+  assert.deepEqual(proxy.targets, []);
   assert.match(listed.causes()[0] ?? '', /^DNS/);
 });
 
@@ -336,7 +336,7 @@ test('plain HTTP requests go to the proxy without a tunnel', async t => {
   });
   assert.equal((await query(LIST)).errors, undefined);
   assert.deepEqual(
-    [...new Set(proxy.asked)],
+    [...new Set(proxy.targets)],
     ['POST http://tenant.example.test', 'GET http://tenant.example.test'],
   );
 });

@@ -10,7 +10,7 @@ const INTERVAL_MS = 20;
 const MAX_QUIET_MS = 15 * INTERVAL_MS;
 
 for (const transport of ['sse', 'ws'] as const)
-  test(`${transport}: of tasks with every oddity no percentage falls, and no stream ends before the status or stays open`, async t => {
+  test(`${transport}: for tasks with every oddity, percentages never fall, and every stream ends with the completion status`, async t => {
     const clock = new HandClock();
     const { sandbox, tenant, url } = await startGateway(t, {
       clock,
@@ -23,16 +23,17 @@ for (const transport of ['sse', 'ws'] as const)
     const { ends, finished, close } = followToEnds(transport, url, ids);
     t.after(close);
     await until(() => ends.events === TASKS);
-    // Beside what is odd about a task all its life, upstream may report no percentage now and then, or no date.
+    // In addition to the permanent oddities of a task, upstream sometimes reports no percentage, or no
+    // date.
     for (const mutation of ['percent-null', 'percent-missing', 'dates-unreadable'] as const)
       sandbox.faults.order({ fault: { kind: 'row', mutation, all: true }, rate: 0.1 });
     let isFinished = false;
     void finished.then(() => (isFinished = true));
     while (!isFinished) {
-      // One timer is left between polls: that of the next one.
+      // Between polls there is one timer: that of the next poll.
       await until(() => isFinished || (clock.waiting === 1 && clock.nextInMs <= MAX_QUIET_MS));
       clock.advance(INTERVAL_MS);
-      // The end of the last stream is read only after this.
+      // The last stream ends after this.
       await new Promise(resolve => setImmediate(resolve));
     }
     const { ended, endedEarly, failed, fell } = ends;

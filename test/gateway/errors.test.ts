@@ -5,17 +5,17 @@ import { startGateway } from '../support/start.ts';
 const LIST = '{ taskStatuses(first: 5) { nodes { id } } }';
 
 const FAILURES = [
-  { fault: { kind: 'status', status: 503 }, code: 'UPSTREAM_UNAVAILABLE', asked: 4 },
-  { fault: { kind: 'status', status: 504 }, code: 'UPSTREAM_TIMEOUT', asked: 4 },
-  { fault: { kind: 'status', status: 403 }, code: 'FORBIDDEN', asked: 1 },
-  { fault: { kind: 'drop' }, code: 'UPSTREAM_UNAVAILABLE', asked: 4 },
-  { fault: { kind: 'truncate' }, code: 'UPSTREAM_INVALID_RESPONSE', asked: 4 },
-  { fault: { kind: 'malformed' }, code: 'UPSTREAM_INVALID_RESPONSE', asked: 4 },
-  { fault: { kind: 'latency', ms: 2_000 }, code: 'UPSTREAM_TIMEOUT', asked: 4 },
+  { fault: { kind: 'status', status: 503 }, code: 'UPSTREAM_UNAVAILABLE', attempts: 4 },
+  { fault: { kind: 'status', status: 504 }, code: 'UPSTREAM_TIMEOUT', attempts: 4 },
+  { fault: { kind: 'status', status: 403 }, code: 'FORBIDDEN', attempts: 1 },
+  { fault: { kind: 'drop' }, code: 'UPSTREAM_UNAVAILABLE', attempts: 4 },
+  { fault: { kind: 'truncate' }, code: 'UPSTREAM_INVALID_RESPONSE', attempts: 4 },
+  { fault: { kind: 'malformed' }, code: 'UPSTREAM_INVALID_RESPONSE', attempts: 4 },
+  { fault: { kind: 'latency', ms: 2_000 }, code: 'UPSTREAM_TIMEOUT', attempts: 4 },
 ] as const;
 
-for (const { fault, code, asked } of FAILURES)
-  test(`upstream failing with ${Object.values(fault).join(' ')} is ${code}, after ${asked} attempts`, async t => {
+for (const { fault, code, attempts } of FAILURES)
+  test(`upstream fault ${Object.values(fault).join(' ')} is ${code}, after ${attempts} attempts`, async t => {
     const { sandbox, query, requests } = await startGateway(t, {
       env: { UPSTREAM_TIMEOUT_MS: '150' },
     });
@@ -24,7 +24,7 @@ for (const { fault, code, asked } of FAILURES)
     assert.equal(data, null);
     const extensions = errors?.[0]?.extensions;
     assert.equal(extensions?.code, code);
-    assert.equal(requests().length, asked);
+    assert.equal(requests().length, attempts);
     if (fault.kind === 'status') {
       assert.deepEqual(
         [extensions?.upstream.status, extensions?.upstream.detailCode],
@@ -34,7 +34,7 @@ for (const { fault, code, asked } of FAILURES)
     }
   });
 
-test('a fault of the document, of a variable or of an argument is BAD_USER_INPUT', async t => {
+test('an invalid document, variable or argument is BAD_USER_INPUT', async t => {
   const { query, url } = await startGateway(t);
   const codes = async (...operation: Parameters<typeof query>) =>
     (await query(...operation)).errors?.map(({ extensions }) => extensions.code);

@@ -45,7 +45,7 @@ interface Case {
 }
 
 const CASES: Case[] = [
-  // Words of upstream, in each of the places where a service puts them.
+  // Messages of upstream, in each place where a service puts them.
   ...[
     words('Filter property is not supported'),
     { formatted_msg: 'Filter property is not supported' },
@@ -65,7 +65,7 @@ const CASES: Case[] = [
     cause: /^status 500, with a message of upstream$/,
   })),
   {
-    name: '500 with a code alone',
+    name: '500 with only a code',
     respond: json(500, { detailCode: '500.0 Internal Fault' }),
     code: 'UPSTREAM_UNAVAILABLE',
     message: /: 500\.0 Internal Fault$/,
@@ -114,7 +114,7 @@ const CASES: Case[] = [
     cause: /status 403 without JSON: the answer of a proxy or firewall/,
   },
   {
-    name: '403 without anything',
+    name: '403 without a body',
     respond: empty(403),
     code: 'UPSTREAM_UNAVAILABLE',
     message: /proxy or firewall/,
@@ -282,7 +282,7 @@ test('a caller who keeps getting a 500 with an upstream message does not stop ot
   assert.equal((await query(LIST, { launcher: 'plain' })).errors, undefined);
 });
 
-test('upstream failures for one credential stop no reads of another', async t => {
+test('upstream failures for one credential do not stop reads of another', async t => {
   const upstream = await startHostileUpstream(t);
   upstream.respond = (response, { headers }) =>
     headers.authorization === 'Bearer bad'

@@ -21,7 +21,7 @@ const LIST =
 const CHANGED = 'subscription { taskStatusChanged(snapshot: true) { kind taskStatus { id } } }';
 const rowOf = (id: string) => ({ ...SPECIFIED_ROW, id });
 
-test('an answer of 300 MB is refused, packed or not, and another caller is served beside it', async t => {
+test('an answer of 300 MB is refused, compressed or not, while another caller is served', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const megabyte = Buffer.alloc(1_048_576, ' ');
@@ -51,7 +51,7 @@ test('an answer of 300 MB is refused, packed or not, and another caller is serve
   assert.ok(sent < 100, `${sent} MB were read`);
 });
 
-test('a row that is nested 5,000 deep, or that is huge, costs no other row of its page', async t => {
+test('a huge row, or one nested 5,000 levels deep, does not affect the other rows of its page', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const nested = `{"id":"deep","created":"${SPECIFIED_ROW.created}","attributes":${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}}`;
@@ -67,18 +67,18 @@ test('a row that is nested 5,000 deep, or that is huge, costs no other row of it
   );
 });
 
-test('of a page with more rows than were asked for, no more are read than were asked for', async t => {
+test('rows of a page beyond the requested limit are not read', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url);
   const rows = Array.from({ length: 300 }, (_, place) => JSON.stringify(rowOf(`${place}`)));
-  // What follows is not even JSON.
+  // The rest is not JSON.
   upstream.respond = response => response.end(`[${rows.join(',')},oops]`);
   const { data, errors } = await query(LIST, { launcher: 'x' });
   assert.equal(errors, undefined);
   assert.equal(data.taskStatuses.nodes.length, 10);
 });
 
-/** A list that goes on for ever, newest first or oldest first. */
+/** An endless list, newest first or oldest first. */
 function endless(url: string) {
   const params = new URL(url, 'http://upstream').searchParams;
   const [offset, limit] = [Number(params.get('offset') ?? 0), Number(params.get('limit') ?? 250)];
@@ -92,7 +92,7 @@ function endless(url: string) {
 }
 
 for (const transport of ['sse', 'ws'] as const)
-  test(`${transport}: a list without end is read no further once the last subscriber has left`, async t => {
+  test(`${transport}: reading an endless list stops when the last subscriber leaves`, async t => {
     const upstream = await startHostileUpstream(t);
     const { url } = await startGatewayOver(t, upstream.url);
     let isHeld = false;
@@ -109,19 +109,20 @@ for (const transport of ['sse', 'ws'] as const)
     await until(() => held.length > 0);
     await events.return?.();
     await first;
-    const asked = upstream.requests.length;
-    // A request of somebody else's: by its answer, what would have followed would have been sent.
+    const before = upstream.requests.length;
+    // A request of another caller. If the walk had continued, its next request would be sent before
+    // this answer.
     for (const answer of held.splice(0)) answer();
     isHeld = false;
     const { query } = await startGatewayOver(t, upstream.url);
     for (let count = 0; count < 5; count++) await query(LIST, { launcher: `${count}` });
     const walked = upstream.requests
-      .slice(asked)
+      .slice(before)
       .filter(({ target }) => !target.includes('launcher'));
     assert.deepEqual(walked.length <= 1, true, `${walked.length} more pages were read`);
   });
 
-test('a list without end ends a subscription with a code, and not the memory', async t => {
+test('a subscription to an endless list fails with a code before memory runs out', async t => {
   const upstream = await startHostileUpstream(t);
   const { url } = await startGatewayOver(t, upstream.url);
   upstream.respond = (response, { url: target = '' }) => sendJson(response, 200, endless(target));
@@ -151,20 +152,20 @@ const ENCODINGS: Record<string, (token: string) => string> = {
   'turned by bidi marks': token => `\u202e${token}\u202c`,
 };
 
-test('however upstream repeats the token of a request, in whichever place, no part of it reaches a caller or the log', async t => {
+test('if upstream echoes the token of a request, in any form and place, no part of it reaches a caller or the log', async t => {
   const upstream = await startHostileUpstream(t);
   for (const token of [SECRET, TOKEN, 'b3BhcXVl-short-1']) {
     const { query, log } = await startGatewayOver(t, upstream.url, { AUTH_MODE: 'passthrough' });
     for (const [name, encode] of Object.entries(ENCODINGS)) {
-      const told = encode(token);
+      const echoed = encode(token);
       for (const body of [
-        { messages: [{ text: `Sorry: ${told} is not good here` }] },
-        { detailCode: told, trackingId: told, message: 'plain' },
-        { error: 'x', error_description: JSON.stringify({ authorization: `Bearer ${told}` }) },
+        { messages: [{ text: `Sorry: ${echoed} is not good here` }] },
+        { detailCode: echoed, trackingId: echoed, message: 'plain' },
+        { error: 'x', error_description: JSON.stringify({ authorization: `Bearer ${echoed}` }) },
       ])
         for (const status of [400, 500]) {
           upstream.respond = response => {
-            response.setHeader('slpt-request-id', told.replace(/[^\w-]/g, '').slice(0, 60));
+            response.setHeader('slpt-request-id', echoed.replace(/[^\w-]/g, '').slice(0, 60));
             sendJson(response, status, body);
           };
           const { errors } = await query(
@@ -174,16 +175,16 @@ test('however upstream repeats the token of a request, in whichever place, no pa
           );
           const all = JSON.stringify([errors, log.lines]);
           const letters = all.replace(/[^a-z\d]/gi, '').toLowerCase();
-          for (const shown of [token, told].map(text =>
+          for (const form of [token, echoed].map(text =>
             text
               .normalize('NFKC')
               .replace(/[^a-z\d]/gi, '')
               .toLowerCase(),
           ))
-            for (let at = 0; at + 16 <= shown.length; at++)
+            for (let at = 0; at + 16 <= form.length; at++)
               assert.ok(
-                !letters.includes(shown.slice(at, at + 16)) ||
-                  /sorry|isnotgood/.test(shown.slice(at, at + 16)),
+                !letters.includes(form.slice(at, at + 16)) ||
+                  /sorry|isnotgood/.test(form.slice(at, at + 16)),
                 `${name}: ${all}`,
               );
           const [error] = errors ?? [];
@@ -195,7 +196,7 @@ test('however upstream repeats the token of a request, in whichever place, no pa
   }
 });
 
-test('a token endpoint that repeats the secret of the gateway shows it to nobody', async t => {
+test('if the token endpoint echoes the client secret, it reaches neither a caller nor the log', async t => {
   const server = createServer((request, response) => {
     let body = '';
     request.on('data', chunk => (body += chunk));
@@ -219,7 +220,7 @@ test('a token endpoint that repeats the secret of the gateway shows it to nobody
   assert.ok(!JSON.stringify([errors, log.lines]).includes('1234567890'));
 });
 
-test('wherever and however a secret is cut, no twelve characters of it are left in a row', () => {
+test('however a secret is split, no twelve consecutive characters of it remain', () => {
   fc.assert(
     fc.property(
       fc.stringMatching(/^[\w.-]{12,80}$/),
@@ -231,11 +232,11 @@ test('wherever and however a secret is cut, no twelve characters of it are left 
         const places = [
           ...new Set([0, ...cuts.filter(cut => cut < secret.length), secret.length]),
         ].toSorted((a, b) => a - b);
-        const told = places
+        const echoed = places
           .slice(1)
           .map((end, place) => secret.slice(places[place], end))
           .join(separator);
-        const clean = removeSecrets(`${before}${told}${after}`, {
+        const clean = removeSecrets(`${before}${echoed}${after}`, {
           authorization: `Bearer ${secret}`,
         });
         const letters = secret.replace(/[^a-z\d]/gi, '');

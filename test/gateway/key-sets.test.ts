@@ -90,7 +90,7 @@ test('a known key still verifies tokens while the key set cannot be fetched', as
   assert.equal(await codeFor(await issuer.sign({ audience: 'another' })), 'UNAUTHENTICATED');
 });
 
-test('clocks may differ by five seconds, or by as many as are set', async t => {
+test('clocks may differ by five seconds, or by JWT_CLOCK_TOLERANCE_SECONDS', async t => {
   const issuer = await startIssuer(t);
   const lenient = await startWithIssuer(t, issuer);
   const strict = await startWithIssuer(t, issuer, { JWT_CLOCK_TOLERANCE_SECONDS: '0' });
@@ -117,7 +117,7 @@ test('of several keys, each verifies a token that does not name its key', async 
   assert.equal(await codeFor(await issuer.sign({ kid: 'unknown' })), 'UNAUTHENTICATED');
 });
 
-test("if the router's keys cannot be fetched, the router gets that error and no caller is FORBIDDEN because of it", async t => {
+test("if the router's keys cannot be fetched, the router gets that error rather than FORBIDDEN", async t => {
   const issuer = await startIssuer(t);
   issuer.fault = response => response.writeHead(503).end();
   const log = createCapturedLog();

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id } }';
-/** Subscriptions that graphql-js throws at, or refuses, before there is a stream. */
+/** Subscriptions for which graphql-js throws or returns an error before there is a stream. */
 const UNSUBSCRIBABLE = [
   'subscription { taskProgress(id: "x") @skip(if: true) { id } }',
   'subscription { taskProgress(id: "x") @include(if: false) { id } }',
@@ -72,7 +72,7 @@ for (const accept of [
   'multipart/mixed;subscriptionSpec=1.0',
   'multipart/mixed;subscriptionSpec=1.0, application/json',
 ])
-  test(`${accept}: what cannot be subscribed to is refused with BAD_USER_INPUT`, async t => {
+  test(`${accept}: an invalid subscription is refused with BAD_USER_INPUT`, async t => {
     const { url } = await startGateway(t);
     for (const query of UNSUBSCRIBABLE) {
       const response = await fetch(url, {
@@ -86,7 +86,7 @@ for (const accept of [
     }
   });
 
-test('single-connection sse: an invalid subscription is rejected in its POST, and the stream continues', async t => {
+test('single-connection sse: an invalid subscription is refused in its POST, and the stream continues', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const stream = `${url}/stream`;
@@ -131,7 +131,7 @@ test('single-connection sse: an invalid subscription is rejected in its POST, an
   assert.match(text, new RegExp(`"id":"right".*${id}`));
 });
 
-test('callback: an invalid subscription is rejected, and nothing is sent to the router', async t => {
+test('callback: an invalid subscription is refused, and nothing is sent to the router', async t => {
   let calls = 0;
   const router = createServer((_request, response) => {
     calls++;
@@ -238,7 +238,7 @@ test('client errors leave no stack on stderr and no error in the log', async t =
     await once(socket, 'data');
     socket.resetAndDestroy();
   }
-  // Hangs up before the first answer, and after the first event.
+  // Disconnects before the first answer, and after the first event.
   for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0'])
     for (const isOpen of [false, true]) {
       const controller = new AbortController();
@@ -252,7 +252,7 @@ test('client errors leave no stack on stderr and no error in the log', async t =
       controller.abort();
       await answer.catch(() => {});
     }
-  // Breaks off in the middle of a body.
+  // Disconnects in the middle of a body.
   const broken = connect(Number(port), hostname);
   await new Promise<void>(resolve => {
     const head = 'Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 500';

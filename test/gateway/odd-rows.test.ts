@@ -85,7 +85,7 @@ function assertHas(actual: any, expected: any, what: string): void {
   return undefined;
 }
 
-test('an odd row is served with every field, in a list and by id, and is an error only where it costs the task', async t => {
+test('an odd row is served with every field, in a list and by id; it is an error only if it makes the task unreadable', async t => {
   const { sandbox, tenant, query } = await start(t);
   const id = tenant.addTask(ENDED);
   tenant.finish(id, 'ERROR');
@@ -100,8 +100,8 @@ test('an odd row is served with every field, in a list and by id, and is an erro
       for (const task of [list.data.taskStatuses.nodes[0], single.data.taskStatus]) {
         assert.equal(task.id, id, mutation);
         assert.equal(task.effectivePercentComplete, 100, mutation);
-        for (const [field, shown] of Object.entries(FALLBACKS[mutation] ?? {}))
-          assertHas(task[field], shown, `${mutation}: ${field}`);
+        for (const [field, expected] of Object.entries(FALLBACKS[mutation] ?? {}))
+          assertHas(task[field], expected, `${mutation}: ${field}`);
       }
       continue;
     }
@@ -112,7 +112,7 @@ test('an odd row is served with every field, in a list and by id, and is an erro
   }
 });
 
-test('one odd row among others leaves the others as they are', async t => {
+test('an odd row does not affect the other rows', async t => {
   const { sandbox, tenant, query } = await start(t);
   const ids = tenant.addTasks(3, ENDED);
   sandbox.faults.order({ fault: { kind: 'row', mutation: 'message-text', ids: [ids[1]!] } });
@@ -147,7 +147,7 @@ for (const mutation of [
   'messages-null',
   'percent-null',
 ] as const)
-  test(`a failed task whose row is odd (${mutation}) ends on the screen`, async t => {
+  test(`a failed task whose row is odd (${mutation}) still ends its subscription`, async t => {
     const { sandbox, tenant, url } = await start(t);
     sandbox.faults.order({ fault: { kind: 'row', mutation, all: true } });
     const id = tenant.addTask({ ...ENDED, queueMs: 0, runMs: 200, statusLagMs: 100 });
@@ -164,7 +164,7 @@ for (const mutation of [
     assert.equal(events.at(-1).data.taskProgress.state, 'COMPLETED');
   });
 
-test('a task whose date of the end never comes ends by its status', async t => {
+test('a task that never gets a completion date ends by its completion status', async t => {
   const { tenant, url } = await start(t);
   const id = tenant.addTask({ queueMs: 0, runMs: 100, ending: 'undated', status: 'SUCCESS' });
   const query = `subscription { taskProgress(id: "${id}") { state completed completionStatus effectivePercentComplete } }`;

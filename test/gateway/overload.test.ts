@@ -11,7 +11,7 @@ const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }
 const CHANGED =
   'subscription ($source: ID!) { taskStatusChanged(filter: { sourceId: { eq: $source } }) { taskStatus { id state } } }';
 
-test('while readers ask for far more than upstream allows, subscriptions get every change and stay open, and every rejection has a time to retry', async t => {
+test('while readers request far more than upstream allows, subscriptions get every change, and every refusal has a time to retry', async t => {
   const rate = { limit: 20, windowMs: 1_000 };
   const { sandbox, tenant, query, url } = await startGateway(t, {
     sandbox: { rateLimit: rate.limit, rateWindowMs: rate.windowMs },
@@ -73,7 +73,7 @@ test('while readers ask for far more than upstream allows, subscriptions get eve
   assert.deepEqual(failures, []);
   for (const id of tasks) assert.equal(states.get(`taskProgress ${id}`), 'COMPLETED');
   assert.ok(outcomes.answered > 0 && outcomes.refused > 0, JSON.stringify(outcomes));
-  // An answer of this machine's may take longer than any before it; that is to be rare.
+  // On a busy machine an answer may take longer than any before it. That should be rare.
   assert.ok(outcomes.late <= 0.1 * outcomes.answered, JSON.stringify(outcomes));
 
   assert.ok(sandbox.journal.requests.every(({ status }) => status !== 429));

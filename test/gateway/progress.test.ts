@@ -55,7 +55,7 @@ for (const transport of TRANSPORTS) {
     });
   });
 
-  test(`${transport}: a task that has ended is one event`, async t => {
+  test(`${transport}: a completed task is sent as one event`, async t => {
     const { tenant, url } = await startGateway(t);
     const id = tenant.addTask({ queueMs: 0, runMs: 0, statusLagMs: 0 });
     const events = await collect(subscribe(t, transport, url, PROGRESS, { id }));
@@ -78,7 +78,7 @@ for (const transport of TRANSPORTS) {
     assert.equal((await events.next()).done, true);
   });
 
-  test(`${transport}: a snapshot, then what is added, changes and completes`, async t => {
+  test(`${transport}: a snapshot is followed by tasks that are added, change and complete`, async t => {
     const { tenant, url } = await startGateway(t);
     const there = tenant.addTask(LASTING);
     const events = subscribe(t, transport, url, CHANGES, { snapshot: true });
@@ -119,10 +119,10 @@ test('two subscribers to one task share one watch, which ends when the last leav
   const quiet = requests().length;
   clock.advance(60_000);
   assert.equal((await postGraphQL(url, '{ taskStatuses { totalCount } }')).errors, undefined);
-  assert.equal(requests().length, quiet + 1, 'nothing but what was asked for');
+  assert.equal(requests().length, quiet + 1, 'nothing but the requested task');
 });
 
-test('a filtered subscription gets a task that begins to match when it ends, and one that stops matching', async t => {
+test('a filtered subscription gets tasks that start or stop matching when they complete', async t => {
   const { tenant, url } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const failed = subscribe(t, 'ws', url, CHANGES, {
@@ -159,7 +159,7 @@ test('a task that starts and ends between two polls is published', async t => {
   );
 });
 
-test('an unsupported filter is rejected with a code', async t => {
+test('an unsupported filter is refused with a code', async t => {
   const { tenant, url } = await startGateway(t, { env: { UPSTREAM_API_VERSION: 'v2025' } });
   const ids = tenant.addTasks(200, LASTING);
   for (const filter of [
@@ -177,7 +177,7 @@ test('an unsupported filter is rejected with a code', async t => {
   }
 });
 
-test('temporary upstream failures end no stream', async t => {
+test('temporary upstream failures do not end a stream', async t => {
   const { sandbox, tenant, url, requests } = await startGateway(t);
   const id = tenant.addTask(LASTING);
   const events = subscribe(t, 'sse', url, PROGRESS, { id });
@@ -193,15 +193,15 @@ test('temporary upstream failures end no stream', async t => {
 
 test('a task that disappears does not affect other tasks', async t => {
   const { sandbox, tenant, url, requests } = await startGateway(t);
-  const [gone = '', there = ''] = tenant.addTasks(2, LASTING);
-  const lost = subscribe(t, 'ws', url, PROGRESS, { id: gone });
+  const [deleted = '', there = ''] = tenant.addTasks(2, LASTING);
+  const ended = subscribe(t, 'ws', url, PROGRESS, { id: deleted });
   const kept = subscribe(t, 'ws', url, PROGRESS, { id: there });
-  await Promise.all([lost.next(), kept.next()]);
+  await Promise.all([ended.next(), kept.next()]);
   sandbox.faults.order({ fault: { kind: 'status', status: 403 }, route: 'task', times: 3 });
-  tenant.remove(gone);
-  const asked = () => requests().filter(request => request.endsWith(gone)).length;
-  await until(() => asked() >= 4);
-  assert.equal((await lost.next()).value.errors[0].extensions.code, 'NOT_FOUND');
+  tenant.remove(deleted);
+  const pollCount = () => requests().filter(request => request.endsWith(deleted)).length;
+  await until(() => pollCount() >= 4);
+  assert.equal((await ended.next()).value.errors[0].extensions.code, 'NOT_FOUND');
   tenant.finish(there);
   assert.equal((await kept.next()).value.data.taskProgress.state, 'COMPLETED');
 });

@@ -17,7 +17,7 @@ for (const version of API_VERSIONS) {
   const env = { UPSTREAM_API_VERSION: version };
   const listsRunning = !['beta', 'v2024'].includes(version);
 
-  test(`${version}: a task is read by id, running or ended; an unknown one is null`, async t => {
+  test(`${version}: a task is read by id, running or completed; an unknown one is null`, async t => {
     const { tenant, query } = await startGateway(t, { env });
     const ids = [tenant.addTask(ENDED), tenant.addTask(LASTING), 'unknown', 'pending-tasks', ''];
     const answers = await Promise.all(ids.map(id => query(BY_ID, { id })));
@@ -40,7 +40,7 @@ for (const version of API_VERSIONS) {
     assert.equal(requests().length, listsRunning ? 1 : 2);
   });
 
-  test(`${version}: pages hold every task once, in order`, async t => {
+  test(`${version}: pages return every task once, in order`, async t => {
     const clock = new HandClock();
     const { tenant, query } = await startGateway(t, { env, clock });
     const ids: string[] = [];
@@ -63,10 +63,10 @@ for (const version of API_VERSIONS) {
     }
   });
 
-  test(`${version}: filters are typed, joined by AND, and find what they say`, async t => {
+  test(`${version}: filters are typed, combined with AND, and return the matching tasks`, async t => {
     const { tenant, query } = await startGateway(t, { env });
     const [source, other] = tenant.sources;
-    const wanted = tenant.addTask({
+    const expected = tenant.addTask({
       ...ENDED,
       target: source,
       status: 'ERROR',
@@ -97,12 +97,12 @@ for (const version of API_VERSIONS) {
     };
     const find = async (conditions: object) =>
       (await query(PAGE, { filter: conditions })).data.taskStatuses.nodes.map(({ id }: any) => id);
-    assert.deepEqual(await find(filter), [wanted]);
-    assert.deepEqual(await find({ id: { in: [wanted, 'x'] } }), [wanted]);
+    assert.deepEqual(await find(filter), [expected]);
+    assert.deepEqual(await find({ id: { in: [expected, 'x'] } }), [expected]);
     assert.deepEqual(await find({ id: { in: [] } }), []);
   });
 
-  test(`${version}: an unsupported condition is rejected with the names of the versions that support it`, async t => {
+  test(`${version}: an unsupported condition is refused with the names of the versions that support it`, async t => {
     const { query, requests } = await startGateway(t, { env });
     const launcher = await query(PAGE, { filter: { launcher: { eq: 'System' } } });
     const isNull = await query(PAGE, { filter: { completionStatus: { isNull: true } } });
@@ -118,7 +118,7 @@ for (const version of API_VERSIONS) {
   });
 }
 
-test('a count is asked of upstream only when it is selected, and then with the page', async t => {
+test('a count is requested only when it is selected, together with the page', async t => {
   const { tenant, query, requests } = await startGateway(t);
   tenant.addTasks(7, ENDED);
   const ask = async (selection: string) => {
@@ -130,22 +130,22 @@ test('a count is asked of upstream only when it is selected, and then with the p
       }`,
     );
     assert.equal(errors, undefined);
-    return { page: data.taskStatuses, asked: requests().slice(before) };
+    return { page: data.taskStatuses, sent: requests().slice(before) };
   };
   const uncounted = await ask('nodes { id } totalCount @include(if: $no) pageInfo { hasNextPage }');
-  assert.ok(uncounted.asked.every(request => !request.includes('count=true')));
+  assert.ok(uncounted.sent.every(request => !request.includes('count=true')));
   assert.equal(uncounted.page.pageInfo.hasNextPage, true);
 
   const counted = await ask(
     'nodes { id } ... on TaskStatusConnection @include(if: $yes) { all: totalCount }',
   );
-  assert.deepEqual([counted.page.all, counted.page.nodes.length, counted.asked.length], [7, 3, 1]);
+  assert.deepEqual([counted.page.all, counted.page.nodes.length, counted.sent.length], [7, 3, 1]);
 
   const onlyCounted = await ask('totalCount');
   assert.equal(onlyCounted.page.totalCount, 7);
-  assert.match(onlyCounted.asked.join(), /limit=0&count=true$/);
+  assert.match(onlyCounted.sent.join(), /limit=0&count=true$/);
 
-  assert.deepEqual((await ask('__typename')).asked, []);
+  assert.deepEqual((await ask('__typename')).sent, []);
 });
 
 for (const text of [undefined, '', 'many', '-1', '1e3', '99999999999'])
@@ -173,8 +173,8 @@ for (const text of [undefined, '', 'many', '-1', '1e3', '99999999999'])
     assert.deepEqual(codes(part), [['taskStatuses.all', 'UPSTREAM_INVALID_RESPONSE']]);
 
     const before = requests().length;
-    const alone = await ask(3, 'totalCount');
-    assert.deepEqual([alone.errors, alone.data.taskStatuses.totalCount], [undefined, 7]);
+    const countOnly = await ask(3, 'totalCount');
+    assert.deepEqual([countOnly.errors, countOnly.data.taskStatuses.totalCount], [undefined, 7]);
     assert.equal(requests().length - before, 2, 'the count, and one page');
 
     const none = await ask(3, 'totalCount', { id: { eq: 'unknown' } });
@@ -204,7 +204,7 @@ test('the last page of a list determines the total if upstream does not count', 
   assert.deepEqual([data.taskStatuses.totalCount, data.taskStatuses.nodes.length], [7, 2]);
 });
 
-test('a list of more ids than one URL holds is read in parts, counted and paged as one', async t => {
+test('a list with more ids than fit one URL is read in parts, but counted and paged as one', async t => {
   const { tenant, query, requests } = await startGateway(t);
   const ids = tenant.addTasks(240, ENDED);
   const { data, errors } = await query(
@@ -220,7 +220,7 @@ test('a list of more ids than one URL holds is read in parts, counted and paged 
   assert.ok(requests().length <= 4, `${requests().length} requests`);
 });
 
-test('first is from 0 to 250', async t => {
+test('`first` must be from 0 to 250', async t => {
   const { tenant, query } = await startGateway(t);
   tenant.addTasks(251, ENDED);
   const most = await query(PAGE, { first: 250 });
@@ -235,7 +235,7 @@ test('first is from 0 to 250', async t => {
     assert.equal((await query(PAGE, { first })).errors?.[0]?.extensions.code, 'BAD_USER_INPUT');
 });
 
-test('while a caller pages, tasks that come and tasks that end neither repeat a row nor hide one', async t => {
+test('tasks that start or complete while a caller pages neither repeat a row nor hide one', async t => {
   const clock = new HandClock();
   const { tenant, query } = await startGateway(t, { clock });
   const ids: string[] = [];
@@ -254,7 +254,7 @@ test('while a caller pages, tasks that come and tasks that end neither repeat a 
     read.push(...data.taskStatuses.nodes.map(({ id }: any) => id));
     after = data.taskStatuses.pageInfo.endCursor;
     hasNext = data.taskStatuses.pageInfo.hasNextPage;
-    // Two of the tasks read have ended, and one was created. So later tasks move up, then down.
+    // Two of the tasks have completed, and one was created, so later tasks move up, then down.
     for (const id of read.slice(ended, ended + 2)) tenant.finish(id);
     ended += 2;
     tenant.addTask(LASTING);
@@ -263,7 +263,7 @@ test('while a caller pages, tasks that come and tasks that end neither repeat a 
   assert.deepEqual(read, ids.toReversed());
 });
 
-test('upstream may repeat, reorder and leave out rows: a task is matched by its id', async t => {
+test('tasks are matched by id even if upstream repeats, reorders or omits rows', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   const ids = tenant.addTasks(20, ENDED);
   const ask = async () => {
@@ -287,7 +287,7 @@ test('upstream may repeat, reorder and leave out rows: a task is matched by its 
   assert.equal(new Set(listed).size, listed.length);
 });
 
-test('one task that cannot be read costs that field alone, and in a list itself alone', async t => {
+test('an unreadable task is an error of its own field, and in a list does not affect other tasks', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   const ids = tenant.addTasks(3, ENDED);
   sandbox.faults.order({ fault: { kind: 'malformed-row' }, times: 1 });
@@ -309,7 +309,7 @@ test('one task that cannot be read costs that field alone, and in a list itself 
   );
 });
 
-test('a task has every field, with dates in UTC and the raw values of upstream', async t => {
+test('a task has every field, with dates in UTC and raw upstream values', async t => {
   const { tenant, query } = await startGateway(t);
   const [source] = tenant.sources;
   const id = tenant.addTask({

@@ -16,7 +16,7 @@ const CODES = new Set([
   'UPSTREAM_INVALID_RESPONSE',
 ]);
 
-test('10,000 queries to an upstream that fails in every way are answered, or refused with the right code', async t => {
+test('10,000 queries to an upstream with every kind of fault are answered, or refused with the right code', async t => {
   const { sandbox, tenant, url } = await startGateway(t, {
     sandbox: { rateLimit: 100, rateWindowMs: 1_000 },
     env: {
@@ -55,7 +55,7 @@ test('10,000 queries to an upstream that fails in every way are answered, or ref
   assert.ok(sandbox.journal.worstWindow(1_000) <= 100);
 });
 
-test('a read that failed is sent again; what it costs is bounded', async t => {
+test('a failed read is retried, and the number of retries is limited', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t);
   tenant.addTask(ENDED);
   sandbox.faults.order({ fault: { kind: 'status', status: 503 }, times: 2 });
@@ -63,7 +63,7 @@ test('a read that failed is sent again; what it costs is bounded', async t => {
   assert.equal(requests().length, 3);
 });
 
-test('a PATCH that upstream may have seen is not sent again', async t => {
+test('a PATCH that upstream may have applied is not retried', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t);
   const id = tenant.addTask({ runMs: 60_000 });
   for (const kind of ['drop', 'truncate', 'malformed'] as const) {
@@ -74,7 +74,7 @@ test('a PATCH that upstream may have seen is not sent again', async t => {
   }
 });
 
-test('a PATCH that upstream refused unseen, with 429 or 401, is sent again', async t => {
+test('a PATCH that upstream refused with 429 or 401 is retried', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t);
   const id = tenant.addTask({ runMs: 60_000 });
   for (const status of [429, 401]) {
@@ -84,10 +84,10 @@ test('a PATCH that upstream refused unseen, with 429 or 401, is sent again', asy
   assert.equal(requests().length, 4);
 });
 
-/** An outage, as the proxy before upstream answers in it. */
+/** The response of the proxy before upstream during an outage. */
 const OUTAGE = { kind: 'status', status: 502, body: '<h1>Bad Gateway</h1>' } as const;
 
-test('after failures for some seconds upstream gets no request for a while, and then one at a time', async t => {
+test('after failures for some seconds, upstream gets no request for a while, then one at a time', async t => {
   const clock = new HandClock();
   const { sandbox, query, requests } = await startGateway(t, { clock });
   await query(LIST);
@@ -95,7 +95,7 @@ test('after failures for some seconds upstream gets no request for a while, and 
   const refusalOf = async (first: number) => {
     let isAnswered = false;
     const answer = query(LIST, { first }).finally(() => (isAnswered = true));
-    // The pauses between the attempts pass at once.
+    // The clock skips the pauses between attempts.
     await until(() => isAnswered || (clock.advance(100), false));
     return (await answer).errors?.[0];
   };
@@ -106,10 +106,10 @@ test('after failures for some seconds upstream gets no request for a while, and 
     [error?.extensions['code'], error?.extensions['retryAfterSeconds']],
     ['UPSTREAM_UNAVAILABLE', 5],
   );
-  const asked = requests().length;
-  assert.ok(asked <= 40, `${asked} requests before it opened`);
+  const before = requests().length;
+  assert.ok(before <= 40, `${before} requests before it opened`);
   assert.match((await query(LIST, { first: 60 })).errors?.[0]?.message ?? '', /no request is sent/);
-  assert.equal(requests().length, asked, 'upstream was not asked');
+  assert.equal(requests().length, before, 'no request was sent upstream');
 
   sandbox.faults.clear();
   clock.advance(5_000);
@@ -131,7 +131,7 @@ test('twenty requests that fail at once and succeed when retried do not stop oth
   assert.equal((await query(LIST, { first: 99 })).errors, undefined);
 });
 
-test('an operation fails when its time is up, whatever it was waiting for', async t => {
+test('an operation fails at its timeout, whatever it is waiting for', async t => {
   const { sandbox, query } = await startGateway(t, {
     env: { OPERATION_TIMEOUT_MS: '300', UPSTREAM_TIMEOUT_MS: '10000' },
   });
@@ -140,7 +140,7 @@ test('an operation fails when its time is up, whatever it was waiting for', asyn
   await until(() => sandbox.journal.requests.every(({ isClosed }) => isClosed));
 });
 
-test('answers young enough are repeated, to the same credential, and finished tasks for longer', async t => {
+test('recent answers are repeated to the same credential, and those of completed tasks for longer', async t => {
   const clock = new HandClock();
   const { tenant, query, requests } = await startGateway(t, {
     clock,
@@ -188,7 +188,7 @@ test('answers young enough are repeated, to the same credential, and finished ta
   assert.equal(await cost(BY_ID, { id: ended }), 1);
 });
 
-test('a write is seen by the next read, of whichever kind', async t => {
+test('the next read of any kind sees a write', async t => {
   const { tenant, query } = await startGateway(t, { env: { MAX_STALENESS_MS: '60000' } });
   const id = tenant.addTask({ queueMs: 0, runMs: 3_600_000 });
   const STATE =

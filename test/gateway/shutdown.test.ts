@@ -176,7 +176,8 @@ test('the process exits, whatever its clients do', async t => {
   const { port } = new URL(url);
   const head = `POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`;
   await Promise.all([
-    // A connection without a request, half a request, a stream that is not read, and a socket that closes nothing.
+    // A connection without a request, half a request, a stream that is not read, and a socket that
+    // closes nothing.
     open(t, port, ''),
     open(t, port, `${head}content-length: 100\r\n\r\n{`),
     open(

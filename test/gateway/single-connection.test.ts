@@ -68,7 +68,7 @@ test('a stream allows a limited number of operations, and one reader', async t =
   assert.equal((await post(token, operation('3'))).status, 202);
 });
 
-test('streams that are reserved and not opened are bounded', async t => {
+test('the number of streams that are reserved and not opened is limited', async t => {
   const { url } = await start(t);
   const statuses = new Map<number, number>();
   for (let count = 0; count < 110; count++) {

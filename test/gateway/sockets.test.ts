@@ -15,7 +15,7 @@ const HEAD = 'POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: applica
 /** Resolves once it is closed, by an error or not. */
 const closeOf = (socket: Socket) => new Promise(resolve => socket.once('close', resolve));
 
-/** A connection, and all that comes back until it ends. */
+/** A connection, and everything received until it closes. */
 function openConnection(t: TestContext, url: string, bytes = '') {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -46,7 +46,7 @@ for (const [name, bytes] of [
   ['a body that does not end', `${HEAD}Content-Length: 500\r\n\r\n{"query"`],
   ['a chunked body that does not end', `${HEAD}Transfer-Encoding: chunked\r\n\r\n3\r\n{"q\r\n`],
 ] as const)
-  test(`http: a request with ${name} is ended with 408 and a code`, async t => {
+  test(`http: a request with ${name} is answered with 408 and a code`, async t => {
     const log = createCapturedLog();
     const { url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '200' }, log });
     const connection = openConnection(t, url, bytes);
@@ -59,13 +59,13 @@ for (const [name, bytes] of [
     );
   });
 
-test('http: a connection on which nothing is sent is ended', async t => {
+test('http: a connection without a request is closed', async t => {
   const { url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
   await openConnection(t, url).ended;
 });
 
 for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0'])
-  test(`${accept}: a subscription on which nothing happens outlives the time limit`, async t => {
+  test(`${accept}: a subscription without events stays open beyond the time limit`, async t => {
     const { tenant, url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
     const id = tenant.addTask({ queueMs: 0, runMs: 86_400_000 });
     const response = await fetch(url, {
@@ -78,14 +78,14 @@ for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0
       for await (const chunk of response.body!) received += Buffer.from(chunk).toString();
     })();
     await until(() => received.includes(id));
-    // Another connection, opened later and ended for being idle, shows that the time has passed.
+    // Another connection, opened later and closed because it was idle, shows that the time has passed.
     await openConnection(t, url).ended;
     tenant.finish(id);
     await ended;
     assert.match(received, new RegExp(`"${id}"[^]*"${id}"`));
   });
 
-test('http: a client that does not read its answers is ended, and costs nothing more', async t => {
+test('http: a client that does not read its responses is disconnected, and its operations end', async t => {
   const { sandbox, tenant, url } = await startGateway(t, {
     env: { CLIENT_TIMEOUT_MS: '300', MAX_STALENESS_MS: '60000' },
   });
@@ -98,13 +98,13 @@ test('http: a client that does not read its answers is ended, and costs nothing 
   connection.socket.pause();
   connection.socket.write(request.repeat(40));
   await until(() => sandbox.journal.requests.length > 0);
-  // Paused, it does not learn that it was ended; writing to it does.
+  // A paused socket does not notice that it was closed; writing to it does.
   const poke = setInterval(() => connection.socket.write(' '), 50);
   t.after(() => clearInterval(poke));
   await connection.ended;
 });
 
-test('ws: a socket that does not read is ended, whether it sends pings or messages', async t => {
+test('ws: a socket that does not read is closed, even if it sends pings or messages', async t => {
   const { url } = await startGateway(t, {
     env: {
       CLIENT_TIMEOUT_MS: '300',
@@ -131,7 +131,7 @@ test('ws: a socket that does not read is ended, whether it sends pings or messag
   }
 });
 
-test('ws: a socket that reads late, but in time, is served all it asked for', async t => {
+test('ws: a socket that reads late, but in time, gets all its results', async t => {
   const { tenant, url } = await startGateway(t, { env: { MAX_UNREAD_BYTES: '1024' } });
   tenant.addTasks(250, LASTING);
   const { socket, init } = await openSocket(t, url);
@@ -150,7 +150,7 @@ test('ws: a socket that reads late, but in time, is served all it asked for', as
 for (const [name, flood] of [
   ['messages', (socket: WebSocket) => socket.send('{"type":"ping"}')],
   ['pings', (socket: WebSocket) => socket.ping()],
-  ['pongs that were not asked for', (socket: WebSocket) => socket.pong()],
+  ['unsolicited pongs', (socket: WebSocket) => socket.pong()],
 ] as const)
   test(`ws: a socket that sends too many ${name} is closed with 1008`, async t => {
     const { url } = await startGateway(t, {
@@ -174,13 +174,13 @@ test('ws: a ping is answered with its own data', async t => {
   assert.equal(String((await once(socket, 'pong'))[0]), 'still there?');
 });
 
-test('ws: a socket on which connection_init does not come is closed with 4408 within seconds', async t => {
+test('ws: a socket without connection_init is closed with 4408 within seconds', async t => {
   const { url } = await startGateway(t);
   const { closed } = await openSocket(t, url);
   assert.equal((await closed)[0], 4408);
 });
 
-test('connections above the limit are refused with 503 and a code, over HTTP and WebSocket, and there is room again when one ends', async t => {
+test('connections above the limit are refused with 503 and a code, over HTTP and WebSocket, until one closes', async t => {
   const { url } = await startGateway(t, { env: { MAX_CONNECTIONS: '2' } });
   const [first] = [await openSocket(t, url), await openSocket(t, url)];
   const refused = openConnection(
@@ -211,7 +211,7 @@ test('connections above the limit are refused with 503 and a code, over HTTP and
   }
 });
 
-test('one address has its connections and no more; behind a trusted proxy each client has its own, and a header from anybody else counts for nothing', async t => {
+test('the connections of an address are limited, behind a trusted proxy those of each client; X-Forwarded-For of others is ignored', async t => {
   const limit = { MAX_CONNECTIONS_PER_ADDRESS: '2' };
   const direct = await startGateway(t, { env: limit });
   await openSocket(t, direct.url, { 'x-forwarded-for': '203.0.113.1' });
@@ -225,12 +225,12 @@ test('one address has its connections and no more; behind a trusted proxy each c
   });
   const ask = (address: string) =>
     proxied.query('{ __typename }', {}, { 'x-forwarded-for': address });
-  // What stands before the address that the proxy saw was written by the client.
+  // The client wrote the addresses before the one that the proxy added.
   await openSocket(t, proxied.url, { 'x-forwarded-for': '198.51.100.9, 203.0.113.1' });
   const leaving = await openSocket(t, proxied.url, { 'x-forwarded-for': '203.0.113.1:51234' });
   assert.equal((await ask('198.51.100.7, 203.0.113.1')).status, 429);
   assert.equal((await ask('203.0.113.2')).status, 200);
-  // Of an IPv6 network one host has all addresses.
+  // One host may have all addresses of an IPv6 network.
   await openSocket(t, proxied.url, { 'x-forwarded-for': '2001:db8::1' });
   await openSocket(t, proxied.url, { 'x-forwarded-for': '2001:db8::2' });
   assert.equal((await ask('2001:db8::3')).status, 429);
@@ -240,7 +240,7 @@ test('one address has its connections and no more; behind a trusted proxy each c
   while ((await ask('203.0.113.1')).status !== 200);
 });
 
-test('one connection has a hundred requests under way and no more', async t => {
+test('one connection can have a hundred concurrent requests', async t => {
   const { url, tenant } = await startGateway(t);
   tenant.addTask(LASTING);
   const query = encodeURIComponent('{ taskStatuses(first: 1) { nodes { id } } }');
@@ -253,7 +253,7 @@ test('one connection has a hundred requests under way and no more', async t => {
 });
 
 for (const transport of ['sse', 'single-connection sse', 'ws'] as const)
-  test(`${transport}: operations above the limit of all are refused, and there is room again when one ends`, async t => {
+  test(`${transport}: operations above the limit for all clients are refused until one ends`, async t => {
     const { url, tenant, query } = await startGateway(t, { env: { MAX_OPERATIONS: '1' } });
     const id = tenant.addTask(LASTING);
     const first = subscribe(t, transport, url, PROGRESS, { id });
@@ -289,7 +289,7 @@ async function startStreams(t: TestContext) {
   return { ...gateway, ask, tokens };
 }
 
-test('single-connection sse: a thousand reservations without a token take no place of anybody', async t => {
+test('single-connection sse: a thousand requests without a token reserve nothing', async t => {
   const { ask, tokens } = await startStreams(t);
   for (let count = 0; count < 1_000; count++) {
     const { status, code } = await ask('PUT', null);
@@ -298,7 +298,7 @@ test('single-connection sse: a thousand reservations without a token take no pla
   assert.equal((await ask('PUT', tokens[0])).status, 201);
 });
 
-test('single-connection sse: reservations count for their credential', async t => {
+test('single-connection sse: reservations are counted per credential', async t => {
   const { ask, tokens } = await startStreams(t);
   for (let count = 0; count < 100; count++) assert.equal((await ask('PUT', tokens[0])).status, 201);
   const { status, code } = await ask('PUT', tokens[0]);
@@ -306,7 +306,7 @@ test('single-connection sse: reservations count for their credential', async t =
   assert.equal((await ask('PUT', tokens[1])).status, 201);
 });
 
-test('single-connection sse: a stranger who knows the token of a stream neither posts to it, nor reads it, nor ends its operations', async t => {
+test('single-connection sse: another caller who knows the token of a stream can neither post to it, nor read it, nor stop its operations', async t => {
   const { ask, tokens, tenant } = await startStreams(t);
   const [owner, stranger] = tokens;
   const id = tenant.addTask(LASTING);
@@ -316,8 +316,8 @@ test('single-connection sse: a stranger who knows the token of a stream neither 
     const body = method === 'POST' ? operation : undefined;
     const other = await ask(method, stranger, token, body);
     assert.deepEqual([other.status, other.code], [403, 'FORBIDDEN'], method);
-    const nobody = await ask(method, null, token, body);
-    assert.deepEqual([nobody.status, nobody.code], [401, 'UNAUTHENTICATED'], method);
+    const anonymous = await ask(method, null, token, body);
+    assert.deepEqual([anonymous.status, anonymous.code], [401, 'UNAUTHENTICATED'], method);
   }
   assert.equal((await ask('POST', owner, token, operation)).status, 202);
 });

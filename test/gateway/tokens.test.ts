@@ -18,8 +18,8 @@ const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 
 type Gateway = Awaited<ReturnType<typeof startGateway>>;
 
-/** Each road on which a token may be needed first. */
-const ROADS: Record<string, (gateway: Gateway, id: string, t: any) => Promise<unknown>> = {
+/** Each operation on which a token may be needed first. */
+const OPERATIONS: Record<string, (gateway: Gateway, id: string, t: any) => Promise<unknown>> = {
   'a task by id': async ({ query }, id) => (await query(BY_ID, { id })).data?.taskStatus?.id,
   'a list': async ({ query }) => (await query(LIST)).data?.taskStatuses.nodes[0]?.id,
   'a subscription': async ({ url }, id, t) =>
@@ -33,9 +33,9 @@ const FAULTS: Fault[] = [
   { kind: 'truncate' },
 ];
 
-for (const [road, read] of Object.entries(ROADS))
+for (const [operation, read] of Object.entries(OPERATIONS))
   for (const fault of FAULTS)
-    test(`a token endpoint that fails once (${Object.values(fault).join(' ')}) is asked again for ${road}`, async t => {
+    test(`a token endpoint that fails once (${Object.values(fault).join(' ')}) is retried for ${operation}`, async t => {
       const gateway = await startGateway(t);
       const id = gateway.tenant.addTask(ENDED);
       gateway.sandbox.faults.order({ fault, route: 'token', times: 1 });
@@ -43,7 +43,7 @@ for (const [road, read] of Object.entries(ROADS))
       assert.equal(gateway.sandbox.journal.tokenRequests.length, 2);
     });
 
-test('a 429 of the token endpoint pauses everything for as long as it says', async t => {
+test('a 429 of the token endpoint pauses all requests until its Retry-After has passed', async t => {
   const { sandbox, tenant, query } = await startGateway(t);
   tenant.addTask(ENDED);
   const fault = { kind: 'status', status: 429, retryAfter: '1' } as const;
@@ -52,11 +52,11 @@ test('a 429 of the token endpoint pauses everything for as long as it says', asy
   const [refused, granted] = sandbox.journal.tokenRequests;
   assert.ok(
     granted!.at - refused!.at >= 1_000,
-    `asked again after ${granted!.at - refused!.at} ms`,
+    `requested again after ${granted!.at - refused!.at} ms`,
   );
 });
 
-test('a token that is still good is used while its renewal fails, and until it expires', async t => {
+test('a valid token stays in use while its renewal fails, until it expires', async t => {
   const clock = new HandClock();
   const log = createCapturedLog();
   const { sandbox, tenant, query, requests } = await startGateway(t, { clock, log });
@@ -81,7 +81,7 @@ test('a token that is still good is used while its renewal fails, and until it e
   assert.ok(sandbox.journal.requests.every(({ status }) => status === 200));
 });
 
-test('credentials that are refused are asked for once, named in the log once, and again only after a pause', async t => {
+test('after refused credentials, the next token request comes after a pause, and the refusal is logged once', async t => {
   const clock = new HandClock();
   const log = createCapturedLog();
   const { sandbox, query } = await startGateway(t, {
@@ -105,7 +105,7 @@ test('credentials that are refused are asked for once, named in the log once, an
       [extensions?.['code'], extensions?.['retryAfterSeconds']],
       ['UPSTREAM_UNAVAILABLE', 20],
     );
-  assert.equal(sandbox.journal.tokenRequests.length, 1, 'not asked again within the pause');
+  assert.equal(sandbox.journal.tokenRequests.length, 1, 'not requested again within the pause');
   clock.advance(20_000);
   await refusals();
   assert.equal(sandbox.journal.tokenRequests.length, 2);
@@ -115,8 +115,8 @@ test('credentials that are refused are asked for once, named in the log once, an
   assert.ok(!JSON.stringify(log.lines).includes('not the secret'));
 });
 
-for (const [road, read] of Object.entries({ 'a list': LIST, 'a task by id': BY_ID }))
-  test(`the wait for a token counts in the time of ${road}`, async t => {
+for (const [operation, read] of Object.entries({ 'a list': LIST, 'a task by id': BY_ID }))
+  test(`the wait for a token counts towards the timeout of ${operation}`, async t => {
     const { sandbox, query } = await startGateway(t, { env: { OPERATION_TIMEOUT_MS: '300' } });
     sandbox.faults.order({ fault: { kind: 'latency', ms: 2_000 }, route: 'token' });
     const startedAt = performance.now();
@@ -155,7 +155,7 @@ test('closing the gateway ends a token request that hangs', async t => {
   assert.equal(sandbox.journal.tokenRequests.length, 1);
 });
 
-test('a token endpoint that answers with something else is UPSTREAM_INVALID_RESPONSE, and in the log', async t => {
+test('an answer of the token endpoint without a token is UPSTREAM_INVALID_RESPONSE, and is logged', async t => {
   const upstream = createServer((_request, response) => response.end('{"hello":"world"}'));
   upstream.listen(0, '127.0.0.1');
   await once(upstream, 'listening');

@@ -21,7 +21,7 @@ function subscribeToAll(t: TestContext, url: string, ids: readonly string[]) {
     lazyCloseTimeout: 0,
     retryAttempts: 0,
   });
-  // Its server has gone by then, which it has something to say about.
+  // The server may close first, which makes the client log an error.
   t.after(() => Promise.resolve(client.dispose()).catch(() => {}));
   const received = new Map<string, any[]>(ids.map(id => [id, []]));
   let ended = 0;
@@ -41,12 +41,12 @@ function subscribeToAll(t: TestContext, url: string, ids: readonly string[]) {
   };
 }
 
-/** Whether only next polls wait for the clock: a request's deadline is further off. */
+/** Whether only the next polls wait for the clock; deadlines of requests are later. */
 function isBetweenPolls(clock: HandClock): boolean {
   return clock.waiting > 0 && clock.lastInMs <= MAX_QUIET_MS;
 }
 
-/** Moves the clock by one interval, and waits until a poll that fell due is over. Returns its requests. */
+/** Moves the clock by one interval and waits until the poll is over. Returns its requests. */
 async function pass(clock: HandClock, { requests }: Awaited<ReturnType<typeof startGateway>>) {
   const before = requests().length;
   clock.advance(INTERVAL_MS);
@@ -146,18 +146,18 @@ test('a quiet task is polled less often, up to a stated interval, and more often
   const id = tenant.addTask(LASTING);
   const { events } = subscribeToAll(t, url, [id]);
   await until(() => events() === 1 && isBetweenPolls(clock));
-  const looksIn = async (seconds: number) => {
+  const pollsIn = async (seconds: number) => {
     const before = requests().length;
     for (let second = 0; second < seconds; second++) await pass(clock, gateway);
     return requests().length - before;
   };
-  assert.equal(await looksIn(10), 10, 'while it is new');
-  await looksIn(20);
-  assert.equal(await looksIn(50), 10, 'while it is quiet, every fifth');
+  assert.equal(await pollsIn(10), 10, 'while it is new');
+  await pollsIn(20);
+  assert.equal(await pollsIn(50), 10, 'while it is quiet, every fifth');
   tenant.correct(id, { completedAt: clock.now() });
-  await looksIn(5);
+  await pollsIn(5);
   assert.equal(events(), 2);
-  assert.equal(await looksIn(5), 5, 'once it has changed');
+  assert.equal(await pollsIn(5), 5, 'once it has changed');
 });
 
 for (const transport of TRANSPORTS)
@@ -202,7 +202,7 @@ test('subscribers with the same selection of a task share results, and others do
   assert.deepEqual(received[3], { status: 'ERROR', percentComplete: 0 });
 });
 
-test('subscriptions are limited for each socket and for each credential, with a code', async t => {
+test('the subscriptions of a socket and of a credential are limited, with a code', async t => {
   const { tenant, url } = await startGateway(t, {
     env: { MAX_SUBSCRIPTIONS_PER_CONNECTION: '3', MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '5' },
   });
@@ -240,7 +240,7 @@ test('subscriptions are limited for each socket and for each credential, with a 
   while (again.first[0] !== 'RUNNING') again = await open(1);
 });
 
-test('every way of leaving frees everything', async t => {
+test('every way of disconnecting frees all resources', async t => {
   const clock = new HandClock();
   const gateway = await startGateway(t, {
     clock,
@@ -298,7 +298,7 @@ test('every way of leaving frees everything', async t => {
   assert.deepEqual([requests().length, clock.waiting], [quiet, 0]);
 });
 
-test('one task that cannot be read for too long ends its own stream, with its code', async t => {
+test('a task that stays unreadable ends only its own stream, with its code', async t => {
   const clock = new HandClock();
   const gateway = await startGateway(t, {
     clock,
@@ -316,7 +316,7 @@ test('one task that cannot be read for too long ends its own stream, with its co
   while (ended() === 0) await pass(clock, gateway);
   assert.equal(received.get(missing)?.at(-1).errors[0].extensions.code, 'FORBIDDEN');
   tenant.finish(there);
-  // Nothing is left to poll after that, so there is no next poll to wait for.
+  // Nothing is polled after this, so there is no next poll to wait for.
   await until(() => {
     clock.advance(INTERVAL_MS);
     return ended() === 2;

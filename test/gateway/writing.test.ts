@@ -27,7 +27,7 @@ for (const version of API_VERSIONS)
     assert.equal(requests().length, 1);
   });
 
-test('without a date a task is cleared with the current time', async t => {
+test('without a date, a task is cleared with the current time', async t => {
   const { tenant, query } = await startGateway(t);
   const before = Date.now();
   const { data } = await query(UPDATE, {
@@ -37,7 +37,7 @@ test('without a date a task is cleared with the current time', async t => {
   assert.ok(completed >= before && completed <= Date.now());
 });
 
-test('an invalid update is rejected with the reason', async t => {
+test('an invalid update is refused with the reason', async t => {
   const { sandbox, tenant, query, requests } = await startGateway(t, {
     env: { AUTH_MODE: 'passthrough' },
   });

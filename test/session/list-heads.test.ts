@@ -74,8 +74,8 @@ test('heads that are read together equal those read one by one', async () => {
       ),
       fc.integer({ min: 1, max: 8 }),
       fc.constantFrom(0, 2, 5),
-      async (specs, wanted, maxSources, refusedFrom) => {
-        const requests = wanted.map(({ sources, since }): HeadRequest => ({
+      async (specs, lists, maxSources, refusedFrom) => {
+        const requests = lists.map(({ sources, since }): HeadRequest => ({
           filter: { sourceIds: sources.map(source => `s${source}`) },
           since,
         }));
@@ -109,11 +109,11 @@ test('the heads of two hundred sources cost three requests', async () => {
     created: place,
   }));
   const { heads, requests } = setUp(specs);
-  const wanted = Array.from({ length: 200 }, (_, source) => ({
+  const lists = Array.from({ length: 200 }, (_, source) => ({
     filter: { sourceIds: [`s${source}`] },
     since: EPOCH + 390,
   }));
-  await Promise.all(heads.readAll(wanted, {}));
+  await Promise.all(heads.readAll(lists, {}));
   assert.equal(requests.length, 3);
 });
 

@@ -10,7 +10,10 @@ import { until } from '../support/until.ts';
 
 const SLOT = { settle() {}, isValid: () => true, cancel() {} };
 
-/** An upstream whose budget and answers a test holds back; each request is answered with the state as it was sent. */
+/**
+ * An upstream with a budget and answers that the test releases. Each answer has the state at the time
+ * of its request.
+ */
 function setUp(idsPerRequest = 90, pressure = 1) {
   const slots: (() => void)[] = [];
   const requests: { ids: readonly string[]; answer: () => void; signal: AbortSignal }[] = [];
@@ -95,11 +98,11 @@ test('of several callers of one load, the remaining ones are answered; it is abo
   assert.equal(await other, 'before');
 
   const last = new AbortController();
-  const alone = nameOf('x', { signal: last.signal });
+  const remaining = nameOf('x', { signal: last.signal });
   await grantSlots();
   const request = await sent(2);
   last.abort();
-  assert.equal(await alone, 'AbortError');
+  assert.equal(await remaining, 'AbortError');
   assert.equal(request.signal.aborted, true, 'no caller waits for the batch');
 });
 
@@ -202,12 +205,12 @@ test('no request sent before a write answers a read after it, however many overl
 });
 
 test('callers who disconnect while pages of sources are collected cause no upstream request', async () => {
-  const asked: string[] = [];
+  const sent: string[] = [];
   const memory = createMemories({ maxStalenessMs: 0, clock: systemClock }).of('c');
   const api = {
     fits: () => true,
     async list(query: object) {
-      asked.push(JSON.stringify(query));
+      sent.push(JSON.stringify(query));
       return { rows: [], total: null };
     },
   };
@@ -215,13 +218,13 @@ test('callers who disconnect while pages of sources are collected cause no upstr
   const leaver = new AbortController();
   const page = (sourceId: string, signal?: AbortSignal) =>
     lists.page({ filter: { sourceIds: [sourceId] }, order: 'CREATED_DESC', limit: 1 }, { signal });
-  const left = page('gone', leaver.signal);
+  const left = page('left', leaver.signal);
   const stays = page('there');
   leaver.abort();
   await assert.rejects(left, { name: 'AbortError' });
   await stays;
-  assert.equal(asked.length, 1);
-  assert.doesNotMatch(asked[0]!, /gone/);
+  assert.equal(sent.length, 1);
+  assert.doesNotMatch(sent[0]!, /left/);
 });
 
 test('a caller who has already disconnected starts no request', async () => {

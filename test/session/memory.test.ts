@@ -71,12 +71,12 @@ test('no credential is given an answer for another', () => {
       fc.uniqueArray(fc.string({ unit: 'binary' }), { minLength: 2, maxLength: 2 }),
       fc.string(),
       fc.string(),
-      ([one = '', other = ''], id, wanted) => {
+      ([one = '', other = ''], id, key) => {
         const memories = createMemories({ maxStalenessMs: 1_000, clock: new HandClock() });
         memories.of(one).keepTask(id, task('a'), 0);
         memories.of(one).keepPage(id, { rows: [], total: null }, 0);
-        assert.equal(memories.of(other).task(wanted), undefined);
-        assert.equal(memories.of(other).page(wanted), undefined);
+        assert.equal(memories.of(other).task(key), undefined);
+        assert.equal(memories.of(other).page(key), undefined);
       },
     ),
   );

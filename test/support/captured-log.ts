@@ -1,6 +1,6 @@
 import type { Log } from '../../src/log.ts';
 
-/** A line that was logged: its level, its message, and what was given beside it. */
+/** A log line: its level, its message, and its fields. */
 export interface LogLine {
   level: 'debug' | 'info' | 'warn' | 'error';
   message: string;

@@ -8,19 +8,19 @@ const PROGRESS =
 /** The results of the streams of many tasks. */
 export interface Ends {
   events: number;
-  /** Streams that completed with the status in their last event. */
+  /** Streams that completed and whose last event has a completion status. */
   ended: number;
-  /** Streams that completed, and whose last event has no status. */
+  /** Streams that completed and whose last event has none. */
   endedEarly: number;
   /** Streams that ended with an error. */
   failed: number;
   /** Events with a lower percentage than the one before. */
   fell: number;
-  /** Tasks that ended without a date. */
+  /** Tasks that completed without a date. */
   undated: number;
 }
 
-/** Follows each task until its stream completes; `ends` is up to date all the while. */
+/** Subscribes to each task until its stream completes. Updates `ends` continuously. */
 export function followToEnds(
   transport: 'sse' | 'ws',
   url: string,

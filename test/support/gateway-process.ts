@@ -5,7 +5,7 @@ import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { firstLine, kill, spawnMain } from './process.ts';
 import { environmentOver } from './start.ts';
 
-/** A gateway in a process of its own. */
+/** A gateway in its own process. */
 export interface GatewayProcess {
   url: string;
   /** Whether the process has exited without being stopped. */
@@ -18,7 +18,7 @@ export interface GatewayProcess {
   terminate(): Promise<number | null>;
 }
 
-/** Starts one over a tenant that runs already; `env` is more of its configuration. */
+/** Starts a gateway over a running tenant. `env` adds to its configuration. */
 export async function startGatewayProcess(
   t: TestContext,
   sandbox: Sandbox,

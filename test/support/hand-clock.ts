@@ -1,10 +1,10 @@
 import type { Clock } from '../../src/clock.ts';
 import { until } from './until.ts';
 
-/** When a clock held by hand starts. */
+/** The time at which a hand clock starts. */
 export const EPOCH = Date.UTC(2026, 7, 20, 6);
 
-/** A clock that stands still until a test moves it. */
+/** A clock that only moves when a test moves it. */
 export class HandClock implements Clock {
   #now: number;
   readonly #startedAt: number;
@@ -29,7 +29,7 @@ export class HandClock implements Clock {
     return () => void this.#timers.delete(timer);
   }
 
-  /** How many wait for this clock. */
+  /** The number of timers. */
   get waiting(): number {
     return this.#timers.size;
   }
@@ -44,7 +44,7 @@ export class HandClock implements Clock {
     return Math.max(...[...this.#timers].map(({ at }) => at - this.#now));
   }
 
-  /** Moves on, running what falls due at the moment it falls due. */
+  /** Moves the clock, running each timer at its time. */
   advance(byMs: number): void {
     const end = this.#now + byMs;
     for (;;) {
@@ -58,10 +58,10 @@ export class HandClock implements Clock {
   }
 }
 
-/** Resolves once no timer is set: no poll is planned, and no request has a deadline. */
+/** Resolves once there is no timer: no poll is scheduled, and no request has a deadline. */
 export async function quietOf(clock: HandClock, stepMs: number): Promise<void> {
   await until(() => {
-    // Before the next step: what the last one set off has had a turn of the loop to wait again.
+    // Lets the event loop run, so that code started by the last timer can set its next one.
     const isQuiet = clock.waiting === 0;
     clock.advance(stepMs);
     return isQuiet;

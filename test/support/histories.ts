@@ -25,7 +25,7 @@ export const anyHistory = (id: string): fc.Arbitrary<History> =>
     return { id, states };
   });
 
-/** A task that runs for ever. */
+/** A task that never completes. */
 export function lastingHistory(id: string): History {
   return { id, states: [{ from: 0, task: stateOf(id, 0, false) }] };
 }
@@ -45,7 +45,10 @@ function stateOf(id: string, step: number, isEnd: boolean): Task {
   return { ...task, etag: `${id} ${step}` };
 }
 
-/** An upstream that follows the histories and fails as ordered. It never fails a read of a first state. */
+/**
+ * An upstream that follows the histories and has the given faults. It never fails a read of a first
+ * state.
+ */
 export function createUpstream(
   clock: HandClock,
   histories: readonly History[],

@@ -18,17 +18,20 @@ import { postGraphQL } from './start.ts';
 
 export type Respond = (response: ServerResponse, request: IncomingMessage) => void;
 
-/** An upstream that grants tokens, and answers everything else as a test says. */
+/** An upstream that grants tokens and answers all other requests as the test defines. */
 export interface HostileUpstream {
   url: string;
   port: number;
   /** Requests to the REST API: target and headers. */
   requests: { target: string; headers: IncomingHttpHeaders }[];
-  /** How the REST API answers from now on. */
+  /** Answers the next requests to the REST API. */
   respond: Respond;
 }
 
-/** Self-signed certificates: for tenant.example.test and loopback; for another host; for loopback, expired. */
+/**
+ * Self-signed certificates: for tenant.example.test and loopback; for another host; for loopback,
+ * expired.
+ */
 export type CertificateName = 'good' | 'other' | 'expired';
 
 export const TOKEN = 'opaque-token-of-the-gateway';
@@ -36,7 +39,10 @@ export const TOKEN = 'opaque-token-of-the-gateway';
 export const certificatePath = (name: CertificateName) =>
   new URL(`certificates/${name}.pem`, import.meta.url).pathname;
 
-/** Starts a hostile upstream; with a certificate, over TLS. It answers with empty lists until it is changed. */
+/**
+ * Starts a hostile upstream; with a certificate, over TLS. It answers with empty lists until it is
+ * changed.
+ */
 export async function startHostileUpstream(
   t: TestContext,
   certificate?: CertificateName,
@@ -117,7 +123,7 @@ export async function startGatewayOver(
     url: gateway.url,
     query: (query: string, variables = {}, headers: Record<string, string> = {}) =>
       postGraphQL(gateway.url, query, variables, headers),
-    /** The causes that were logged of failed attempts. */
+    /** The logged causes of failed attempts. */
     causes: () =>
       log.lines
         .filter(({ message }) => message === 'an attempt at upstream failed')

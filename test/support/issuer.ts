@@ -7,9 +7,9 @@ import { SignJWT, exportJWK, generateKeyPair } from 'jose';
 export interface Issuer {
   jwksUrl: string;
   issuer: string;
-  /** How it answers instead of with its keys; null: with its keys. */
+  /** Replaces the answer with the keys; null: answers with the keys. */
   fault: ((response: ServerResponse) => void) | null;
-  /** How often it was asked. */
+  /** The number of requests for the keys. */
   requests: number;
   close(): void;
   sign(options?: {

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
-/** The program in a process of its own, which a test may kill; gone after the test. */
+/** Starts the program in its own process, which is killed after the test. */
 export function spawnMain(
   t: TestContext,
   args: string[],
@@ -19,7 +19,7 @@ export function spawnMain(
   return child;
 }
 
-/** The first line that a program says. */
+/** The first line of a program's output. */
 export async function firstLine(child: ChildProcess): Promise<string> {
   for await (const line of createInterface({ input: child.stdout! })) {
     // Discard later output. If it were not read, the process would block.

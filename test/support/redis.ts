@@ -9,45 +9,45 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 
-/** A Redis of the test's own, that it may kill and start again on the same port. */
+/** A Redis that only this test uses and may kill and restart on the same port. */
 export interface RedisServer {
   url: string;
   port: number;
   kill(): Promise<void>;
   start(): Promise<void>;
-  /** Stops the process as it is: connections stay, and nothing is answered. */
+  /** Suspends the process: connections stay open, but nothing is answered. */
   freeze(): void;
   thaw(): void;
 }
 
 export interface RedisServerOptions {
   port?: number;
-  /** More of its command line. */
+  /** Additional arguments. */
   args?: readonly string[];
-  /** A line of its log that says it is ready. */
+  /** The log line that shows that it is ready. */
   readyLine?: string;
 }
 
 const { REDIS_URL } = process.env;
 const HAS_SERVER = spawnSync('redis-server', ['--version']).status === 0;
 
-/** Why tests that need a Redis cannot run here; false where they can. CI has one, and skips nothing. */
+/** Why tests that need a Redis are skipped; false if they can run, as they always do in CI. */
 export const WITHOUT_REDIS: string | false =
   HAS_SERVER || REDIS_URL
     ? false
     : 'SKIPPED: there is neither a redis-server on this machine nor a REDIS_URL, and nothing of the fleet was tested';
 
-/** The same of tests that kill it, too. */
+/** The same for tests that kill their Redis. */
 export const WITHOUT_OWN_REDIS: string | false = HAS_SERVER
   ? false
   : 'SKIPPED: there is no redis-server on this machine, and no Redis was lost';
 
-/** A Redis whose address is all that is wanted: one of the test's own, or else the one at REDIS_URL. */
+/** The URL of a Redis that tests may share: a new one, or the one at REDIS_URL. */
 export async function redisUrlFor(t: TestContext): Promise<string> {
   return HAS_SERVER ? (await startRedis(t)).url : (REDIS_URL ?? '');
 }
 
-/** Starts one, killed after the test. */
+/** Starts a Redis, which is killed after the test. */
 export async function startRedis(
   t: TestContext,
   options?: RedisServerOptions,
@@ -94,7 +94,7 @@ export async function spawnRedis(options: RedisServerOptions = {}): Promise<Redi
       ]);
       for await (const line of createInterface({ input: child.stdout! }))
         if (line.includes(readyLine)) break;
-      // Unread, its log would hold it up one day.
+      // If its log were not read, the pipe would fill up and block it.
       child.stdout?.resume();
     },
   };

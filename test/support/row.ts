@@ -1,4 +1,4 @@
-/** A row as upstream's specification has it, with every part that a row can have. */
+/** A row that follows upstream's specification, with every field. */
 export const SPECIFIED_ROW = {
   id: '5d1f0c9ab2e74b6f8c3d7a90e1f2b3c4',
   type: 'QUARTZ',

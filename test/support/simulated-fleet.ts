@@ -1,14 +1,14 @@
 import type { GroupListener, Lease, WatchGroup } from '../../src/fleet/fleet.ts';
 import type { HandClock } from './hand-clock.ts';
 
-// The time after which the lease of a silent instance expires and others ask for it.
+// The time after which the lease of a silent instance expires and others may obtain it.
 const TAKEOVER_MS = 2_400;
 const MESSAGE_MS = 30;
 
 /** An instance of the fleet, with methods that simulate its faults. */
 export interface SimulatedMember<M> {
   openGroup(listener: GroupListener<M>): WatchGroup<M>;
-  /** Kills the instance without a goodbye. */
+  /** Kills the instance. It releases nothing. */
   kill(): void;
   /** Cuts the instance off: it and the others receive no messages from each other. */
   cut(): void;
@@ -16,8 +16,8 @@ export interface SimulatedMember<M> {
 }
 
 /**
- * Simulates a fleet of instances in one process, on a clock that the test controls. It keeps the promises
- * of `fleet/redis`, and is fast enough for the many runs of a property test.
+ * Simulates a fleet of instances in one process, on a clock that the test controls. It behaves as
+ * `fleet/redis` does, and is fast enough for the many runs of a property test.
  */
 export class SimulatedFleet<M> {
   readonly #clock: HandClock;
@@ -141,7 +141,7 @@ export class SimulatedFleet<M> {
 interface Instance<M> {
   state: 'up' | 'cut' | 'dead';
   ids: Set<string>;
-  /** The leases that it asks for, with their callbacks. */
+  /** The leases that it requests, with their callbacks. */
   leases: Map<string, () => void>;
   listener: GroupListener<M> | null;
   /** Whether the others still include the ids that it watches. */

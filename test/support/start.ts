@@ -17,7 +17,7 @@ export interface GraphQLAnswer {
 }
 
 export interface StartOptions {
-  /** A sandbox that runs already, for a second gateway over the same tenant. */
+  /** A running sandbox, for a second gateway over the same tenant. */
   over?: Sandbox;
   sandbox?: SandboxOptions;
   env?: Record<string, string>;
@@ -25,7 +25,7 @@ export interface StartOptions {
   log?: Log;
 }
 
-/** A sandbox tenant that is empty, and stays so but for what a test adds; closed after the test. */
+/** A sandbox tenant that has only the tasks that the test adds; closed after the test. */
 export async function startSandbox(t: TestContext, options: SandboxOptions = {}): Promise<Sandbox> {
   const sandbox = await startTenant({
     tasks: 0,
@@ -49,7 +49,7 @@ export function environmentOver({ url, client }: Sandbox): Record<string, string
   };
 }
 
-/** Starts a gateway over such a sandbox. */
+/** Starts a gateway over an empty sandbox. */
 export async function startGateway(
   t: TestContext,
   { over, sandbox: options = {}, env = {}, clock, log }: StartOptions = {},
@@ -66,7 +66,7 @@ export async function startGateway(
     PROGRESS_INTERVAL_MS: '20',
     // Tests poll more often than a real gateway should. Tests of the budget set the real limit.
     UPSTREAM_RATE_LIMIT: '100000',
-    // Most tests ask whether upstream was asked; those of the memory set how long it lasts.
+    // Most tests count upstream requests, so the memory is off. Tests of the memory set its duration.
     MAX_STALENESS_MS: '0',
     MAX_SUBSCRIPTIONS_PER_CONNECTION: '5000',
     // Tests leave requests unanswered; the tests of the shutdown set how long it waits for them.
@@ -98,7 +98,7 @@ export async function startGateway(
   };
 }
 
-/** One operation over HTTP. */
+/** Sends one operation over HTTP. */
 export async function postGraphQL(
   url: string,
   query: string,
@@ -113,7 +113,7 @@ export async function postGraphQL(
   return { status: response.status, ...((await response.json()) as object) };
 }
 
-/** A token of the sandbox's, as a caller of `passthrough` brings it. */
+/** A token of the sandbox, for a caller in `passthrough` mode. */
 export async function fetchToken(
   sandbox: Sandbox,
   { id, secret } = sandbox.client,

@@ -3,11 +3,11 @@ import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWsClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 
-/** SSE with a connection for each operation, SSE with one for all, and WebSocket. */
+/** SSE with one connection per operation, SSE with one connection for all, and WebSocket. */
 export type Transport = 'sse' | 'single-connection sse' | 'ws';
 export const TRANSPORTS: readonly Transport[] = ['sse', 'single-connection sse', 'ws'];
 
-/** An operation's results, one after another, through a client that others use too. */
+/** The results of an operation, through a common client library of the transport. */
 export function subscribe(
   t: TestContext,
   transport: Transport,
@@ -37,7 +37,7 @@ export function subscribe(
   return client.iterate({ query, variables, ...(operationName && { operationName }) });
 }
 
-/** Every result there is, until the stream completes. */
+/** All results until the stream completes. */
 export async function collect<T>(results: AsyncIterable<T>): Promise<T[]> {
   const collected: T[] = [];
   for await (const result of results) collected.push(result);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** A wire to a Redis, that can be cut: what is connected breaks, and what connects then is not answered. */
+/** A TCP proxy to a Redis that can be cut: open connections break, and new ones are not answered. */
 export interface Wire {
   url: string;
   cut(): void;
@@ -34,7 +34,7 @@ export async function startWire(t: TestContext, redisUrl: string): Promise<Wire>
     },
     heal() {
       isCut = false;
-      // Requests without an answer are given up sooner this way.
+      // Pending requests fail sooner this way.
       breakAll();
     },
   };

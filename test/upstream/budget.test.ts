@@ -151,19 +151,19 @@ test('with three times as many readers as upstream allows, every slot is used in
   const refusals: { at: number; retryAfterSeconds: number; waitedMs: number }[] = [];
   const waits: number[] = [];
   const read = async () => {
-    const askedAt = clock.monotonic();
+    const requestedAt = clock.monotonic();
     try {
       const slot = await budget.acquire({ lane: 'interactive', maxWaitMs });
       await new Promise<void>(resolve => clock.after(latencyMs, resolve));
       slot.settle();
       budget.recordAnswerTime(latencyMs);
       answered++;
-      waits.push(clock.monotonic() - askedAt);
+      waits.push(clock.monotonic() - requestedAt);
     } catch (error) {
       assert.ok(error instanceof GatewayError && error.code === 'RATE_LIMITED');
       const { retryAfterSeconds = NaN } = error.extensions;
       const at = clock.monotonic();
-      refusals.push({ at, retryAfterSeconds, waitedMs: at - askedAt });
+      refusals.push({ at, retryAfterSeconds, waitedMs: at - requestedAt });
     }
   };
   const polls = { 'task-poll': 0, 'list-poll': 0 };
@@ -363,11 +363,15 @@ test('a request whose caller has disconnected is dropped and uses no slot', asyn
   const { clock, budget } = setUp({ limit: 1, windowMs: 1_000 });
   const first = await budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 });
   const controller = new AbortController();
-  const gone = budget.acquire({ lane: 'interactive', maxWaitMs: 1e9, signal: controller.signal });
+  const abandoned = budget.acquire({
+    lane: 'interactive',
+    maxWaitMs: 1e9,
+    signal: controller.signal,
+  });
   let served = false;
   void budget.acquire({ lane: 'interactive', maxWaitMs: 1e9 }).then(() => (served = true));
-  controller.abort(new Error('gone'));
-  await assert.rejects(gone, /gone/);
+  controller.abort(new Error('left'));
+  await assert.rejects(abandoned, /left/);
   first.settle();
   await pass(clock, 1_000, 10);
 

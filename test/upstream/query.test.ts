@@ -94,12 +94,12 @@ test('no id or value can break out of its quotes or change the meaning of a filt
 
 test('an id filter finds exactly the task with that id', () => {
   fc.assert(
-    fc.property(anyText, anyText, (wanted, other) => {
-      const expression = parseFilter(toFilterExpression({ ids: [wanted] }), RULES);
-      assert.ok(matches(expression, () => wanted));
+    fc.property(anyText, anyText, (requested, other) => {
+      const expression = parseFilter(toFilterExpression({ ids: [requested] }), RULES);
+      assert.ok(matches(expression, () => requested));
       assert.equal(
         matches(expression, () => other),
-        other.toLowerCase() === wanted.toLowerCase(),
+        other.toLowerCase() === requested.toLowerCase(),
       );
     }),
     { numRuns: 1_000 },

@@ -103,7 +103,7 @@ test("waiting for a reserved slot counts towards the request's timeout", async (
   await pass(clock, 300);
   assert.equal(code, undefined);
   await pass(clock, 200);
-  assert.equal(code, 'UPSTREAM_TIMEOUT', 'two seconds after the slot was asked for');
+  assert.equal(code, 'UPSTREAM_TIMEOUT', 'two seconds after the slot was requested');
 });
 
 test('the timeout of a poll starts at its slot, not when it begins to wait', async () => {

@@ -66,9 +66,9 @@ test('enum values are read in either case, and an unknown one is UNKNOWN with it
     ['warning', 'WARNING'],
     ['PARTIAL', 'UNKNOWN'],
   ];
-  for (const [said, status] of cases) {
-    const task = read({ completionStatus: said });
-    assert.deepEqual([task.completionStatus, task.rawCompletionStatus], [status, said]);
+  for (const [sent, status] of cases) {
+    const task = read({ completionStatus: sent });
+    assert.deepEqual([task.completionStatus, task.rawCompletionStatus], [status, sent]);
   }
   assert.deepEqual(
     [read({ type: 'WORKFLOW' }).type, read({ type: 'WORKFLOW' }).rawType],

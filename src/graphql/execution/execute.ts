@@ -13,26 +13,26 @@ import { type Plan, createPlan } from './plan.ts';
 import { coerceVariables } from './variables.ts';
 
 /**
- * As graphql-js's `execute`, for what can be planned; null for the rest: mutations, whose fields follow each other,
- * introspection, and what is refused before a field is resolved. With `signal`, rejects with its reason once that
- * has aborted.
+ * Executes an operation as graphql-js's `execute` does. Null if it cannot be planned: mutations, whose
+ * fields run in series, introspection, and operations that are refused before a field is resolved.
+ * Rejects with the reason of `signal` when that aborts.
  */
 export type ExecutePlanned = (
   args: ExecutionArgs & { signal?: AbortSignal | undefined },
 ) => ExecutionResult | Promise<ExecutionResult> | null;
 
-/** What is known of an operation before its variables are. */
+/** What is known of an operation before its variables. */
 interface KnownOperation {
   id: number;
   /** Names of the variables that `@skip` and `@include` depend on. */
   conditions: readonly string[];
 }
 
-// Fields of all plans that are kept, and of one of them. A field takes some 600 bytes.
+// The maximum number of fields of all cached plans, and of one. A field takes about 600 bytes.
 const MAX_FIELDS = 50_000;
 const MAX_FIELDS_OF_PLAN = 5_000;
 
-/** Executes queries and events of subscriptions by plans, which are made once and then kept. */
+/** Executes queries and subscription events with plans, which are made once and cached. */
 export function createExecutePlanned(): ExecutePlanned {
   const known = new WeakMap<OperationDefinitionNode, KnownOperation>();
   let lastId = 0;
@@ -74,7 +74,7 @@ export function createExecutePlanned(): ExecutePlanned {
       if (plan !== null) plans.set(key, plan);
       return plan;
     } catch {
-      // A condition that is null, which is an error of the field that has it.
+      // A condition is null, which is an error of its field.
       return null;
     }
   }
@@ -117,7 +117,7 @@ function run(execution: Execution): ExecutionResult | Promise<ExecutionResult> {
       : { errors: errors.errors, data: response };
   }
 
-  /** A field that must not be null is. */
+  /** A non-null field is null. */
   function fail(error: unknown): ExecutionResult {
     signal?.throwIfAborted();
     errors.add(locatedError(error, undefined), undefined);

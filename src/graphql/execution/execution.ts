@@ -11,24 +11,27 @@ import type { FieldPlan, Fields, Plan, Shape } from './plan.ts';
 
 type Path = GraphQLResolveInfo['path'];
 
-/** What one execution of a plan works with. */
+/** The context of one execution of a plan. */
 export interface Execution {
   plan: Plan;
   schema: GraphQLSchema;
   rootValue: unknown;
   context: unknown;
   variables: GraphQLResolveInfo['variableValues'];
-  /** Aborts when there is nobody left to answer: values that arrive later are not completed. */
+  /** Aborts when the client disconnects. Values that arrive later are not completed. */
   signal: AbortSignal | undefined;
   errors: ErrorList;
 }
 
-/** The errors of an execution. What happens below a value that is null already is not one of them. */
+/** The errors of an execution, without those below a value that is already null. */
 export class ErrorList {
   readonly errors: GraphQLError[] = [];
   readonly #nulled = new Set<Path | undefined>();
 
-  /** `path` is where the response is null because of the error; undefined: all of it. */
+  /**
+   * `path` is the place in the response that is null because of the error; undefined: the whole
+   * response.
+   */
   add(error: GraphQLError, path: Path | undefined): void {
     if (this.#nulled.has(undefined)) return;
     for (let place = path; place !== undefined; place = place.prev)
@@ -39,8 +42,9 @@ export class ErrorList {
 }
 
 /**
- * The fields of an object, or a promise of them. This follows the algorithms of the GraphQL specification's chapter
- * on execution as graphql-js implements them; what does not depend on values was done when the plan was made.
+ * The fields of an object, or a promise of them. Follows the execution algorithms of the GraphQL
+ * specification as graphql-js implements them. Everything that does not depend on values was done when
+ * the plan was made.
  */
 export function executeFields(
   execution: Execution,
@@ -53,7 +57,7 @@ export function executeFields(
   try {
     for (const field of plans) {
       const value = executeField(execution, field, source, path);
-      // A promise, which holds the field's place in the response until it is settled.
+      // The promise keeps the field's position in the response until it is settled.
       data[field.key] = value;
       if (value instanceof Promise)
         (pending ??= []).push(
@@ -112,7 +116,7 @@ function propertyOf(source: unknown, name: string): unknown {
   return hasProperties ? (source as Record<string, unknown>)[name] : undefined;
 }
 
-/** Completes a value, or a promise of one as soon as it is settled. Throws what goes wrong before that. */
+/** Completes a value, or a promise of one when it is settled. Throws synchronous errors. */
 function completeOrWait(
   execution: Execution,
   field: FieldPlan,
@@ -228,7 +232,7 @@ function completeItem(
   }
 }
 
-/** Throws the error once these are settled, so that none of them rejects unheard. */
+/** Throws the error after these are settled, so that none becomes an unhandled rejection. */
 function throwAfter(pending: readonly Promise<unknown>[], error: unknown): Promise<never> {
   if (pending.length === 0) throw error;
   return Promise.allSettled(pending).then(() => {
@@ -253,7 +257,7 @@ function completeObject(
   return isThenable(isOfType) ? Promise.resolve(isOfType).then(executeIf) : executeIf(isOfType);
 }
 
-/** The type that a value of an abstract type turned out to have, and what is selected of it. */
+/** The concrete type of a value of an abstract type, and the selection for it. */
 function fieldsFor(
   { schema }: Execution,
   { nodes, parentType, definition }: FieldPlan,
@@ -269,7 +273,7 @@ function fieldsFor(
   );
 }
 
-/** Reports an error where null may stand for the value; otherwise throws it, for the value around it. */
+/** Reports an error if the value is nullable; otherwise throws it, so that the parent value handles it. */
 function failAt(
   { errors }: Execution,
   { nodes }: FieldPlan,

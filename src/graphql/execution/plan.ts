@@ -25,7 +25,7 @@ import { serializerOf } from './serializer.ts';
 
 type Variables = Readonly<Record<string, unknown>>;
 
-/** How a value becomes part of the response, found out from its type and selection before there is a value. */
+/** How a value is completed, derived from its type and selection in advance. */
 export type Shape = { isNonNull: boolean } & (
   | { kind: 'leaf'; type: GraphQLLeafType; serialize: (value: unknown) => unknown }
   | { kind: 'list'; item: Shape }
@@ -33,7 +33,7 @@ export type Shape = { isNonNull: boolean } & (
   | { kind: 'abstract'; type: GraphQLAbstractType; fields: ReadonlyMap<GraphQLObjectType, Fields> }
 );
 
-/** The fields that are selected of an object, in the order of the response. */
+/** The selected fields of an object, in the order of the response. */
 export interface Fields {
   plans: readonly FieldPlan[];
   /** Whether a response key is `__proto__`, which only an object without a prototype can hold. */
@@ -42,32 +42,32 @@ export interface Fields {
 
 /** One field of the response. */
 export interface FieldPlan {
-  /** Its name in the response. */
+  /** The name in the response. */
   key: string;
   parentType: GraphQLObjectType;
   definition: GraphQLField<unknown, unknown>;
   nodes: FieldNode[];
   /** The value of `__typename`; null for other fields. */
   typename: string | null;
-  /** Null: the property of the source that has the field's name. */
+  /** Null: the property of the source with the field's name. */
   resolve: GraphQLFieldResolver<unknown, unknown> | null;
-  /** Throws where a value for an argument is missing or wrong. */
+  /** Throws if a value of an argument is missing or invalid. */
   argumentsFor(variables: Variables): Record<string, unknown>;
   shape: Shape;
 }
 
-/** An operation, ready to be executed often. */
+/** An operation, prepared for repeated execution. */
 export interface Plan {
   operation: OperationDefinitionNode;
   fragments: Record<string, FragmentDefinitionNode>;
   root: Fields;
-  /** How many fields it has, those for each possible type of an object included. */
+  /** The number of fields, including those for each possible type of an object. */
   size: number;
 }
 
 /**
- * Plans an operation for variables that make its conditions, `@skip` and `@include`, come out as these do. Null for
- * mutations and introspection.
+ * Plans an operation. The plan is valid for all variables with the same values of its `@skip` and
+ * `@include` conditions. Null for mutations and introspection.
  */
 export function createPlan(
   schema: GraphQLSchema,
@@ -81,7 +81,7 @@ export function createPlan(
       : schema.getRootType(operation.operation);
   if (!rootType) return null;
   const fragments = fragmentsOf(document);
-  // The library is meant for variables that it may change.
+  // The library may change the variables.
   const conditions = { ...variables };
   const collected = collectFields(
     schema,

@@ -7,7 +7,7 @@ import {
   GraphQLString,
 } from 'graphql';
 
-// What a built-in scalar returns unchanged, so that its own function need not be called for it.
+// Values that a built-in scalar returns unchanged, so that its function need not be called.
 const IS_UNCHANGED = new Map<GraphQLLeafType, (value: unknown) => boolean>([
   [GraphQLString, value => typeof value === 'string'],
   [GraphQLID, value => typeof value === 'string'],
@@ -16,7 +16,7 @@ const IS_UNCHANGED = new Map<GraphQLLeafType, (value: unknown) => boolean>([
   [GraphQLFloat, value => typeof value === 'number' && Number.isFinite(value)],
 ]);
 
-/** `serialize` of a scalar or an enum, and quicker than that where the result is the value itself. */
+/** As `serialize` of a scalar or enum, but faster if the result is the value itself. */
 export function serializerOf(type: GraphQLLeafType): (value: unknown) => unknown {
   const isUnchanged = IS_UNCHANGED.get(type);
   if (isUnchanged === undefined) return value => type.serialize(value);

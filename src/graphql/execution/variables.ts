@@ -4,7 +4,7 @@ type Coerced = Record<string, unknown>;
 
 const NO_VARIABLES: Coerced = {};
 
-/** Null for variables that do not fit the operation; graphql-js says what is wrong with them. */
+/** The coerced variables; null if they are invalid, which graphql-js reports. */
 export function coerceVariables(
   { schema, variableValues }: Pick<ExecutionArgs, 'schema' | 'variableValues'>,
   { variableDefinitions = [] }: OperationDefinitionNode,

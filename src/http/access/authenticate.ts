@@ -3,8 +3,8 @@ import { type Credential, createCallerCredential } from '../../upstream/credenti
 import type { VerifyToken } from './token-verifier.ts';
 
 /**
- * Returns the credential for an Authorization header. Throws UNAUTHENTICATED, or UPSTREAM_UNAVAILABLE if the token
- * cannot be verified at the moment.
+ * Returns the credential for an Authorization header. Throws UNAUTHENTICATED, or UPSTREAM_UNAVAILABLE
+ * if the token cannot be verified at the moment.
  */
 export type Authenticate = (authorization: string | null, address: string) => Promise<Credential>;
 
@@ -15,10 +15,17 @@ export type Authenticate = (authorization: string | null, address: string) => Pr
 export function createPassthroughAuthenticate(
   verify: VerifyToken | null,
   clockToleranceSeconds: number,
+  refusalOf: (key: string) => GatewayError | null,
 ): Authenticate {
   return async (authorization, address) => {
     const token = readToken(authorization);
-    if (verify === null) return createCallerCredential(token, { address });
+    if (verify === null) {
+      const credential = createCallerCredential(token, { address });
+      // Upstream has just refused the token: do no more work for it.
+      const refusal = refusalOf(credential.key);
+      if (refusal !== null) throw refusal;
+      return credential;
+    }
     const { exp = 0 } = await verify(token);
     return createCallerCredential(token, {
       address,
@@ -29,8 +36,8 @@ export function createPassthroughAuthenticate(
 }
 
 /**
- * Uses the gateway's own credential for callers with a valid JWT, or for all callers without `verify`. A JWT is
- * accepted for `clockToleranceSeconds` after its `exp`.
+ * Uses the gateway's own credential for callers with a valid JWT, or for all callers without `verify`.
+ * A JWT is accepted for `clockToleranceSeconds` after its `exp`.
  */
 export function createServiceAuthenticate(
   credential: Credential,

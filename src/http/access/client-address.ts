@@ -5,8 +5,8 @@ import proxyAddr from 'proxy-addr';
 /** Determines which client a request comes from. */
 export interface ClientAddress {
   /**
-   * An IPv4 address, or the /64 network of an IPv6 address, because one host may have many of those. X-Forwarded-For
-   * is read only if trusted proxies sent it.
+   * An IPv4 address, or the /64 network of an IPv6 address, because one host may have many of those.
+   * X-Forwarded-For is read only if trusted proxies sent it.
    */
   addressOf(request: IncomingMessage): string;
   /** Whether the peer of the connection is a trusted proxy, which forwards requests of many clients. */
@@ -27,7 +27,10 @@ export function createClientAddress(trusted: readonly string[]): ClientAddress {
   };
 }
 
-/** Compiles a list of trusted proxies. Throws a TypeError for an entry that is neither an address nor a network. */
+/**
+ * Compiles a list of trusted proxies. Throws a TypeError for an entry that is neither an address nor a
+ * network.
+ */
 export function compileTrust(
   trusted: readonly string[],
 ): (address: string, hops: number) => boolean {

@@ -7,7 +7,10 @@ import type { ClientAddress } from './client-address.ts';
 export interface ConnectionLimitsOptions {
   /** The maximum number of connections. */
   maxConnections: number;
-  /** The maximum for one address: its connections, or, behind trusted proxies, its concurrent requests and WebSockets. */
+  /**
+   * The maximum for one address: its connections, or, behind trusted proxies, its concurrent requests
+   * and WebSockets.
+   */
   maxConnectionsPerAddress: number;
   /** Milliseconds that a client may take to send a request, and to read a part of the response. */
   clientTimeoutMs: number;
@@ -23,7 +26,10 @@ export interface ConnectionRefusal {
 
 /** Limits the number of connections of a client, and how long they may be idle. */
 export interface ConnectionLimits {
-  /** Null if the request may be served. It then counts until `exchange`, its response or socket, is closed. */
+  /**
+   * Null if the request may be served. It then counts until `exchange`, its response or socket, is
+   * closed.
+   */
   admit(request: IncomingMessage, exchange: ServerResponse | Socket): ConnectionRefusal | null;
 }
 
@@ -66,7 +72,7 @@ export function limitConnections(
   server.headersTimeout = Math.min(HEADERS_TIMEOUT_MS, clientTimeoutMs);
   server.requestTimeout = clientTimeoutMs;
   server.prependListener('connection', (socket: Socket) => {
-    // A connection that offered another protocol is announced twice.
+    // A connection with an ignored upgrade emits this event twice.
     if (known.has(socket)) return;
     known.add(socket);
     connections++;

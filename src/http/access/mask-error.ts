@@ -6,7 +6,10 @@ import { httpOf, withHttp } from './refusal.ts';
 /** Converts any error into one with a code that a caller may see. Logs unexpected errors. */
 export type MaskError = (error: unknown) => GraphQLError;
 
-/** With `hidesSuggestions`, the "Did you mean" part of messages, which reveals names of the schema, is removed. */
+/**
+ * With `hidesSuggestions`, the "Did you mean" part of messages, which reveals names of the schema, is
+ * removed.
+ */
 export function createMaskError(
   log: Log,
   { hidesSuggestions }: { hidesSuggestions: boolean },

@@ -22,7 +22,7 @@ const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
 export function createOriginPolicy({ isOpen, isListedOrigin }: OriginPolicyOptions): OriginPolicy {
   return {
     acceptsHost({ host }) {
-      // HTTP/1.0, which no browser speaks.
+      // HTTP/1.0, which browsers do not use.
       if (host === undefined) return true;
       const url = `http://${host}`;
       if (!URL.canParse(url)) return false;

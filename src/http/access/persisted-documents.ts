@@ -5,7 +5,10 @@ import type { OperationParams } from './operation-params.ts';
 
 /** Documents that clients name by id instead of sending the text. */
 export interface PersistedDocuments {
-  /** The text to execute. Throws a refusal if there is none, or if only documents of the manifest are allowed. */
+  /**
+   * The text to execute. Throws a refusal if there is none, or if only documents of the manifest are
+   * allowed.
+   */
   resolve(params: OperationParams, options: { mayStore: boolean }): string;
 }
 

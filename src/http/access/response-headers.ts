@@ -28,7 +28,10 @@ export function setCorsHeaders(
   response.setHeader('cross-origin-resource-policy', 'cross-origin');
 }
 
-/** Answers an OPTIONS request. Call `setCorsHeaders` first: its headers show whether the origin is listed. */
+/**
+ * Answers an OPTIONS request. Call `setCorsHeaders` first: its headers show whether the origin is
+ * listed.
+ */
 export function answerPreflight({ headers }: IncomingMessage, response: ServerResponse): void {
   if (response.hasHeader('access-control-allow-origin')) {
     response.setHeader('access-control-allow-methods', 'GET, POST, PUT, DELETE');

@@ -6,13 +6,16 @@ import type { VerifyToken } from './token-verifier.ts';
 export const ROUTER_HEADER = 'router-authorization';
 
 /**
- * Recognises the router of a supergraph. Both methods throw UPSTREAM_UNAVAILABLE if the keys to verify a JWT cannot
- * be fetched.
+ * Recognises the router of a supergraph. Both methods throw UPSTREAM_UNAVAILABLE if the keys to verify
+ * a JWT cannot be fetched.
  */
 export interface RouterTrust {
   /** Whether the value of `ROUTER_HEADER` identifies the router; null if the header was not sent. */
   isRouter(header: string | null): Promise<boolean>;
-  /** Whether the request is the router's. True for all requests if neither a secret nor keys are configured. */
+  /**
+   * Whether the request is the router's. True for all requests if neither a secret nor keys are
+   * configured.
+   */
   isTrusted(request: Request): Promise<boolean>;
 }
 

@@ -30,8 +30,8 @@ export interface TokenVerifierParts {
 }
 
 /**
- * Verifies a JWT and returns its claims. Throws UNAUTHENTICATED if it is invalid, or UPSTREAM_UNAVAILABLE if the
- * keys cannot be fetched.
+ * Verifies a JWT and returns its claims. Throws UNAUTHENTICATED if it is invalid, or
+ * UPSTREAM_UNAVAILABLE if the keys cannot be fetched.
  */
 export type VerifyToken = (token: string) => Promise<JWTPayload>;
 
@@ -77,7 +77,8 @@ export function createTokenVerifier(
     try {
       return await verifyWithKnown(token);
     } catch (error) {
-      // A token that does not name its key may be signed with a new one, so fetch the keys before refusing it.
+      // A token that does not name its key may be signed with a new one, so fetch the keys before
+      // refusing it.
       const mayBeNew = error instanceof errors.JWSSignatureVerificationFailed && !keys.coolingDown;
       if (!mayBeNew || namesKey(token)) throw error;
       await keys.reload().catch(unavailable);

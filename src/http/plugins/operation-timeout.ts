@@ -7,7 +7,10 @@ import type { Context } from '../../graphql/builder.ts';
 // Each upstream request has the same timeout. Its error is more specific, so it must come first.
 const GRACE_MS = 1_000;
 
-/** After `timeoutMs`, each field of a query or mutation that is still pending fails with UPSTREAM_TIMEOUT. */
+/**
+ * After `timeoutMs`, each field of a query or mutation that is still pending fails with
+ * UPSTREAM_TIMEOUT.
+ */
 export function useOperationTimeout(clock: Clock, timeoutMs: number): Plugin<Context> {
   return {
     onExecute({ args: { contextValue } }) {

@@ -1,7 +1,7 @@
 import type { Plugin } from 'graphql-yoga';
 import { createExecutePlanned } from '../../graphql/execution/execute.ts';
 
-/** Executes operations by plans that are kept, where Yoga's executor begins anew each time; it executes the rest. */
+/** Executes operations with cached plans. Yoga's executor executes those that cannot be planned. */
 export function usePlannedExecution(): Plugin {
   const executePlanned = createExecutePlanned();
   return {

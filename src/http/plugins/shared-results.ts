@@ -21,16 +21,17 @@ interface SharedResult {
 const NOT_SUBSCRIBABLE =
   'The operation cannot be subscribed to: it selects no field, or its variables are not an object.';
 
-// Fields such as `elapsedSeconds` depend on the time of delivery. A subscriber that reads the event later than
-// this gets a result of its own.
+// Fields such as `elapsedSeconds` depend on the time of delivery. A subscriber that reads the event
+// later than this gets a result of its own.
 const SHARED_FOR_MS = 100;
 
 /**
  * Executes an event once for all subscribers with the same selection, who share the result.
  *
- * Subscribers of one watch receive the same event object, and equal documents are parsed once, so both can be
- * compared by identity. They also have the same credential, because a watch belongs to a session. Asynchronous
- * results are not shared, so that a subscriber who disconnects does not abort the others' result.
+ * Subscribers of one watch receive the same event object, and equal documents are parsed once, so both
+ * can be compared by identity. They also have the same credential, because a watch belongs to a
+ * session. Asynchronous results are not shared, so that a subscriber who disconnects does not abort the
+ * others' result.
  */
 export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Context> {
   const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, SharedResult>>>();

@@ -1,4 +1,7 @@
-/** A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower case and unquoted. */
+/**
+ * A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower case
+ * and unquoted.
+ */
 export interface MediaRange {
   type: string;
   parameters: readonly string[];

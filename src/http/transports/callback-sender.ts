@@ -6,7 +6,10 @@ import type { Log } from '../../log.ts';
 import { type ProxySettings, toProxyOptions } from '../../proxy.ts';
 import { explainConnectionError } from '../../upstream/connection-error.ts';
 
-/** The outcome of a message. `refused`: the receiver wants no more messages; `failed`: it could not be reached. */
+/**
+ * The outcome of a message. `refused`: the receiver accepts no more messages; `failed`: it could not be
+ * reached.
+ */
 export type Delivery = 'accepted' | 'refused' | 'failed';
 
 /** Sends messages to the hosts that the operator has listed, and to no others. */
@@ -40,7 +43,10 @@ INTERNAL.addAddress('fd00:ec2::254', 'ipv6');
 INTERNAL.addAddress('100.100.100.200', 'ipv4');
 
 export interface CallbackSenderOptions {
-  /** Names or addresses, each with a port or for all ports. A name may resolve to an internal address only if that is listed too. */
+  /**
+   * Names or addresses, each with a port or for all ports. A name may resolve to an internal address
+   * only if that is listed too.
+   */
   hosts: readonly string[];
   proxy: ProxySettings;
   userAgent: string;

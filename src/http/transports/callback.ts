@@ -39,9 +39,9 @@ const MIN_HEARTBEAT_MS = 1_000;
 const MAX_MISSED = 5;
 
 /**
- * Apollo's HTTP callback protocol, `callbackSpec=1.0`. A router subscribes with a callback URL. The gateway posts a
- * `check` there, which the router must confirm, then each event, with heartbeats in between. A refused message
- * ends the subscription; a message that fails is retried.
+ * Apollo's HTTP callback protocol, `callbackSpec=1.0`. A router subscribes with a callback URL. The
+ * gateway posts a `check` there, which the router must confirm, then each event, with heartbeats in
+ * between. A refused message ends the subscription; a message that fails is retried.
  */
 export function createSubscriptionCallbacks(
   parts: SubscriptionCallbacksParts,

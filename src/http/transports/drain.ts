@@ -2,30 +2,31 @@ import type { Server, ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { GatewayError } from '../../errors.ts';
 
-/** What a server has open, and how it ends when the server shuts down. */
+/** Tracks the open streams and requests of a server, and ends them when it shuts down. */
 export interface Drain {
   /** Whether the shutdown has begun. Responses close their connections from then on. */
   readonly hasBegun: boolean;
   /**
-   * Adds an open stream. `end` is called once, when the server shuts down: a stream that is added later is
-   * ended at once. The returned function removes a stream that has closed.
+   * Adds an open stream. `end` is called once, when the server shuts down, or immediately if it is already
+   * ending streams. The returned function removes a stream that has closed.
    */
   add(end: () => void): () => void;
-  /** Begins the shutdown. What is open stays open. */
+  /** Begins the shutdown. Open streams and requests continue. */
   begin(): void;
   /**
-   * Ends all streams, one after another, within `withinMs` milliseconds. Resolves when they are closed and all
-   * requests are answered.
+   * Ends all streams, one after another, within `withinMs` milliseconds. Resolves when they are closed
+   * and all requests are answered.
    */
   finish(withinMs: number): Promise<void>;
 }
 
-// Clients connect again as their streams end. This is how many of them an instance that takes over can serve.
+// Clients reconnect when their streams end. This limits how many reconnect to the other instances at once.
 const STREAMS_PER_STEP = 25;
 const STEP_MS = 50;
-// A connection that was accepted last has yet to send its request, and so has an idle one of a proxy.
+// Wait this long for requests on connections that are new or kept open by a proxy.
 const QUIET_MS = 100;
 
+/** Attaches to a server before its other listeners. */
 export function createDrain(server: Server): Drain {
   const streams = new Set<() => void>();
   const exchanges = new Set<ServerResponse>();
@@ -33,7 +34,7 @@ export function createDrain(server: Server): Drain {
   let isEnding = false;
   let onActivity = () => {};
 
-  // Before the handler of the request, which may answer at once.
+  // Added before the request handler, which may answer immediately.
   server.prependListener('request', (_request, response: ServerResponse) => {
     exchanges.add(response);
     onActivity();
@@ -52,7 +53,7 @@ export function createDrain(server: Server): Drain {
       return hasBegun;
     },
     add(end) {
-      // Later: the caller needs the function that removes the stream first.
+      // Not called immediately, because the caller first needs the returned function.
       if (isEnding) queueMicrotask(end);
       streams.add(end);
       return () => {
@@ -82,7 +83,7 @@ export function createDrain(server: Server): Drain {
   };
 }
 
-/** Why a stream ends that its client did not close. */
+/** The error of a stream that ends because the gateway shuts down. */
 export function shuttingDown(): GatewayError {
   return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
 }

@@ -9,7 +9,7 @@ export interface StreamOperation {
   readonly id: string;
   /** Null until the operation has started. */
   results: AsyncIterator<ExecutionResult> | null;
-  /** Whether it has one result: it is a query or a mutation. */
+  /** Whether it is a query or a mutation, with a single result. */
   isAnswer: boolean;
 }
 
@@ -20,8 +20,8 @@ export interface EventStreamParts {
 }
 
 /**
- * Sends the results of several operations in one stream. The next result of an operation is pulled when the last
- * one was read, so that the mailbox can merge events while the reader is slow.
+ * Sends the results of several operations in one stream. The next result of an operation is pulled when
+ * the last one was read, so that the mailbox can merge events while the reader is slow.
  */
 export class EventStream extends Readable {
   readonly #onOpen: () => void;
@@ -30,6 +30,7 @@ export class EventStream extends Readable {
   /** Frames to be read, at most one per operation. */
   #ready: { id: string; text: string; onRead: () => void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
+  /** Whether the reader can take more data. */
   #isReading = false;
   #interruption: object | null = null;
   #isOver = false;
@@ -97,15 +98,15 @@ export class EventStream extends Readable {
   }
 
   /**
-   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload` as its last event,
-   * and no `complete`: clients connect again.
+   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload` as
+   * its last event, and no `complete`: clients connect again.
    */
   interrupt(payload: object): void {
     this.#interruption = payload;
     this.#interruptIfAnswered();
   }
 
-  /** Whether the stream has got its last event. It takes no further operations. */
+  /** Whether the stream has its last event and accepts no further operations. */
   get isOver(): boolean {
     return this.#isOver;
   }

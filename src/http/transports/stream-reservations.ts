@@ -17,7 +17,10 @@ export interface ReservedStream {
 
 /** The streams of the single connection mode, by token. */
 export interface StreamReservations {
-  /** Reserves a stream and returns its token. Throws RATE_LIMITED for an owner with 100 unopened streams. */
+  /**
+   * Reserves a stream and returns its token. Throws RATE_LIMITED for an owner with 100 unopened
+   * streams.
+   */
   reserve(owner: StreamOwner): string;
   find(token: string): ReservedStream | undefined;
 }
@@ -41,8 +44,8 @@ export function createStreamReservations(): StreamReservations {
           'RATE_LIMITED',
           `A caller may have at most ${MAX_UNOPENED_PER_OWNER} reserved streams that are not open.`,
         );
-      // Evict from the address with most reservations, so that one address cannot block the others with many
-      // credentials.
+      // Evict from the address with most reservations, so that one address cannot block the others with
+      // many credentials.
       if (unopened >= MAX_UNOPENED) oldestOfBusiestAddress()?.destroy();
       return open(owner);
     },

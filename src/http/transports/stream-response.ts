@@ -6,7 +6,8 @@ export function streamResponse(
   contentType: string,
   ResponseType: typeof Response,
 ): Response {
-  // Yoga's server accepts a Node stream as a body and sends it with less overhead; its types do not include that.
+  // Yoga's server accepts a Node stream as a body and sends it with less overhead; its types do not
+  // include that.
   return new ResponseType(stream as unknown as ReadableStream, {
     headers: {
       'content-type': contentType,

@@ -17,12 +17,12 @@ interface Framing {
   /** A complete response with a single result. */
   only(json: string): string;
   closing: string;
-  /** The last bytes of a stream that the gateway ends, with the reason. Clients connect again. */
+  /** The end of a stream that the gateway ends, with the reason. Clients reconnect after it. */
   interruption(errors: string): string;
 }
 
-// The distinct connections mode of GraphQL over SSE. Some browsers do not report the stream as open before its
-// first byte, so it starts with a comment.
+// The distinct connections mode of GraphQL over SSE. Some browsers do not report the stream as open
+// before its first byte, so it starts with a comment.
 const SSE: Framing = {
   contentType: 'text/event-stream',
   opening: ':\n\n',
@@ -31,12 +31,12 @@ const SSE: Framing = {
   frame: json => `event: next\ndata: ${json}\n\n`,
   only: json => `:\n\nevent: next\ndata: ${json}\n\nevent: complete\ndata:\n\n`,
   closing: 'event: complete\ndata:\n\n',
-  // Without `complete`: clients would not connect again.
+  // No `complete`, because clients would not reconnect after it.
   interruption: errors => `event: next\ndata: {"errors":${errors}}\n\n`,
 };
 
-// Apollo's multipart protocol for subscriptions. Each part is followed by its boundary immediately, because the
-// reader needs the boundary to see that the part is complete.
+// Apollo's multipart protocol for subscriptions. Each part is followed by its boundary immediately,
+// because the reader needs the boundary to see that the part is complete.
 const PART = '\r\ncontent-type: application/json\r\n\r\n';
 const BOUNDARY = '\r\n--graphql';
 const MULTIPART: Framing = {
@@ -47,7 +47,7 @@ const MULTIPART: Framing = {
   frame: json => `${PART}{"payload":${json}}${BOUNDARY}`,
   only: json => `${BOUNDARY}${PART}${json}${BOUNDARY}--\r\n`,
   closing: '--\r\n',
-  // A transport error, after which clients may connect again: the errors stand beside an empty payload.
+  // A transport error, after which clients may reconnect: the errors are next to an empty payload.
   interruption: errors => `${PART}{"payload":null,"errors":${errors}}${BOUNDARY}--\r\n`,
 };
 
@@ -112,7 +112,10 @@ function acceptsJson({ type }: MediaRange): boolean {
 
 type FrameOf = (result: ExecutionResult, framing: Framing) => Buffer;
 
-/** Pulls the next result when the last one was read, so that the mailbox can merge events for a slow reader. */
+/**
+ * Pulls the next result when the last one was read, so that the mailbox can merge events for a slow
+ * reader.
+ */
 class ResultStream extends Readable {
   readonly #results: AsyncIterator<ExecutionResult>;
   readonly #framing: Framing;

@@ -37,7 +37,10 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   connectionLimits: ConnectionLimits;
 }
 
-/** Takes over a connection whose client asked for a WebSocket. `head` is what it has sent since. */
+/**
+ * Takes over a connection with a WebSocket upgrade request. `head` holds the first bytes after the
+ * request.
+ */
 export type ServeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** Serves `graphql-transport-ws` at `path`, with the same plugins as HTTP. */
@@ -88,6 +91,9 @@ export function createWebSocketServer(
       )
         return false;
       const header = headerReader(connectionParams, request);
+      extra.header = header;
+      // Keep only its headers while the socket is open.
+      Object.assign(context, { connectionParams: undefined });
       if (!isRouterOnly) return true;
       try {
         return await routerTrust.isRouter(header(ROUTER_HEADER));
@@ -97,16 +103,13 @@ export function createWebSocketServer(
         return false;
       }
     },
-    async onSubscribe({ connectionParams, extra, subscriptions }, _id, sent) {
+    async onSubscribe({ extra, subscriptions }, _id, sent) {
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
         return [maskError(tooMany(maxSubscriptionsPerConnection))];
-      const header = headerReader(connectionParams, extra.request);
+      const { header = () => null } = extra;
       try {
-        const { admission, params } = await gate.admit(
-          sent,
-          header,
-          clientAddress.addressOf(extra.request),
-        );
+        const address = clientAddress.addressOf(extra.request);
+        const { admission, params } = gate.admit(sent, await gate.identify(header, address));
         const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
           params,
           header,
@@ -188,9 +191,9 @@ function tooMany(most: number): GatewayError {
 }
 
 /**
- * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request. Clients put
- * them at the top of the payload or under `headers`; Apollo's router sends the caller's `authorization` as
- * `connectionParams.token`.
+ * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request.
+ * Clients put them at the top of the payload or under `headers`; Apollo's router sends the caller's
+ * `authorization` as `connectionParams.token`.
  */
 function headerReader(
   params: Readonly<Record<string, unknown>> | undefined,

@@ -6,7 +6,10 @@ import { RoundRobin } from './round-robin.ts';
 export interface QueueRequest {
   /** The client's address. Addresses are served round robin. */
   address: string;
-  /** Whether the token's client has proven another token from this address before. Known addresses go first. */
+  /**
+   * Whether the token's client has proven another token from this address before. Known addresses go
+   * first.
+   */
   isKnown: boolean;
   /** Milliseconds after which the request is refused. */
   maxWaitMs: number;
@@ -39,7 +42,10 @@ export class AddressQueue<T> {
     return this.#known.size > 0;
   }
 
-  /** Resolves when the request is served. Rejects with RATE_LIMITED if that takes too long, or with the signal's reason. */
+  /**
+   * Resolves when the request is served. Rejects with RATE_LIMITED if that takes too long, or with the
+   * signal's reason.
+   */
   enqueue({ address, isKnown, maxWaitMs, signal }: QueueRequest): Promise<T> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted();
@@ -73,7 +79,10 @@ export class AddressQueue<T> {
     });
   }
 
-  /** Serves the next request, with `onlyKnown` only one from a known address. Returns whether there was one. */
+  /**
+   * Serves the next request, with `onlyKnown` only one from a known address. Returns whether there was
+   * one.
+   */
   serve(value: T, onlyKnown = false): boolean {
     const grant = this.#known.next() ?? (onlyKnown ? undefined : this.#unknown.next());
     grant?.(value);

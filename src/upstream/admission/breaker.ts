@@ -23,9 +23,10 @@ export interface BreakerOptions {
 
 type Outcome = 'success' | 'failure' | 'uncounted';
 
-// The breaker opens if, in the last WINDOW_SECONDS, there were at least MIN_ATTEMPTS attempts, FAILURE_SHARE of
-// them failed, and failures occurred in MIN_FAILING_SECONDS different seconds. Many concurrent requests that
-// fail at one moment are not an outage yet; their retries show whether it lasts.
+// The breaker opens if, in the last WINDOW_SECONDS, there were at least MIN_ATTEMPTS attempts,
+// FAILURE_SHARE of them failed, and failures occurred in MIN_FAILING_SECONDS different seconds. Many
+// concurrent requests that fail at one moment are not an outage yet; their retries show whether it
+// lasts.
 const WINDOW_SECONDS = 10;
 const FAILURE_SHARE = 0.5;
 const MIN_ATTEMPTS = 20;
@@ -33,8 +34,8 @@ const MIN_FAILING_SECONDS = 3;
 const OPEN_MS = 5_000;
 
 /**
- * A circuit breaker on the monotonic clock. Those of cockatiel and opossum use Date, so they would stay open
- * for longer if the machine's clock is set back.
+ * A circuit breaker on the monotonic clock. Those of cockatiel and opossum use Date, so they would stay
+ * open for longer if the machine's clock is set back.
  *
  *     closed     attempts pass and are counted; too many failures: open
  *     open       attempts are refused; after five seconds: half-open
@@ -101,7 +102,8 @@ export function createBreaker({ clock, trips, within }: BreakerOptions): Breaker
   }
 
   function outcomeOf(error: unknown): Outcome {
-    // The caller left, the deadline passed, or the outer breaker is open. None of these says anything about upstream.
+    // The caller left, the deadline passed, or the outer breaker is open. None of these says anything
+    // about upstream.
     if (!(error instanceof AttemptFailure)) return 'uncounted';
     const { health } = error.diagnosis;
     if (trips.includes(health)) return 'failure';

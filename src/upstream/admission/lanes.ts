@@ -5,7 +5,10 @@ export type Lane = 'token' | 'interactive' | PollLane;
 /** Polls of tasks by id and of the heads of lists. No caller waits for their answers. */
 export type PollLane = 'task-poll' | 'list-poll';
 
-/** Waiting requests by lane. Lanes share slots by weight, callers within a lane take turns, and each caller is first in, first out. */
+/**
+ * Waiting requests by lane. Lanes share slots by weight, callers within a lane take turns, and each
+ * caller is first in, first out.
+ */
 export interface Lanes<W extends LaneWaiter> {
   add(waiter: W): void;
   delete(waiter: W): void;
@@ -46,9 +49,9 @@ export function createLanes<W extends LaneWaiter>(): Lanes<W> {
     'task-poll': new RoundRobin(),
     'list-poll': new RoundRobin(),
   };
-  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and the lane
-  // that is served pays the sum. Lanes without waiters take no part, so their share goes to the others and
-  // they return without credit or debt.
+  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and
+  // the lane that is served pays the sum. Lanes without waiters take no part, so their share goes to
+  // the others and they return without credit or debt.
   const credit: Record<WeightedLane, number> = { interactive: 0, 'task-poll': 0, 'list-poll': 0 };
 
   const waitedAt = new Map<Lane, number>();

@@ -9,8 +9,9 @@ import type { TrialSlot } from './trial-slots.ts';
 import { AddressQueue } from './address-queue.ts';
 
 /*
- * The claims of a caller's token are not verified here, and anyone can forge a token with another client's
- * `client_id`. So a token spends from the budget of the client that it names only after upstream accepted it.
+ * The claims of a caller's token are not verified here, and anyone can forge a token with another
+ * client's `client_id`. So a token spends from the budget of the client that it names only after
+ * upstream accepted it.
  *
  *   unproven  one request at a time, with a trial slot (see trial-slots.ts) and one of the connections
  *             reserved for trials; its failures do not count in shared breakers
@@ -53,6 +54,8 @@ export interface Trial {
 export interface Proofs {
   of(claim: TokenClaim, budget: Budget): TokenProof;
   isProven(key: string): boolean;
+  /** Why upstream refused a token within the last minute; null if it did not. */
+  refusalOf(key: string): GatewayError | null;
 }
 
 export interface ProofsOptions {
@@ -100,7 +103,12 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
   const connections = new AddressQueue<void>(clock, () => 0);
   let trials = 0;
 
-  return { of, isProven: key => proven.has(key) };
+  return { of, isProven: key => proven.has(key), refusalOf };
+
+  function refusalOf(key: string): GatewayError | null {
+    const refusal = refused.get(key);
+    return refusal !== undefined && clock.monotonic() < refusal.until ? refusal.error : null;
+  }
 
   function of({ key, clientId, address }: TokenClaim, budget: Budget): TokenProof {
     const addressKey = `${clientId} ${address}`;
@@ -113,8 +121,8 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
         for (;;) {
           deadline.signal.throwIfAborted();
           if (proven.get(key) === true) return null;
-          const refusal = refused.get(key);
-          if (refusal !== undefined && clock.monotonic() < refusal.until) throw refusal.error;
+          const refusal = refusalOf(key);
+          if (refusal !== null) throw refusal;
           const pausedMs = (paused.get(key) ?? -Infinity) - clock.monotonic();
           const current = running.get(key);
           if (pausedMs > 0) {
@@ -177,7 +185,8 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
       return {
         slot: {
           isValid: () => isOpen && trialSlot.isValid(),
-          // The slot is settled at the end of the answer, which shows whether upstream counted it for this client.
+          // The slot is settled at the end of the answer, which shows whether upstream counted it for
+          // this client.
           settle() {},
           cancel() {
             if (!isSent) end('unsent');

@@ -5,13 +5,22 @@ import { type QueueRequest, AddressQueue } from './address-queue.ts';
 /** A slot for an unproven token, in the window of the client that the token names. */
 export interface TrialSlot {
   isValid(): boolean;
-  /** Returns the slot: nothing was sent, or upstream refused the token and did not count the request for this client. */
+  /**
+   * Returns the slot: nothing was sent, or upstream refused the token and did not count the request for
+   * this client.
+   */
   giveBack(): void;
-  /** Spends the slot: upstream counted the request. If the token is still unproven, it counts in their share for one window. */
+  /**
+   * Spends the slot: upstream counted the request. If the token is still unproven, it counts in their
+   * share for one window.
+   */
   keep(isProven: boolean): void;
 }
 
-/** Grants slots for tokens that upstream has not accepted yet, outside of the lanes of the client that they name. */
+/**
+ * Grants slots for tokens that upstream has not accepted yet, outside of the lanes of the client that
+ * they name.
+ */
 export interface TrialSlots {
   acquire(request: QueueRequest): Promise<TrialSlot>;
   /** Whether no slot is held and no request waits. */
@@ -34,7 +43,10 @@ export function createTrialSlots(
   clock: Clock,
 ): TrialSlots {
   const queue = new AddressQueue<{ slot: Slot }>(clock, forecastMs);
-  /** Slots held by known and unknown addresses. Half is reserved for known ones, so that others cannot block them. */
+  /**
+   * Slots held by known and unknown addresses. Half is reserved for known ones, so that others cannot
+   * block them.
+   */
   const held = { known: 0, unknown: 0 };
   const timers = new Set<() => void>();
   let isTaking = false;
@@ -133,7 +145,10 @@ export function createTrialSlots(
     }
   }
 
-  /** How many slots unproven tokens may hold on this instance: a tenth of the window, divided by the instances. */
+  /**
+   * How many slots unproven tokens may hold on this instance: a tenth of the window, divided by the
+   * instances.
+   */
   function maxHeld(): number {
     return Math.max(1, Math.floor((limit * SHARE) / window.outlook().instances));
   }
