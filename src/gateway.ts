@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { EnvHttpProxyAgent, fetch as fetchThrough } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
-import type { Config } from './config.ts';
+import { type Config, ConfigError } from './config.ts';
 import { createDrift } from './drift.ts';
 import { GatewayError } from './errors.ts';
 import type { Fleet } from './fleet/fleet.ts';
@@ -15,7 +15,8 @@ import {
 import { createClientAddress } from './http/access/client-address.ts';
 import { createMaskError } from './http/access/mask-error.ts';
 import { createRouterTrust } from './http/access/router-trust.ts';
-import { startHttpServer } from './http/server.ts';
+import type { FetchOptions, GatewayFetch } from './http/in-memory-fetch.ts';
+import { type HttpServer, createHttpServer } from './http/server.ts';
 import { type JwtOptions, createTokenVerifier } from './http/access/token-verifier.ts';
 import { type Log, createLog } from './log.ts';
 import { toProxyOptions } from './proxy.ts';
@@ -32,16 +33,42 @@ import { type Credential, createServiceCredential } from './upstream/credentials
 import { type Requests, createRequests } from './upstream/request.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
+export type { Clock, FetchOptions, GatewayFetch, Log };
 
 /** The configuration, with the URL of a tenant. */
 export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & { baseUrl: URL };
 
-/** A running gateway. */
-export interface Gateway {
+/** The configuration of a gateway without a port of its own. */
+export type EmbeddedGatewayOptions = Omit<Config, 'sandbox'> & {
+  /** The path under which the application serves the gateway, such as `/api`. Default: the root. */
+  pathPrefix?: string;
+};
+
+/** A gateway that an application embeds: it gets its requests from the application's server. */
+export interface EmbeddedGateway extends Omit<HttpServer, 'listen'> {
+  /** Closes all parts, after pending requests and streams have ended. Repeated calls return the same promise. */
+  close(): Promise<void>;
+}
+
+/** A gateway that listens on a port. */
+export interface Gateway extends EmbeddedGateway {
   /** The URL of the GraphQL endpoint. */
   url: string;
-  /** Closes all parts. Repeated calls return the same promise. */
-  close(): Promise<void>;
+}
+
+/**
+ * Builds a gateway without a port; the host and the port of the configuration are not used. Throws a
+ * ConfigError if the configuration names no tenant.
+ */
+export async function createGateway(
+  { baseUrl, pathPrefix = '', ...options }: EmbeddedGatewayOptions,
+  clock: Clock = systemClock,
+  log: Log = createLog(options.logLevel),
+): Promise<EmbeddedGateway> {
+  if (baseUrl === null)
+    throw new ConfigError(['SAIL_BASE_URL: an embedded gateway needs the URL of a tenant']);
+  const { listen: _, ...gateway } = await build({ ...options, baseUrl }, pathPrefix, clock, log);
+  return gateway;
 }
 
 /** Builds all parts and starts listening. */
@@ -50,6 +77,21 @@ export async function startGateway(
   clock: Clock = systemClock,
   log: Log = createLog(options.logLevel),
 ): Promise<Gateway> {
+  const { listen, ...gateway } = await build(options, '', clock, log);
+  try {
+    return { ...gateway, url: await listen(options.host, options.port) };
+  } catch (error) {
+    await gateway.close();
+    throw error;
+  }
+}
+
+async function build(
+  options: GatewayOptions,
+  pathPrefix: string,
+  clock: Clock,
+  log: Log,
+): Promise<HttpServer> {
   const { baseUrl, rate } = options;
   const basePath = baseUrl.pathname.replace(/\/+$/, '');
   const fleet = await openFleet();
@@ -81,8 +123,9 @@ export async function startGateway(
     isProven: ({ key, isVerified }) => isVerified || proofs.isProven(key),
     clock,
   });
-  const http = await startHttpServer({
+  const http = createHttpServer({
     ...options,
+    pathPrefix,
     sessions,
     authenticate: createAuthenticate(),
     clientAddress: createClientAddress(options.trustedProxies),
@@ -96,14 +139,11 @@ export async function startGateway(
     limits: { ...options.limits, idsPerRequest: idsPerRequest(options.maxUrlBytes) },
     maskError: createMaskError(log, { hidesSuggestions: !options.suggestions }),
     clock,
-  }).catch(async (error: unknown) => {
-    await closeParts();
-    throw error;
   });
 
   let closed: Promise<void> | null = null;
   return {
-    url: http.url,
+    ...http,
     close: () => (closed ??= http.close().then(closeParts)),
   };
 

@@ -20,9 +20,14 @@ import {
 } from './access/persisted-documents.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
+import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
-import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
+import {
+  type ServeUpgrade,
+  type WebSocketOptions,
+  createWebSocketServer,
+} from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
 import { serveUpgrades } from './upgrades.ts';
@@ -33,8 +38,6 @@ export interface HttpServerParts
     Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain'>,
     ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
-  host: string;
-  port: number;
   authenticate: Authenticate;
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
@@ -50,6 +53,8 @@ export interface HttpServerParts
   /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
+  /** The path under which an application serves the gateway, such as `/api`; empty if it is the root. */
+  pathPrefix: string;
 }
 
 export interface ShutdownOptions {
@@ -62,10 +67,15 @@ export interface ShutdownOptions {
   graceMs: number;
 }
 
-/** A listening server. */
+/** Serves requests of its own port, once it listens, and of an application that embeds it. */
 export interface HttpServer {
-  /** The URL of the GraphQL endpoint. */
-  url: string;
+  fetch: GatewayFetch;
+  /** Answers a request of Node's HTTP server. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  upgrade: ServeUpgrade;
+  /** Starts listening, and resolves to the URL of the GraphQL endpoint. */
+  listen(host: string, port: number): Promise<string>;
+  /** Answers what is under way, and ends all streams. Later requests are answered with 503. */
   close(): Promise<void>;
 }
 
@@ -75,16 +85,16 @@ const ENDING_SHARE = 0.5;
 const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
+const CLOSED = toBody('UPSTREAM_UNAVAILABLE', 'The gateway is closed.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
-/** Starts listening; serves every route of the gateway on one port. */
-export async function startHttpServer({
-  host,
-  port,
+/** Serves every route of the gateway. */
+export function createHttpServer({
   callbackHosts,
   shutdown,
+  pathPrefix,
   ...parts
-}: HttpServerParts): Promise<HttpServer> {
+}: HttpServerParts): HttpServer {
   const server = createServer(
     { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
     (request, response) => void route(request, response),
@@ -114,17 +124,32 @@ export async function startHttpServer({
     connectionLimits,
     drain,
   });
-  serveUpgrades(server, sockets.upgrade);
+  serveUpgrades(server, (request, socket, head) => {
+    request.url = toLocalTarget(request.url, pathPrefix);
+    sockets.upgrade(request, socket, head);
+  });
   server.keepAliveTimeout = parts.keepAliveTimeoutMs;
-  server.listen(port, host);
-  await once(server, 'listening');
+  let isClosed = false;
 
-  const { port: boundPort } = server.address() as AddressInfo;
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`,
+    fetch: createFetch(server),
+    handle(request, response) {
+      server.emit('request', request, response);
+    },
+    upgrade(request, socket, head) {
+      if (isClosed) return void socket.end('HTTP/1.1 503 Service Unavailable\r\n\r\n');
+      server.emit('upgrade', request, socket, head);
+    },
+    async listen(host, port) {
+      server.listen(port, host);
+      await once(server, 'listening');
+      const { port: boundPort } = server.address() as AddressInfo;
+      return `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`;
+    },
     async close() {
       drain.begin();
-      await wait(shutdown.delayMs);
+      // Only a port has a balancer that must notice first.
+      if (server.listening) await wait(shutdown.delayMs);
       // Not the close() of HTTP servers, which also closes idle connections. A request may be on its
       // way on one.
       NetServer.prototype.close.call(server);
@@ -140,14 +165,16 @@ export async function startHttpServer({
       // The server no longer listens; this ends its timers.
       server.close();
       await closed;
+      isClosed = true;
     },
   };
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+    if (isClosed) return sendJson(response, 503, CLOSED);
     setSecurityHeaders(response);
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
-    request.url = toOriginForm(request.url ?? '/');
+    request.url = toLocalTarget(request.url, pathPrefix);
     const path = request.url.split('?', 1)[0];
     switch (path) {
       case GRAPHQL_PATH:
@@ -182,6 +209,13 @@ export async function startHttpServer({
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
+}
+
+/** The path below the prefix, and the query. A target outside of the prefix has no path. */
+function toLocalTarget(target = '/', prefix: string): string {
+  const local = toOriginForm(target);
+  if (prefix === '') return local;
+  return local.startsWith(`${prefix}/`) ? local.slice(prefix.length) : '';
 }
 
 /** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */

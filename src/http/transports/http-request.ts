@@ -91,19 +91,21 @@ export function createReadBody(maxBytes: number): ReadBody {
 
   async function readBytes(request: Request): Promise<Uint8Array> {
     if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
+    if (request.body === null) return Buffer.alloc(0);
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    try {
-      for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-        bytes += chunk.length;
-        if (bytes > maxBytes) break;
-        chunks.push(chunk);
-      }
-    } catch {
-      // The client disconnected.
-      throw refusal('BAD_USER_INPUT', 'The body ended early.');
+    // Not a loop over the body: leaving it would close the connection before the refusal is sent.
+    const parts = (request.body as unknown as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value } = await parts.next().catch(() => {
+        // The client disconnected.
+        throw refusal('BAD_USER_INPUT', 'The body ended early.');
+      });
+      if (done) break;
+      bytes += value.length;
+      if (bytes > maxBytes) throw tooLarge();
+      chunks.push(value);
     }
-    if (bytes > maxBytes) throw tooLarge();
     return Buffer.concat(chunks);
   }
 
