@@ -7,7 +7,7 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 RUN npm run build
 RUN npm prune --omit=dev --ignore-scripts
-RUN npm sbom --omit=dev --sbom-format=cyclonedx > sbom.cdx.json
+RUN npm pkg delete scripts devDependencies && npm sbom --sbom-format=cyclonedx > sbom.cdx.json
 
 FROM node:24-slim
 LABEL org.opencontainers.image.title="task-status-gateway" \

@@ -1,5 +1,6 @@
 // Express: the gateway beside an application's own routes, WebSockets included.
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { createGateway, readConfig } from 'task-status-gateway';
 
@@ -12,7 +13,7 @@ app.all('/graphql{/stream}', gateway.handle);
 const server = createServer(app);
 server.on('upgrade', gateway.upgrade);
 server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () => {
-  console.log('listening', server.address());
+  console.log(`Listening at http://127.0.0.1:${(server.address() as AddressInfo).port}`);
 });
 process.once('SIGTERM', () => {
   server.close();

@@ -19,6 +19,6 @@ await app.register((scope, _options, done) => {
   done();
 });
 app.server.on('upgrade', gateway.upgrade);
-await app.listen({ port: Number(process.env['PORT'] ?? 3000), host: '127.0.0.1' });
-console.log('listening', app.server.address());
+const origin = await app.listen({ port: Number(process.env['PORT'] ?? 3000), host: '127.0.0.1' });
+console.log(`Listening at ${origin}`);
 process.once('SIGTERM', () => void app.close());

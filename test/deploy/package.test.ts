@@ -78,7 +78,7 @@ async function startBuilds(sources: string): Promise<void> {
 
 /** Unpacks the package and links what it declares as dependencies, and nothing else. */
 async function install(consumer: string): Promise<void> {
-  const [tarball = ''] = (await readdir(consumer)).filter(name => name.endsWith('.tgz'));
+  const tarball = (await readdir(consumer)).find(name => name.endsWith('.tgz')) ?? assert.fail();
   const installed = join(consumer, 'node_modules/task-status-gateway');
   await mkdir(installed, { recursive: true });
   await run('tar', ['-xzf', tarball, '--strip-components=1', '-C', installed], { cwd: consumer });

@@ -7,7 +7,7 @@ import { createClient as createWsClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { readConfig } from '../../src/config.ts';
 import { type EmbeddedGatewayOptions, createGateway } from '../../src/gateway.ts';
-import { environmentOver, startSandbox } from '../support/start.ts';
+import { type GraphQLAnswer, environmentOver, startSandbox } from '../support/start.ts';
 
 const ORIGIN = 'http://localhost';
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
@@ -75,7 +75,8 @@ test('many requests at once are each answered with their own task', async t => {
   const answers = await Promise.all(
     ids.map(async id => {
       const response = await gateway.fetch(post(`{ taskStatus(id: "${id}") { id } }`));
-      return ((await response.json()) as any).data.taskStatus.id as string;
+      const { data } = (await response.json()) as GraphQLAnswer;
+      return data.taskStatus.id as string;
     }),
   );
   assert.deepEqual(answers, ids);
@@ -124,7 +125,8 @@ test('when an embedded gateway closes, its streams end with a reason, and later 
   assert.match(await text, /UPSTREAM_UNAVAILABLE/);
   const late = await gateway.fetch(post('{ __typename }'));
   assert.equal(late.status, 503);
-  assert.equal(((await late.json()) as any).errors[0].extensions.code, 'UPSTREAM_UNAVAILABLE');
+  const { errors } = (await late.json()) as GraphQLAnswer;
+  assert.equal(errors?.[0]?.extensions['code'], 'UPSTREAM_UNAVAILABLE');
 });
 
 test('an unread stream does not hold the close longer than the grace period', async t => {
