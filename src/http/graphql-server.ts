@@ -20,6 +20,7 @@ import type { TransportContext } from './transports/transport-context.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
 import { usePlannedExecution } from './plugins/planned-execution.ts';
+import { useCompression } from './plugins/compression.ts';
 import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
@@ -96,6 +97,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useResultStreams(drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
+      useCompression(),
     ],
   });
 

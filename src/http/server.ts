@@ -190,7 +190,8 @@ export function createHttpServer({
         }
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
-        if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
+        if (path === GRAPHQL_PATH && graphiql?.accepts(request))
+          return graphiql.answer(request, response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
