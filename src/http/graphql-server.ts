@@ -10,6 +10,7 @@ import type { Authenticate } from './access/authenticate.ts';
 import type { ClientAddress } from './access/client-address.ts';
 import type { OperationGate, Admission } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
+import type { RequestSpace } from './access/request-space.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
 import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
@@ -17,6 +18,9 @@ import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/
 import { useResultStreams } from './transports/streaming-responses.ts';
 import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
+import { streamTransportOf } from './transports/accept.ts';
+import type { OperationRecords } from './observation/operation-records.ts';
+import { useOperationRecords } from './plugins/operation-record.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
 import { usePlannedExecution } from './plugins/planned-execution.ts';
@@ -39,6 +43,7 @@ export interface GraphQLServerParts {
   authenticate: Authenticate;
   clientAddress: ClientAddress;
   maskError: MaskError;
+  records: OperationRecords;
   drain: Drain;
   clock: Clock;
   introspection: boolean;
@@ -47,6 +52,7 @@ export interface GraphQLServerParts {
   maxBodyBytes: number;
   /** Milliseconds that a query or mutation may take. */
   operationTimeoutMs: number;
+  requestSpace: RequestSpace;
   routerTrust: RouterTrust;
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
@@ -60,7 +66,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, sessions, gate, maskError, drain, clock, limits } = parts;
   const { introspection, routerTrust, callbacks } = parts;
   const caches = createDocumentCaches();
-  const readBody = createReadBody(parts.maxBodyBytes);
+  const readBody = createReadBody(parts.maxBodyBytes, parts.requestSpace);
   const sdl = printSubgraphSdl(schema);
   return createYoga<TransportContext, Context>({
     schema,
@@ -80,6 +86,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct
       // connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
+      useOperationRecords(parts.records, streamTransportOf),
       useHttpRequests(readBody),
       useAdmission(gate, parts.clientAddress),
       useDocuments(schema, limits, caches),
@@ -106,6 +113,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     header = name => request?.headers.get(name) ?? null,
     signal,
     admission,
+    record,
   }: TransportContext & { request?: Request }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }
@@ -123,8 +131,10 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       read: {
         signal: signal ?? request?.signal,
         caller: admission && 'credential' in admission ? admission.credential.caller : undefined,
+        usages: record && [record.usage],
         isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
+      aggregations: new Map(),
       omitted: [],
     };
   }

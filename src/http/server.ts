@@ -7,10 +7,11 @@ import {
   type ConnectionLimitsOptions,
   checkingIntervalOf,
   limitConnections,
-  refuse,
 } from './access/connection-limits.ts';
+import { refuse } from './access/connection-refusal.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
+import type { Credential } from '../upstream/credentials.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import { createOperationGate } from './access/operation-gate.ts';
 import { createOriginMatcher } from './access/origin-pattern.ts';
@@ -18,10 +19,14 @@ import {
   type PersistedDocumentsOptions,
   createPersistedDocuments,
 } from './access/persisted-documents.ts';
+import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
+import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { createGraphiQLPage } from './pages/graphiql.ts';
+import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import {
   type ServeUpgrade,
@@ -34,11 +39,13 @@ import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain'>,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
     ConnectionLimitsOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   authenticate: Authenticate;
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
   /**
@@ -50,6 +57,10 @@ export interface HttpServerParts
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
+  /** Whether the gateway can serve, and why not, as JSON. */
+  checkReadiness(): Promise<{ status: string }>;
+  /** Served at `/metrics`; null if the metrics have a port of their own. */
+  metrics: MetricsPage | null;
   /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
@@ -86,6 +97,8 @@ const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
 const CLOSED = toBody('UPSTREAM_UNAVAILABLE', 'The gateway is closed.');
+const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host header.');
+const UNEXPECTED = toBody('BAD_USER_INPUT', 'The gateway meets no expectation but 100-continue.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
 /** Serves every route of the gateway. */
@@ -96,9 +109,17 @@ export function createHttpServer({
   ...parts
 }: HttpServerParts): HttpServer {
   const server = createServer(
-    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    {
+      connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
+      // Node would refuse a request without a Host header, but without a code.
+      requireHostHeader: false,
+    },
     (request, response) => void route(request, response),
   );
+  server.on('checkExpectation', (_request, response) => {
+    setSecurityHeaders(response);
+    sendJson(response, 417, UNEXPECTED);
+  });
   const drain = createDrain(server);
   const callbacks = createSubscriptionCallbacks({
     ...parts,
@@ -115,7 +136,16 @@ export function createHttpServer({
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks, drain });
+  const requestSpace = createRequestSpace();
+  const yoga = createGraphQLServer({
+    ...parts,
+    path: GRAPHQL_PATH,
+    gate,
+    callbacks,
+    drain,
+    requestSpace,
+  });
+  const directPost = createDirectPost({ ...parts, yoga, gate, requestSpace });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
@@ -123,6 +153,7 @@ export function createHttpServer({
     gate,
     connectionLimits,
     drain,
+    requestSpace,
   });
   serveUpgrades(server, (request, socket, head) => {
     request.url = toLocalTarget(request.url, pathPrefix);
@@ -170,10 +201,16 @@ export function createHttpServer({
   };
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+    // The connection ends after an earlier answer: there is no way to send another.
+    if (request.socket.writableEnded) return undefined;
     if (isClosed) return sendJson(response, 503, CLOSED);
     setSecurityHeaders(response);
+    const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
+    response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      return sendJson(response, 400, NO_HOST);
     request.url = toLocalTarget(request.url, pathPrefix);
     const path = request.url.split('?', 1)[0];
     switch (path) {
@@ -192,12 +229,18 @@ export function createHttpServer({
         if (response.destroyed) return undefined;
         if (path === GRAPHQL_PATH && graphiql?.accepts(request))
           return graphiql.answer(request, response);
+        if (path === GRAPHQL_PATH && directPost.accepts(request))
+          return directPost.answer(request, response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
-      case '/health/ready':
-        if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
-        return sendJson(response, 200, { status: 'ok' });
+      case '/health/ready': {
+        const readiness = await parts.checkReadiness();
+        return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
+      }
+      case METRICS_PATH:
+        if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
+        return sendMetrics(response, parts.metrics);
       case '/':
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();

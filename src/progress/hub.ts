@@ -2,12 +2,15 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { GroupListener, Lease, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
+import type { AggregationReading } from '../task/account-aggregation.ts';
 import type { TaskChange } from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
+import type { AggregationFeed } from './aggregation-feed.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { MAX_SILENCE_MS, fromFailure, toGatewayError } from './failure.ts';
 import type { Failure, GroupMessage } from './group-message.ts';
+import type { PollObserver } from './poller.ts';
 import { createListPoller } from './list-poller.ts';
 import { ListWatch } from './list-watch.ts';
 import type { Mailbox } from './mailbox.ts';
@@ -19,19 +22,49 @@ import { createWatchedIds } from './watched-ids.ts';
 /** The watches of one credential. All subscribers to the same task or list share one watch. */
 export interface Hub {
   /** Sends the current state, then each change. Ends after the event in which the task is COMPLETED. */
-  subscribeToTask(id: string): Mailbox<Task>;
+  subscribeToTask(id: string, options?: SubscribeOptions): Mailbox<Task>;
   /**
    * Sends a change for each matching task that is added, updated or completed; with `snapshot`, all tasks
    * that match now come first.
    */
-  subscribeToChanges(filter: TaskFilter, snapshot: boolean): Mailbox<TaskChange>;
+  subscribeToChanges(
+    filter: TaskFilter,
+    snapshot: boolean,
+    options?: SubscribeOptions,
+  ): Mailbox<TaskChange>;
   /** How many watches are open. A watch closes when its last subscriber leaves. */
   readonly size: number;
+  readonly watching: Watching;
   close(): void;
+}
+
+export interface SubscribeOptions {
+  /**
+   * Polls the account aggregations of the tasks too. A change in one is an event, and events carry what was
+   * read last. They carry nothing before the first poll.
+   */
+  withAggregation?: boolean;
+}
+
+/** How many watches and subscribers there are. */
+export interface Watching {
+  taskWatches: number;
+  listWatches: number;
+  subscribers: number;
+}
+
+/** Notes polls and deliveries, for metrics. */
+export interface HubObserver extends PollObserver {
+  /** A subscriber took a polled state so many milliseconds after upstream's answer was complete. */
+  eventDelivered(ageMs: number): void;
 }
 
 export interface HubParts {
   source: TaskSource;
+  /** Opens the feed of account aggregations. It calls back for each that was read. */
+  openAggregations(
+    onReading: (taskId: string, reading: AggregationReading) => void,
+  ): AggregationFeed;
   /** Joins the group of gateway instances that watch with the same credential. */
   openGroup(listener: GroupListener<GroupMessage>): WatchGroup<GroupMessage>;
   clock: Clock;
@@ -39,6 +72,7 @@ export interface HubParts {
   intervalMs: number;
   /** The most subscriptions open at one time. */
   maxSubscribers: number;
+  observer?: HubObserver | undefined;
 }
 
 /**
@@ -46,17 +80,23 @@ export interface HubParts {
  * results come back as group messages to every instance, including the one that polled.
  */
 export function createHub(parts: HubParts): Hub {
-  const { source, clock, log, intervalMs, maxSubscribers } = parts;
+  const { source, clock, log, intervalMs, maxSubscribers, observer } = parts;
   const taskWatches = new Map<string, TaskWatch>();
   const listWatches = new Map<string, ListWatch>();
   /** When polls began to fail, on the monotonic clock, by list; the key null stands for polls of tasks. */
   const failingSince = new Map<string | null, number>();
+  /** When upstream answered with a polled state, in milliseconds since the epoch. */
+  const readAt = new WeakMap<Task, number>();
   let taskLease: Lease | null = null;
   let subscribers = 0;
 
   const group = parts.openGroup({ receive, onReconnect });
   const taskPoller = createTaskPoller({ ...parts, group, lease: () => taskLease });
   const listPoller = createListPoller({ ...parts, group, lists: () => listWatches.values() });
+  const aggregations = parts.openAggregations((id, reading) => {
+    taskWatches.get(id)?.onAggregation(reading);
+    for (const watch of listWatches.values()) watch.onAggregation(id, reading);
+  });
   const watchedIds = createWatchedIds({
     onFirst(id) {
       group.watch(id);
@@ -74,13 +114,16 @@ export function createHub(parts: HubParts): Hub {
     get size() {
       return taskWatches.size + listWatches.size;
     },
+    get watching() {
+      return { taskWatches: taskWatches.size, listWatches: listWatches.size, subscribers };
+    },
     // The mailbox is subscribed before this returns, so it misses no change that is published meanwhile.
-    subscribeToTask(id) {
+    subscribeToTask(id, { withAggregation = false } = {}) {
       checkRoom();
       const watch = taskWatches.get(id) ?? openTaskWatch(id);
-      return counted(watch.subscribe());
+      return counted(watch.subscribe(withAggregation)).whenTaken(noteDelivery);
     },
-    subscribeToChanges(filter, snapshot) {
+    subscribeToChanges(filter, snapshot, { withAggregation = false } = {}) {
       checkRoom();
       if (matchesNothing(filter))
         throw new GatewayError(
@@ -89,7 +132,9 @@ export function createHub(parts: HubParts): Hub {
         );
       const key = JSON.stringify(lastingPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
-      const mailbox = counted(watch.subscribe(filter));
+      const mailbox = counted(watch.subscribe(filter, withAggregation)).whenTaken(({ task }) =>
+        noteDelivery(task),
+      );
       if (snapshot)
         afterJoin(() => watch.initialise())
           .then(() => watch.sendSnapshot(mailbox))
@@ -100,6 +145,7 @@ export function createHub(parts: HubParts): Hub {
       taskPoller.close();
       listPoller.close();
       failAll(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
+      aggregations.close();
       group.close();
     },
   };
@@ -117,10 +163,17 @@ export function createHub(parts: HubParts): Hub {
     return mailbox.whenClosed(() => subscribers--);
   }
 
+  function noteDelivery(task: Task): void {
+    const at = readAt.get(task);
+    // The clocks of two instances may differ a little.
+    if (at !== undefined) observer?.eventDelivered(Math.max(0, clock.now() - at));
+  }
+
   function openTaskWatch(id: string): TaskWatch {
     let isWatched = false;
     const watch = new TaskWatch(id, {
       source,
+      aggregations,
       clock,
       youngForMs: LIVELY_INTERVALS * intervalMs,
       onStateNeeded: () => void initialise(),
@@ -149,6 +202,7 @@ export function createHub(parts: HubParts): Hub {
     const watch = new ListWatch(filter, {
       key,
       source,
+      aggregations,
       cadence: new Cadence({ clock, intervalMs, pressure: () => source.pressure() }),
       openLease: () => group.openLease(`list ${key}`, () => listPoller.startIn(0)),
       watch(tasks) {
@@ -177,6 +231,7 @@ export function createHub(parts: HubParts): Hub {
   }
 
   function receive(message: GroupMessage): void {
+    if ('readAt' in message) for (const task of message.tasks) readAt.set(task, message.readAt);
     taskPoller.onMessage(message);
     switch (message.kind) {
       case 'subscribed':

@@ -1,11 +1,22 @@
 import { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
-import { type TaskChange, type TaskChangeKind, changeOf, joinChanges } from '../task/change.ts';
+import type { AggregationReading } from '../task/account-aggregation.ts';
+import {
+  type TaskChange,
+  type TaskChangeKind,
+  changeFor,
+  changeOf,
+  joinChanges,
+} from '../task/change.ts';
 import { type TaskFilter, lastingPartOf, matchesCompletion } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
+import type { AggregationFeed } from './aggregation-feed.ts';
 import type { Cadence } from './cadence.ts';
+import { allLeft } from './failure.ts';
+import { KnownHead } from './known-head.ts';
 import { Mailbox } from './mailbox.ts';
-import type { HeadRequest, ListHead, TaskRow, TaskSource } from './source.ts';
+import { SelectedAggregations } from './selected-aggregations.ts';
+import { type HeadRequest, type ListHead, type TaskSource, readableOf } from './source.ts';
 
 interface Subscriber {
   filter: TaskFilter;
@@ -18,13 +29,12 @@ interface Subscriber {
   supersededIds: Set<string> | null;
 }
 
-// Upstream may list a task a moment after one that was created later.
-export const LATE_BY_MS = 60_000;
 // A snapshot is meant for a screen. With more tasks than this the client should use a narrower filter.
 const MAX_SNAPSHOT = 5_000;
 
 export interface ListWatchParts {
   source: TaskSource;
+  aggregations: Pick<AggregationFeed, 'watch' | 'unwatch'>;
   cadence: Cadence;
   /** The lasting part of the filter as text. Filters with the same key share one watch. */
   key: string;
@@ -62,18 +72,12 @@ export class ListWatch {
   readonly #parts: ListWatchParts;
   readonly #subscribers = new Map<Mailbox<TaskChange>, Subscriber>();
   readonly #running = new Map<string, Task>();
-  /** Creation dates of the tasks on the head of the list, by id. They are not published again as new. */
-  readonly #recent = new Map<string, Instant>();
-  #newestCreated: Instant | null = null;
+  readonly #aggregations: SelectedAggregations<Mailbox<TaskChange>>;
+  readonly #head = new KnownHead();
   /** Messages that arrived before the existing tasks were read; null from then on. */
   #bufferedUntilReady: { tasks: readonly Task[]; asOf: Instant }[] | null = [];
   #initialised: Promise<void> | null = null;
   #lease: Lease | null = null;
-  /**
-   * After messages were lost, the creation date from which the list is read again; null if the list was
-   * empty. Undefined: no messages were lost.
-   */
-  #behindSince: Instant | null | undefined = undefined;
   #hasChanged = false;
   /** Aborts what is read for the watch when its last subscriber leaves. */
   readonly #closing = new AbortController();
@@ -83,6 +87,7 @@ export class ListWatch {
     this.cadence = parts.cadence;
     this.#lasting = lastingPartOf(filter);
     this.#parts = parts;
+    this.#aggregations = new SelectedAggregations(parts.aggregations);
   }
 
   get isInitialised(): boolean {
@@ -91,9 +96,7 @@ export class ListWatch {
 
   /** Whether this instance polls the head of the list. */
   get isOurs(): boolean {
-    return (
-      this.hasSubscribers && (this.#behindSince !== undefined || (this.#lease?.isHeld ?? false))
-    );
+    return this.hasSubscribers && (this.#head.isBehind || (this.#lease?.isHeld ?? false));
   }
 
   get hasSubscribers(): boolean {
@@ -106,20 +109,17 @@ export class ListWatch {
 
   /** The part of the list that the next poll reads. */
   get headRequest(): HeadRequest {
-    return { filter: this.#lasting, since: this.#since, signal: this.#closing.signal };
+    return { filter: this.#lasting, since: this.#head.since, signal: this.#closing.signal };
   }
 
-  /** Tasks created before this are ignored when the head is compared. */
-  get #since(): Instant | null {
-    if (this.#behindSince !== undefined) return this.#behindSince;
-    return this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
-  }
-
-  subscribe(filter: TaskFilter): Mailbox<TaskChange> {
+  /** `withAggregation`: changes of account aggregations are events for this subscriber. */
+  subscribe(filter: TaskFilter, withAggregation: boolean): Mailbox<TaskChange> {
     const mailbox = new Mailbox<TaskChange>(() => {
+      this.#aggregations.delete(mailbox);
       if (this.#subscribers.delete(mailbox) && !this.hasSubscribers) this.#close();
     }, joinChanges);
     this.#subscribers.set(mailbox, { filter, snapshotTasks: new Map(), supersededIds: null });
+    if (withAggregation) this.#aggregations.add(mailbox);
     return mailbox;
   }
 
@@ -162,12 +162,12 @@ export class ListWatch {
   onPolled(): void {
     this.cadence.polled(this.#hasChanged);
     this.#hasChanged = false;
-    this.#behindSince = undefined;
+    this.#head.catchUp();
   }
 
   /** Messages about the list were lost, so this instance polls its head once, even without the lease. */
   fallBehind(): void {
-    if (this.#behindSince === undefined) this.#behindSince = this.#since;
+    this.#head.fallBehind();
   }
 
   /** A group message says that these tasks are new on the list. */
@@ -178,15 +178,33 @@ export class ListWatch {
     }
     // Publish all before remembering any: remembering a task moves the limit that `#isNew` uses.
     for (const task of tasks.filter(one => this.#isNew(one))) this.#publish(null, task);
-    for (const task of tasks) this.#remember(task, asOf);
-    const oldest = this.#since ?? -Infinity;
-    for (const [id, created] of this.#recent) if (created < oldest) this.#recent.delete(id);
+    for (const task of tasks) this.#head.add(task, asOf);
+    this.#head.forgetOlder();
   }
 
   /** A poll read this task. It is ignored if it does not belong to the list. */
   onTask(task: Task): void {
     const before = this.#running.get(task.id);
     if (before !== undefined && this.isInitialised) this.#publish(before, task);
+  }
+
+  /** The account aggregation of a task was read. Publishes it to those that select it, if it changed. */
+  onAggregation(id: string, reading: AggregationReading): void {
+    const before = this.#running.get(id);
+    const update = this.#aggregations.update(id, reading);
+    if (before === undefined || update === null) return;
+    const now = keepProgress(before, { ...before, aggregation: reading });
+    this.#running.set(id, now);
+    const change: TaskChange =
+      update === 'first'
+        ? { kind: 'UPDATED', task: now, isFirstReading: true }
+        : { kind: 'UPDATED', task: now };
+    for (const mailbox of this.#aggregations.subscribers) {
+      const { filter, supersededIds = null } = this.#subscribers.get(mailbox) ?? {};
+      // A snapshot that is being read sends the task, and this with it.
+      if (filter && supersededIds === null && matchesCompletion(filter, now))
+        mailbox.put(id, change);
+    }
   }
 
   /**
@@ -214,12 +232,13 @@ export class ListWatch {
     // Read the head first. A task that starts after this read will be new at the next poll.
     const { rows, asOf } = await source.readHead(this.headRequest);
     for (const task of readableOf(rows)) {
-      this.#remember(task, asOf);
+      this.#head.add(task, asOf);
       if (!isCompleted(task)) this.#running.set(task.id, task);
     }
     for (const task of readableOf(await source.running(this.#lasting, this.#closing.signal)))
-      if (task.created <= (this.#newestCreated ?? -Infinity)) this.#running.set(task.id, task);
+      if (this.#head.reaches(task)) this.#running.set(task.id, task);
     if (!this.hasSubscribers) return;
+    for (const task of this.#running.values()) this.#aggregations.follow(task);
     watch([...this.#running.values()]);
     this.#lease = openLease();
     const buffered = this.#bufferedUntilReady ?? [];
@@ -227,17 +246,16 @@ export class ListWatch {
     for (const { tasks, asOf: listedAt } of buffered) this.onListed(tasks, listedAt);
   }
 
-  #addToSnapshot(task: Task, mailbox: Mailbox<TaskChange>): void {
+  #addToSnapshot(read: Task, mailbox: Mailbox<TaskChange>): void {
     const subscriber = this.#subscribers.get(mailbox);
-    if (subscriber === undefined || subscriber.supersededIds?.has(task.id)) return;
+    if (subscriber === undefined || subscriber.supersededIds?.has(read.id)) return;
+    const task = this.#aggregations.attach(read);
     mailbox.put(task.id, { kind: 'SNAPSHOT', task });
     if (!isCompleted(task) || this.#isNew(task)) subscriber.snapshotTasks.set(task.id, task);
   }
 
-  #isNew({ id, created }: Task): boolean {
-    if (this.#recent.has(id) || this.#running.has(id)) return false;
-    // Older tasks were known once and have been forgotten.
-    return created >= (this.#since ?? -Infinity);
+  #isNew(task: Task): boolean {
+    return !this.#running.has(task.id) && !this.#head.has(task);
   }
 
   #close(): void {
@@ -247,24 +265,20 @@ export class ListWatch {
     this.#parts.onEmpty();
   }
 
-  #remember({ id, created }: Task, asOf: Instant): void {
-    this.#recent.set(id, created);
-    // `asOf` is a limit because a creation date in the future would make all later tasks look old.
-    this.#newestCreated = Math.max(this.#newestCreated ?? -Infinity, Math.min(created, asOf));
-  }
-
   #run(task: Task): void {
     const isNew = !this.#running.has(task.id);
     this.#running.set(task.id, task);
+    this.#aggregations.follow(task);
     if (isNew) this.#parts.watch([task]);
   }
 
   #stopRunning(id: string): void {
     if (this.#running.delete(id)) this.#parts.unwatch(id);
+    this.#aggregations.unfollow(id);
   }
 
   #publish(before: Task | null, read: Task): void {
-    const now = keepProgress(before, read);
+    const now = keepProgress(before, this.#aggregations.attach(read));
     if (isCompleted(now)) this.#stopRunning(now.id);
     else this.#run(now);
     if (changeOf(before, now) === null) return;
@@ -274,7 +288,7 @@ export class ListWatch {
     for (const [mailbox, { filter, snapshotTasks, supersededIds }] of this.#subscribers) {
       supersededIds?.add(now.id);
       const shown = snapshotTasks.get(now.id) ?? null;
-      const kind = kindFor(filter, before ?? shown, now);
+      const kind = changeFor(filter, before ?? shown, now);
       const task = keepProgress(shown, now);
       if (task === now) snapshotTasks.delete(now.id);
       if (kind === null) continue;
@@ -283,25 +297,4 @@ export class ListWatch {
       mailbox.put(now.id, change);
     }
   }
-}
-
-/** The kind of a change for one subscriber. Its filter may begin or stop matching when the task ends. */
-function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChangeKind | null {
-  const kind = changeOf(before, now);
-  if (kind === null) return null;
-  // A task not known before had no completion status when it was created.
-  const matchedBefore =
-    before === null ? filter.completionStatusIsNull === true : matchesCompletion(filter, before);
-  if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
-  if (kind === 'COMPLETED') return kind;
-  return before === null || !matchedBefore ? 'ADDED' : kind;
-}
-
-/** The reason of the abort when the last subscriber leaves. No caller sees it. */
-function allLeft(): GatewayError {
-  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
-}
-
-function readableOf(rows: readonly TaskRow[]): Task[] {
-  return rows.filter((row): row is Task => !(row instanceof GatewayError));
 }

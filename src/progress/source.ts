@@ -1,9 +1,14 @@
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Instant, Task } from '../task/task.ts';
 
 /** A row of an upstream answer: a task, or an error if it could not be read. */
 export type TaskRow = Task | GatewayError;
+
+/** The tasks among the rows. */
+export function readableOf(rows: readonly TaskRow[]): Task[] {
+  return rows.filter((row): row is Task => !(row instanceof GatewayError));
+}
 
 /** Reads tasks from upstream. Reads for a waiting caller go before polls. A read ends when its signal aborts. */
 export interface TaskSource {

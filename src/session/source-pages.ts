@@ -115,7 +115,9 @@ export function createSourcePages(lists: Lists): Lists {
   ): Promise<TaskPage | Error> {
     const callers = whenAllAbort(requests.map(({ options }) => options.signal));
     try {
-      return await lists.page(query, { ...requests[0]?.options, signal: callers.signal });
+      const usages = requests.flatMap(({ options }) => options.usages ?? []);
+      const options = { ...requests[0]?.options, signal: callers.signal, usages };
+      return await lists.page(query, options);
     } catch (error) {
       return error instanceof Error ? error : new Error('Reading a page failed.', { cause: error });
     } finally {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type TaskFilter, matchesCompletion } from './filter.ts';
 import { type Task, isCompleted } from './task.ts';
 
 export type TaskChangeKind = 'SNAPSHOT' | 'ADDED' | 'UPDATED' | 'COMPLETED';
@@ -7,6 +8,11 @@ export type TaskChangeKind = 'SNAPSHOT' | 'ADDED' | 'UPDATED' | 'COMPLETED';
 export interface TaskChange {
   kind: TaskChangeKind;
   task: Task;
+  /**
+   * Nothing but the account aggregation was read, and for the first time. That is no change for a stream
+   * which has not sent the task.
+   */
+  isFirstReading?: true;
 }
 
 /** How a task changed between two reads, as a subscriber sees it; null if it did not change. */
@@ -14,6 +20,25 @@ export function changeOf(before: Task | null, now: Task): TaskChangeKind | null 
   if (before !== null && isEqual(before, now)) return null;
   if (isCompleted(now) && (before === null || !isCompleted(before))) return 'COMPLETED';
   return before === null ? 'ADDED' : 'UPDATED';
+}
+
+/**
+ * As `changeOf`, as a subscriber with a filter sees it. The filter may begin or stop matching when the task
+ * ends.
+ */
+export function changeFor(
+  filter: TaskFilter,
+  before: Task | null,
+  now: Task,
+): TaskChangeKind | null {
+  const kind = changeOf(before, now);
+  if (kind === null) return null;
+  // A task not known before had no completion status when it was created.
+  const matchedBefore =
+    before === null ? filter.completionStatusIsNull === true : matchesCompletion(filter, before);
+  if (!matchesCompletion(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
+  if (kind === 'COMPLETED') return kind;
+  return before === null || !matchedBefore ? 'ADDED' : kind;
 }
 
 function isEqual(before: Task, now: Task): boolean {
@@ -25,5 +50,6 @@ function isEqual(before: Task, now: Task): boolean {
 /** Merges two unread changes of one task. An unread ADDED stays ADDED when an update follows it. */
 export function joinChanges(earlier: TaskChange, later: TaskChange): TaskChange {
   const keepsKind = later.kind === 'UPDATED' && earlier.kind !== 'UPDATED';
-  return keepsKind ? { kind: earlier.kind, task: later.task } : later;
+  const addsReading = later.isFirstReading && !earlier.isFirstReading;
+  return keepsKind || addsReading ? { kind: earlier.kind, task: later.task } : later;
 }

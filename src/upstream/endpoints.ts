@@ -1,12 +1,17 @@
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
+import type { AccountAggregation } from '../task/account-aggregation.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './admission/lanes.ts';
+import { readAggregation } from './aggregation-reader.ts';
+import type { Span } from '../tracing.ts';
+import type { OperationUsage } from '../usage.ts';
 import type { OnFallback } from './json-fields.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
+import type { EndpointName } from './attempt-report.ts';
 import type { Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
-import { createRowReader } from './row-reader.ts';
+import { createRowReader, parse } from './row-reader.ts';
 import { type Row, UnreadableTask } from './wire.ts';
 
 export interface CallOptions {
@@ -16,6 +21,10 @@ export interface CallOptions {
   caller?: string | undefined;
   /** A slot for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
+  /** The operations that wait for the answer; none for a poll. */
+  usages?: readonly OperationUsage[] | undefined;
+  /** What the requests are part of, in a trace. */
+  span?: Span | null;
 }
 
 /** A page of a list, with its rows in upstream's order. */
@@ -43,6 +52,8 @@ export interface Endpoints {
   byId(id: string, options?: CallOptions): Promise<Row | null>;
   /** Patches the record of a task; a running job goes on. Throws NOT_FOUND. */
   update(id: string, update: TaskUpdate, options?: CallOptions): Promise<Task>;
+  /** The progress of an account aggregation by the id of its task; null if upstream has none. */
+  aggregation(id: string, options?: CallOptions): Promise<AccountAggregation | null>;
   /** The length of the request target of a list. */
   targetBytes(query: TaskQuery): number;
 }
@@ -59,6 +70,8 @@ export interface EndpointsParts {
 // As the last segment of a path, these have another meaning. No task has such an id.
 const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
+// The status of an aggregation has about 300 bytes. Parsed, JSON takes many times its length in memory.
+const MAX_AGGREGATION_BYTES = 65_536;
 // The largest Int of GraphQL.
 const MAX_TOTAL = 2 ** 31 - 1;
 
@@ -70,39 +83,62 @@ export function createEndpoints({
   onFallback,
 }: EndpointsParts): Endpoints {
   const path = `${basePath}${VERSION_RULES[version].path}`;
+  const aggregationsPath = `${basePath}${VERSION_RULES[version].aggregationsPath}`;
   const reader = createRowReader(onFallback);
 
   return {
     async list(query, options = {}) {
       checkExpressible(query.filter ?? {}, version);
-      return page(path, query, options);
+      return page('list', path, query, options);
     },
-    pending: (query, options = {}) => page(`${path}/pending-tasks`, query, options),
+    pending: (query, options = {}) => page('pending', `${path}/pending-tasks`, query, options),
     byId,
     update,
+    aggregation,
     targetBytes: query => Buffer.byteLength(`${path}?${toQueryString(query)}`),
   };
 
   async function byId(
     id: string,
-    { lane = 'interactive', signal, caller, slot }: CallOptions = {},
+    { lane = 'interactive', ...options }: CallOptions = {},
   ): Promise<Row | null> {
     try {
-      const path = pathOf(id);
-      const { body } = await requests.send({ method: 'GET', path, lane, signal, caller, slot });
+      const request = { method: 'GET', endpoint: 'task', path: pathOf(path, id), lane } as const;
+      const { body } = await requests.send({ ...request, ...options });
       return reader.row(body);
     } catch (error) {
       if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
       throw error;
     } finally {
-      slot?.cancel();
+      options.slot?.cancel();
+    }
+  }
+
+  async function aggregation(
+    id: string,
+    { lane = 'aggregation', ...options }: CallOptions = {},
+  ): Promise<AccountAggregation | null> {
+    try {
+      const target = `${pathOf(aggregationsPath, id)}/status`;
+      const request = { method: 'GET', endpoint: 'aggregation', path: target, lane } as const;
+      const answer = await requests.send({ ...request, ...options });
+      if (answer.status === 204) return null;
+      if (answer.body.length > MAX_AGGREGATION_BYTES)
+        throw new GatewayError(
+          'UPSTREAM_INVALID_RESPONSE',
+          'Upstream answered with an account aggregation that is too long to be read.',
+        );
+      return readAggregation(parse(answer.body), onFallback);
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
+      throw error;
     }
   }
 
   async function update(
     id: string,
     { completionStatus, completed }: TaskUpdate,
-    { signal, caller }: CallOptions = {},
+    { signal, caller, usages }: CallOptions = {},
   ): Promise<Task> {
     const patch = [
       { op: 'replace', path: '/completionStatus', value: completionStatus },
@@ -110,11 +146,13 @@ export function createEndpoints({
     ];
     const { body } = await requests.send({
       method: 'PATCH',
-      path: pathOf(id),
+      endpoint: 'update',
+      path: pathOf(path, id),
       lane: 'interactive',
       patch,
       signal,
       caller,
+      usages,
     });
     const row = reader.row(body);
     if (row instanceof UnreadableTask) throw row.error;
@@ -122,12 +160,14 @@ export function createEndpoints({
   }
 
   async function page(
+    endpoint: EndpointName,
     collection: string,
     query: TaskQuery,
-    { lane = 'interactive', signal, caller, slot }: CallOptions,
+    { lane = 'interactive', ...options }: CallOptions,
   ): Promise<TaskPage> {
     const target = `${collection}?${toQueryString(query)}`;
-    const answer = await requests.send({ method: 'GET', path: target, lane, signal, caller, slot });
+    const request = { method: 'GET', endpoint, path: target, lane } as const;
+    const answer = await requests.send({ ...request, ...options });
     // `pending-tasks` answers 204 if there are none.
     const rows = answer.status === 204 ? [] : reader.rows(answer.body, query.limit ?? PAGE_LIMIT);
     const date = readDate(answer.header('date'));
@@ -136,10 +176,10 @@ export function createEndpoints({
     return { rows, total, date };
   }
 
-  function pathOf(id: string): string {
+  function pathOf(collection: string, id: string): string {
     if (NO_IDS.has(id) || !id.isWellFormed())
       throw new GatewayError('NOT_FOUND', 'Upstream has no such task.');
-    return `${path}/${encodeURIComponent(id)}`;
+    return `${collection}/${encodeURIComponent(id)}`;
   }
 }
 

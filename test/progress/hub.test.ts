@@ -12,6 +12,7 @@ import type { TaskSource } from '../../src/progress/source.ts';
 import { readRow } from '../../src/upstream/wire.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/histories.ts';
+import { openNoAggregations } from '../support/no-aggregations.ts';
 
 const INTERVAL_MS = 1_000;
 
@@ -31,6 +32,7 @@ test('each subscriber gets the states of its task in order, and always the last'
       async (histories, subscribers, outcomes) => {
         const clock = new HandClock();
         const hub = createHub({
+          openAggregations: openNoAggregations,
           source: createUpstream(clock, histories, outcomes),
           openGroup: createLocalGroup,
           clock,
@@ -103,6 +105,7 @@ test('whatever happens between polls, each subscriber gets one COMPLETED event f
       async (histories, outcomes) => {
         const clock = new HandClock();
         const hub = createHub({
+          openAggregations: openNoAggregations,
           source: createUpstream(clock, histories, outcomes),
           openGroup: createLocalGroup,
           clock,
@@ -163,6 +166,7 @@ test('a subscriber whose first read failed, but which a poll for others sent a s
   const upstream = createUpstream(clock, [{ id: '1', states }], ['well']);
   let fail: (error: Error) => void = () => {};
   const hub = createHub({
+    openAggregations: openNoAggregations,
     source: {
       ...upstream,
       load: () => new Promise((_, reject) => (fail = reject)),
@@ -211,6 +215,7 @@ function startLists() {
   );
   let held: Promise<void> | null = null;
   const hub = createHub({
+    openAggregations: openNoAggregations,
     source: {
       ...upstream,
       async *snapshot(filter, signal) {
@@ -305,6 +310,7 @@ function startHub(all: Task[], overrides: Partial<TaskSource> = {}) {
     ...overrides,
   };
   const hub = createHub({
+    openAggregations: openNoAggregations,
     source,
     openGroup: createLocalGroup,
     clock,

@@ -11,6 +11,9 @@ const COMPRESS: Record<ContentCoding, (body: Buffer) => Promise<Buffer>> = {
 };
 const brotli = promisify(brotliCompress);
 
+// Smaller bodies fit into one packet anyway.
+const LEAST_BYTES = 1_024;
+
 /** The coding for a client that sent this `Accept-Encoding` header; null if it accepts none of ours. */
 export function contentCodingFor(acceptEncoding: string): ContentCoding | null {
   const weights = new Map(
@@ -28,7 +31,26 @@ export function contentCodingFor(acceptEncoding: string): ContentCoding | null {
   return weightOf(best) > 0 ? best : null;
 }
 
-/** Compresses a body, on a thread of its own. */
+/** Compresses a body, on another thread. */
 export function compress(body: Buffer, coding: ContentCoding): Promise<Buffer> {
   return COMPRESS[coding](body);
+}
+
+/**
+ * The body as a client with this `Accept-Encoding` header gets it: compressed if it has 1 kB or more and
+ * the client accepts that; otherwise as it is. `headers` describe it.
+ */
+export async function encodeBody(
+  body: Buffer,
+  acceptEncoding: string,
+): Promise<{ body: Buffer; headers: Record<string, string> }> {
+  const coding = body.length < LEAST_BYTES ? null : contentCodingFor(acceptEncoding);
+  const encoded = coding === null ? body : await compress(body, coding);
+  return {
+    body: encoded,
+    headers: {
+      'content-length': String(encoded.length),
+      ...(coding === null ? {} : { 'content-encoding': coding }),
+    },
+  };
 }

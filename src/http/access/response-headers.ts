@@ -25,7 +25,7 @@ export function setCorsHeaders(
   if (origin === undefined || !isListedOrigin(origin)) return;
   response.setHeader('access-control-allow-origin', origin);
   response.setHeader('access-control-allow-credentials', 'true');
-  response.setHeader('access-control-expose-headers', 'Retry-After');
+  response.setHeader('access-control-expose-headers', 'Retry-After, X-Request-Id');
   response.setHeader('cross-origin-resource-policy', 'cross-origin');
 }
 

@@ -1,9 +1,12 @@
+import type { ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Plugin } from 'graphql-yoga';
 import { type OperationParams, readOperationParams } from '../access/operation-params.ts';
-import { refusal } from '../access/refusal.ts';
+import { refusal, toRefusal } from '../access/refusal.ts';
+import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import { mediaRangesOf, mediaTypeOf } from './accept.ts';
+import type { TransportContext } from './transport-context.ts';
 
 type Decode = (data: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>;
 
@@ -13,23 +16,33 @@ const DECODERS: Readonly<Record<string, Decode>> = {
   deflate: promisify(inflate),
   br: promisify(brotliDecompress),
 };
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
-/** Reads an operation from the body of a request. Throws a refusal if the body is not an operation. */
-export type ReadBody = (request: Request) => Promise<OperationParams>;
+/**
+ * Reads an operation from the body of a request. The body takes space until the response is closed. Throws a
+ * refusal if the body is not an operation.
+ */
+export type ReadBody = (request: Request, response: ServerResponse) => Promise<OperationParams>;
 
 /** Replaces Yoga's parsers: adds a code to refusals, and limits the size of bodies, decoded too. */
 export function useHttpRequests(readBody: ReadBody): Plugin {
   return {
-    onRequestParse({ request, url, setRequestParser }) {
+    onRequestParse({ request, url, serverContext, setRequestParser }) {
       if (request.method !== 'GET' && request.method !== 'POST')
         throw refusal('BAD_USER_INPUT', 'GraphQL accepts only GET and POST requests.', {
           status: 405,
           headers: { allow: 'GET, POST' },
         });
       if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
-      const read = request.method === 'GET' ? () => readSearchParams(url.searchParams) : readBody;
+      const { res, parsed } = serverContext as unknown as TransportContext & {
+        res: ServerResponse;
+      };
+      const read = async () =>
+        request.method === 'GET'
+          ? readSearchParams(url.searchParams)
+          : (parsed ?? readBody(request, res));
       // Yoga's types allow only its own members.
       setRequestParser(read as Parameters<typeof setRequestParser>[0]);
     },
@@ -57,18 +70,20 @@ export function useNotAcceptable(): Plugin {
 }
 
 /** `maxBytes` limits the body both as sent and decoded. */
-export function createReadBody(maxBytes: number): ReadBody {
-  return async request => {
+export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody {
+  return async (request, response) => {
     // Accept no other type: a page of another origin can send some types without a preflight.
     if (mediaTypeOf(request) !== 'application/json' || !isUtf8(request))
       throw refusal('BAD_USER_INPUT', 'The Content-Type must be application/json, in UTF-8.', {
         status: 415,
         headers: { accept: 'application/json' },
       });
-    return readOperationParams(toJson(await decode(request)));
+    const share = space.open();
+    response.once('close', share.close);
+    return parseOperation(await decode(request, share));
   };
 
-  async function decode(request: Request): Promise<Uint8Array> {
+  async function decode(request: Request, share: RequestShare): Promise<Uint8Array> {
     const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
     const decoder = DECODERS[encoding];
     if (!decoder && encoding !== 'identity' && encoding !== '')
@@ -80,41 +95,89 @@ export function createReadBody(maxBytes: number): ReadBody {
           headers: { 'accept-encoding': 'gzip, deflate, br' },
         },
       );
-    const body = await readBytes(request);
+    const body = await readBytes(request, share);
+    if (!decoder) return body;
+    let decoded: Buffer;
     try {
-      return decoder ? await decoder(body, { maxOutputLength: maxBytes }) : body;
+      decoded = await decoder(body, { maxOutputLength: maxBytes });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+        throw tooLarge(maxBytes);
       throw refusal('BAD_USER_INPUT', `The body is not ${encoding}.`);
     }
+    const noSpace = refusalOfSpace(share, decoded.length);
+    if (noSpace !== null) throw noSpace;
+    return decoded;
   }
 
-  async function readBytes(request: Request): Promise<Uint8Array> {
-    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
-    if (request.body === null) return Buffer.alloc(0);
+  async function readBytes(request: Request, share: RequestShare): Promise<Uint8Array> {
+    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
+    const reader = request.body?.getReader();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    // Not a loop over the body: leaving it would close the connection before the refusal is sent.
-    const parts = (request.body as unknown as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-    for (;;) {
-      const { done, value } = await parts.next().catch(() => {
-        // The client disconnected.
-        throw refusal('BAD_USER_INPUT', 'The body ended early.');
-      });
-      if (done) break;
-      bytes += value.length;
-      if (bytes > maxBytes) throw tooLarge();
-      chunks.push(value);
+    for (let chunk = await readChunk(reader); chunk; chunk = await readChunk(reader)) {
+      bytes += chunk.length;
+      const refused = bytes > maxBytes ? tooLarge(maxBytes) : refusalOfSpace(share, chunk.length);
+      if (refused !== null) {
+        void discardRest(reader);
+        throw refused;
+      }
+      chunks.push(chunk);
     }
     return Buffer.concat(chunks);
   }
+}
 
-  function tooLarge() {
-    return refusal(
-      'BAD_USER_INPUT',
-      `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
-      { status: 413, headers: { connection: 'close' } },
-    );
+type BodyReader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** The next part of the body; null at its end. */
+async function readChunk(reader: BodyReader | undefined): Promise<Uint8Array | null> {
+  try {
+    return (await reader?.read())?.value ?? null;
+  } catch {
+    // The client disconnected.
+    throw endedEarly();
+  }
+}
+
+/**
+ * Reads and drops the rest of a refused body. If the connection were reset, the client would not get the refusal. The
+ * time limit of the request ends this.
+ */
+async function discardRest(reader: BodyReader | undefined): Promise<void> {
+  try {
+    while (await readChunk(reader));
+  } catch {
+    // The client disconnected.
+  }
+}
+
+/** The operation that a body holds. Throws a refusal if the body is not an operation. */
+export function parseOperation(body: Uint8Array): OperationParams {
+  return readOperationParams(toJson(body));
+}
+
+/** The refusal of a body whose client disconnected while it was read. */
+export function endedEarly() {
+  return refusal('BAD_USER_INPUT', 'The body ended early.');
+}
+
+/** The refusal of a body of more than `maxBytes`. */
+export function tooLarge(maxBytes: number) {
+  return refusal(
+    'BAD_USER_INPUT',
+    `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
+    { status: 413 },
+  );
+}
+
+/** Takes so many bytes. The refusal if there is no space for them, otherwise null. */
+export function refusalOfSpace(share: RequestShare, bytes: number): Error | null {
+  try {
+    share.take(bytes);
+    return null;
+  } catch (error) {
+    return toRefusal(error, { status: 503 }) as Error;
   }
 }
 
@@ -135,7 +198,7 @@ function isUtf8(request: Request): boolean {
 
 function toJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(UTF_8.decode(bytes));
   } catch {
     throw refusal('BAD_USER_INPUT', 'The body is not JSON.');
   }

@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
-import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  type ExecutionResult,
+  type GraphQLError,
+  OperationTypeNode,
+  getOperationAST,
+} from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
 import type { EventStream } from './event-stream.ts';
@@ -10,6 +15,8 @@ import type { OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import { httpOf } from '../access/refusal.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
+import { requestIdOf } from '../observation/request-id.ts';
 import { type Drain, shuttingDown } from './drain.ts';
 import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
@@ -25,7 +32,13 @@ export interface SingleConnectionOptions {
   /** The maximum number of concurrent operations of one stream. */
   maxSubscriptionsPerConnection: number;
   gate: OperationGate;
+  records: OperationRecords;
   readBody: ReadBody;
+}
+
+interface NodeContext {
+  req: IncomingMessage;
+  res: ServerResponse;
 }
 
 /** An error response: its status and the errors. */
@@ -57,7 +70,8 @@ const STATUSES: Readonly<Record<string, number>> = {
  * the reader is slow, and it keeps streams that are reserved and never opened.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, readBody } = options;
+  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, records, readBody } =
+    options;
   const reservations = createStreamReservations();
   let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
 
@@ -66,8 +80,9 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     async onRequest({ request, url, serverContext, fetchAPI: { Response }, endResponse }) {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
       try {
-        const { req } = serverContext as unknown as { req: IncomingMessage };
-        endResponse(await respond(request, url, await ownerOf(req), Response));
+        const { req, res } = serverContext as unknown as NodeContext;
+        const read = () => readBody(request, res);
+        endResponse(await respond(request, url, await ownerOf(req), Response, read));
       } catch (error) {
         const { status, errors, headers } =
           error instanceof Refusal ? error : toRefusal(error, 500);
@@ -81,6 +96,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     url: URL,
     owner: StreamOwner,
     ResponseType: typeof Response,
+    read: () => Promise<OperationParams>,
   ): Promise<Response> {
     if (request.method === 'PUT')
       return new ResponseType(reservations.reserve(owner), { status: 201 });
@@ -95,7 +111,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request, owner.address);
+        await start(stream, request, owner.address, await read());
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -130,8 +146,12 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
-  async function start(stream: EventStream, request: Request, address: string): Promise<void> {
-    const params = await readBody(request);
+  async function start(
+    stream: EventStream,
+    request: Request,
+    address: string,
+    params: OperationParams,
+  ): Promise<void> {
     // The client disconnected while the operation was read.
     if (stream.destroyed || stream.isOver)
       throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
@@ -147,11 +167,21 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         `A connection may have at most ${maxSubscriptionsPerConnection} concurrent subscriptions.`,
       );
     const operation = stream.reserve(id);
+    const header = (name: string) => request.headers.get(name);
+    const record = records.begin({
+      transport: 'single-connection',
+      requestId: requestIdOf(header),
+      traceparent: header('traceparent'),
+    });
     try {
-      stream.start(operation, await execute(request, params, address));
+      const result = await execute(request, params, address, record);
+      if (!isAsyncIterable(result)) record.end(result);
+      stream.start(operation, result);
     } catch (error) {
       stream.release(operation);
-      throw error instanceof Refusal ? error : toRefusal(error, 400);
+      const refusal = error instanceof Refusal ? error : toRefusal(error, 400);
+      record.end({ errors: refusal.errors as GraphQLError[] });
+      throw refusal;
     }
   }
 
@@ -159,13 +189,11 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     request: Request,
     sent: OperationParams,
     address: string,
+    record: OperationRecord,
   ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
-    const { admission, params } = await gate.admit(
-      sent,
-      name => request.headers.get(name),
-      address,
-    );
-    const enveloped = server.getEnveloped({ request, params, admission });
+    const identified = await gate.identify(name => request.headers.get(name), address);
+    const { admission, params } = gate.admit(sent, identified);
+    const enveloped = server.getEnveloped({ request, params, admission, record });
     const document = enveloped.parse(params.query);
     const errors = enveloped.validate(enveloped.schema, document);
     if (errors.length > 0) throw new Refusal(400, errors);

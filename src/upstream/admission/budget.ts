@@ -2,7 +2,14 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { BURST_SHARE, type BudgetLimits, type BudgetWindow, type Slot } from '../../fleet/fleet.ts';
 import { AnswerTime } from './answer-time.ts';
-import { LANES, type Lane, type PollLane, createLanes } from './lanes.ts';
+import {
+  CALLER_LANES,
+  type CallerLane,
+  LANES,
+  type Lane,
+  type PollLane,
+  createLanes,
+} from './lanes.ts';
 import { Pace } from './pace.ts';
 import { type TrialSlot, createTrialSlots } from './trial-slots.ts';
 import type { QueueRequest } from './address-queue.ts';
@@ -15,7 +22,7 @@ export type SlotRequest = {
   /** Callers in one lane are served round robin. Undefined: no particular caller. */
   caller?: string | undefined;
   signal?: AbortSignal | undefined;
-} & ({ lane: 'token' | 'interactive'; maxWaitMs: number } | { lane: PollLane });
+} & ({ lane: CallerLane; maxWaitMs: number } | { lane: PollLane });
 
 /** Grants slots for requests, in a fair order and never more than upstream allows. */
 export interface Budget {
@@ -35,9 +42,17 @@ export interface Budget {
   pause(forMs: number): void;
   /** The part of the budget that is spent, 0–1; 1 while a caller waits. */
   pressure(): number;
+  /** The spent part of the budget, the number of waiting requests by lane, and what is left of a pause. */
+  load(): BudgetLoad;
   /** Whether no request waits and every slot is free. */
   isIdle(): boolean;
   close(): void;
+}
+
+export interface BudgetLoad {
+  used: number;
+  waiting: Readonly<Record<Lane, number>>;
+  pausedForMs: number;
 }
 
 interface Waiter {
@@ -92,9 +107,15 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       refuseLate();
     },
     pressure() {
-      if (lanes.size('interactive') > 0) return 1;
+      if (lanes.size('interactive') + lanes.size('aggregation') > 0) return 1;
       const { free, pausedForMs } = window.outlook();
       return pausedForMs > 0 ? 1 : 1 - Math.max(0, free) / limit;
+    },
+    load() {
+      const { free, pausedForMs } = window.outlook();
+      const waiting = Object.fromEntries(LANES.map(lane => [lane, lanes.size(lane)]));
+      const used = 1 - Math.max(0, free) / limit;
+      return { used, waiting: waiting as Record<Lane, number>, pausedForMs };
     },
     isIdle() {
       const { free, pausedForMs } = window.outlook();
@@ -201,11 +222,13 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
 
   function refuseLate(): void {
     const now = clock.monotonic();
-    let ahead = 0;
-    for (const waiter of [...lanes.of('token'), ...lanes.of('interactive')]) {
-      const waitMs = forecastMs(waiter.lane, waiter.lane === 'token' ? 0 : ahead);
-      if (now + waitMs > waiter.latestGrantAt()) waiter.refuse(rateLimited(waitMs));
-      else if (waiter.lane === 'interactive') ahead++;
+    for (const lane of CALLER_LANES) {
+      let ahead = 0;
+      for (const waiter of lanes.of(lane)) {
+        const waitMs = forecastMs(lane, ahead);
+        if (now + waitMs > waiter.latestGrantAt()) waiter.refuse(rateLimited(waitMs));
+        else if (lane !== 'token') ahead++;
+      }
     }
   }
 
