@@ -58,6 +58,12 @@ test('a large result is compressed as the client prefers', async t => {
     const decoded = coding === undefined ? body : DECODE[coding](body);
     assert.deepEqual(JSON.parse(decoded.toString()), JSON.parse(plain.body.toString()), header);
     if (coding !== undefined) assert.ok(body.length < plain.body.length / 2);
+    const got = await send(`${url}?query=${encodeURIComponent(LIST)}`, {
+      'accept-encoding': header,
+      accept: 'application/json',
+    });
+    assert.equal(got.headers['content-encoding'], coding, `GET ${header}`);
+    assert.deepEqual(got.body, body);
   }
 });
 

@@ -1,16 +1,22 @@
 import { promisify } from 'node:util';
-import { brotliCompress, constants, gzip } from 'node:zlib';
+import { brotliCompress, brotliCompressSync, constants, gzip, gzipSync } from 'node:zlib';
 
 /** How a body is compressed. */
 export type ContentCoding = 'br' | 'gzip';
 
+// As fast as gzip, and smaller.
+const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
+const brotli = promisify(brotliCompress);
 const COMPRESS: Record<ContentCoding, (body: Buffer) => Promise<Buffer>> = {
-  // As fast as gzip, and smaller.
-  br: body => brotli(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
+  br: body => brotli(body, BROTLI),
   gzip: promisify<Buffer, Buffer>(gzip),
 };
-const brotli = promisify(brotliCompress);
-
+const COMPRESS_AT_ONCE: Record<ContentCoding, (body: Buffer) => Buffer> = {
+  br: body => brotliCompressSync(body, BROTLI),
+  gzip: body => gzipSync(body),
+};
+// Up to this size, compressing takes less than a millisecond, and handing it to another thread takes longer.
+const LARGEST_AT_ONCE_BYTES = 131_072;
 // Smaller bodies fit into one packet anyway.
 const LEAST_BYTES = 1_024;
 
@@ -31,8 +37,9 @@ export function contentCodingFor(acceptEncoding: string): ContentCoding | null {
   return weightOf(best) > 0 ? best : null;
 }
 
-/** Compresses a body, on another thread. */
-export function compress(body: Buffer, coding: ContentCoding): Promise<Buffer> {
+/** Compresses a body; a large one on another thread. */
+export async function compress(body: Buffer, coding: ContentCoding): Promise<Buffer> {
+  if (body.length <= LARGEST_AT_ONCE_BYTES) return COMPRESS_AT_ONCE[coding](body);
   return COMPRESS[coding](body);
 }
 

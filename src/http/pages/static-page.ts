@@ -17,7 +17,7 @@ export function createStaticPage(text: string, headers: Record<string, string>):
 
   return {
     async answer({ headers: { 'accept-encoding': accepted, 'if-none-match': known } }, response) {
-      const coding = contentCodingFor([accepted].flat().join());
+      const coding = contentCodingFor(accepted ?? '');
       // Each representation has its own tag (RFC 9110, section 8.8.3.3).
       const tag = `"${hash}${coding === null ? '' : `-${coding}`}"`;
       response.setHeader('etag', tag);

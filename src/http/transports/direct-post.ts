@@ -192,6 +192,6 @@ async function send(
 ): Promise<void> {
   const answer = processRegularResult(result, FETCH_API, mediaType) as unknown as Answer;
   const { status, headers } = answer.init;
-  const encoded = await encodeBody(Buffer.from(answer.body), accepted.toString());
+  const encoded = await encodeBody(Buffer.from(answer.body), accepted);
   response.writeHead(status, { ...headers, ...encoded.headers }).end(encoded.body);
 }
