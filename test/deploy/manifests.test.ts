@@ -87,6 +87,9 @@ test('Services, Ingresses, the autoscaler and the disruption budget find what th
   assert.deepEqual(budget.spec.selector.matchLabels, labelsOf('gateway'));
   const { name, kind } = find('HorizontalPodAutoscaler', 'gateway').spec.scaleTargetRef;
   assert.ok(find(kind, name));
+  const metrics = readFileSync(join(PROJECT, 'docs/metrics.md'), 'utf8');
+  for (const metric of find('HorizontalPodAutoscaler', 'gateway').spec.metrics)
+    if (metric.type === 'Pods') assert.ok(metrics.includes(`\`${metric.pods.metric.name}\``));
   for (const { spec } of manifests.filter(manifest => manifest.kind === 'Ingress'))
     for (const { backend } of spec.rules.flatMap((rule: any) => rule.http.paths)) {
       const { ports } = find('Service', backend.service.name).spec;
