@@ -6,8 +6,9 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 RUN npm run build
+COPY deploy/sbom.ts ./deploy/
+RUN npm run --silent sbom > sbom.cdx.json
 RUN npm prune --omit=dev --ignore-scripts
-RUN npm pkg delete scripts devDependencies && npm sbom --sbom-format=cyclonedx > sbom.cdx.json
 
 FROM node:24-slim
 LABEL org.opencontainers.image.title="task-status-gateway" \

@@ -96,6 +96,10 @@ const ENDING_SHARE = 0.5;
 const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
+const ALREADY_READ = toBody(
+  'INTERNAL_SERVER_ERROR',
+  'The application has read the body before the gateway. Register the gateway before middleware that parses bodies.',
+);
 const CLOSED = toBody('UPSTREAM_UNAVAILABLE', 'The gateway is closed.');
 const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host header.');
 const UNEXPECTED = toBody('BAD_USER_INPUT', 'The gateway meets no expectation but 100-continue.');
@@ -165,6 +169,8 @@ export function createHttpServer({
   return {
     fetch: createFetch(server),
     handle(request, response) {
+      // Middleware that parses bodies came first, so the body would never arrive.
+      if (request.readableEnded) return sendJson(response, 500, ALREADY_READ);
       server.emit('request', request, response);
     },
     upgrade(request, socket, head) {

@@ -139,7 +139,7 @@ async function copy(
   for (const path of paths) {
     if (from === undefined) assert.ok(context.has(path), `.dockerignore lets ${path} in`);
     const source = from === undefined ? join(PROJECT, path) : join(stages.get(from)!.root, path);
-    const place = target === './' ? basename(path) : target;
+    const place = target.endsWith('/') ? join(target, basename(path)) : target;
     await cp(source, join(stage.root, WORKDIR, place), { recursive: true, verbatimSymlinks: true });
   }
 }

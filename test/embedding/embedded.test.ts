@@ -3,11 +3,17 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import express from 'express';
 import { createClient as createWsClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { readConfig } from '../../src/config.ts';
 import { type EmbeddedGatewayOptions, createGateway } from '../../src/gateway.ts';
-import { type GraphQLAnswer, environmentOver, startSandbox } from '../support/start.ts';
+import {
+  type GraphQLAnswer,
+  environmentOver,
+  postGraphQL,
+  startSandbox,
+} from '../support/start.ts';
 
 const ORIGIN = 'http://localhost';
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
@@ -207,6 +213,18 @@ test('a server of the application passes its requests and WebSockets on, and the
   await client.dispose();
   await closed;
   while ((await ask()).status !== 200);
+});
+
+test('a body that middleware of the application has read is refused with what to change', async t => {
+  const { gateway } = await embed(t);
+  const app = express().use(express.json()).use(gateway.handle);
+  const server = app.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close().closeAllConnections());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`;
+  const { status, errors } = await postGraphQL(url, '{ __typename }');
+  assert.equal(status, 500);
+  assert.match(errors?.[0]?.message ?? '', /before middleware that parses bodies/);
 });
 
 test('an embedded gateway needs a tenant', async () => {
