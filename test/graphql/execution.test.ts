@@ -282,6 +282,7 @@ function contextOf(seed: number): unknown {
     caller: {
       session: {
         tasks: { load },
+        aggregations: { load: async () => null, known: () => null },
         latest: async () => task('latest'),
         count: async () => (createDice(seed)(2) === 0 ? null : 3),
         list: async () => ({
@@ -296,6 +297,7 @@ function contextOf(seed: number): unknown {
     now: () => Date.parse('2026-08-20T06:00:00.412Z'),
     read: {},
     omitted: [],
+    aggregations: new Map(),
   };
 }
 
