@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { EnvHttpProxyAgent, fetch as fetchThrough } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
-import type { Config } from './config.ts';
+import { type Config, ConfigError } from './config.ts';
 import { LOOPBACK_HOSTS } from './config/variables.ts';
 import { createDrift } from './drift.ts';
 import { GatewayError } from './errors.ts';
@@ -16,13 +16,14 @@ import {
 import { createClientAddress } from './http/access/client-address.ts';
 import { createMaskError } from './http/access/mask-error.ts';
 import { createRouterTrust } from './http/access/router-trust.ts';
+import type { FetchOptions, GatewayFetch } from './http/in-memory-fetch.ts';
 import {
   METRICS_PATH,
   type MetricsServer,
   startMetricsServer,
 } from './http/observation/metrics-server.ts';
 import { createOperationRecords } from './http/observation/operation-records.ts';
-import { startHttpServer } from './http/server.ts';
+import { type HttpServer, createHttpServer } from './http/server.ts';
 import { type JwtOptions, createTokenVerifier } from './http/access/token-verifier.ts';
 import { type Log, createLog } from './log.ts';
 import { type Metrics, createMetrics } from './metrics.ts';
@@ -44,6 +45,7 @@ import type { RequestObserver } from './upstream/attempt-report.ts';
 import { type Requests, createRequests } from './upstream/request.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
+export type { Clock, FetchOptions, GatewayFetch, Log, Metrics, Readiness };
 
 /** The configuration, with the URL of a tenant. */
 export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & {
@@ -52,21 +54,53 @@ export type GatewayOptions = Omit<Config, 'baseUrl' | 'sandbox'> & {
   isSandbox?: boolean;
 };
 
-/** A running gateway. */
-export interface Gateway {
+/** The configuration of a gateway without a port of its own. */
+export type EmbeddedGatewayOptions = Omit<Config, 'sandbox'> & {
+  /** The path under which the application serves the gateway, such as `/api`. Default: the root. */
+  pathPrefix?: string;
+};
+
+/** A gateway that an application embeds: it gets its requests from the application's server. */
+export interface EmbeddedGateway extends Omit<HttpServer, 'listen'> {
+  /** Whether the gateway can serve, and why not. Sends a request if upstream has not answered lately. */
+  checkReadiness(): Promise<Readiness>;
+  /** Closes all parts, after pending requests and streams have ended. Repeated calls return the same promise. */
+  close(): Promise<void>;
+}
+
+/** A gateway that listens on a port. */
+export interface Gateway extends EmbeddedGateway {
   /** The URL of the GraphQL endpoint. */
   url: string;
   /** The URL of the metrics. */
   metricsUrl: string;
-  /** Whether the gateway can serve, and why not. Sends a request if upstream has not answered lately. */
-  checkReadiness(): Promise<Readiness>;
   /**
    * Gets the token of the gateway's own client, if it has one, before the first caller needs it. Never rejects: a
    * failure is logged.
    */
   fetchToken(): Promise<void>;
-  /** Closes all parts. Repeated calls return the same promise. */
-  close(): Promise<void>;
+}
+
+/**
+ * Builds a gateway without a port; the host and the port of the configuration are not used. Throws a
+ * ConfigError if the configuration names no tenant.
+ */
+export async function createGateway(
+  { baseUrl, pathPrefix = '', ...options }: EmbeddedGatewayOptions,
+  clock: Clock = systemClock,
+  log: Log = createLog(options.logLevel, options.logFormat),
+  metrics: Metrics = createMetrics(),
+): Promise<EmbeddedGateway> {
+  if (baseUrl === null)
+    throw new ConfigError(['SAIL_BASE_URL: an embedded gateway needs the URL of a tenant']);
+  const { fetch, handle, upgrade, checkReadiness, close } = await build(
+    { ...options, baseUrl },
+    pathPrefix,
+    clock,
+    log,
+    metrics,
+  );
+  return { fetch, handle, upgrade, checkReadiness, close };
 }
 
 /** Builds all parts and starts listening. */
@@ -76,6 +110,28 @@ export async function startGateway(
   log: Log = createLog(options.logLevel, options.logFormat),
   metrics: Metrics = createMetrics(),
 ): Promise<Gateway> {
+  const { listen, ...gateway } = await build(options, '', clock, log, metrics);
+  try {
+    return { ...gateway, ...(await listen()) };
+  } catch (error) {
+    await gateway.close();
+    throw error;
+  }
+}
+
+/** What both kinds of gateways are made of. */
+interface Parts extends Omit<HttpServer, 'listen'>, Pick<Gateway, 'checkReadiness' | 'fetchToken'> {
+  /** Listens at the host and the ports of the configuration. */
+  listen(): Promise<Pick<Gateway, 'url' | 'metricsUrl'>>;
+}
+
+async function build(
+  options: GatewayOptions,
+  pathPrefix: string,
+  clock: Clock,
+  log: Log,
+  metrics: Metrics,
+): Promise<Parts> {
   const { baseUrl, rate } = options;
   const basePath = baseUrl.pathname.replace(/\/+$/, '');
   const fleet = await openFleet();
@@ -153,8 +209,9 @@ export async function startGateway(
     : null;
   const records = createOperationRecords({ log, clock, metrics, tracer });
   let metricsServer: MetricsServer | null = null;
-  const http = await startHttpServer({
+  const http = createHttpServer({
     ...options,
+    pathPrefix,
     sessions,
     records,
     checkReadiness: readiness.check,
@@ -176,19 +233,7 @@ export async function startGateway(
     limits: { ...options.limits, idsPerRequest: idsPerRequest(options.maxUrlBytes) },
     maskError: createMaskError(log, { hidesSuggestions: !options.suggestions }),
     clock,
-  }).catch(async (error: unknown) => {
-    await closeParts();
-    throw error;
   });
-
-  if (options.metricsPort !== null)
-    metricsServer = await startMetricsServer(options.host, options.metricsPort, metrics).catch(
-      async (error: unknown) => {
-        await http.close();
-        await closeParts();
-        throw error;
-      },
-    );
 
   log.info(
     {
@@ -201,12 +246,19 @@ export async function startGateway(
   );
   let closed: Promise<void> | null = null;
   return {
-    url: http.url,
-    metricsUrl: metricsServer?.url ?? new URL(METRICS_PATH, http.url).href,
+    ...http,
+    listen,
     checkReadiness: readiness.check,
     fetchToken: async () => void (await service?.token().catch(() => {})),
     close: () => (closed ??= close()),
   };
+
+  async function listen() {
+    const url = await http.listen(options.host, options.port);
+    if (options.metricsPort !== null)
+      metricsServer = await startMetricsServer(options.host, options.metricsPort, metrics);
+    return { url, metricsUrl: metricsServer?.url ?? new URL(METRICS_PATH, url).href };
+  }
 
   async function close(): Promise<void> {
     log.info('shutting down');

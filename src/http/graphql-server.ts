@@ -24,6 +24,7 @@ import { useOperationRecords } from './plugins/operation-record.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
 import { usePlannedExecution } from './plugins/planned-execution.ts';
+import { useCompression } from './plugins/compression.ts';
 import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
@@ -103,6 +104,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useResultStreams(path, drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
+      useCompression(),
     ],
   });
 

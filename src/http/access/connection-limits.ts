@@ -95,11 +95,19 @@ export function limitConnections(
   return {
     admit(request, exchange) {
       const { socket } = request;
+      // An application that embeds the gateway has accepted the connection: count the exchange instead.
+      const isForeign = !known.has(socket);
+      if (isForeign && connections >= maxConnections) return TOO_MANY;
       const refusal = refused.get(socket);
       if (refusal) return refusal;
       const exchanges = exchangesOf.get(socket) ?? new Set();
       if (exchanges.size >= MAX_REQUESTS_PER_CONNECTION) return TOO_MANY_AT_ONCE;
-      if (isProxy(socket) && !count(addressOf(request), exchange)) return TOO_MANY_OF_ADDRESS;
+      if ((isForeign || isProxy(socket)) && !count(addressOf(request), exchange))
+        return TOO_MANY_OF_ADDRESS;
+      if (isForeign) {
+        connections++;
+        exchange.once('close', () => connections--);
+      }
       exchangesOf.set(socket, exchanges.add(exchange));
       exchange.once('close', () => exchanges.delete(exchange));
       return null;

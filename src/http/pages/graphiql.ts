@@ -1,23 +1,22 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import { type StaticPage, createStaticPage } from './static-page.ts';
 
 /** Serves GraphiQL as a single page to browsers that open the endpoint. */
-export interface GraphiQLPage {
+export interface GraphiQLPage extends StaticPage {
   accepts(request: IncomingMessage): boolean;
-  answer(response: ServerResponse): void;
 }
 
 export function createGraphiQLPage(): GraphiQLPage {
   const html = renderGraphiQL({ title: 'Task status', defaultQuery: DEFAULT_QUERY });
-  const policy = contentSecurityPolicyOf(html);
   return {
+    ...createStaticPage(html, {
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': contentSecurityPolicyOf(html),
+    }),
     accepts: ({ method, headers }) =>
       method === 'GET' && (headers.accept ?? '').includes('text/html'),
-    answer(response) {
-      response.setHeader('content-security-policy', policy);
-      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(html);
-    },
   };
 }
 

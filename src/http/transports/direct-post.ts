@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { type YogaServerInstance, processRegularResult } from 'graphql-yoga';
 import type { Context } from '../../graphql/builder.ts';
+import { encodeBody } from '../access/content-coding.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 import type { RequestShare, RequestSpace } from '../access/request-space.ts';
@@ -61,11 +62,11 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         requestId: response.getHeader(REQUEST_ID_HEADER)?.toString() ?? requestIdOf(header),
         traceparent: header('traceparent'),
       });
-      const respond = (result: ExecutionResult) => {
+      const respond = async (result: ExecutionResult) => {
         // The client may have disconnected.
         if (response.destroyed) return record.leave();
         record.end(result);
-        return send(response, result, mediaType);
+        return send(request, response, result, mediaType);
       };
       try {
         // Before the body is read, which would be work for a caller without a credential.
@@ -75,9 +76,9 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         const params = parseOperation(await readBody(request, maxBodyBytes, share));
         if (!params.query || MAY_STREAM.test(params.query))
           await yoga(request, response, { parsed: params, record });
-        else respond(await execute(request, response, params, admission, record));
+        else await respond(await execute(request, response, params, admission, record));
       } catch (error) {
-        respond({ errors: [maskError(error)] });
+        await respond({ errors: [maskError(error)] });
       }
     },
   };
@@ -183,9 +184,14 @@ class Answer {
 
 const FETCH_API = { Response: Answer } as unknown as Parameters<typeof processRegularResult>[1];
 
-function send(response: ServerResponse, result: ExecutionResult, mediaType: MediaType): void {
+async function send(
+  { headers: { 'accept-encoding': accepted = '' } }: IncomingMessage,
+  response: ServerResponse,
+  result: ExecutionResult,
+  mediaType: MediaType,
+): Promise<void> {
   const answer = processRegularResult(result, FETCH_API, mediaType) as unknown as Answer;
   const { status, headers } = answer.init;
-  const body = Buffer.from(answer.body);
-  response.writeHead(status, { ...headers, 'content-length': body.length }).end(body);
+  const encoded = await encodeBody(Buffer.from(answer.body), accepted);
+  response.writeHead(status, { ...headers, ...encoded.headers }).end(encoded.body);
 }
