@@ -15,11 +15,14 @@ export interface LiveList<Task> {
   remove(id: string, ended: Task | null): void;
 }
 
-// After other errors the same subscription would fail again.
-const TRANSIENT_CODES = new Set<unknown>([
-  'RATE_LIMITED',
-  'UPSTREAM_TIMEOUT',
-  'UPSTREAM_UNAVAILABLE',
+// After these, the same subscription would fail again.
+const FINAL_CODES = new Set<unknown>([
+  'BAD_USER_INPUT',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'PERSISTED_QUERY_NOT_FOUND',
+  'PERSISTED_QUERY_NOT_SUPPORTED',
+  'UNAUTHENTICATED',
 ]);
 
 /**
@@ -59,9 +62,9 @@ export function createListUpdate<Task extends { id: string }>(
   }
 }
 
-/** Whether to subscribe again after an error: a lost connection has no code. */
+/** Whether to subscribe again after an error with this code. A lost connection has none. */
 export function isTransient(code: unknown): boolean {
-  return code === undefined || TRANSIENT_CODES.has(code);
+  return !FINAL_CODES.has(code);
 }
 
 /**

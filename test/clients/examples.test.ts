@@ -166,16 +166,28 @@ test('the graphql-sse example follows a task until it is COMPLETED (#14)', async
   await assert.rejects(unknown, { name: 'ResultError', code: 'NOT_FOUND' });
 });
 
-test('the graphql-sse example does not retry what the gateway refuses (#14)', async t => {
-  const { url } = await startGateway(t, { env: { UPSTREAM_API_VERSION: 'beta' } });
-  const client = sse.createTaskClient(url);
-  t.after(() => client.dispose());
-  const list = { ids: () => [], replace: () => {}, put: () => {}, remove: () => {} };
-  const { signal } = new AbortController();
-  await assert.rejects(sse.followRunningTasks(client, list, { signal }), {
-    code: 'BAD_USER_INPUT',
+const REFUSALS: [code: string, env: Record<string, string>][] = [
+  // This version cannot filter by completion status.
+  ['BAD_USER_INPUT', { UPSTREAM_API_VERSION: 'beta' }],
+  // The example sends no token.
+  ['UNAUTHENTICATED', { AUTH_MODE: 'passthrough', SAIL_CLIENT_ID: '', SAIL_CLIENT_SECRET: '' }],
+];
+for (const [code, env] of REFUSALS)
+  test(`the live lists of the examples end with ${code}, and do not try again (#14)`, async t => {
+    const { url } = await startGateway(t, { env });
+    const client = sse.createTaskClient(url);
+    t.after(() => client.dispose());
+    const list = { ids: () => [], replace: () => {}, put: () => {}, remove: () => {} };
+    const { signal } = new AbortController();
+    await assert.rejects(sse.followRunningTasks(client, list, { signal }), { code });
+
+    const apolloClient = apollo.createTaskClient({ url });
+    t.after(() => apolloClient.stop());
+    const error = await new Promise<any>(onError => {
+      apollo.followRunningTasks(apolloClient, { onError });
+    });
+    assert.equal(error.errors[0].extensions.code, code);
   });
-});
 
 test('the TanStack Query example pages, and follows a task until it is COMPLETED (#14)', async t => {
   const { tenant, url, ended, running } = await start(t);

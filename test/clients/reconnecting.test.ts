@@ -13,7 +13,7 @@ const DELAYS = { delayMs: () => 5 };
 
 /** A list that an example keeps: the ids it shows, and the ends it was given. */
 interface Shown {
-  tasks(): { id: string }[];
+  tasks(): { id: string; effectivePercentComplete: number }[];
   ended: ({ id: string; completionStatus: string | null } | null)[];
   /** What a client that has just started shows. */
   fresh(): Promise<unknown[]>;
@@ -122,7 +122,11 @@ for (const [name, follow] of Object.entries({ Apollo: followByApollo, 'graphql-s
       [`${ends} SUCCESS`, `${fails} ERROR`, null].toSorted(),
     );
 
-    // The list lives on.
+    // The list stays live.
+    tenant.correct(added[1]!, { completedAt: Date.now() });
+    await until(() =>
+      shown.tasks().some(task => task.id === added[1] && task.effectivePercentComplete === 100),
+    );
     tenant.finish(added[0]!, 'WARNING');
     await until(() => ids().size === expected.length - 1);
     assert.equal(shown.ended.at(-1)?.completionStatus, 'WARNING');
