@@ -159,11 +159,8 @@ test('tasks that are whole, odd, missing and unreadable are answered as graphql-
       };
       const planned = plain(await executePlanned({ ...args, contextValue: contextOf(seed) }));
       const expected = plain(await execute(args));
-      assert.deepEqual(
-        { ...planned, errors: sorted(planned) },
-        { ...expected, errors: sorted(expected) },
-        text,
-      );
+      assert.deepEqual(planned.data, expected.data, text);
+      assert.deepEqual(errorPlaces(planned), errorPlaces(expected), text);
     }),
     RUNS,
   );
@@ -171,7 +168,8 @@ test('tasks that are whole, odd, missing and unreadable are answered as graphql-
 
 test('a list of which an item fails at once leaves no rejection unheard', async () => {
   const unheard: unknown[] = [];
-  const listen = (error: unknown) => unheard.push(error);
+  // Those of earlier tests, of graphql-js, are not meant.
+  const listen = (error: unknown) => (error as Error).message === 'late' && unheard.push(error);
   process.on('unhandledRejection', listen);
   const schema = buildSchema('type Query { items: [Int!] }');
   const items = [Promise.reject(new Error('late')), 'no number'];
@@ -251,6 +249,24 @@ function sorted({ errors }: ExecutionResult): string[] | undefined {
   return errors?.map(error => JSON.stringify(error)).sort();
 }
 
+/**
+ * The errors, and for a part of the answer that is null because of an error below it just its place: which of several
+ * errors below it are reported depends on which comes first (specification, section 6.4.4).
+ */
+function errorPlaces({ data, errors = [] }: ExecutionResult): string[] {
+  const places = errors.map(error => {
+    let value: any = data;
+    for (const [depth, key] of (error.path ?? []).slice(0, -1).entries()) {
+      if (value === null) return JSON.stringify(['null', (error.path ?? []).slice(0, depth)]);
+      value = value[key];
+    }
+    return value === null
+      ? JSON.stringify(['null', error.path?.slice(0, -1)])
+      : JSON.stringify(error);
+  });
+  return [...new Set(places)].sort();
+}
+
 const ARGUMENTS: Record<string, string[]> = {
   'Query.taskStatus': ['(id: "1")', '(id: "missing")', '(id: "unreadable")', '(id: "odd")'],
   'Query._entities': [
@@ -286,7 +302,8 @@ function contextOf(seed: number): unknown {
         latest: async () => task('latest'),
         count: async () => (createDice(seed)(2) === 0 ? null : 3),
         list: async () => ({
-          entries: ['1', 'odd', '3'].map(id => ({ cursor: id, task: task(id) })),
+          // Whole: an item that fails at once makes graphql-js leave the rejections of others unheard.
+          entries: ['1', '2', '3'].map(id => ({ cursor: id, task: { ...task(id), ...WHOLE } })),
           hasNextPage: true,
           hasPreviousPage: false,
           totalCount: createDice(seed)(2) === 0 ? null : 3,
@@ -300,6 +317,8 @@ function contextOf(seed: number): unknown {
     aggregations: new Map(),
   };
 }
+
+const WHOLE = { uniqueName: 'n', created: 1, messages: [], percentComplete: 40 };
 
 function taskOf(id: string, dice: Dice): Task {
   const at = (value: number) => (dice(3) === 0 ? null : value);

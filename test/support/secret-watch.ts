@@ -57,13 +57,13 @@ function createSecretWatch(t: TestContext): SecretWatch {
   // Of the client that the gateway uses, and of `fetch`, by which tests ask.
   const onSendHeaders = (message: unknown) => {
     const { headers } = message as { headers: string };
-    for (const [, token = ''] of headers.matchAll(/^[\w-]*authorization: *(?:\w+ +)?(.*)$/gim))
+    for (const [, token = ''] of headers.matchAll(/^[\w-]*authorization: *\w+ +(.*)$/gim))
       addSecret(token.trim());
   };
   const onServerRequest = (message: unknown) => {
     const { headers } = (message as { request: { headers: Record<string, string> } }).request;
     for (const name of ['authorization', 'router-authorization'])
-      addSecret(headers[name]?.replace(/^\w+ +/, '') ?? '');
+      addSecret(/^\w+ +(.*)$/.exec(headers[name] ?? '')?.[1] ?? '');
   };
   subscribe('net.server.socket', onServerSocket);
   subscribe('undici:client:sendHeaders', onSendHeaders);
