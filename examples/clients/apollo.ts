@@ -6,8 +6,10 @@ import { relayStylePagination } from '@apollo/client/utilities';
 import { OperationTypeNode } from 'graphql';
 import { createClient } from 'graphql-ws';
 import {
+  EMPTY,
   type Subscription,
   concatMap,
+  concatWith,
   defer,
   lastValueFrom,
   map,
@@ -111,7 +113,7 @@ export async function followTask(client: ApolloClient, id: string): Promise<Task
 
 /**
  * Keeps the `Tasks` query of `RUNNING` in the cache equal to what runs, over any number of
- * connections. Calls `onEnded` with each task that has ended, or null for one that was deleted.
+ * connections. Calls `onEnded` with each task that has ended, or null for one that was deleted or is unreadable.
  */
 export function followRunningTasks(
   client: ApolloClient,
@@ -127,13 +129,16 @@ export function followRunningTasks(
 ): Subscription {
   const list = createCachedList(client, onEnded);
   return defer(() => {
-    const update = createListUpdate(list, id => readTask(client, id));
+    const update = createListUpdate(list, id => readTask(client, id).catch(toUnreadable));
     const { filter } = RUNNING;
+    let failure: unknown;
     return client.subscribe({ query: TaskChangesDocument, variables: { filter } }).pipe(
       concatMap(async ({ data, error }) => {
-        if (!data) throw error ?? new Error('The gateway sent no event.');
-        await update(data.taskStatusChanged);
+        // A stream goes on after an event that fails, if only that task is unreadable.
+        failure = error;
+        if (data) await update(data.taskStatusChanged);
       }),
+      concatWith(defer(() => (failure ? throwError(() => failure) : EMPTY))),
     );
   })
     .pipe(
@@ -176,6 +181,12 @@ function createCachedList(
       onEnded(ended);
     },
   };
+}
+
+/** An unreadable task is left out, like a deleted one. Any other failure is a reason to connect again. */
+function toUnreadable(error: unknown): null {
+  if (codeOf(error) === 'UPSTREAM_INVALID_RESPONSE') return null;
+  throw error;
 }
 
 function codeOf(error: unknown): unknown {

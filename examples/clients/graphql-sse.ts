@@ -97,7 +97,7 @@ export async function followRunningTasks(
   const filter = { completionStatus: { isNull: true } };
   for (let attempt = 1; !signal.aborted; attempt++) {
     try {
-      const update = createListUpdate(list, id => readTask(client, id));
+      const update = createListUpdate(list, id => readTask(client, id).catch(toUnreadable));
       for await (const { taskStatusChanged } of resultsOf(client, CHANGES, { filter }, signal)) {
         await update(taskStatusChanged);
         attempt = 1;
@@ -110,6 +110,12 @@ export async function followRunningTasks(
   }
 }
 
+/** An unreadable task is left out, like a deleted one. Any other failure is a reason to connect again. */
+function toUnreadable(error: unknown): null {
+  if (error instanceof ResultError && error.code === 'UPSTREAM_INVALID_RESPONSE') return null;
+  throw error;
+}
+
 async function* resultsOf<Data, Variables extends Record<string, unknown>>(
   client: Client,
   document: TadaDocumentNode<Data, Variables>,
@@ -118,12 +124,15 @@ async function* resultsOf<Data, Variables extends Record<string, unknown>>(
 ): AsyncGenerator<Data> {
   const results = client.iterate<Data>({ query: print(document), variables });
   const stop = () => void results.return?.();
+  let failure: ResultError | null = null;
   signal?.addEventListener('abort', stop);
   try {
     for await (const { data, errors } of results) {
-      if (errors) throw new ResultError(errors);
-      if (data) yield data;
+      // A stream goes on after an event that fails, if only that task is unreadable.
+      failure = errors ? new ResultError(errors) : null;
+      if (data && !errors) yield data;
     }
+    if (failure) throw failure;
   } finally {
     signal?.removeEventListener('abort', stop);
   }

@@ -11,7 +11,7 @@ export interface LiveList<Task> {
   replace(tasks: Task[]): void;
   /** Shows a task, or its new state if it is shown already. */
   put(task: Task): void;
-  /** Stops showing a task. `ended` is its last state, or null if it was deleted. */
+  /** Stops showing a task. `ended` is its last state, or null if it was deleted or is unreadable. */
   remove(id: string, ended: Task | null): void;
 }
 

@@ -96,7 +96,9 @@ async function followBySse(t: TestContext, lineUrl: string, url: string): Promis
   };
 }
 
-for (const [name, follow] of Object.entries({ Apollo: followByApollo, 'graphql-sse': followBySse }))
+const EXAMPLES = Object.entries({ Apollo: followByApollo, 'graphql-sse': followBySse });
+
+for (const [name, follow] of EXAMPLES)
   test(`the live list of the ${name} example equals a fresh one after a cut (#14)`, async t => {
     const { tenant, url } = await startGateway(t);
     const line = await openLine(t, url);
@@ -130,6 +132,31 @@ for (const [name, follow] of Object.entries({ Apollo: followByApollo, 'graphql-s
     tenant.finish(added[0]!, 'WARNING');
     await until(() => ids().size === expected.length - 1);
     assert.equal(shown.ended.at(-1)?.completionStatus, 'WARNING');
+  });
+
+for (const [name, follow] of EXAMPLES)
+  test(`an unreadable task does not stop the live list of the ${name} example, before a cut or after (#14)`, async t => {
+    const { sandbox, tenant, url } = await startGateway(t);
+    const line = await openLine(t, url);
+    const [unreadable = '', ends = '', stays = ''] = tenant.addTasks(3, LASTING);
+    const shown = await follow(t, line.url, url);
+    const ids = () => shown.tasks().map(({ id }) => id);
+    await until(() => ids().length === 3);
+    sandbox.faults.order({
+      fault: { kind: 'row', mutation: 'created-unreadable', ids: [unreadable] },
+    });
+    const { length: sent } = sandbox.journal.requests;
+    await until(() => sandbox.journal.requests.length > sent + 2);
+    tenant.finish(ends);
+    await until(() => !ids().includes(ends));
+    // It was readable a moment ago, so it is still shown.
+    assert.deepEqual(ids().toSorted(), [unreadable, stays].toSorted());
+
+    line.cut();
+    const added = tenant.addTask(LASTING);
+    line.restore();
+    await until(() => ids().includes(added));
+    assert.deepEqual(ids().toSorted(), [stays, added].toSorted());
   });
 
 function byId<T extends { id: string }>(tasks: T[]): T[] {
