@@ -103,6 +103,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     },
     corsOrigins: data.CORS_ORIGINS,
     graphiql: data.GRAPHIQL ?? isLocal,
+    board: data.BOARD,
     introspection: data.INTROSPECTION ?? isLocal,
     suggestions: data.SUGGESTIONS ?? isLocal,
     logLevel: data.LOG_LEVEL,

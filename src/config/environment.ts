@@ -71,6 +71,7 @@ export const Environment = z.object({
   AUTOMATIC_PERSISTED_QUERIES: Flag.default(true),
   SUGGESTIONS: Flag.optional(),
   GRAPHIQL: Flag.optional(),
+  BOARD: Flag.default(true),
   INTROSPECTION: Flag.optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   SANDBOX_PORT: integer(0, 65_535).default(4_001),

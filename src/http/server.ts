@@ -20,7 +20,7 @@ import {
 } from './access/persisted-documents.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
-import { createGraphiQLPage } from './pages/graphiql.ts';
+import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
@@ -32,6 +32,7 @@ export interface HttpServerParts
     Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain'>,
     Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain'>,
     ConnectionLimitsOptions,
+    PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
@@ -43,7 +44,6 @@ export interface HttpServerParts
    * subdomains.
    */
   corsOrigins: readonly string[];
-  graphiql: boolean;
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
@@ -98,7 +98,7 @@ export async function startHttpServer({
   });
   const isListedOrigin = createOriginMatcher(parts.corsOrigins);
   const originPolicy = createOriginPolicy({ isOpen: parts.isOpen, isListedOrigin });
-  const graphiql = parts.graphiql ? createGraphiQLPage() : null;
+  const pages = createPages({ ...parts, board: parts.board && !parts.isRouterOnly });
   const gate = createOperationGate({
     ...parts,
     documents: createPersistedDocuments(parts.persistedDocuments),
@@ -148,7 +148,7 @@ export async function startHttpServer({
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
     request.url = toOriginForm(request.url ?? '/');
-    const path = request.url.split('?', 1)[0];
+    const path = request.url.split('?', 1)[0] ?? '/';
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
@@ -163,7 +163,7 @@ export async function startHttpServer({
         }
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
-        if (path === GRAPHQL_PATH && graphiql?.accepts(request)) return graphiql.answer(response);
+        if (path === GRAPHQL_PATH && pages.sendGraphiQL(request, response)) return undefined;
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
@@ -171,9 +171,13 @@ export async function startHttpServer({
         if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
         return sendJson(response, 200, { status: 'ok' });
       case '/':
+        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
+        if (pages.sendBoard(request, response)) return undefined;
+        if (!parts.graphiql) return sendJson(response, 404, NOT_FOUND);
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
+        if (pages.sendAsset(path, request, response)) return undefined;
         return sendJson(response, 404, NOT_FOUND);
     }
   }
