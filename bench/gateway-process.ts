@@ -14,6 +14,8 @@ process.on('message', () => {
   process.send?.({
     heapMb: heapUsed / 2 ** 20,
     rssMb: rss / 2 ** 20,
+    // Of its whole life.
+    maxRssMb: process.resourceUsage().maxRSS / 1024,
     cpuSeconds: (user + system) / 1e6,
     resources: process.getActiveResourcesInfo().length,
   });

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createDrift } from './drift.ts';
 import { GatewayError } from './errors.ts';
-import type { Fleet } from './fleet/fleet.ts';
+import type { Fleet, GroupListener } from './fleet/fleet.ts';
 import { createLocalFleet, createLocalGroup } from './fleet/local.ts';
 import { createRedisFleet } from './fleet/redis.ts';
 import {
@@ -76,15 +76,13 @@ export async function startGateway(
   setMaxListeners(0, closing.signal);
   const memories = createMemories({ maxStalenessMs: options.maxStalenessMs, clock });
   const proofs = createProofs({ clock });
-  const sessions = createSessions({
-    open: openSession,
-    isProven: ({ key, isVerified }) => isVerified || proofs.isProven(key),
-    clock,
-  });
+  const isProven = ({ key, isVerified }: Credential) => isVerified || proofs.isProven(key);
+  const sessions = createSessions({ open: openSession, isProven, clock });
   const http = await startHttpServer({
     ...options,
     sessions,
     authenticate: createAuthenticate(),
+    isProven,
     clientAddress: createClientAddress(options.trustedProxies),
     isOpen: options.authMode === 'service' && options.jwt === null,
     routerTrust: createRouterTrust({
@@ -132,6 +130,7 @@ export async function startGateway(
       return createPassthroughAuthenticate(
         openVerifier('PASSTHROUGH_JWKS_URL', options.passthroughJwt),
         options.jwtClockToleranceSeconds,
+        proofs.refusalOf,
       );
     if (options.client === null) throw new Error('AUTH_MODE=service needs a client.');
     const credential = createServiceCredential(options.client, {
@@ -196,17 +195,21 @@ export async function startGateway(
     });
     return createSession({
       api,
-      // A caller's own token is not shared with other instances, and neither is the data read with it.
-      openGroup: listener =>
-        credential.isShared
-          ? fleet.openGroup(budgetName(credential.clientId), listener)
-          : createLocalGroup(listener),
+      openGroup: listener => openGroup('tasks', listener),
+      openAggregationGroup: listener => openGroup('aggregations', listener),
       memory: memories.of(credential.key),
       clock,
       log,
       intervalMs: options.progressIntervalMs,
       maxSubscribers: options.maxSubscriptionsPerCredential,
     });
+
+    function openGroup<M>(subject: 'tasks' | 'aggregations', listener: GroupListener<M>) {
+      // A caller's own token is not shared with other instances, and neither is the data read with it.
+      if (!credential.isShared) return createLocalGroup(listener);
+      const name = budgetName(credential.clientId);
+      return fleet.openGroup(subject === 'tasks' ? name : `${name} ${subject}`, listener);
+    }
   }
 }
 

@@ -63,13 +63,12 @@ const RANKS: Record<string, number> = {
 /** Where a library may be imported. */
 const HOMES: Record<string, string[]> = {
   '@pothos/core': ['graphql'],
-  '@apollo/usage-reporting-protobuf': ['http/plugins/federated-tracing.ts'],
+  '@envelop/on-resolve': ['http/plugins/federated-tracing.ts'],
   '@pothos/plugin-directives': ['graphql/builder.ts'],
   '@graphql-tools/utils': ['graphql/execution/plan.ts', 'graphql/sdl.ts', 'graphql/selection.ts'],
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
-  '@graphql-yoga/plugin-apollo-inline-trace': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],
   dataloader: ['session/joined-counts.ts', 'session/source-pages.ts'],

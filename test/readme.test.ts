@@ -10,8 +10,10 @@ import { compose } from '../examples/federation/compose.ts';
 import { startRouter } from '../examples/federation/router.ts';
 import { SANDBOX_SOURCES } from '../examples/federation/sandbox-sources.ts';
 import { startSources } from '../examples/federation/sources.ts';
+import { ATTACK_ROWS } from './security/attack-rows.ts';
 import { postGraphQL } from './support/start.ts';
 import { collect, subscribe } from './support/subscribe.ts';
+import { TRANSPORTS } from './support/transports.ts';
 
 const README = read('README.md');
 const FEDERATION = read('docs/federation.md');
@@ -96,8 +98,35 @@ test('docs/configuration.md names every variable', () => {
   );
 });
 
+test('the table of docs/security.md has the attacks, transports and codes that the tests try', () => {
+  const lines = read('docs/security.md').split('\n');
+  const rows = lines
+    .filter(line => line.startsWith('| ') && line.split('|').length === TRANSPORTS.length + 3)
+    .map(line =>
+      line
+        .split('|')
+        .map(cell => cell.trim())
+        .slice(1, -1),
+    );
+  assert.deepEqual(rows[0], ['attack', ...TRANSPORTS]);
+  const expected = ATTACK_ROWS.map(({ name, code, except }) => {
+    const cells = TRANSPORTS.map(transport => {
+      const answer = except?.[transport];
+      if (answer === null) return '–';
+      return typeof answer === 'number' ? `closed, ${answer}` : `\`${answer ?? code}\``;
+    });
+    return [name].concat(cells);
+  });
+  assert.deepEqual(rows.slice(2), expected);
+});
+
 test('every file that the documentation links to exists', () => {
-  for (const page of ['README.md', 'CONTRIBUTING.md', ...DOCS.map(name => `docs/${name}`)]) {
+  for (const page of [
+    'README.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    ...DOCS.map(name => `docs/${name}`),
+  ]) {
     const base = new URL(`../${page}`, import.meta.url);
     for (const [, target = ''] of read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g))
       if (!/^[a-z]+:/.test(target))

@@ -6,6 +6,7 @@ import type { GatewayError } from '../errors.ts';
 import type { Mailbox } from '../progress/mailbox.ts';
 import type { ReadOptions } from '../session/loader.ts';
 import type { Session } from '../session/session.ts';
+import type { AccountAggregation } from '../task/account-aggregation.ts';
 import type { Instant } from '../task/task.ts';
 
 /** The context of one operation, which resolvers receive. */
@@ -22,6 +23,8 @@ export interface Context {
   now(): Instant;
   /** Options for reads. Their signal aborts when the client disconnects. */
   read: ReadOptions;
+  /** The account aggregations that the operation is asking for now, by the ids of their tasks. */
+  aggregations: Map<string, Promise<AccountAggregation | null>>;
   /** Rows that a list leaves out because they could not be read. The response reports them as errors. */
   omitted: { path: (string | number)[]; error: GatewayError }[];
 }

@@ -42,6 +42,20 @@ export const TaskState = builder.enumType('TaskState', {
   },
 });
 
+export const AccountAggregationStatus = builder.enumType('AccountAggregationStatus', {
+  description: 'How far an account aggregation is.',
+  values: {
+    STARTED: { description: 'Upstream collects the accounts from the source.' },
+    ACCOUNTS_COLLECTED: { description: 'All accounts are collected; upstream processes them.' },
+    COMPLETED: { description: 'The aggregation has ended, possibly with errors.' },
+    CANCELLED: { description: 'The aggregation was cancelled.' },
+    RETRIED: { description: 'The aggregation was replaced by another attempt.' },
+    TERMINATED: { description: 'The aggregation was stopped before its end.' },
+    NOT_FOUND: { description: 'Upstream knows no such aggregation; only v1 answers so.' },
+    UNKNOWN,
+  },
+});
+
 export const TargetType = builder.enumType('TargetType', {
   description: 'The kind of object that a task runs against.',
   values: {

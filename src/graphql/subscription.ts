@@ -1,8 +1,12 @@
 import { GatewayError } from '../errors.ts';
+import type { Mailbox } from '../progress/mailbox.ts';
+import type { SubscribeOptions } from '../progress/hub.ts';
+import type { Task } from '../task/task.ts';
 import type { ListEvent } from '../task/change.ts';
-import { builder } from './builder.ts';
+import { type Context, builder } from './builder.ts';
 import { costs } from './cost.ts';
 import { TaskStatusChangeKind } from './enums.ts';
+import { selects } from './selection.ts';
 import { TaskStatusFilter, toTaskFilter } from './filters.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
@@ -27,8 +31,10 @@ builder.subscriptionType({
         'Live updates of one task. Sends its current state, then the whole task after each change. The stream completes after the event in which the task is COMPLETED. It ends with NOT_FOUND if the task does not exist or is deleted.',
       extensions: costs({ ids: 1 }),
       args: { id: t.arg.id({ required: true, description: 'The id of the task.' }) },
-      subscribe: (_root, { id }, { caller }) =>
-        caller.whileValid(caller.session.progress.subscribeToTask(id)),
+      subscribe: (_root, { id }, context, info) =>
+        open<Task>(context, selects(info, 'accountAggregation'), options =>
+          context.caller.session.progress.subscribeToTask(id, options),
+        ),
       resolve: valueOf,
     }),
     taskStatusChanged: t.field({
@@ -47,14 +53,28 @@ builder.subscriptionType({
         }),
       },
       extensions: costs({ requests: 1 }),
-      subscribe: (_root, { filter, snapshot }, { caller }) =>
-        caller.whileValid(
-          caller.session.progress.subscribeToChanges(toTaskFilter(filter), snapshot ?? false),
+      subscribe: (_root, { filter, snapshot }, context, info) =>
+        open<ListEvent>(context, selects(info, 'taskStatus', 'accountAggregation'), options =>
+          context.caller.session.progress.subscribeToChanges(
+            toTaskFilter(filter),
+            snapshot ?? false,
+            options,
+          ),
         ),
       resolve: valueOf,
     }),
   }),
 });
+
+/** Opens a stream that ends with the credential, with account aggregations only if they are selected. */
+function open<E extends Task | ListEvent>(
+  { caller, read }: Context,
+  withAggregation: boolean,
+  subscribe: (options: SubscribeOptions) => Mailbox<E>,
+): AsyncIterable<E | GatewayError> {
+  const stream = caller.whileValid(subscribe({ withAggregation }));
+  return withAggregation ? caller.session.aggregatedStreams.attach(stream, read) : stream;
+}
 
 /** Turns an error event into an error of this field. The stream ends or continues after it. */
 function valueOf<T>(event: T | GatewayError): T {

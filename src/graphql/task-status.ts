@@ -9,7 +9,13 @@ import {
   estimatedCompletionOf,
   stateOf,
 } from '../task/task.ts';
+import {
+  AccountAggregationType,
+  resolveAggregation,
+  withKnownAggregation,
+} from './account-aggregation.ts';
 import { builder } from './builder.ts';
+import { costs } from './cost.ts';
 import { TaskCompletionStatus, TaskMessageType, TaskState, TaskType } from './enums.ts';
 import { Node, toNodeId } from './node.ts';
 import { Target } from './target.ts';
@@ -185,8 +191,9 @@ TaskStatus.implement({
     }),
     effectivePercentComplete: t.int({
       description:
-        'The percentage to show in a progress bar, 0–100. It is 100 as soon as `completed` or `completionStatus` is set, and `percentComplete` before that. Within a subscription it never decreases.',
-      resolve: effectivePercentCompleteOf,
+        'The percentage to show in a progress bar, 0–100. It is 100 as soon as `completed` or `completionStatus` is set. Before that it is the greater of `percentComplete` and, where it is known already, the percentage of `accountAggregation`: select both for an account aggregation, because upstream often leaves `percentComplete` at 0. Within a subscription it never decreases.',
+      resolve: (task: Task, _args, context, info) =>
+        withKnownAggregation(task, context, info, effectivePercentCompleteOf),
     }),
     elapsedSeconds: t.float({
       nullable: true,
@@ -199,7 +206,18 @@ TaskStatus.implement({
       nullable: true,
       description:
         'The estimated end, extrapolated from `effectivePercentComplete`. Null unless the task is running and that percentage is 1–99.',
-      resolve: (task: Task, _args, { now }) => estimatedCompletionOf(task, now()),
+      resolve: (task: Task, _args, context, info) =>
+        withKnownAggregation(task, context, info, known =>
+          estimatedCompletionOf(known, context.now()),
+        ),
+    }),
+    accountAggregation: t.field({
+      type: AccountAggregationType,
+      nullable: true,
+      description:
+        'The real progress of an account aggregation. Upstream answers for one aggregation at a time, so this costs an upstream request for each account aggregation that it is selected of: in a list, as many as the page has. A subscription that selects it polls it with the task, once for all subscribers, less often when the request budget is scarce; a change in it is an event. Null for other tasks, and where upstream has none, as an hour after the end. If it cannot be read, it is null with an error for this field: FORBIDDEN where the credential may not read aggregations.',
+      extensions: costs({ requests: 1 }),
+      resolve: (task: Task, _args, context) => resolveAggregation(task, context),
     }),
   }),
 });

@@ -10,6 +10,7 @@ import type { Authenticate } from './access/authenticate.ts';
 import type { ClientAddress } from './access/client-address.ts';
 import type { OperationGate, Admission } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
+import type { RequestSpace } from './access/request-space.ts';
 import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
 import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
@@ -46,6 +47,7 @@ export interface GraphQLServerParts {
   maxBodyBytes: number;
   /** Milliseconds that a query or mutation may take. */
   operationTimeoutMs: number;
+  requestSpace: RequestSpace;
   routerTrust: RouterTrust;
   callbacks: SubscriptionCallbacks;
   federatedTracing: boolean;
@@ -59,7 +61,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, sessions, gate, maskError, drain, clock, limits } = parts;
   const { introspection, routerTrust, callbacks } = parts;
   const caches = createDocumentCaches();
-  const readBody = createReadBody(parts.maxBodyBytes);
+  const readBody = createReadBody(parts.maxBodyBytes, parts.requestSpace);
   const sdl = printSubgraphSdl(schema);
   return createYoga<TransportContext, Context>({
     schema,
@@ -123,6 +125,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
         caller: admission && 'credential' in admission ? admission.credential.caller : undefined,
         isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
+      aggregations: new Map(),
       omitted: [],
     };
   }

@@ -11,6 +11,7 @@ import {
 } from './access/connection-limits.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
+import type { Credential } from '../upstream/credentials.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import { createOperationGate } from './access/operation-gate.ts';
 import { createOriginMatcher } from './access/origin-pattern.ts';
@@ -18,6 +19,7 @@ import {
   type PersistedDocumentsOptions,
   createPersistedDocuments,
 } from './access/persisted-documents.ts';
+import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { type PagesOptions, createPages } from './pages/pages.ts';
@@ -29,14 +31,16 @@ import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain'>,
+    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace'>,
+    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
     ConnectionLimitsOptions,
     PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   host: string;
   port: number;
   authenticate: Authenticate;
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
   /**
@@ -105,7 +109,15 @@ export async function startHttpServer({
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
-  const yoga = createGraphQLServer({ ...parts, path: GRAPHQL_PATH, gate, callbacks, drain });
+  const requestSpace = createRequestSpace();
+  const yoga = createGraphQLServer({
+    ...parts,
+    path: GRAPHQL_PATH,
+    gate,
+    callbacks,
+    drain,
+    requestSpace,
+  });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
@@ -113,6 +125,7 @@ export async function startHttpServer({
     gate,
     connectionLimits,
     drain,
+    requestSpace,
   });
   serveUpgrades(server, sockets.upgrade);
   server.keepAliveTimeout = parts.keepAliveTimeoutMs;

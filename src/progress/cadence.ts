@@ -15,9 +15,9 @@ export interface CadenceOptions {
 // lengthens the delay, up to a maximum.
 export const LIVELY_INTERVALS = 10;
 const QUIET_GROWTH = 1.5;
-const MAX_QUIET_INTERVALS = 5;
+export const MAX_QUIET_INTERVALS = 5;
 // When more than this part of the budget is spent, polls slow down to leave requests for readers.
-const CALM_PRESSURE = 0.5;
+export const CALM_PRESSURE = 0.5;
 const MAX_STRETCH = 3;
 
 /**

@@ -25,3 +25,8 @@ export function toGatewayError(error: unknown, log: Log): GatewayError {
   log.error({ err: error }, 'a watch failed unexpectedly');
   return new GatewayError('INTERNAL_SERVER_ERROR', 'Unexpected error.', { cause: error });
 }
+
+/** The reason of the abort when the last subscriber leaves. No caller sees it. */
+export function allLeft(): GatewayError {
+  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
+}

@@ -2,9 +2,11 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { GroupListener, Lease, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
+import type { AggregationReading } from '../task/account-aggregation.ts';
 import type { ListEvent } from '../task/change.ts';
 import { type TaskFilter, watchedPartOf, matchesNothing } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
+import type { AggregationFeed } from './aggregation-feed.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { MAX_SILENCE_MS, fromFailure, toGatewayError } from './failure.ts';
 import type { Failure, GroupMessage } from './group-message.ts';
@@ -19,20 +21,36 @@ import { createWatchedIds } from './watched-ids.ts';
 /** The watches of one credential. All subscribers to the same task or list share one watch. */
 export interface Hub {
   /** Sends the current state, then each change. Ends after the event in which the task is COMPLETED. */
-  subscribeToTask(id: string): Mailbox<Task>;
+  subscribeToTask(id: string, options?: SubscribeOptions): Mailbox<Task>;
   /**
    * Sends a change for each matching task that is added, updated or completed; with `snapshot`, all tasks
    * that match now come first, then SNAPSHOT_COMPLETE. Ends once no task can be added to the range of
    * creation dates and all of it have ended.
    */
-  subscribeToChanges(filter: TaskFilter, snapshot: boolean): Mailbox<ListEvent>;
+  subscribeToChanges(
+    filter: TaskFilter,
+    snapshot: boolean,
+    options?: SubscribeOptions,
+  ): Mailbox<ListEvent>;
   /** How many watches are open. A watch closes when its last subscriber leaves. */
   readonly size: number;
   close(): void;
 }
 
+export interface SubscribeOptions {
+  /**
+   * Polls the account aggregations of the tasks too. A change in one is an event, and events carry what was
+   * read last. They carry nothing before the first poll.
+   */
+  withAggregation?: boolean;
+}
+
 export interface HubParts {
   source: TaskSource;
+  /** Opens the feed of account aggregations. It calls back for each that was read. */
+  openAggregations(
+    onReading: (taskId: string, reading: AggregationReading) => void,
+  ): AggregationFeed;
   /** Joins the group of gateway instances that watch with the same credential. */
   openGroup(listener: GroupListener<GroupMessage>): WatchGroup<GroupMessage>;
   clock: Clock;
@@ -58,6 +76,10 @@ export function createHub(parts: HubParts): Hub {
   const group = parts.openGroup({ receive, onReconnect });
   const taskPoller = createTaskPoller({ ...parts, group, lease: () => taskLease });
   const listPoller = createListPoller({ ...parts, group, lists: () => listWatches.values() });
+  const aggregations = parts.openAggregations((id, reading) => {
+    taskWatches.get(id)?.onAggregation(reading);
+    for (const watch of listWatches.values()) watch.onAggregation(id, reading);
+  });
   const watchedIds = createWatchedIds({
     onFirst(id) {
       group.watch(id);
@@ -76,12 +98,12 @@ export function createHub(parts: HubParts): Hub {
       return taskWatches.size + listWatches.size;
     },
     // The mailbox is subscribed before this returns, so it misses no change that is published meanwhile.
-    subscribeToTask(id) {
+    subscribeToTask(id, { withAggregation = false } = {}) {
       checkRoom();
       const watch = taskWatches.get(id) ?? openTaskWatch(id);
-      return counted(watch.subscribe());
+      return counted(watch.subscribe(withAggregation));
     },
-    subscribeToChanges(filter, snapshot) {
+    subscribeToChanges(filter, snapshot, { withAggregation = false } = {}) {
       checkRoom();
       if (matchesNothing(filter))
         throw new GatewayError(
@@ -90,7 +112,9 @@ export function createHub(parts: HubParts): Hub {
         );
       const key = JSON.stringify(watchedPartOf(filter));
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
-      const mailbox = counted(watch.subscribe(filter, snapshot));
+      const mailbox = counted(
+        watch.subscribe(filter, { awaitsSnapshot: snapshot, withAggregation }),
+      );
       if (snapshot)
         afterJoin(() => watch.initialise())
           .then(() => watch.sendSnapshot(mailbox))
@@ -101,6 +125,7 @@ export function createHub(parts: HubParts): Hub {
       taskPoller.close();
       listPoller.close();
       failAll(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
+      aggregations.close();
       group.close();
     },
   };
@@ -122,6 +147,7 @@ export function createHub(parts: HubParts): Hub {
     let isWatched = false;
     const watch = new TaskWatch(id, {
       source,
+      aggregations,
       clock,
       youngForMs: LIVELY_INTERVALS * intervalMs,
       onStateNeeded: () => void initialise(),
@@ -150,6 +176,7 @@ export function createHub(parts: HubParts): Hub {
     const watch = new ListWatch(filter, {
       key,
       source,
+      aggregations,
       cadence: new Cadence({ clock, intervalMs, pressure: () => source.pressure() }),
       openLease: () => group.openLease(`list ${key}`, () => listPoller.startIn(0)),
       watch(tasks) {

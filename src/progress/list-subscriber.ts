@@ -3,7 +3,7 @@ import {
   type ListEvent,
   type TaskChange,
   type TaskChangeKind,
-  changeOf,
+  changeFor,
   joinEvents,
 } from '../task/change.ts';
 import { type TaskFilter, isWithin, matchesRest } from '../task/filter.ts';
@@ -13,6 +13,22 @@ import { type TaskRow, readableOf } from './source.ts';
 
 // A snapshot is meant for a screen. With more tasks than this the client should use a narrower filter.
 const MAX_SNAPSHOT = 5_000;
+
+export interface ListSubscriberOptions {
+  /** `sendSnapshot` will be called for this subscriber. */
+  awaitsSnapshot: boolean;
+  /** Changes of account aggregations are events for this subscriber. */
+  withAggregation: boolean;
+}
+
+/** What a snapshot needs of the watch. */
+export interface SnapshotParts {
+  read(filter: TaskFilter, signal: AbortSignal): AsyncIterable<TaskRow[]>;
+  /** Whether the watch has yet to see a task. */
+  isUnknown(task: Task): boolean;
+  /** The task with what is known of its account aggregation. */
+  attach(task: Task): Task;
+}
 
 /** A subscriber of a list: sends what its filter and its snapshot make of the changes that the watch sees. */
 export class ListSubscriber {
@@ -29,29 +45,26 @@ export class ListSubscriber {
   #supersededIds: Set<string> | null = null;
 
   /** `onClose` is called once, when the stream has ended. */
-  constructor(filter: TaskFilter, awaitsSnapshot: boolean, onClose: () => void) {
+  constructor(filter: TaskFilter, { awaitsSnapshot }: ListSubscriberOptions, onClose: () => void) {
     this.#filter = filter;
     this.#awaitsSnapshot = awaitsSnapshot;
     this.mailbox = new Mailbox<ListEvent>(onClose, joinEvents);
   }
 
   /**
-   * Sends every task that matches now, then SNAPSHOT_COMPLETE. `isUnknown` tells whether the watch has yet
-   * to see a task. Throws if the snapshot cannot be read or is too large.
+   * Sends every task that matches now, then SNAPSHOT_COMPLETE. Throws if the snapshot cannot be read or is
+   * too large.
    */
-  async sendSnapshot(
-    read: (filter: TaskFilter, signal: AbortSignal) => AsyncIterable<TaskRow[]>,
-    isUnknown: (task: Task) => boolean,
-  ): Promise<void> {
+  async sendSnapshot(parts: SnapshotParts): Promise<void> {
     this.#supersededIds = new Set();
     const leaving = new AbortController();
     this.mailbox.whenClosed(() =>
       leaving.abort(new GatewayError('UPSTREAM_UNAVAILABLE', 'The subscriber has left.')),
     );
     let count = 0;
-    for await (const rows of read(this.#filter, leaving.signal)) {
+    for await (const rows of parts.read(this.#filter, leaving.signal)) {
       if (leaving.signal.aborted) return;
-      for (const task of readableOf(rows)) this.#addToSnapshot(task, isUnknown);
+      for (const task of readableOf(rows)) this.#addToSnapshot(task, parts);
       count += rows.length;
       if (count > MAX_SNAPSHOT)
         throw new GatewayError(
@@ -73,13 +86,25 @@ export class ListSubscriber {
     if (!isWithin(this.#filter.created, now.created)) return;
     this.#supersededIds?.add(now.id);
     const shown = this.#snapshotTasks.get(now.id) ?? null;
-    const kind = kindFor(this.#filter, before ?? shown, now);
+    const kind = changeFor(this.#filter, before ?? shown, now);
     const task = keepProgress(shown, now);
     if (task === now) this.#snapshotTasks.delete(now.id);
     if (kind === null) return;
     const change = (task === now && changes.get(kind)) || { kind, task };
     if (task === now) changes.set(kind, change);
     this.mailbox.put(now.id, change);
+  }
+
+  /** Sends a task whose account aggregation was read, unless the snapshot will send it with this reading. */
+  publishReading(change: TaskChange): void {
+    const { task } = change;
+    if (!matchesRest(this.#filter, task)) return;
+    const shown = this.#snapshotTasks.get(task.id);
+    if (this.#awaitsSnapshot && !shown && !this.#supersededIds?.has(task.id)) return;
+    // The snapshot may have read the task after the last poll did.
+    const isOutdated = shown !== undefined && shown.etag !== task.etag;
+    const now = isOutdated ? { ...shown, aggregation: task.aggregation } : task;
+    this.mailbox.put(task.id, isOutdated ? { ...change, task: now } : change);
   }
 
   /** A task, last seen like this, cannot be read any more. The stream continues after the error. */
@@ -98,21 +123,10 @@ export class ListSubscriber {
     this.mailbox.end();
   }
 
-  #addToSnapshot(task: Task, isUnknown: (task: Task) => boolean): void {
-    if (!matchesRest(this.#filter, task) || this.#supersededIds?.has(task.id)) return;
+  #addToSnapshot(read: Task, { isUnknown, attach }: SnapshotParts): void {
+    if (!matchesRest(this.#filter, read) || this.#supersededIds?.has(read.id)) return;
+    const task = attach(read);
     this.mailbox.put(task.id, { kind: 'SNAPSHOT', task });
     if (!isCompleted(task) || isUnknown(task)) this.#snapshotTasks.set(task.id, task);
   }
-}
-
-/** The kind of a change for one subscriber. Its filter may begin or stop matching when the task ends. */
-function kindFor(filter: TaskFilter, before: Task | null, now: Task): TaskChangeKind | null {
-  const kind = changeOf(before, now);
-  if (kind === null) return null;
-  // A task not known before had no completion status when it was created.
-  const matchedBefore =
-    before === null ? filter.completionStatusIsNull === true : matchesRest(filter, before);
-  if (!matchesRest(filter, now)) return matchedBefore && kind === 'COMPLETED' ? kind : null;
-  if (kind === 'COMPLETED') return kind;
-  return before === null || !matchedBefore ? 'ADDED' : kind;
 }

@@ -1,18 +1,21 @@
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
+import type { AggregationReading } from '../task/account-aggregation.ts';
 import { type ListEvent, type TaskChange, type TaskChangeKind, changeOf } from '../task/change.ts';
 import { type TaskFilter, watchedPartOf } from '../task/filter.ts';
 import { type Instant, type Task, isCompleted, keepProgress } from '../task/task.ts';
+import type { AggregationFeed } from './aggregation-feed.ts';
 import type { Cadence } from './cadence.ts';
-import { ListSubscriber } from './list-subscriber.ts';
+import { allLeft } from './failure.ts';
+import { KnownHead, LATE_BY_MS } from './known-head.ts';
+import { ListSubscriber, type ListSubscriberOptions } from './list-subscriber.ts';
 import type { Mailbox } from './mailbox.ts';
+import { SelectedAggregations } from './selected-aggregations.ts';
 import { type HeadRequest, type ListHead, type TaskSource, readableOf } from './source.ts';
-
-// Upstream may list a task a moment after one that was created later.
-export const LATE_BY_MS = 60_000;
 
 export interface ListWatchParts {
   source: TaskSource;
+  aggregations: Pick<AggregationFeed, 'watch' | 'unwatch'>;
   cadence: Cadence;
   /** The part of the filter that is watched, as text. Filters with the same key share one watch. */
   key: string;
@@ -51,18 +54,12 @@ export class ListWatch {
   readonly #parts: ListWatchParts;
   readonly #subscribers = new Map<Mailbox<ListEvent>, ListSubscriber>();
   readonly #running = new Map<string, Task>();
-  /** Creation dates of the tasks on the head of the list, by id. They are not published again as new. */
-  readonly #recent = new Map<string, Instant>();
-  #newestCreated: Instant | null = null;
+  readonly #aggregations: SelectedAggregations<ListSubscriber>;
+  readonly #head = new KnownHead();
   /** Messages that arrived before the existing tasks were read; null from then on. */
   #bufferedUntilReady: { tasks: readonly Task[]; asOf: Instant }[] | null = [];
   #initialised: Promise<void> | null = null;
   #lease: Lease | null = null;
-  /**
-   * After messages were lost, the creation date from which the list is read again; null if the list was
-   * empty. Undefined: no messages were lost.
-   */
-  #behindSince: Instant | null | undefined = undefined;
   #hasChanged = false;
   /** Aborts what is read for the watch when its last subscriber leaves. */
   readonly #closing = new AbortController();
@@ -72,6 +69,7 @@ export class ListWatch {
     this.cadence = parts.cadence;
     this.#watched = watchedPartOf(filter);
     this.#parts = parts;
+    this.#aggregations = new SelectedAggregations(parts.aggregations);
   }
 
   get isInitialised(): boolean {
@@ -80,9 +78,7 @@ export class ListWatch {
 
   /** Whether this instance polls the head of the list. */
   get isOurs(): boolean {
-    return (
-      this.hasSubscribers && (this.#behindSince !== undefined || (this.#lease?.isHeld ?? false))
-    );
+    return this.hasSubscribers && (this.#head.isBehind || (this.#lease?.isHeld ?? false));
   }
 
   get hasSubscribers(): boolean {
@@ -95,21 +91,16 @@ export class ListWatch {
 
   /** The part of the list that the next poll reads. */
   get headRequest(): HeadRequest {
-    return { filter: this.#watched, since: this.#since, signal: this.#closing.signal };
+    return { filter: this.#watched, since: this.#head.since, signal: this.#closing.signal };
   }
 
-  /** Tasks created before this are ignored when the head is compared. */
-  get #since(): Instant | null {
-    if (this.#behindSince !== undefined) return this.#behindSince;
-    return this.#newestCreated === null ? null : this.#newestCreated - LATE_BY_MS;
-  }
-
-  /** `awaitsSnapshot`: `sendSnapshot` will be called for this subscriber. */
-  subscribe(filter: TaskFilter, awaitsSnapshot: boolean): Mailbox<ListEvent> {
-    const subscriber = new ListSubscriber(filter, awaitsSnapshot, () => {
+  subscribe(filter: TaskFilter, options: ListSubscriberOptions): Mailbox<ListEvent> {
+    const subscriber = new ListSubscriber(filter, options, () => {
+      this.#aggregations.delete(subscriber);
       if (this.#subscribers.delete(subscriber.mailbox) && !this.hasSubscribers) this.#close();
     });
     this.#subscribers.set(subscriber.mailbox, subscriber);
+    if (options.withAggregation) this.#aggregations.add(subscriber);
     return subscriber.mailbox;
   }
 
@@ -124,10 +115,11 @@ export class ListWatch {
    * cannot be completed.
    */
   async sendSnapshot(mailbox: Mailbox<ListEvent>): Promise<void> {
-    await this.#subscribers.get(mailbox)?.sendSnapshot(
-      (filter, signal) => this.#parts.source.snapshot(filter, signal),
-      task => this.#isNew(task),
-    );
+    await this.#subscribers.get(mailbox)?.sendSnapshot({
+      read: (filter, signal) => this.#parts.source.snapshot(filter, signal),
+      isUnknown: task => this.#isNew(task),
+      attach: task => this.#aggregations.attach(task),
+    });
   }
 
   /** The tasks of the head that this instance does not know yet. */
@@ -139,12 +131,12 @@ export class ListWatch {
   onPolled(): void {
     this.cadence.polled(this.#hasChanged);
     this.#hasChanged = false;
-    this.#behindSince = undefined;
+    this.#head.catchUp();
   }
 
   /** Messages about the list were lost, so this instance polls its head once, even without the lease. */
   fallBehind(): void {
-    if (this.#behindSince === undefined) this.#behindSince = this.#since;
+    this.#head.fallBehind();
   }
 
   /** A group message says that these tasks are new on the list. */
@@ -155,9 +147,8 @@ export class ListWatch {
     }
     // Publish all before remembering any: remembering a task moves the limit that `#isNew` uses.
     for (const task of tasks.filter(one => this.#isNew(one))) this.#publish(null, task);
-    for (const task of tasks) this.#remember(task, asOf);
-    const oldest = this.#since ?? -Infinity;
-    for (const [id, created] of this.#recent) if (created < oldest) this.#recent.delete(id);
+    for (const task of tasks) this.#head.add(task, asOf);
+    this.#head.forgetOlder();
     for (const subscriber of this.#subscribers.values())
       subscriber.endIfFinished(asOf - LATE_BY_MS, this.#running.values());
   }
@@ -166,6 +157,20 @@ export class ListWatch {
   onTask(task: Task): void {
     const before = this.#running.get(task.id);
     if (before !== undefined && this.isInitialised) this.#publish(before, task);
+  }
+
+  /** The account aggregation of a task was read. Publishes it to those that select it, if it changed. */
+  onAggregation(id: string, reading: AggregationReading): void {
+    const before = this.#running.get(id);
+    const update = this.#aggregations.update(id, reading);
+    if (before === undefined || update === null) return;
+    const now = keepProgress(before, { ...before, aggregation: reading });
+    this.#running.set(id, now);
+    const change: TaskChange =
+      update === 'first'
+        ? { kind: 'UPDATED', task: now, isFirstReading: true }
+        : { kind: 'UPDATED', task: now };
+    for (const subscriber of this.#aggregations.subscribers) subscriber.publishReading(change);
   }
 
   /**
@@ -192,12 +197,13 @@ export class ListWatch {
     // Read the head first. A task that starts after this read will be new at the next poll.
     const { rows, asOf } = await source.readHead(this.headRequest);
     for (const task of readableOf(rows)) {
-      this.#remember(task, asOf);
+      this.#head.add(task, asOf);
       if (!isCompleted(task)) this.#running.set(task.id, task);
     }
     for (const task of readableOf(await source.running(this.#watched, this.#closing.signal)))
-      if (task.created <= (this.#newestCreated ?? -Infinity)) this.#running.set(task.id, task);
+      if (this.#head.reaches(task)) this.#running.set(task.id, task);
     if (!this.hasSubscribers) return;
+    for (const task of this.#running.values()) this.#aggregations.follow(task);
     watch([...this.#running.values()]);
     this.#lease = openLease();
     const buffered = this.#bufferedUntilReady ?? [];
@@ -205,10 +211,8 @@ export class ListWatch {
     for (const { tasks, asOf: listedAt } of buffered) this.onListed(tasks, listedAt);
   }
 
-  #isNew({ id, created }: Task): boolean {
-    if (this.#recent.has(id) || this.#running.has(id)) return false;
-    // Older tasks were known once and have been forgotten.
-    return created >= (this.#since ?? -Infinity);
+  #isNew(task: Task): boolean {
+    return !this.#running.has(task.id) && !this.#head.has(task);
   }
 
   #close(): void {
@@ -218,24 +222,20 @@ export class ListWatch {
     this.#parts.onEmpty();
   }
 
-  #remember({ id, created }: Task, asOf: Instant): void {
-    this.#recent.set(id, created);
-    // `asOf` is a limit because a creation date in the future would make all later tasks look old.
-    this.#newestCreated = Math.max(this.#newestCreated ?? -Infinity, Math.min(created, asOf));
-  }
-
   #run(task: Task): void {
     const isNew = !this.#running.has(task.id);
     this.#running.set(task.id, task);
+    this.#aggregations.follow(task);
     if (isNew) this.#parts.watch([task]);
   }
 
   #stopRunning(id: string): void {
     if (this.#running.delete(id)) this.#parts.unwatch(id);
+    this.#aggregations.unfollow(id);
   }
 
   #publish(before: Task | null, read: Task): void {
-    const now = keepProgress(before, read);
+    const now = keepProgress(before, this.#aggregations.attach(read));
     if (isCompleted(now)) this.#stopRunning(now.id);
     else this.#run(now);
     if (changeOf(before, now) === null) return;
@@ -243,9 +243,4 @@ export class ListWatch {
     const changes = new Map<TaskChangeKind, TaskChange>();
     for (const subscriber of this.#subscribers.values()) subscriber.publish(before, now, changes);
   }
-}
-
-/** The reason of the abort when the last subscriber leaves. No caller sees it. */
-function allLeft(): GatewayError {
-  return new GatewayError('UPSTREAM_UNAVAILABLE', 'The last subscriber has left.');
 }

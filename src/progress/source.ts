@@ -5,6 +5,11 @@ import type { Instant, Task } from '../task/task.ts';
 /** A row of an upstream answer: a task, or an error if it could not be read. */
 export type TaskRow = Task | GatewayError;
 
+/** The tasks among the rows. */
+export function readableOf(rows: readonly TaskRow[]): Task[] {
+  return rows.filter((row): row is Task => !(row instanceof GatewayError));
+}
+
 /** Reads tasks from upstream. Reads for a waiting caller go before polls. A read ends when its signal aborts. */
 export interface TaskSource {
   /** Reads a task for a waiting caller; null if it does not exist. */
@@ -41,9 +46,4 @@ export interface ListHead {
   rows: TaskRow[];
   /** When upstream was read: the earlier of its clock and ours. */
   asOf: Instant;
-}
-
-/** The rows that could be read. */
-export function readableOf(rows: readonly TaskRow[]): Task[] {
-  return rows.filter((row): row is Task => !(row instanceof GatewayError));
 }

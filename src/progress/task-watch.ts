@@ -1,12 +1,16 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
+import type { AggregationReading } from '../task/account-aggregation.ts';
 import { changeOf } from '../task/change.ts';
 import { type Task, isCompleted, keepProgress } from '../task/task.ts';
+import type { AggregationFeed } from './aggregation-feed.ts';
 import { Mailbox } from './mailbox.ts';
+import { SelectedAggregations } from './selected-aggregations.ts';
 import type { TaskSource } from './source.ts';
 
 export interface TaskWatchParts {
   source: Pick<TaskSource, 'load'>;
+  aggregations: Pick<AggregationFeed, 'watch' | 'unwatch'>;
   clock: Clock;
   /**
    * Milliseconds for which new subscribers are sent the last published state instead of a fresh read.
@@ -25,6 +29,7 @@ export class TaskWatch {
   readonly #subscribers = new Set<Mailbox<Task>>();
   /** Subscribers that wait for their first event. */
   readonly #waiting = new Set<Mailbox<Task>>();
+  readonly #aggregations: SelectedAggregations<Mailbox<Task>>;
   #lastPublished: Task | null = null;
   #youngUntil = -Infinity;
   #publishCount = 0;
@@ -32,6 +37,7 @@ export class TaskWatch {
   constructor(id: string, parts: TaskWatchParts) {
     this.id = id;
     this.#parts = parts;
+    this.#aggregations = new SelectedAggregations(parts.aggregations);
   }
 
   get hasSubscribers(): boolean {
@@ -43,13 +49,16 @@ export class TaskWatch {
     return this.#lastPublished?.etag ?? null;
   }
 
-  subscribe(): Mailbox<Task> {
+  /** `withAggregation`: a change of the account aggregation is an event for this subscriber. */
+  subscribe(withAggregation: boolean): Mailbox<Task> {
     const { clock, onStateNeeded, onEmpty } = this.#parts;
     const mailbox = new Mailbox<Task>(() => {
       this.#waiting.delete(mailbox);
+      this.#aggregations.delete(mailbox);
       if (this.#subscribers.delete(mailbox) && this.#subscribers.size === 0) onEmpty();
     });
     this.#subscribers.add(mailbox);
+    if (withAggregation) this.#aggregations.add(mailbox);
     if (this.#lastPublished !== null && clock.monotonic() < this.#youngUntil) {
       mailbox.put(this.id, this.#lastPublished);
       return mailbox;
@@ -71,7 +80,8 @@ export class TaskWatch {
 
   /** Publishes a state that was read: to all subscribers if it changed, else only to those that wait. */
   onTask(read: Task): void {
-    const task = keepProgress(this.#lastPublished, read);
+    const task = keepProgress(this.#lastPublished, this.#aggregations.attach(read));
+    this.#aggregations.follow(task);
     this.#publishCount++;
     this.#youngUntil = this.#parts.clock.monotonic() + this.#parts.youngForMs;
     const hasChanged = changeOf(this.#lastPublished, task) !== null;
@@ -83,6 +93,16 @@ export class TaskWatch {
       if (isCompleted(published)) mailbox.end();
     }
     this.#waiting.clear();
+  }
+
+  /** The account aggregation was read. Publishes it to those that select it, if it changed. */
+  onAggregation(reading: AggregationReading): void {
+    const before = this.#lastPublished;
+    if (before === null || this.#aggregations.update(this.id, reading) === null) return;
+    const task = keepProgress(before, { ...before, aggregation: reading });
+    this.#lastPublished = task;
+    for (const mailbox of this.#aggregations.subscribers)
+      if (!this.#waiting.has(mailbox)) mailbox.put(this.id, task);
   }
 
   /** The current state could not be read. Ends the subscriptions that wait for it. */

@@ -1,3 +1,4 @@
+import { AGGREGATION_MUTATIONS } from './aggregation-mutations.ts';
 import { type Fault, type FaultOrder, FAULT_KINDS, ROUTES } from './faults.ts';
 import { Refusal } from './refusal.ts';
 import { ROW_MUTATIONS } from './row-mutations.ts';
@@ -12,12 +13,13 @@ export function readFaultOrder(body: unknown): FaultOrder {
     [rate, times].every(value => value === undefined || typeof value === 'number') &&
     FAULT_KINDS.some(kind => kind === fault?.kind) &&
     (fault?.kind !== 'row' || Object.hasOwn(ROW_MUTATIONS, fault.mutation)) &&
+    (fault?.kind !== 'aggregation' || Object.hasOwn(AGGREGATION_MUTATIONS, fault.mutation)) &&
     (route === undefined || ROUTES.includes(route));
   if (!known)
     throw new Refusal(
       400,
       '400.1 Bad request content',
-      `The fault must be one of ${FAULT_KINDS.join(', ')}; the mutation of a row must be one of ${Object.keys(ROW_MUTATIONS).join(', ')}.`,
+      `The fault must be one of ${FAULT_KINDS.join(', ')}; the mutation of a row must be one of ${Object.keys(ROW_MUTATIONS).join(', ')}; that of an aggregation must be one of ${Object.keys(AGGREGATION_MUTATIONS).join(', ')}.`,
     );
   return {
     fault: fault as Fault,

@@ -1,3 +1,4 @@
+import { AGGREGATION_MUTATIONS, type AggregationMutation } from './aggregation-mutations.ts';
 import type { Random } from './random.ts';
 import { ROW_MUTATIONS, type RowMutation } from './row-mutations.ts';
 
@@ -20,6 +21,8 @@ export type Fault =
    * random.
    */
   | { kind: 'row'; mutation: RowMutation; ids?: readonly string[]; all?: boolean }
+  /** Mutates the status of an account aggregation so that it breaks the specification. */
+  | { kind: 'aggregation'; mutation: AggregationMutation }
   | { kind: 'omit-row' | 'repeat-row' | 'reorder-rows' | 'malformed-row' | 'no-target-row' };
 
 export const FAULT_KINDS = [
@@ -30,6 +33,7 @@ export const FAULT_KINDS = [
   'malformed',
   'no-count',
   'row',
+  'aggregation',
   'omit-row',
   'repeat-row',
   'reorder-rows',
@@ -37,7 +41,7 @@ export const FAULT_KINDS = [
   'no-target-row',
 ] as const satisfies readonly Fault['kind'][];
 
-export const ROUTES = ['token', 'list', 'pending', 'task', 'patch'] as const;
+export const ROUTES = ['token', 'list', 'pending', 'task', 'patch', 'aggregation'] as const;
 export type Route = (typeof ROUTES)[number];
 
 /**
@@ -78,6 +82,15 @@ export class Faults {
     for (const order of drawn) order.times--;
     this.#orders = this.#orders.filter(order => order.times > 0);
     return drawn.map(order => order.fault);
+  }
+
+  /** Applies the faults to the status of an account aggregation. */
+  applyToAggregation(status: unknown, faults: readonly Fault[]): unknown {
+    let changed = status as Record<string, unknown>;
+    for (const fault of faults)
+      if (fault.kind === 'aggregation')
+        changed = AGGREGATION_MUTATIONS[fault.mutation](changed) as Record<string, unknown>;
+    return changed;
   }
 
   /** Applies the faults to the rows of a list. Returns a new list. */

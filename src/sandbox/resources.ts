@@ -12,6 +12,7 @@ export interface Answer {
 }
 
 const MAX_LIMIT = 250;
+const AGGREGATION_LEVELS = new Set(['ORG_ADMIN', 'SOURCE_ADMIN', 'SOURCE_SUBADMIN']);
 const STATUSES = new Set(['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR']);
 
 /** Answers GET of the collection. */
@@ -48,6 +49,19 @@ export function readTask(tenant: Tenant, id: string, client: Client): Answer {
   const task = tenant.read(id, client);
   if (task === null) throw notFound();
   return { status: 200, body: task, headers: {} };
+}
+
+/** Answers GET of the status of an account aggregation. Only users of these levels may read it. */
+export function readAggregation(
+  tenant: Tenant,
+  id: string,
+  rules: VersionRules,
+  client: Client,
+): Answer {
+  if (client.kind !== 'user' || !AGGREGATION_LEVELS.has(client.level)) throw forbidden();
+  const aggregation = tenant.readAggregation(id, client, rules);
+  if (aggregation === null) throw notFound();
+  return { status: 200, body: aggregation, headers: {} };
 }
 
 /** Answers PATCH of one task. Only users may PATCH, and only the two documented properties. */

@@ -139,7 +139,8 @@ function definitionOf({ kind }: Lifecycle): Record<string, unknown> {
   };
 }
 
-function formatDate(at: number, style: DateStyle): string | number {
+/** The moment in a date format that upstream was seen to use. */
+export function formatDate(at: number, style: DateStyle): string | number {
   const iso = new Date(at).toISOString();
   switch (style) {
     case 'z':

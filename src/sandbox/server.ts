@@ -8,7 +8,14 @@ import type { Journal, RequestRecord } from './journal.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { Random } from './random.ts';
 import { Refusal, internalFault, notFound, rateLimited } from './refusal.ts';
-import { type Answer, listPendingTasks, listTasks, patchTask, readTask } from './resources.ts';
+import {
+  type Answer,
+  listPendingTasks,
+  listTasks,
+  patchTask,
+  readAggregation,
+  readTask,
+} from './resources.ts';
 import type { Tenant } from './tenant.ts';
 import { VERSIONS, type VersionRules } from './versions.ts';
 
@@ -85,7 +92,7 @@ export function createSandboxServer(parts: ServerParts): Server {
     if (await applyToResponse(response, drawn, trackingId)) return;
     send(
       response,
-      applyToAnswer(await answer(target, request, url, client), drawn),
+      applyToAnswer(target.route, await answer(target, request, url, client), drawn),
       trackingId,
       drawn,
     );
@@ -104,6 +111,8 @@ export function createSandboxServer(parts: ServerParts): Server {
         return readTask(tenant, id, client);
       case 'patch':
         return patchTask(tenant, id, await readPatch(request), client);
+      case 'aggregation':
+        return readAggregation(tenant, id, rules, client);
       default:
         return listTasks(tenant, rules, url.searchParams, client);
     }
@@ -134,7 +143,9 @@ export function createSandboxServer(parts: ServerParts): Server {
     send(response, { ...body, headers: {} }, trackingId, drawn);
   }
 
-  function applyToAnswer(answered: Answer, drawn: readonly Fault[]): Answer {
+  function applyToAnswer(route: Route, answered: Answer, drawn: readonly Fault[]): Answer {
+    if (route === 'aggregation')
+      return { ...answered, body: faults.applyToAggregation(answered.body, drawn) };
     const headers = applyToCount(answered.headers, drawn);
     if (Array.isArray(answered.body))
       return { ...answered, headers, body: faults.applyTo(answered.body, drawn) };
@@ -156,7 +167,7 @@ function findTarget(method: string, path: string): Target | null {
   const rules = VERSIONS.find(
     version => path === version.path || path.startsWith(`${version.path}/`),
   );
-  if (!rules) return null;
+  if (!rules) return findAggregation(method, path);
   const id = decodeSegment(path.slice(rules.path.length + 1));
   const isRead = method === 'GET' || method === 'HEAD';
   if (id === '') return method === 'GET' ? { route: 'list', rules, id } : null;
@@ -164,6 +175,17 @@ function findTarget(method: string, path: string): Target | null {
     return isRead ? { route: 'pending', rules, id } : null;
   if (method === 'GET') return { route: 'task', rules, id };
   return method === 'PATCH' ? { route: 'patch', rules, id } : null;
+}
+
+function findAggregation(method: string, path: string): Target | null {
+  for (const rules of VERSIONS) {
+    const prefix = `${rules.aggregationsPath}/`;
+    if (method !== 'GET' || !path.startsWith(prefix)) continue;
+    const [id = '', name, ...others] = path.slice(prefix.length).split('/');
+    if (name === 'status' && others.length === 0)
+      return { route: 'aggregation', rules, id: decodeSegment(id) };
+  }
+  return null;
 }
 
 function decodeSegment(segment: string): string {

@@ -1,8 +1,10 @@
 import type { Clock } from '../clock.ts';
+import { serializeAggregation } from './aggregation.ts';
 import type { Client } from './clients.ts';
 import { type Expression, matches } from './filter.ts';
 import { NO_ODDITY, drawOddity } from './oddity.ts';
 import type { Random } from './random.ts';
+import type { VersionRules } from './versions.ts';
 import {
   type Sources,
   type Lifecycle,
@@ -113,6 +115,18 @@ export class Tenant {
     this.#catchUp();
     const entry = this.#entries.get(id);
     return entry && this.#isVisible(entry, client) ? this.#serialize(entry) : null;
+  }
+
+  /** The status of an account aggregation as JSON of the REST API; null if there is none. */
+  readAggregation(
+    id: string,
+    client: Client,
+    { aggregationCounts }: VersionRules,
+  ): Record<string, unknown> | null {
+    this.#catchUp();
+    const entry = this.#entries.get(id);
+    if (entry === undefined || !this.#isVisible(entry, client)) return null;
+    return serializeAggregation(entry.lifecycle, this.#clock.now(), aggregationCounts);
   }
 
   /** Overwrites fields of a task's record. The job itself continues. */

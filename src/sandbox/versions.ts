@@ -6,6 +6,10 @@ export interface VersionRules {
   version: SandboxVersion;
   /** The path of the collection. A task's path has one more segment. */
   path: string;
+  /** The path of account aggregations. That of one continues with the id of its task and `status`. */
+  aggregationsPath: string;
+  /** The counts that the status of an account aggregation has. */
+  aggregationCounts: 'accounts' | 'all';
   /** Whether lists include running tasks. */
   listsRunning: boolean;
   /** Whether the deprecated `pending-tasks` exists. */
@@ -46,6 +50,8 @@ export const VERSIONS: readonly VersionRules[] = [
   {
     version: 'beta',
     path: '/beta/task-status',
+    aggregationsPath: '/beta/account-aggregations',
+    aggregationCounts: 'accounts',
     listsRunning: false,
     hasPendingTasks: true,
     operators: OPERATORS,
@@ -54,6 +60,8 @@ export const VERSIONS: readonly VersionRules[] = [
   {
     version: 'v2024',
     path: '/v2024/task-status',
+    aggregationsPath: '/v2024/account-aggregations',
+    aggregationCounts: 'accounts',
     listsRunning: false,
     hasPendingTasks: true,
     operators: OPERATORS,
@@ -62,6 +70,8 @@ export const VERSIONS: readonly VersionRules[] = [
   {
     version: 'v2025',
     path: '/v2025/task-status',
+    aggregationsPath: '/v2025/account-aggregations',
+    aggregationCounts: 'accounts',
     listsRunning: true,
     hasPendingTasks: true,
     operators: NULLABLE_OPERATORS,
@@ -70,6 +80,8 @@ export const VERSIONS: readonly VersionRules[] = [
   {
     version: 'v2026',
     path: '/v2026/task-status',
+    aggregationsPath: '/v2026/account-aggregations',
+    aggregationCounts: 'accounts',
     listsRunning: true,
     hasPendingTasks: false,
     operators: LAUNCHER_OPERATORS,
@@ -78,6 +90,8 @@ export const VERSIONS: readonly VersionRules[] = [
   {
     version: 'v1',
     path: '/task-status/v1',
+    aggregationsPath: '/account-aggregations/v1',
+    aggregationCounts: 'all',
     listsRunning: true,
     hasPendingTasks: false,
     operators: LAUNCHER_OPERATORS,

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { LATE_BY_MS } from '../progress/list-watch.ts';
+import { LATE_BY_MS } from '../progress/known-head.ts';
 import type { HeadRequest, ListHead } from '../progress/source.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
+import type { AccountAggregation } from '../task/account-aggregation.ts';
 import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
@@ -9,12 +10,21 @@ export interface Memory {
   /** Undefined: not cached. Null: upstream had no such task. */
   task(id: string): Task | null | undefined;
   page(query: string): TaskPage | undefined;
+  /** By the id of the task, with the same meanings as `task`. */
+  aggregation(taskId: string): AccountAggregation | null | undefined;
   /**
    * `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts from
    * there.
    */
   keepTask(id: string, task: Task | null, requestedAt: number): void;
   keepPage(query: string, page: TaskPage, requestedAt: number): void;
+  /** `isFinal`: upstream will not change its answer. The entry is kept as long as a finished task. */
+  keepAggregation(
+    taskId: string,
+    aggregation: AccountAggregation | null,
+    requestedAt: number,
+    isFinal: boolean,
+  ): void;
   /** Call after a write: entries that were requested before it are no longer served. */
   invalidate(id: string): void;
   /** Removes all entries of the credential. */
@@ -51,7 +61,11 @@ const ENTRY_BYTES = 200;
 // When the bound is exceeded, entries are evicted down to this share of it, so that evictions are rare.
 const LOW_WATER = 0.98;
 
-type Answer = { task: Task | null; requestedAt: number } | { page: TaskPage; requestedAt: number };
+type Answer = { requestedAt: number } & (
+  | { task: Task | null }
+  | { page: TaskPage }
+  | { aggregation: AccountAggregation | null; isFinal: boolean }
+);
 type Kept = Answer & { bytes: number };
 type Part = LRUCache<string, Kept>;
 
@@ -73,24 +87,33 @@ export function createMemories(options: MemoriesOptions): Memories {
   function memoryOf(credentialKey: string): Memory {
     const taskKey = (id: string) => `task ${id}`;
     const pageKey = (query: string) => `page ${query}`;
+    const aggregationKey = (taskId: string) => `aggregation ${taskId}`;
+    const maxAgeMs = (final: boolean) =>
+      final ? maxStalenessMs * COMPLETED_STALENESS_FACTOR : maxStalenessMs;
     const find = (key: string) => parts.get(credentialKey)?.get(key);
     return {
       task(id) {
         const entry = find(taskKey(id));
         if (entry === undefined || !('task' in entry)) return undefined;
-        const maxAgeMs = isFinal(entry.task)
-          ? maxStalenessMs * COMPLETED_STALENESS_FACTOR
-          : maxStalenessMs;
-        return isFresh(entry, maxAgeMs, writtenAt.get(id)) ? entry.task : undefined;
+        const isKept = isFresh(entry, maxAgeMs(isFinal(entry.task)), writtenAt.get(id));
+        return isKept ? entry.task : undefined;
       },
       page(query) {
         const entry = find(pageKey(query));
         if (entry === undefined || !('page' in entry)) return undefined;
         return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
       },
+      aggregation(taskId) {
+        const entry = find(aggregationKey(taskId));
+        if (entry === undefined || !('aggregation' in entry)) return undefined;
+        const isKept = isFresh(entry, maxAgeMs(entry.isFinal), writtenAt.get(taskId));
+        return isKept ? entry.aggregation : undefined;
+      },
       keepTask: (id, task, requestedAt) => keep(credentialKey, taskKey(id), { task, requestedAt }),
       keepPage: (query, page, requestedAt) =>
         keep(credentialKey, pageKey(query), { page, requestedAt }),
+      keepAggregation: (taskId, aggregation, requestedAt, final) =>
+        keep(credentialKey, aggregationKey(taskId), { aggregation, isFinal: final, requestedAt }),
       invalidate(id) {
         lastWrittenAt = clock.monotonic();
         writtenAt.set(id, lastWrittenAt);
@@ -159,6 +182,7 @@ function isFinal(task: Task | null): boolean {
 
 /** The estimated memory use of an entry, in bytes. */
 function bytesOf(key: string, answer: Answer): number {
+  if ('aggregation' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
   const rows = 'page' in answer ? answer.page.rows : [answer.task];
   const wireBytes = rows.map(row =>
     row === null || row instanceof UnreadableTask ? 0 : row.wireBytes,

@@ -1,12 +1,16 @@
 import type { Clock } from '../clock.ts';
 import type { GroupListener, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
-import { type Hub, createHub } from '../progress/hub.ts';
+import { createAggregationFeed } from '../progress/aggregation-feed.ts';
+import type { AggregationMessage } from '../progress/aggregation-poller.ts';
+import { type Hub, type HubParts, createHub } from '../progress/hub.ts';
 import type { GroupMessage } from '../progress/group-message.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskUpdate } from '../upstream/endpoints.ts';
+import { type AggregatedStreams, createAggregatedStreams } from './aggregated-streams.ts';
+import { type Aggregations, createAggregations } from './aggregations.ts';
 import { createBoundSearch } from './bound-search.ts';
 import { createJoinedCounts } from './joined-counts.ts';
 import { createLists } from './lists.ts';
@@ -20,6 +24,7 @@ import { countTasks } from './task-count.ts';
 /** All state of one credential. Sessions share nothing with each other. */
 export interface Session {
   tasks: TaskLoader;
+  aggregations: Aggregations;
   list(request: SliceRequest, options: ReadOptions): Promise<TaskSlice>;
   /** How many tasks match; null if upstream does not count. */
   count(filter: TaskFilter, options: ReadOptions): Promise<number | null>;
@@ -27,6 +32,8 @@ export interface Session {
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
   update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
   progress: Hub;
+  /** Adds account aggregations to streams of `progress`. */
+  aggregatedStreams: AggregatedStreams;
   close(): void;
 }
 
@@ -37,6 +44,8 @@ export interface SessionParts {
   log: Log;
   /** Joins the instances that watch with this credential. */
   openGroup(listener: GroupListener<GroupMessage>): WatchGroup<GroupMessage>;
+  /** Joins the instances that poll account aggregations with this credential. */
+  openAggregationGroup(listener: GroupListener<AggregationMessage>): WatchGroup<AggregationMessage>;
   /** Milliseconds between two polls of the watched tasks and lists. */
   intervalMs: number;
   /** The maximum number of concurrent subscriptions. */
@@ -47,13 +56,17 @@ export interface SessionParts {
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
   const tasks = createTaskLoader({ api, memory, clock });
+  const aggregations = createAggregations({ api, memory, clock });
   const lists = createSourcePages(createJoinedCounts(createLists({ api, memory, clock })));
   const bounds = createBoundSearch(clock);
   const source = createTaskSource({ api, tasks, memory, bounds, clock });
-  const progress = createHub({ ...parts, source });
+  const progress = createHub({ ...parts, source, openAggregations });
+  const aggregatedStreams = createAggregatedStreams({ ...parts, aggregations });
   return {
     tasks,
+    aggregations,
     progress,
+    aggregatedStreams,
     list: (request, options) => readSlice({ lists, bounds, clock }, request, options),
     count: (filter, options) => countTasks({ lists, bounds }, filter, options),
     latest: (filter, options) => readLatest(lists, filter, options),
@@ -64,6 +77,7 @@ export function createSession(parts: SessionParts): Session {
         // Even after a failure, because upstream may have applied the update.
         memory.invalidate(id);
         tasks.invalidate(id);
+        aggregations.invalidate(id);
         lists.invalidate();
       }
     },
@@ -72,4 +86,13 @@ export function createSession(parts: SessionParts): Session {
       memory.close();
     },
   };
+
+  function openAggregations(onReading: Parameters<HubParts['openAggregations']>[0]) {
+    return createAggregationFeed({
+      ...parts,
+      source: { poll: aggregations.poll, pressure: () => api.pressure() },
+      openGroup: parts.openAggregationGroup,
+      onReading,
+    });
+  }
 }

@@ -1,3 +1,5 @@
+import { type AggregationReading, aggregationPercentOf } from './account-aggregation.ts';
+
 /** A moment, in milliseconds since the epoch. */
 export type Instant = number;
 
@@ -46,6 +48,8 @@ export interface Task {
   /** The highest percentage that the stream has sent before; 0 if none. Set by `keepProgress`. */
   percentFloor: number;
   taskDefinitionSummary: TaskDefinition | null;
+  /** The progress of the account aggregation that the task is, as far as a stream knows it. */
+  aggregation?: AggregationReading | undefined;
   /** A hash of the row's bytes: rows with the same etag are equal. Empty if the bytes are not known. */
   etag: string;
   /** Size of the row in bytes; 0 if not known. */
@@ -105,16 +109,53 @@ export function isCompleted(task: Task): boolean {
 }
 
 /** Whether either the end date or the status says that the task has ended. */
-function hasEnded({ completed, completionStatus }: Task): boolean {
+export function hasEnded({ completed, completionStatus }: Task): boolean {
   return completed !== null || completionStatus !== null;
 }
 
 /**
  * The percentage to show, 0–100. It is 100 once `completed` or the status is set, because upstream resets
- * `percentComplete` of many tasks to 0 at their end.
+ * `percentComplete` of many tasks to 0 at their end. Before that it is the greatest that is known: upstream
+ * leaves account aggregations at 0 until their end, but knows how many accounts it has processed.
  */
 export function effectivePercentCompleteOf(task: Task): number {
-  return hasEnded(task) ? 100 : Math.max(task.percentComplete, task.percentFloor);
+  if (hasEnded(task)) return 100;
+  const { aggregation: reading, percentComplete, percentFloor } = task;
+  const aggregation = reading && 'aggregation' in reading ? reading.aggregation : null;
+  const processed = aggregation === null ? null : aggregationPercentOf(aggregation);
+  return Math.max(percentComplete, percentFloor, processed ?? 0);
+}
+
+const ACCOUNT_AGGREGATION = 'accountaggregation';
+
+/**
+ * Whether the task aggregates accounts. The service method of its definition decides; without one, its
+ * names do. Clients of the API tell the kinds of tasks apart in the same way.
+ */
+export function isAccountAggregation({
+  uniqueName,
+  rawType,
+  taskDefinitionSummary,
+}: Task): boolean {
+  const method = taskDefinitionSummary?.arguments['serviceMethod'];
+  if (typeof method === 'string' && method.trim() !== '')
+    return foldName(method).startsWith(ACCOUNT_AGGREGATION);
+  const { uniqueName: definition = '', parentName: parent = '' } = taskDefinitionSummary ?? {};
+  return [uniqueName, rawType, definition, parent ?? ''].some(name =>
+    foldName(name).includes(ACCOUNT_AGGREGATION),
+  );
+}
+
+function foldName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z]/g, '');
+}
+
+// Upstream answers for an hour after the end. Its clock and ours may differ by some minutes.
+const AGGREGATION_KEPT_MS = 65 * 60_000;
+
+/** Whether the task ended so long ago that upstream has no account aggregation of it any more. */
+export function isAggregationGone({ completed }: Task, now: Instant): boolean {
+  return completed !== null && now - completed > AGGREGATION_KEPT_MS;
 }
 
 /** The task as a stream sends it after `before`. Upstream's percentage may fall; the stream's must not. */

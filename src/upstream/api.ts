@@ -15,7 +15,7 @@ import { VERSION_RULES, checkExpressible } from './versions.ts';
 import { type Row, UnreadableTask } from './wire.ts';
 
 /** The Task Status REST API, typed: its endpoints, and reads that combine several requests. */
-export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update'> {
+export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update' | 'aggregation'> {
   /** The tasks with these ids that exist, running or not, in as few requests as possible. */
   byIds(ids: readonly string[], options?: CallOptions): Promise<Map<string, Row>>;
   /**
@@ -67,7 +67,7 @@ export function idsPerRequest(urlBytes: number): number {
 export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   const { requests, version } = parts;
   const { listsRunning } = VERSION_RULES[version];
-  const { list, pending, byId, update, targetBytes } = createEndpoints(parts);
+  const { list, pending, byId, update, aggregation, targetBytes } = createEndpoints(parts);
   const bareBytes = targetBytes({ filter: { ids: ['', ''] }, limit: PAGE_LIMIT });
   // The number of pages of `pending-tasks` when it was last read, on versions whose lists omit running
   // tasks.
@@ -85,6 +85,7 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
     listed: (ids, options = {}) => listByIds(ids, slotOnce(options)),
     byId,
     update,
+    aggregation,
     fits: query => targetBytes(query) <= urlBytes,
     reserve: options => requests.reserve(options),
     pressure: () => requests.pressure(),

@@ -1,12 +1,14 @@
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
+import type { AccountAggregation } from '../task/account-aggregation.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './admission/lanes.ts';
+import { readAggregation } from './aggregation-reader.ts';
 import type { OnFallback } from './json-fields.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
 import type { Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
-import { createRowReader } from './row-reader.ts';
+import { createRowReader, parse } from './row-reader.ts';
 import { type Row, UnreadableTask } from './wire.ts';
 
 export interface CallOptions {
@@ -43,6 +45,8 @@ export interface Endpoints {
   byId(id: string, options?: CallOptions): Promise<Row | null>;
   /** Patches the record of a task; a running job goes on. Throws NOT_FOUND. */
   update(id: string, update: TaskUpdate, options?: CallOptions): Promise<Task>;
+  /** The progress of an account aggregation by the id of its task; null if upstream has none. */
+  aggregation(id: string, options?: CallOptions): Promise<AccountAggregation | null>;
   /** The length of the request target of a list. */
   targetBytes(query: TaskQuery): number;
 }
@@ -59,6 +63,8 @@ export interface EndpointsParts {
 // As the last segment of a path, these have another meaning. No task has such an id.
 const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
+// The status of an aggregation has about 300 bytes. Parsed, JSON takes many times its length in memory.
+const MAX_AGGREGATION_BYTES = 65_536;
 // The largest Int of GraphQL.
 const MAX_TOTAL = 2 ** 31 - 1;
 
@@ -70,6 +76,7 @@ export function createEndpoints({
   onFallback,
 }: EndpointsParts): Endpoints {
   const path = `${basePath}${VERSION_RULES[version].path}`;
+  const aggregationsPath = `${basePath}${VERSION_RULES[version].aggregationsPath}`;
   const reader = createRowReader(onFallback);
 
   return {
@@ -80,6 +87,7 @@ export function createEndpoints({
     pending: (query, options = {}) => page(`${path}/pending-tasks`, query, options),
     byId,
     update,
+    aggregation,
     targetBytes: query => Buffer.byteLength(`${path}?${toQueryString(query)}`),
   };
 
@@ -88,14 +96,41 @@ export function createEndpoints({
     { lane = 'interactive', signal, caller, slot }: CallOptions = {},
   ): Promise<Row | null> {
     try {
-      const path = pathOf(id);
-      const { body } = await requests.send({ method: 'GET', path, lane, signal, caller, slot });
+      const target = pathOf(path, id);
+      const { body } = await requests.send({
+        method: 'GET',
+        path: target,
+        lane,
+        signal,
+        caller,
+        slot,
+      });
       return reader.row(body);
     } catch (error) {
       if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
       throw error;
     } finally {
       slot?.cancel();
+    }
+  }
+
+  async function aggregation(
+    id: string,
+    { lane = 'aggregation', signal, caller }: CallOptions = {},
+  ): Promise<AccountAggregation | null> {
+    try {
+      const target = `${pathOf(aggregationsPath, id)}/status`;
+      const answer = await requests.send({ method: 'GET', path: target, lane, signal, caller });
+      if (answer.status === 204) return null;
+      if (answer.body.length > MAX_AGGREGATION_BYTES)
+        throw new GatewayError(
+          'UPSTREAM_INVALID_RESPONSE',
+          'Upstream answered with an account aggregation that is too long to be read.',
+        );
+      return readAggregation(parse(answer.body), onFallback);
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
+      throw error;
     }
   }
 
@@ -110,7 +145,7 @@ export function createEndpoints({
     ];
     const { body } = await requests.send({
       method: 'PATCH',
-      path: pathOf(id),
+      path: pathOf(path, id),
       lane: 'interactive',
       patch,
       signal,
@@ -136,10 +171,10 @@ export function createEndpoints({
     return { rows, total, date };
   }
 
-  function pathOf(id: string): string {
+  function pathOf(collection: string, id: string): string {
     if (NO_IDS.has(id) || !id.isWellFormed())
       throw new GatewayError('NOT_FOUND', 'Upstream has no such task.');
-    return `${path}/${encodeURIComponent(id)}`;
+    return `${collection}/${encodeURIComponent(id)}`;
   }
 }
 

@@ -6,7 +6,7 @@ import { AttemptFailure, DEFAULT_RETRY_AFTER_SECONDS } from './admission/attempt
 import type { Breaker } from './admission/breaker.ts';
 import type { Budget } from './admission/budget.ts';
 import { type Deadline, openDeadline } from './admission/deadline.ts';
-import type { Lane } from './admission/lanes.ts';
+import { type CallerLane, CALLER_LANES, type Lane } from './admission/lanes.ts';
 import type { TokenProof, Trial } from './admission/proof.ts';
 import type { Retries } from './admission/retry.ts';
 import type { Answer, Attempt, SendAttempt } from './attempt.ts';
@@ -168,7 +168,7 @@ export function createRequests(parts: RequestParts): Requests {
     const { signal } = deadline;
     const trial = await proof?.begin(deadline);
     if (trial) return { ...trial.slot, trial };
-    if (lane === 'token' || lane === 'interactive')
+    if (isCallerLane(lane))
       // Slightly before the deadline, so that the error is RATE_LIMITED and not a timeout.
       return budget.acquire({
         lane,
@@ -235,6 +235,10 @@ export function createRequests(parts: RequestParts): Requests {
     const reason = new GatewayError('UPSTREAM_TIMEOUT', message);
     return openDeadline({ clock, timeoutMs, leftMs, reason, signals: [signal, closing] });
   }
+}
+
+function isCallerLane(lane: Lane): lane is CallerLane {
+  return (CALLER_LANES as readonly Lane[]).includes(lane);
 }
 
 function toAttempt(token: string | null, { method, path, patch, form }: RestRequest): Attempt {

@@ -65,7 +65,8 @@ function tooLong(): UnreadableTask {
   return new UnreadableTask(null, invalid('Upstream answered with a task that is too large.'));
 }
 
-function parse(bytes: Buffer): unknown {
+/** A body as JSON. Throws UPSTREAM_INVALID_RESPONSE if it is not JSON. */
+export function parse(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString());
   } catch (cause) {

@@ -8,6 +8,8 @@ export type ApiVersion = (typeof API_VERSIONS)[number];
 export interface VersionRules {
   /** The path of the collection, below the tenant's base URL. */
   path: string;
+  /** The path of account aggregations, below which each has the id of its task. */
+  aggregationsPath: string;
   /** Whether lists include running tasks. Otherwise they hold only tasks with a completion status. */
   listsRunning: boolean;
   filtersOnNull: boolean;
@@ -16,27 +18,37 @@ export interface VersionRules {
 
 /** The versions, as their OpenAPI documents describe them. */
 export const VERSION_RULES: Readonly<Record<ApiVersion, VersionRules>> = {
-  v1: { path: '/task-status/v1', listsRunning: true, filtersOnNull: true, filtersOnLauncher: true },
+  v1: {
+    path: '/task-status/v1',
+    aggregationsPath: '/account-aggregations/v1',
+    listsRunning: true,
+    filtersOnNull: true,
+    filtersOnLauncher: true,
+  },
   v2026: {
     path: '/v2026/task-status',
+    aggregationsPath: '/v2026/account-aggregations',
     listsRunning: true,
     filtersOnNull: true,
     filtersOnLauncher: true,
   },
   v2025: {
     path: '/v2025/task-status',
+    aggregationsPath: '/v2025/account-aggregations',
     listsRunning: true,
     filtersOnNull: true,
     filtersOnLauncher: false,
   },
   v2024: {
     path: '/v2024/task-status',
+    aggregationsPath: '/v2024/account-aggregations',
     listsRunning: false,
     filtersOnNull: false,
     filtersOnLauncher: false,
   },
   beta: {
     path: '/beta/task-status',
+    aggregationsPath: '/beta/account-aggregations',
     listsRunning: false,
     filtersOnNull: false,
     filtersOnLauncher: false,

@@ -109,7 +109,7 @@ function readId(value: unknown): string | null {
 }
 
 /** A date that may be absent; null if it cannot be read. */
-function readDate(value: unknown, field: string, onFallback: OnFallback): Instant | null {
+export function readDate(value: unknown, field: string, onFallback: OnFallback): Instant | null {
   if (value === null) return null;
   const instant = readInstant(value);
   // Some services write 0 or the year 1 when there is no date.

@@ -10,6 +10,7 @@ import type { Task } from '../../src/task/task.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/histories.ts';
 import { SimulatedFleet } from '../support/simulated-fleet.ts';
+import { openNoAggregations } from '../support/no-aggregations.ts';
 
 const INTERVAL_MS = 1_000;
 const STEP_MS = 50;
@@ -50,6 +51,7 @@ test("whichever instances are killed or cut off, every subscriber gets its task'
         const members = Array.from({ length: INSTANCES }, () => fleet.open());
         const hubs = members.map(({ openGroup }, place) =>
           createHub({
+            openAggregations: openNoAggregations,
             // Some instances are slower, so their messages about a poll arrive late.
             source: createUpstream(
               clock,
@@ -141,6 +143,7 @@ test('whichever instances are cut off, each list subscriber gets one COMPLETED e
         const members = Array.from({ length: INSTANCES }, () => fleet.open());
         const hubs = members.map(({ openGroup }) =>
           createHub({
+            openAggregations: openNoAggregations,
             source: createUpstream(clock, histories, outcomes, latencyMs),
             openGroup,
             clock,

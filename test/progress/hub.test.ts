@@ -14,6 +14,7 @@ import type { TaskSource } from '../../src/progress/source.ts';
 import { readRow } from '../../src/upstream/wire.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { anyHistory, anyLuck, createUpstream, lastingHistory } from '../support/histories.ts';
+import { openNoAggregations } from '../support/no-aggregations.ts';
 
 const INTERVAL_MS = 1_000;
 
@@ -33,6 +34,7 @@ test('each subscriber gets the states of its task in order, and always the last'
       async (histories, subscribers, outcomes) => {
         const clock = new HandClock();
         const hub = createHub({
+          openAggregations: openNoAggregations,
           source: createUpstream(clock, histories, outcomes),
           openGroup: createLocalGroup,
           clock,
@@ -105,6 +107,7 @@ test('whatever happens between polls, each subscriber gets one COMPLETED event f
       async (histories, outcomes) => {
         const clock = new HandClock();
         const hub = createHub({
+          openAggregations: openNoAggregations,
           source: createUpstream(clock, histories, outcomes),
           openGroup: createLocalGroup,
           clock,
@@ -165,6 +168,7 @@ test('a subscriber whose first read failed, but which a poll for others sent a s
   const upstream = createUpstream(clock, [{ id: '1', states }], ['well']);
   let fail: (error: Error) => void = () => {};
   const hub = createHub({
+    openAggregations: openNoAggregations,
     source: {
       ...upstream,
       load: () => new Promise((_, reject) => (fail = reject)),
@@ -218,6 +222,7 @@ function startLists() {
   );
   let held: Promise<void> | null = null;
   const hub = createHub({
+    openAggregations: openNoAggregations,
     source: {
       ...upstream,
       async *snapshot(filter, signal) {
@@ -302,6 +307,7 @@ test('before the end of its snapshot a subscriber gets every task that was there
         const clock = new HandClock();
         const upstream = createUpstream(clock, histories, ['well'], latencyMs);
         const hub = createHub({
+          openAggregations: openNoAggregations,
           source: upstream,
           openGroup: createLocalGroup,
           clock,
@@ -387,6 +393,7 @@ function startHub(all: Task[], overrides: Partial<TaskSource> = {}) {
     ...overrides,
   };
   const hub = createHub({
+    openAggregations: openNoAggregations,
     source,
     openGroup: createLocalGroup,
     clock,

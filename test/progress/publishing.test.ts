@@ -8,6 +8,7 @@ import type { TaskSource } from '../../src/progress/source.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { createUpstream, type History, lastingHistory } from '../support/histories.ts';
 import { SimulatedFleet } from '../support/simulated-fleet.ts';
+import { openNoAggregations } from '../support/no-aggregations.ts';
 
 const INTERVAL_MS = 1_000;
 const IDS = Array.from({ length: 30 }, (_, place) => String(place + 1));
@@ -24,6 +25,7 @@ function start(histories: readonly History[]) {
     open(source: TaskSource = upstream) {
       const member = fleet.open();
       const hub = createHub({
+        openAggregations: openNoAggregations,
         source,
         clock,
         log: createLog('silent'),

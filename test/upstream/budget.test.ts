@@ -5,8 +5,12 @@ import fc from 'fast-check';
 import type { Slot } from '../../src/fleet/fleet.ts';
 import { LocalWindow } from '../../src/fleet/local.ts';
 import { GatewayError } from '../../src/errors.ts';
-import { type Budget, createBudget } from '../../src/upstream/admission/budget.ts';
-import type { Lane } from '../../src/upstream/admission/lanes.ts';
+import {
+  type Budget,
+  type SlotRequest,
+  createBudget,
+} from '../../src/upstream/admission/budget.ts';
+import { LANES, type Lane } from '../../src/upstream/admission/lanes.ts';
 import { HandClock } from '../support/hand-clock.ts';
 
 const LIMITS = { limit: 10, windowMs: 1_000 };
@@ -112,6 +116,50 @@ test('slots that all lanes wait for are divided: of ten, readers get eight, poll
     assert.deepEqual([of('interactive'), of('task-poll'), of('list-poll')], [8, 1, 1]);
   }
   assert.ok(served.length >= 90);
+});
+
+test('an operation that selects many account aggregations gets one slot of ten beside other reads and polls', async () => {
+  const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
+  const served: Lane[] = [];
+  const note = (lane: Lane) => (slot: Slot) => {
+    slot.settle();
+    served.push(lane);
+  };
+  for (let count = 0; count < 200; count++) {
+    for (const lane of ['interactive', 'aggregation'] as const)
+      void budget.acquire({ lane, maxWaitMs: 1e9 }).then(note(lane));
+    void budget.acquire({ lane: 'aggregation-poll' }).then(note('aggregation-poll'));
+  }
+  assert.equal(budget.pressure(), 1);
+  await pass(clock, 10_000, 10);
+  const of = (lane: Lane) => served.filter(other => other === lane).length / served.length;
+  assert.ok(served.length >= 90);
+  assert.ok(Math.abs(of('interactive') - 0.8) < 0.03, `${of('interactive')} of the slots to reads`);
+  assert.ok(Math.abs(of('aggregation') - 0.1) < 0.03, `${of('aggregation')} to aggregations`);
+});
+
+test('a caller who waits for an account aggregation is refused at once where it cannot be served in time', async () => {
+  const { clock, budget } = setUp();
+  await spendBurst(budget, clock, LIMITS.limit);
+  for (let count = 0; count < 20; count++)
+    for (const lane of ['interactive', 'aggregation'] as const)
+      budget.acquire({ lane, maxWaitMs: 1e9 }).then(
+        slot => slot.settle(),
+        () => {},
+      );
+  // Nine slots go to reads and one to an aggregation, a second for ten: the 21st waits for some 19 s.
+  await assert.rejects(budget.acquire({ lane: 'aggregation', maxWaitMs: 10_000 }), {
+    code: 'RATE_LIMITED',
+  });
+  let served = false;
+  budget.acquire({ lane: 'aggregation', maxWaitMs: 60_000 }).then(
+    () => (served = true),
+    () => {},
+  );
+  assert.equal(budget.pressure(), 1);
+  await pass(clock, 30_000, 50);
+  assert.ok(served);
 });
 
 test('the share of a lane without waiting requests goes to the other lanes', async () => {
@@ -301,7 +349,7 @@ test('a poll waits without a deadline, and ends only when it is aborted or the g
 const anyStep = fc.oneof(
   fc.record({
     kind: fc.constant('acquire' as const),
-    lane: fc.constantFrom<Lane[]>('token', 'interactive', 'task-poll', 'list-poll'),
+    lane: fc.constantFrom<Lane[]>(...LANES),
     maxWaitMs: fc.integer({ min: 0, max: 3_000 }),
     abortAfterMs: fc.option(fc.integer({ min: 0, max: 2_000 })),
     end: fc.constantFrom('settle', 'cancel', 'both'),
@@ -329,9 +377,9 @@ test('whatever is acquired, aborted, cancelled, settled and paused, the limit ho
           const { signal } = controller;
           if (abortAfterMs !== null) clock.after(abortAfterMs, () => controller.abort());
           open++;
-          const isPoll = lane === 'task-poll' || lane === 'list-poll';
+          const waits = lane.endsWith('-poll') ? {} : { maxWaitMs };
           void budget
-            .acquire(isPoll ? { lane, signal } : { lane, maxWaitMs, signal })
+            .acquire({ lane, signal, ...waits } as SlotRequest)
             .then(slot => {
               if (end !== 'cancel') sentAt.push(clock.monotonic());
               clock.after(endAfterMs, () => {

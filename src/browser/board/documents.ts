@@ -26,6 +26,9 @@ export const TASK_DETAIL = `subscription BoardTaskDetail($id: ID!) {
     returns { name attributeName }
     attributes
     taskDefinitionSummary { id uniqueName description parentName executor arguments }
+    accountAggregation {
+      rawStatus totalAccounts processedAccounts totalIdentities processedIdentities percentComplete
+    }
   }
 }`;
 

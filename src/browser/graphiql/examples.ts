@@ -55,6 +55,7 @@ subscription RealProgress($id: ID!) {
     completionStatus
     effectivePercentComplete
     progress
+    accountAggregation { status processedAccounts totalAccounts percentComplete }
   }
 }
 `,

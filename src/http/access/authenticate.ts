@@ -15,10 +15,17 @@ export type Authenticate = (authorization: string | null, address: string) => Pr
 export function createPassthroughAuthenticate(
   verify: VerifyToken | null,
   clockToleranceSeconds: number,
+  refusalOf: (key: string) => GatewayError | null,
 ): Authenticate {
   return async (authorization, address) => {
     const token = readToken(authorization);
-    if (verify === null) return createCallerCredential(token, { address });
+    if (verify === null) {
+      const credential = createCallerCredential(token, { address });
+      // Upstream has just refused the token: do no more work for it.
+      const refusal = refusalOf(credential.key);
+      if (refusal !== null) throw refusal;
+      return credential;
+    }
     const { exp = 0 } = await verify(token);
     return createCallerCredential(token, {
       address,

@@ -19,36 +19,38 @@ export interface AdmittedOperation {
 
 /** Checks an operation before it is parsed. All transports use it. */
 export interface OperationGate {
-  /** Throws a refusal if the caller has no valid credential, or if the params name no document. */
-  admit(
-    sent: unknown,
-    header: (name: string) => string | null,
-    address: string,
-  ): Promise<AdmittedOperation>;
+  /** Throws a refusal if the caller has no valid credential. Over HTTP, before the body is read. */
+  identify(header: (name: string) => string | null, address: string): Promise<Admission>;
+  /** Throws a refusal if the params name no document. */
+  admit(sent: unknown, admission: Admission): AdmittedOperation;
 }
 
 export interface OperationGateParts {
   authenticate: Authenticate;
   documents: PersistedDocuments;
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
   /** Whether a caller without a credential may read the schema. */
   mayReadSchema(header: (name: string) => string | null): Promise<boolean>;
 }
 
 /** Authenticates the caller, checks the params, then resolves the document. */
 export function createOperationGate(parts: OperationGateParts): OperationGate {
-  const { authenticate, documents, mayReadSchema } = parts;
+  const { authenticate, documents, isProven, mayReadSchema } = parts;
   return {
-    async admit(sent, header, address) {
-      const admission = await authenticate(header('authorization'), address).then(
+    identify: (header, address) =>
+      authenticate(header('authorization'), address).then(
         credential => ({ credential }),
         async (error: unknown) => {
           if (!(await mayReadSchema(header).catch(() => false))) throw toRefusal(error);
           return { refusal: toRefusal(error) as GraphQLError };
         },
-      );
+      ),
+    admit(sent, admission) {
       const params = readOperationParams(sent);
-      // Do not store documents of callers without a credential.
-      const query = documents.resolve(params, { mayStore: 'credential' in admission });
+      // Do not store documents of callers without a proven credential: they would push out those of others.
+      const mayStore = 'credential' in admission && isProven(admission.credential);
+      const query = documents.resolve(params, { mayStore });
       return { admission, params: { ...params, query } };
     },
   };

@@ -12,6 +12,8 @@ export interface OperationParams {
 
 // JSON.parse does not recurse, but coercing, comparing and printing values do.
 const MAX_VALUE_DEPTH = 100;
+// An empty list takes two bytes of JSON, and about fifty bytes of memory.
+const MAX_VALUES = 20_000;
 
 /**
  * Checks the members of an operation. Unknown members are ignored. Throws a refusal if it is not an
@@ -32,11 +34,7 @@ export function readOperationParams(sent: unknown): OperationParams {
     const value = sent[name] ?? undefined;
     if (value !== undefined && !isObject(value))
       throw refusal('BAD_USER_INPUT', `\`${name}\` must be an object.`);
-    if (!isShallow(value))
-      throw refusal(
-        'BAD_USER_INPUT',
-        `\`${name}\` is nested deeper than the allowed ${MAX_VALUE_DEPTH} levels.`,
-      );
+    checkSize(name, value);
     if (value !== undefined) params[name] = value;
   }
   return params;
@@ -46,10 +44,24 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Whether it is nested no deeper than so many levels, which also bounds this recursion. */
-function isShallow(value: unknown, levels = MAX_VALUE_DEPTH): boolean {
-  if (typeof value !== 'object' || value === null) return true;
-  if (levels === 0) return Object.keys(value).length === 0;
-  for (const part of Object.values(value)) if (!isShallow(part, levels - 1)) return false;
-  return true;
+/** Throws a refusal if it has too many levels, which also bounds this recursion, or too many values. */
+function checkSize(name: string, value: unknown): void {
+  let values = 0;
+  visit(value, MAX_VALUE_DEPTH);
+
+  function visit(part: unknown, levels: number): void {
+    if (++values > MAX_VALUES)
+      throw refusal(
+        'BAD_USER_INPUT',
+        `\`${name}\` has more than the allowed ${MAX_VALUES} values.`,
+      );
+    if (typeof part !== 'object' || part === null) return;
+    const inner = Object.values(part);
+    if (inner.length > 0 && levels === 0)
+      throw refusal(
+        'BAD_USER_INPUT',
+        `\`${name}\` is nested deeper than the allowed ${MAX_VALUE_DEPTH} levels.`,
+      );
+    for (const one of inner) visit(one, levels - 1);
+  }
 }

@@ -28,17 +28,14 @@ export function refusal(code: ErrorCode, message: string, http?: HttpAnswer): Gr
   return withHttp(error, http ?? STATUSES[code] ?? { status: 400 });
 }
 
-/**
- * Converts a GatewayError into a refusal with the HTTP status for its code. Returns other errors
- * unchanged.
- */
-export function toRefusal(error: unknown): unknown {
+/** Converts a GatewayError into a refusal with `http`, or the HTTP status for its code. Returns other errors unchanged. */
+export function toRefusal(error: unknown, http?: HttpAnswer): unknown {
   if (!(error instanceof GatewayError)) return error;
   const refused = new GraphQLError(error.message, {
     originalError: error,
     extensions: { ...error.extensions },
   });
-  return withHttp(refused, STATUSES[error.code] ?? { status: 400 });
+  return withHttp(refused, http ?? STATUSES[error.code] ?? { status: 400 });
 }
 
 /** Sets the HTTP response for an error. The property is not enumerable, so it is never serialized. */

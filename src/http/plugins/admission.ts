@@ -1,5 +1,5 @@
-import type { Plugin } from 'graphql-yoga';
 import type { IncomingMessage } from 'node:http';
+import type { Plugin } from 'graphql-yoga';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 
@@ -8,13 +8,20 @@ export function useAdmission(
   gate: OperationGate,
   clientAddress: ClientAddress,
 ): Plugin<{ admission?: Admission }> {
+  const identified = new WeakMap<Request, Admission>();
   return {
-    async onParams({ request, params, setParams, context }) {
-      const header = (name: string) => request.headers.get(name);
-      const { req } = context as { req?: IncomingMessage };
+    // Before the body is read: reading it would be work for a caller without a credential.
+    async onRequestParse({ request, serverContext }) {
+      const { req } = serverContext as unknown as { req?: IncomingMessage };
       const address = req === undefined ? '' : clientAddress.addressOf(req);
-      const admitted = await gate.admit(params, header, address);
-      Object.assign(context, { admission: admitted.admission });
+      const header = (name: string) => request.headers.get(name);
+      identified.set(request, await gate.identify(header, address));
+    },
+    onParams({ request, params, setParams, context }) {
+      const admission = identified.get(request);
+      if (admission === undefined) throw new Error('The request has not been identified.');
+      const admitted = gate.admit(params, admission);
+      Object.assign(context, { admission });
       // Yoga refuses members that it does not know, such as `documentId`, which is resolved by now.
       const { documentId: _, ...known } = admitted.params;
       setParams(known);

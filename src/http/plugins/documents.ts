@@ -1,4 +1,5 @@
 import {
+  type DefinitionNode,
   type DocumentNode,
   type FragmentDefinitionNode,
   GraphQLError,
@@ -36,20 +37,26 @@ interface OperationContext {
   params: OperationParams;
 }
 
-// A syntax tree takes about 500 bytes per token, so all of them take at most about 100 MB.
-const MAX_CACHED_TOKENS = 200_000;
+// A syntax tree takes about 500 bytes per token, and keeps the text.
+const BYTES_PER_TOKEN = 500;
+const BYTES_PER_CHARACTER = 2;
+const MAX_CACHED_BYTES = 67_108_864;
 const MAX_CACHED_ERROR_LENGTH = 1_048_576;
 // Open brackets that are allowed in addition to MAX_DEPTH, for fragments and for values of arguments.
 const SPARE_NESTING = 100;
-// Validation compares all fields of one name pairwise, so its cost grows with their square.
+// Validation compares all fields of one name, and all fragments, pairwise, and visits every fragment for every
+// operation. So its cost grows with the square of their number.
 const MAX_REPEATED_FIELDS = 50;
+const MAX_FRAGMENTS = 200;
+const MAX_OPERATIONS = 20;
 
 /** Caches that are bounded by the size of their entries, not by their number. */
 export function createDocumentCaches(): DocumentCaches {
   return {
     documentCache: new LRUCache({
-      maxSize: MAX_CACHED_TOKENS,
-      sizeCalculation: document => Math.max(1, document.tokenCount ?? 1),
+      maxSize: MAX_CACHED_BYTES,
+      sizeCalculation: ({ tokenCount = 1 }, text) =>
+        BYTES_PER_TOKEN * (tokenCount + 1) + BYTES_PER_CHARACTER * text.length,
     }),
     errorCache: new LRUCache({
       maxSize: MAX_CACHED_ERROR_LENGTH,
@@ -123,6 +130,9 @@ function checkDocument(
   schema: GraphQLSchema,
   limits: DocumentLimits,
 ): void {
+  const fragments = document.definitions.filter(isFragment).length;
+  refuseAbove('fragments', fragments, MAX_FRAGMENTS, 'the gateway');
+  refuseAbove('operations', operationsOf(document).length, MAX_OPERATIONS, 'the gateway');
   const counts = { aliases: 0, repeated: 0, directives: 0 };
   for (const definition of document.definitions) {
     if (
@@ -224,11 +234,11 @@ function operationsOf({ definitions }: DocumentNode): OperationDefinitionNode[] 
 }
 
 function fragmentsOf({ definitions }: DocumentNode): Map<string, FragmentDefinitionNode> {
-  return new Map(
-    definitions
-      .filter(definition => definition.kind === Kind.FRAGMENT_DEFINITION)
-      .map(fragment => [fragment.name.value, fragment]),
-  );
+  return new Map(definitions.filter(isFragment).map(fragment => [fragment.name.value, fragment]));
+}
+
+function isFragment(definition: DefinitionNode): definition is FragmentDefinitionNode {
+  return definition.kind === Kind.FRAGMENT_DEFINITION;
 }
 
 function refuseAbove(

@@ -1,8 +1,10 @@
+import type { ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Plugin } from 'graphql-yoga';
 import { type OperationParams, readOperationParams } from '../access/operation-params.ts';
-import { refusal } from '../access/refusal.ts';
+import { refusal, toRefusal } from '../access/refusal.ts';
+import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import { mediaRangesOf, mediaTypeOf } from './accept.ts';
 
 type Decode = (data: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>;
@@ -16,20 +18,25 @@ const DECODERS: Readonly<Record<string, Decode>> = {
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
-/** Reads an operation from the body of a request. Throws a refusal if the body is not an operation. */
-export type ReadBody = (request: Request) => Promise<OperationParams>;
+/**
+ * Reads an operation from the body of a request. The body takes space until the response is closed. Throws a
+ * refusal if the body is not an operation.
+ */
+export type ReadBody = (request: Request, response: ServerResponse) => Promise<OperationParams>;
 
 /** Replaces Yoga's parsers: adds a code to refusals, and limits the size of bodies, decoded too. */
 export function useHttpRequests(readBody: ReadBody): Plugin {
   return {
-    onRequestParse({ request, url, setRequestParser }) {
+    onRequestParse({ request, url, serverContext, setRequestParser }) {
       if (request.method !== 'GET' && request.method !== 'POST')
         throw refusal('BAD_USER_INPUT', 'GraphQL accepts only GET and POST requests.', {
           status: 405,
           headers: { allow: 'GET, POST' },
         });
       if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
-      const read = request.method === 'GET' ? () => readSearchParams(url.searchParams) : readBody;
+      const { res } = serverContext as unknown as { res: ServerResponse };
+      const read = () =>
+        request.method === 'GET' ? readSearchParams(url.searchParams) : readBody(request, res);
       // Yoga's types allow only its own members.
       setRequestParser(read as Parameters<typeof setRequestParser>[0]);
     },
@@ -57,18 +64,20 @@ export function useNotAcceptable(): Plugin {
 }
 
 /** `maxBytes` limits the body both as sent and decoded. */
-export function createReadBody(maxBytes: number): ReadBody {
-  return async request => {
+export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody {
+  return async (request, response) => {
     // Accept no other type: a page of another origin can send some types without a preflight.
     if (mediaTypeOf(request) !== 'application/json' || !isUtf8(request))
       throw refusal('BAD_USER_INPUT', 'The Content-Type must be application/json, in UTF-8.', {
         status: 415,
         headers: { accept: 'application/json' },
       });
-    return readOperationParams(toJson(await decode(request)));
+    const share = space.open();
+    response.once('close', share.close);
+    return readOperationParams(toJson(await decode(request, share)));
   };
 
-  async function decode(request: Request): Promise<Uint8Array> {
+  async function decode(request: Request, share: RequestShare): Promise<Uint8Array> {
     const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
     const decoder = DECODERS[encoding];
     if (!decoder && encoding !== 'identity' && encoding !== '')
@@ -80,30 +89,40 @@ export function createReadBody(maxBytes: number): ReadBody {
           headers: { 'accept-encoding': 'gzip, deflate, br' },
         },
       );
-    const body = await readBytes(request);
+    const body = await readBytes(request, share);
+    if (!decoder) return body;
+    let decoded: Buffer;
     try {
-      return decoder ? await decoder(body, { maxOutputLength: maxBytes }) : body;
+      decoded = await decoder(body, { maxOutputLength: maxBytes });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
       throw refusal('BAD_USER_INPUT', `The body is not ${encoding}.`);
     }
+    const noSpace = refusalOfSpace(share, decoded.length);
+    if (noSpace !== null) throw noSpace;
+    return decoded;
   }
 
-  async function readBytes(request: Request): Promise<Uint8Array> {
+  async function readBytes(request: Request, share: RequestShare): Promise<Uint8Array> {
     if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
+    let noSpace: unknown = null;
     try {
       for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
         bytes += chunk.length;
         if (bytes > maxBytes) break;
-        chunks.push(chunk);
+        // Read the rest and drop it: if the connection were reset, the client would not get the refusal.
+        noSpace ??= refusalOfSpace(share, chunk.length);
+        if (noSpace === null) chunks.push(chunk);
+        else chunks.length = 0;
       }
     } catch {
       // The client disconnected.
       throw refusal('BAD_USER_INPUT', 'The body ended early.');
     }
     if (bytes > maxBytes) throw tooLarge();
+    if (noSpace !== null) throw noSpace;
     return Buffer.concat(chunks);
   }
 
@@ -113,6 +132,16 @@ export function createReadBody(maxBytes: number): ReadBody {
       `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
       { status: 413, headers: { connection: 'close' } },
     );
+  }
+}
+
+/** Null where there is space for so many bytes. */
+function refusalOfSpace(share: RequestShare, bytes: number): unknown {
+  try {
+    share.take(bytes);
+    return null;
+  } catch (error) {
+    return toRefusal(error, { status: 503 });
   }
 }
 

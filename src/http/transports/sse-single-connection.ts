@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
@@ -26,6 +26,11 @@ export interface SingleConnectionOptions {
   maxSubscriptionsPerConnection: number;
   gate: OperationGate;
   readBody: ReadBody;
+}
+
+interface NodeContext {
+  req: IncomingMessage;
+  res: ServerResponse;
 }
 
 /** An error response: its status and the errors. */
@@ -66,8 +71,9 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     async onRequest({ request, url, serverContext, fetchAPI: { Response }, endResponse }) {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
       try {
-        const { req } = serverContext as unknown as { req: IncomingMessage };
-        endResponse(await respond(request, url, await ownerOf(req), Response));
+        const { req, res } = serverContext as unknown as NodeContext;
+        const read = () => readBody(request, res);
+        endResponse(await respond(request, url, await ownerOf(req), Response, read));
       } catch (error) {
         const { status, errors, headers } =
           error instanceof Refusal ? error : toRefusal(error, 500);
@@ -81,6 +87,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     url: URL,
     owner: StreamOwner,
     ResponseType: typeof Response,
+    read: () => Promise<OperationParams>,
   ): Promise<Response> {
     if (request.method === 'PUT')
       return new ResponseType(reservations.reserve(owner), { status: 201 });
@@ -95,7 +102,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request, owner.address);
+        await start(stream, request, owner.address, await read());
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -130,8 +137,12 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 
-  async function start(stream: EventStream, request: Request, address: string): Promise<void> {
-    const params = await readBody(request);
+  async function start(
+    stream: EventStream,
+    request: Request,
+    address: string,
+    params: OperationParams,
+  ): Promise<void> {
     // The client disconnected while the operation was read.
     if (stream.destroyed || stream.isOver)
       throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
@@ -160,11 +171,8 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     sent: OperationParams,
     address: string,
   ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
-    const { admission, params } = await gate.admit(
-      sent,
-      name => request.headers.get(name),
-      address,
-    );
+    const identified = await gate.identify(name => request.headers.get(name), address);
+    const { admission, params } = gate.admit(sent, identified);
     const enveloped = server.getEnveloped({ request, params, admission });
     const document = enveloped.parse(params.query);
     const errors = enveloped.validate(enveloped.schema, document);

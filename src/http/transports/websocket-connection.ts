@@ -2,12 +2,15 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { MaskError } from '../access/mask-error.ts';
+import type { RequestSpace } from '../access/request-space.ts';
 import type { Drain } from './drain.ts';
 
 /** The `extra` of a graphql-ws context. */
 export interface SocketExtra {
   socket: WebSocket;
   request: IncomingMessage;
+  /** Reads the headers that the socket was opened with, once the client has connected. */
+  header?: (name: string) => string | null;
   /** The running operations by id, once the client has connected. Null: no result yet, or a single one. */
   operations: Readonly<Record<string, unknown>>;
 }
@@ -21,6 +24,7 @@ export interface SocketBounds {
   maxMessagesPerSecond: number;
   /** How many of them it may send in one burst. */
   messageBurst: number;
+  requestSpace: RequestSpace;
 }
 
 const KEEP_ALIVE_MS = 12_000;
@@ -29,8 +33,11 @@ const INTERNAL_ERROR = 4500;
 const GOING_AWAY = 1001;
 /** The close code of RFC 6455 for a policy violation. Clients of graphql-ws do not reconnect after it. */
 const POLICY_VIOLATION = 1008;
+const MESSAGE_TOO_BIG = 1009;
 /** A registered close code, after which clients reconnect. */
 export const TRY_AGAIN_LATER = 1013;
+// It carries headers, and has as much room as Node allows for those of a request.
+const MAX_INIT_BYTES = 16_384;
 // A client has so long to complete the closing handshake before the socket is terminated.
 const CLOSE_WITHIN_MS = 1_000;
 // Running operations may still send results after the limit, up to this factor of it.
@@ -49,7 +56,10 @@ export function serveSocket(
   drain: Drain,
   bounds: SocketBounds,
 ): void {
-  const { maxUnreadBytes, clientTimeoutMs, maxMessagesPerSecond, messageBurst } = bounds;
+  const { maxUnreadBytes, clientTimeoutMs, maxMessagesPerSecond, messageBurst, requestSpace } =
+    bounds;
+  /** Bytes of messages that have not arrived whole. */
+  const arriving = requestSpace.open();
   let isAlive = true;
   let isEnding = false;
   // The server shuts down: the socket is closed as soon as its queries and mutations are answered.
@@ -65,11 +75,21 @@ export function serveSocket(
     isAlive = false;
     return socket.ping();
   }, KEEP_ALIVE_MS);
-  socket.on('pong', () => {
+  // Before `ws` reads them, so that they are counted before the message is complete.
+  extra.request.socket.prependListener('data', (chunk: Buffer) => {
+    try {
+      arriving.take(chunk.length);
+    } catch {
+      end(TRY_AGAIN_LATER, 'Too much is being sent');
+    }
+  });
+  socket.on('pong', (data: Buffer) => {
     isAlive = true;
+    arriving.giveBack(frameLengthOf(data));
     accept();
   });
   socket.on('ping', (data: Buffer) => {
+    arriving.giveBack(frameLengthOf(data));
     if (accept()) void send(done => socket.pong(data, false, done));
   });
   // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right
@@ -85,10 +105,15 @@ export function serveSocket(
       close: (code, reason) => end(code ?? INTERNAL_ERROR, reason),
       onMessage: receive =>
         socket.on('message', (data: Buffer) => {
+          arriving.giveBack(frameLengthOf(data));
           if (!accept()) return;
+          if (extra.header === undefined && data.length > MAX_INIT_BYTES) {
+            end(MESSAGE_TOO_BIG, 'connection_init is too long');
+            return;
+          }
           if (isLeaving) setImmediate(leaveIfAnswered);
           // Not awaited: handling a subscribe message takes as long as its operation.
-          void receive(data.toString()).catch((error: unknown) => {
+          void handle(data, receive).catch((error: unknown) => {
             maskError(error);
             end(INTERNAL_ERROR, 'Internal server error');
           });
@@ -104,9 +129,24 @@ export function serveSocket(
     remove();
     clearInterval(keepAlive);
     clearTimeout(unread);
+    arriving.close();
     // Ends all operations of the socket.
     void closed(code, String(reason))?.catch(maskError);
   });
+
+  async function handle(data: Buffer, receive: (text: string) => Promise<void>): Promise<void> {
+    const share = requestSpace.open();
+    try {
+      share.take(data.length);
+    } catch {
+      return end(TRY_AGAIN_LATER, 'Too much is being sent');
+    }
+    try {
+      await receive(withQuery(data.toString()));
+    } finally {
+      share.close();
+    }
+  }
 
   /** Counts a message. False if it must not be handled, because the socket is being closed. */
   function accept(): boolean {
@@ -153,4 +193,23 @@ export function serveSocket(
     socket.close(code, reason);
     setTimeout(() => socket.terminate(), CLOSE_WITHIN_MS).unref();
   }
+}
+
+/** graphql-ws closes the socket for an operation without `query`, such as one that names a persisted document. */
+function withQuery(text: string): string {
+  if (!/"(documentId|persistedQuery)"/.test(text)) return text;
+  try {
+    const message = JSON.parse(text) as { payload?: { query?: unknown } };
+    if (typeof message.payload !== 'object' || message.payload === null) return text;
+    message.payload.query ??= '';
+    return JSON.stringify(message);
+  } catch {
+    // graphql-ws reports what is wrong with it.
+    return text;
+  }
+}
+
+/** As the client sent it: masked, and in one frame. */
+function frameLengthOf({ length }: Buffer): number {
+  return length + (length < 126 ? 6 : length < 65_536 ? 8 : 14);
 }

@@ -91,6 +91,9 @@ export function createWebSocketServer(
       )
         return false;
       const header = headerReader(connectionParams, request);
+      extra.header = header;
+      // Keep only its headers while the socket is open.
+      Object.assign(context, { connectionParams: undefined });
       if (!isRouterOnly) return true;
       try {
         return await routerTrust.isRouter(header(ROUTER_HEADER));
@@ -100,16 +103,13 @@ export function createWebSocketServer(
         return false;
       }
     },
-    async onSubscribe({ connectionParams, extra, subscriptions }, _id, sent) {
+    async onSubscribe({ extra, subscriptions }, _id, sent) {
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
         return [maskError(tooMany(maxSubscriptionsPerConnection))];
-      const header = headerReader(connectionParams, extra.request);
+      const { header = () => null } = extra;
       try {
-        const { admission, params } = await gate.admit(
-          sent,
-          header,
-          clientAddress.addressOf(extra.request),
-        );
+        const address = clientAddress.addressOf(extra.request);
+        const { admission, params } = gate.admit(sent, await gate.identify(header, address));
         const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
           params,
           header,

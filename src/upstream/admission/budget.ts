@@ -2,7 +2,14 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { BURST_SHARE, type BudgetLimits, type BudgetWindow, type Slot } from '../../fleet/fleet.ts';
 import { AnswerTime } from './answer-time.ts';
-import { LANES, type Lane, type PollLane, createLanes } from './lanes.ts';
+import {
+  CALLER_LANES,
+  type CallerLane,
+  LANES,
+  type Lane,
+  type PollLane,
+  createLanes,
+} from './lanes.ts';
 import { Pace } from './pace.ts';
 import { type TrialSlot, createTrialSlots } from './trial-slots.ts';
 import type { QueueRequest } from './address-queue.ts';
@@ -15,7 +22,7 @@ export type SlotRequest = {
   /** Callers in one lane are served round robin. Undefined: no particular caller. */
   caller?: string | undefined;
   signal?: AbortSignal | undefined;
-} & ({ lane: 'token' | 'interactive'; maxWaitMs: number } | { lane: PollLane });
+} & ({ lane: CallerLane; maxWaitMs: number } | { lane: PollLane });
 
 /** Grants slots for requests, in a fair order and never more than upstream allows. */
 export interface Budget {
@@ -92,7 +99,7 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       refuseLate();
     },
     pressure() {
-      if (lanes.size('interactive') > 0) return 1;
+      if (lanes.size('interactive') + lanes.size('aggregation') > 0) return 1;
       const { free, pausedForMs } = window.outlook();
       return pausedForMs > 0 ? 1 : 1 - Math.max(0, free) / limit;
     },
@@ -201,11 +208,13 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
 
   function refuseLate(): void {
     const now = clock.monotonic();
-    let ahead = 0;
-    for (const waiter of [...lanes.of('token'), ...lanes.of('interactive')]) {
-      const waitMs = forecastMs(waiter.lane, waiter.lane === 'token' ? 0 : ahead);
-      if (now + waitMs > waiter.latestGrantAt()) waiter.refuse(rateLimited(waitMs));
-      else if (waiter.lane === 'interactive') ahead++;
+    for (const lane of CALLER_LANES) {
+      let ahead = 0;
+      for (const waiter of lanes.of(lane)) {
+        const waitMs = forecastMs(lane, ahead);
+        if (now + waitMs > waiter.latestGrantAt()) waiter.refuse(rateLimited(waitMs));
+        else if (lane !== 'token') ahead++;
+      }
     }
   }
 

@@ -1,9 +1,17 @@
 import { RoundRobin } from './round-robin.ts';
 
 /** Kinds of requests. Tokens go first, since every other request needs one. */
-export type Lane = 'token' | 'interactive' | PollLane;
-/** Polls of tasks by id and of the heads of lists. No caller waits for their answers. */
-export type PollLane = 'task-poll' | 'list-poll';
+export type Lane = CallerLane | PollLane;
+/**
+ * A caller waits for the answer. Account aggregations have a lane of their own: each costs a request, and an
+ * operation that selects many of them must not delay other reads.
+ */
+export type CallerLane = 'token' | 'interactive' | 'aggregation';
+/**
+ * Polls of tasks by id, of the heads of lists and of account aggregations. No caller waits for their
+ * answers.
+ */
+export type PollLane = 'task-poll' | 'list-poll' | 'aggregation-poll';
 
 /**
  * Waiting requests by lane. Lanes share slots by weight, callers within a lane take turns, and each
@@ -34,11 +42,19 @@ export interface LaneWaiter {
   readonly caller: string;
 }
 
-/** How many of ten slots each lane gets if all of them wait. */
-const LANE_WEIGHTS = { interactive: 8, 'task-poll': 1, 'list-poll': 1 } as const;
+/** How many slots each lane gets in turn if all of them wait. */
+const LANE_WEIGHTS = {
+  interactive: 8,
+  aggregation: 1,
+  'task-poll': 1,
+  'list-poll': 1,
+  'aggregation-poll': 1,
+} as const;
 
 type WeightedLane = keyof typeof LANE_WEIGHTS;
 const WEIGHTED_LANES = Object.keys(LANE_WEIGHTS) as readonly WeightedLane[];
+/** The lanes in which callers wait, and are refused where they cannot be answered in time. */
+export const CALLER_LANES: readonly CallerLane[] = ['token', 'interactive', 'aggregation'];
 export const LANES: readonly Lane[] = ['token', ...WEIGHTED_LANES];
 
 /** Empty lanes. */
@@ -46,13 +62,21 @@ export function createLanes<W extends LaneWaiter>(): Lanes<W> {
   const waiters: Record<Lane, RoundRobin<W>> = {
     token: new RoundRobin(),
     interactive: new RoundRobin(),
+    aggregation: new RoundRobin(),
     'task-poll': new RoundRobin(),
     'list-poll': new RoundRobin(),
+    'aggregation-poll': new RoundRobin(),
   };
   // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and
   // the lane that is served pays the sum. Lanes without waiters take no part, so their share goes to
   // the others and they return without credit or debt.
-  const credit: Record<WeightedLane, number> = { interactive: 0, 'task-poll': 0, 'list-poll': 0 };
+  const credit: Record<WeightedLane, number> = {
+    interactive: 0,
+    aggregation: 0,
+    'task-poll': 0,
+    'list-poll': 0,
+    'aggregation-poll': 0,
+  };
 
   const waitedAt = new Map<Lane, number>();
 

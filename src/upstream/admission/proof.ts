@@ -54,6 +54,8 @@ export interface Trial {
 export interface Proofs {
   of(claim: TokenClaim, budget: Budget): TokenProof;
   isProven(key: string): boolean;
+  /** Why upstream refused a token within the last minute; null if it did not. */
+  refusalOf(key: string): GatewayError | null;
 }
 
 export interface ProofsOptions {
@@ -101,7 +103,12 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
   const connections = new AddressQueue<void>(clock, () => 0);
   let trials = 0;
 
-  return { of, isProven: key => proven.has(key) };
+  return { of, isProven: key => proven.has(key), refusalOf };
+
+  function refusalOf(key: string): GatewayError | null {
+    const refusal = refused.get(key);
+    return refusal !== undefined && clock.monotonic() < refusal.until ? refusal.error : null;
+  }
 
   function of({ key, clientId, address }: TokenClaim, budget: Budget): TokenProof {
     const addressKey = `${clientId} ${address}`;
@@ -114,8 +121,8 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
         for (;;) {
           deadline.signal.throwIfAborted();
           if (proven.get(key) === true) return null;
-          const refusal = refused.get(key);
-          if (refusal !== undefined && clock.monotonic() < refusal.until) throw refusal.error;
+          const refusal = refusalOf(key);
+          if (refusal !== null) throw refusal;
           const pausedMs = (paused.get(key) ?? -Infinity) - clock.monotonic();
           const current = running.get(key);
           if (pausedMs > 0) {

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { parse } from 'graphql';
+import { WebSocket } from 'ws';
+import { createDocumentCaches } from '../../src/http/plugins/documents.ts';
+import { startGateway } from '../support/start.ts';
+import { SEND } from '../support/transports.ts';
+
+const LONG = 'x'.repeat(250_000);
+const SMALL = { query: '{ __typename }' };
+const LARGE = { query: `{ __typename } # ${LONG}` };
+const ANSWER = '{"data":{"__typename":"Query"}}';
+/** As many as together have more bytes than requests under way may have. */
+const ENOUGH = 270;
+
+test('documents are kept by their bytes: long texts of few tokens do not fill the memory', () => {
+  const { documentCache } = createDocumentCaches();
+  for (let count = 0; count < 1_000; count++)
+    documentCache.set(`{ __typename } # ${count} ${LONG}`, parse('{ __typename }'));
+  assert.ok(documentCache.size < 200, `${documentCache.size} of 250 kB are kept`);
+});
+
+/** Keeps a connection open on which a body does not end. */
+async function sendUnfinishedBody(t: TestContext, url: string) {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  t.after(() => socket.destroy());
+  socket.on('error', () => {});
+  let answer = '';
+  socket.on('data', (data: Buffer) => (answer += data.toString()));
+  const head =
+    'POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 262000\r\n\r\n';
+  await new Promise(resolve => socket.write(head + LONG, resolve));
+  return { socket, answer: () => answer };
+}
+
+test('while bodies that do not end take too much memory, short requests are served, and long ones are refused with a code', async t => {
+  const { url } = await startGateway(t, { env: { AUTH_MODE: 'passthrough' } });
+  const slow = await Promise.all(Array.from({ length: ENOUGH }, () => sendUnfinishedBody(t, url)));
+  let refused = await SEND.POST(url, LARGE, 'Bearer a');
+  while (refused.status !== 503) refused = await SEND.POST(url, LARGE, 'Bearer a');
+  assert.deepEqual(refused.codes, ['RATE_LIMITED']);
+  assert.equal((await SEND.POST(url, SMALL, 'Bearer a')).text, ANSWER);
+
+  for (const { socket } of slow) socket.destroy();
+  while ((await SEND.POST(url, LARGE, 'Bearer a')).text !== ANSWER);
+});
+
+test('while messages that do not end take too much memory, their sockets are closed, and short operations are served', async t => {
+  const { url } = await startGateway(t);
+  const codes: number[] = [];
+  const sockets = await Promise.all(
+    Array.from({ length: ENOUGH }, async () => {
+      const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+      t.after(() => socket.terminate());
+      socket.on('error', () => {}).on('close', code => codes.push(code));
+      await once(socket, 'open');
+      socket.send('{"type":"connection_init"}');
+      await once(socket, 'message');
+      socket.send(LONG, { fin: false });
+      return socket;
+    }),
+  );
+  // Each is asked whether it is still there once all that it sent has been read.
+  await Promise.all(
+    sockets.map(async socket => {
+      if (socket.readyState !== WebSocket.OPEN) return;
+      socket.ping();
+      await Promise.race([once(socket, 'pong'), once(socket, 'close')]);
+    }),
+  );
+  while (codes.length === 0) await new Promise(setImmediate);
+  assert.deepEqual([...new Set(codes)], [1013]);
+  assert.equal(
+    (await SEND.WebSocket(url, SMALL)).text,
+    `{"id":"1","type":"next","payload":${ANSWER}}`,
+  );
+});
+
+test('a WebSocket keeps nothing of connection_init but its headers, and is closed with 1009 if that is long', async t => {
+  const { url } = await startGateway(t);
+  const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+  t.after(() => socket.terminate());
+  await once(socket, 'open');
+  socket.send(JSON.stringify({ type: 'connection_init', payload: { more: 'x'.repeat(17_000) } }));
+  assert.equal((await once(socket, 'close'))[0], 1009);
+});
+
+test('a WebSocket on which messages come and go takes no room that others need', async t => {
+  const { url } = await startGateway(t, { env: { MAX_MESSAGES_PER_SECOND: '1000000' } });
+  const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+  t.after(() => socket.terminate());
+  await once(socket, 'open');
+  socket.send('{"type":"connection_init"}');
+  await once(socket, 'message');
+  // More than all requests may have at once, were it added up.
+  for (let count = 0; count < 300; count++) {
+    socket.send(JSON.stringify({ type: 'ping', payload: { x: LONG } }));
+    await once(socket, 'message');
+    socket.ping('x'.repeat(125));
+    socket.pong();
+  }
+  assert.equal(socket.readyState, WebSocket.OPEN);
+});
+
+test('the body of a request without a token is not waited for', async t => {
+  const { url } = await startGateway(t, {
+    env: { AUTH_MODE: 'passthrough', INTROSPECTION: 'false' },
+  });
+  const { socket, answer } = await sendUnfinishedBody(t, url);
+  await once(socket, 'data');
+  assert.match(answer(), /^HTTP\/1.1 401 [^]*"code":"UNAUTHENTICATED"/);
+});
