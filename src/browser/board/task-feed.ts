@@ -1,7 +1,7 @@
 import { FIRST_TASKS, TASK_CHANGES, TASK_COUNTS } from './documents.ts';
 import { type Filters, toTaskStatusFilter } from './filters.ts';
 import { type GatewayClient, OperationError } from './gateway-client.ts';
-import { type TaskChange, type TaskCounts, type TaskRow, statusOf } from './task.ts';
+import { type TaskChange, type TaskCounts, type TaskRow, countsOf, statusOf } from './task.ts';
 
 /** How the list relates to the tenant. */
 export type Phase =
@@ -41,7 +41,7 @@ export interface TaskFeed {
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15_000;
-// Counting costs one upstream request per tile.
+// Where a status is in the filter, the tiles are counted upstream, which costs a request for each.
 const COUNT_INTERVAL_MS = 15_000;
 
 /** Follows the tasks that match. `onChange` is called at most once per frame. */
@@ -60,6 +60,8 @@ export function createTaskFeed(
     announcement: '',
   };
   let attempts = 0;
+  // Whether `tasks` is all that matches, and not just the first of it.
+  let isWhole = false;
   let frame = 0;
   let retryTimer = 0;
   let countTimer = 0;
@@ -72,6 +74,9 @@ export function createTaskFeed(
     show(wanted) {
       filters = wanted;
       tasks = new Map();
+      isWhole = false;
+      clearTimeout(countTimer);
+      countTimer = 0;
       attempts = 0;
       countedAt = Number.NEGATIVE_INFINITY;
       set({ phase: 'loading', tasks: [], counts: null, message: null, liveUntil: null });
@@ -113,6 +118,7 @@ export function createTaskFeed(
           if (kind === 'SNAPSHOT_COMPLETE') {
             for (const id of tasks.keys()) if (!seen.has(id)) tasks.delete(id);
             isComplete = true;
+            isWhole = true;
             attempts = 0;
             set({ phase: 'live', message: null });
             countSoon(wanted);
@@ -166,7 +172,7 @@ export function createTaskFeed(
   }
 
   function countSoon(wanted: Filters) {
-    if (countTimer !== 0) return;
+    if (countTimer !== 0 || wanted.status === '') return;
     const delay = Math.max(0, countedAt + COUNT_INTERVAL_MS - performance.now());
     countTimer = setTimeout(() => {
       countTimer = 0;
@@ -203,6 +209,8 @@ export function createTaskFeed(
     frame = requestAnimationFrame(() => {
       frame = 0;
       state = { ...state, tasks: [...tasks.values()] };
+      // All that the tiles count is here, so counting it costs upstream nothing.
+      if (isWhole && filters?.status === '') state.counts = countsOf(state.tasks);
       onChange(state);
     });
   }

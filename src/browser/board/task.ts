@@ -71,6 +71,33 @@ export function statusOf({ state, completionStatus, rawCompletionStatus }: TaskR
   return completionStatus ?? 'COMPLETED';
 }
 
+const COUNT_OF: Record<string, keyof TaskCounts> = {
+  SUCCESS: 'success',
+  WARNING: 'warning',
+  ERROR: 'error',
+  TERMINATED: 'terminated',
+  TEMPERROR: 'tempError',
+};
+
+/** Counts tasks as upstream does: running is what has no completion status. */
+export function countsOf(tasks: Iterable<TaskRow>): TaskCounts {
+  const counts = {
+    total: 0,
+    running: 0,
+    success: 0,
+    warning: 0,
+    error: 0,
+    terminated: 0,
+    tempError: 0,
+  };
+  for (const { completionStatus } of tasks) {
+    counts.total += 1;
+    const count = completionStatus === null ? 'running' : COUNT_OF[completionStatus];
+    if (count !== undefined) counts[count] += 1;
+  }
+  return counts;
+}
+
 /** Seconds since the launch, or of the whole run; goes on between two updates. */
 export function elapsedOf(task: TaskRow, nowMs: number): number | null {
   if (task.elapsedSeconds === null) return null;

@@ -42,10 +42,14 @@ function momentsOf(task: TaskDetail, observations: readonly Observation[]): Mome
       at,
       text: `${percent}%${progress === null ? '' : `: ${progress.slice(0, 200)}`}`,
     });
-  if (completed !== null)
-    moments.push({ at: Date.parse(completed), text: `Ended: ${statusOf(task).toLowerCase()}` });
+  if (completed !== null) moments.push({ at: Date.parse(completed), text: endOf(task) });
   else if (estimatedCompletion !== null)
     moments.push({ at: Date.parse(estimatedCompletion), text: 'Estimated end' });
   // Observations have the time of this computer, whose clock may differ from upstream's.
   return moments;
+}
+
+/** Upstream sets the status a moment after the end. */
+function endOf(task: TaskDetail): string {
+  return task.state === 'COMPLETED' ? `Ended: ${statusOf(task).toLowerCase()}` : 'Ended';
 }
