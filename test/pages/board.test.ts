@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { WITHOUT_CHROMIUM, openWatchedPage, takeScreenshot } from '../support/browser.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
+import { startPathProxy } from '../support/path-proxy.ts';
 import { freePort } from '../support/redis.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
 import { fetchToken, startGateway, startSandbox } from '../support/start.ts';
@@ -178,6 +179,17 @@ test('5,000 tasks are in the list, and a few dozen of them in the document', opt
   await page.keyboard.press('End');
   await page.locator('[aria-rowindex="5001"]:focus').waitFor();
   assert.ok((await page.locator('.row').count()) < 60);
+  assert.deepEqual(faults, []);
+});
+
+test('the board works under a path of a proxy', options, async t => {
+  const { url, tenant } = await startGateway(t);
+  tenant.addTask(ENDLESS);
+  const { page, faults } = await openWatchedPage(t);
+  await page.goto(await startPathProxy(t, url));
+  await phase(page, 'live');
+  await page.locator('.row').click();
+  await page.getByRole('heading', { name: 'Timeline' }).waitFor();
   assert.deepEqual(faults, []);
 });
 

@@ -32,11 +32,14 @@ const WIDE_ROW_PX = 44;
 const NARROW_ROW_PX = 76;
 // Rows beyond the edges, so that a fast scroll shows no gap.
 const OVERSCAN = 8;
+// The rows are exchanged in steps, so that most frames of a scroll exchange none.
+const STEP = 4;
 
 /** A grid of which only the rows in sight are in the document. */
 export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: TaskListProps) {
   const viewport = useRef<HTMLDivElement>(null);
-  const [scrollTop, setScrollTop] = useState(0);
+  // The first row in sight, rounded down to a step.
+  const [top, setTop] = useState(0);
   const [height, setHeight] = useState(innerHeight);
   const [isWide, setWide] = useState(WIDE.matches);
   // The row that Tab reaches, by its id, so that it stays the same task when the order changes.
@@ -67,13 +70,17 @@ export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: Tas
     row.focus({ preventScroll: true });
   });
 
-  const first = Math.max(0, Math.floor(scrollTop / rowPx) - OVERSCAN);
-  const last = Math.min(tasks.length, Math.ceil((scrollTop + height) / rowPx) + OVERSCAN);
+  const first = Math.max(0, top - OVERSCAN);
+  const last = Math.min(tasks.length, top + STEP + Math.ceil(height / rowPx) + OVERSCAN);
   const shown = tasks.slice(first, last).map((task, place) => ({ task, index: first + place }));
   // The active row keeps the focus when it is scrolled out of sight.
   const activeTask = tasks[active];
   if (activeTask !== undefined && (active < first || active >= last))
     shown.push({ task: activeTask, index: active });
+
+  function follow({ scrollTop }: HTMLElement) {
+    setTop(Math.floor(scrollTop / rowPx / STEP) * STEP);
+  }
 
   function move(index: number) {
     const target = Math.min(tasks.length - 1, Math.max(0, index));
@@ -82,11 +89,12 @@ export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: Tas
     if (task === undefined || element === null) return;
     setActiveId(task.id);
     shouldFocus.current = true;
-    const top = target * rowPx;
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + rowPx > element.scrollTop + element.clientHeight)
-      element.scrollTop = top + rowPx - element.clientHeight;
-    setScrollTop(element.scrollTop);
+    const start = target * rowPx;
+    const end = start + rowPx;
+    if (start < element.scrollTop) element.scrollTop = start;
+    else if (end > element.scrollTop + element.clientHeight)
+      element.scrollTop = end - element.clientHeight;
+    follow(element);
   }
 
   function onKeyDown(event: KeyboardEvent) {
@@ -145,7 +153,7 @@ export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: Tas
           role="rowgroup"
           class="viewport"
           ref={viewport}
-          onScroll={event => setScrollTop(event.currentTarget.scrollTop)}
+          onScroll={event => follow(event.currentTarget)}
           onKeyDown={onKeyDown}
         >
           <div role="presentation" class="space" style={{ height: `${tasks.length * rowPx}px` }}>
