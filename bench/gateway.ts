@@ -29,6 +29,8 @@ export async function forkGateway(
 ): Promise<GatewayProcess> {
   const child = fork(new URL('gateway-process.ts', import.meta.url), {
     execArgv: ['--expose-gc', '--import', 'tsx'],
+    // Log lines are written and thrown away.
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
       PATH: process.env['PATH'],
       ...environmentOver(sandbox),

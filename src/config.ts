@@ -1,5 +1,6 @@
 import { checkEnvironment } from './config/checks.ts';
-import { Environment } from './config/environment.ts';
+import { Environment, SECRETS } from './config/environment.ts';
+import { readGivenValues } from './config/given-values.ts';
 import { LOOPBACK_HOSTS } from './config/variables.ts';
 
 /** An invalid configuration. `faults` has one line for each invalid variable, starting with its name. */
@@ -24,11 +25,11 @@ export type Config = ReturnType<typeof readConfig>;
 
 /** Reads and checks the environment. Throws a ConfigError with all faults at once. */
 export function readConfig(env: NodeJS.ProcessEnv) {
-  // Treat a blank variable as absent; otherwise it would be coerced to 0.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim() !== ''));
-  const { data, error } = Checked.safeParse(given);
-  if (error)
-    throw new ConfigError(error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+  const names = Object.keys(Environment.shape);
+  const { values, faults } = readGivenValues(env, { names, secrets: SECRETS });
+  const { data, error } = Checked.safeParse(values);
+  for (const { path, message } of error?.issues ?? []) faults.push(`${path.join('.')}: ${message}`);
+  if (data === undefined || faults.length > 0) throw new ConfigError(faults);
 
   const isLocal = LOOPBACK_HOSTS.has(data.HOST);
   return {
@@ -106,7 +107,14 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     board: data.BOARD,
     introspection: data.INTROSPECTION ?? isLocal,
     suggestions: data.SUGGESTIONS ?? isLocal,
+    /** Whether traces are sent. The OpenTelemetry SDK reads its other variables itself. */
+    isTraced:
+      (data.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? data.OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined &&
+      data.OTEL_TRACES_EXPORTER !== 'none' &&
+      data.OTEL_SDK_DISABLED !== 'true',
     logLevel: data.LOG_LEVEL,
+    logFormat: data.LOG_FORMAT,
+    metricsPort: data.METRICS_PORT ?? null,
     sandbox: {
       port: data.SANDBOX_PORT,
       seed: data.SANDBOX_SEED,

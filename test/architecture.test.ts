@@ -17,8 +17,17 @@ const RANKS: Record<string, number> = {
   // Used everywhere: error codes, the clock, the log, proxy settings.
   'errors.ts': -1,
   'clock.ts': -1,
+  'pretty-log.ts': -2,
   'log.ts': -1,
+  // Figures for Prometheus, and how parts of the work are reported to a trace collector.
+  'process-figures.ts': -2,
+  'metrics.ts': -1,
+  'tracing.ts': -2,
+  'otlp-tracer.ts': -1,
+  // What one operation takes of upstream.
+  'usage.ts': -1,
   'proxy.ts': -1,
+  'process-log.ts': 0,
   // Counts how upstream's rows deviate from its specification.
   'drift.ts': 0,
   // The domain: tasks, filters, cursors, changes. Pure.
@@ -43,6 +52,8 @@ const RANKS: Record<string, number> = {
   // Who may call: tokens, the router, hosts and origins; limits on connections; which errors callers
   // may see.
   'http/access': 4.2,
+  // What is noted of requests and operations: ids, log lines, metrics.
+  'http/observation': 4.3,
   // One plugin of the GraphQL server per file.
   'http/plugins': 4.5,
   // WebSocket, SSE in both modes, multipart, HTTP callback; ending all streams at a shutdown.
@@ -54,8 +65,12 @@ const RANKS: Record<string, number> = {
   // Reads and checks the environment.
   config: 4.9,
   'config.ts': 5,
+  // Whether the gateway can serve, and why not.
+  'readiness.ts': 5,
   // Builds every part and closes them in reverse.
   'gateway.ts': 6,
+  // Checks a tenant, Redis and the configuration.
+  'check.ts': 6.5,
   // The command line; the only file that reads arguments and the environment, or exits.
   'main.ts': 7,
 };
@@ -87,6 +102,11 @@ const HOMES: Record<string, string[]> = {
   'proxy-addr': ['http/access/client-address.ts'],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
   pino: ['log.ts'],
+  '@opentelemetry/api': ['otlp-tracer.ts'],
+  '@opentelemetry/exporter-trace-otlp-http': ['otlp-tracer.ts'],
+  '@opentelemetry/resources': ['otlp-tracer.ts'],
+  '@opentelemetry/sdk-trace-node': ['otlp-tracer.ts'],
+  'prom-client': ['metrics.ts', 'process-figures.ts'],
 };
 
 interface Import {
@@ -168,7 +188,8 @@ test('only main reads the environment, the arguments, or exits', () => {
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(SRC, file), 'utf8');
   const lines = text.matchAll(/^(?:import|export)\s(?:[^'"]*?\sfrom\s)?\s*['"]([^'"]+)['"]/gms);
-  return [...lines].map(([, to = '']) => ({ from: relative('.', file), to }));
+  const dynamic = text.matchAll(/\bimport\('([^']+)'\)/g);
+  return [...lines, ...dynamic].map(([, to = '']) => ({ from: relative('.', file), to }));
 }
 
 /** The folder of a file: the inner folder if that has a rank of its own. */

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConfigError, readConfig } from '../src/config.ts';
 
@@ -84,6 +87,85 @@ test('a REDIS_URL may name a cluster or sentinels, and an error about it does no
   assert.ok(faults.every(fault => !fault.includes('secret')));
 });
 
+test('the sandbox is served to other machines only if SANDBOX says so', () => {
+  const jwt = { JWKS_URL: 'https://x.example/keys', JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' };
+  assert.match(faultsOf({ HOST: '0.0.0.0', ...jwt })[0] ?? '', /^SANDBOX: must be true/);
+  assert.match(faultsOf({ HOST: '0.0.0.0', AUTH_MODE: 'passthrough' })[0] ?? '', /^SANDBOX/);
+  assert.deepEqual(faultsOf({ HOST: '0.0.0.0', SANDBOX: 'true' }), []);
+  assert.match(
+    faultsOf({ SANDBOX: 'true', SAIL_BASE_URL: 'https://x.example' })[0] ?? '',
+    /^SANDBOX: must not be true/,
+  );
+});
+
+test('a secret may be in a file, without its line end', t => {
+  const directory = mkdtempSync(join(tmpdir(), 'secrets-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = (name: string, text: string) => {
+    writeFileSync(join(directory, name), text);
+    return join(directory, name);
+  };
+  const config = readConfig({
+    SAIL_BASE_URL: 'https://x.example',
+    SAIL_CLIENT_ID_FILE: file('id', 'the-client\n'),
+    SAIL_CLIENT_SECRET_FILE: file('secret', '  the secret \r\n'),
+    ROUTER_SECRET_FILE: file('router', 'sixteen or more of them\n'),
+    REDIS_URL_FILE: file('redis', 'redis://:password@cache\n'),
+  });
+  assert.deepEqual(config.client, { id: 'the-client', secret: 'the secret' });
+  assert.equal(config.router.secret, 'sixteen or more of them');
+  assert.equal(config.redisUrl, 'redis://:password@cache');
+
+  const faults = faultsOf({
+    SAIL_CLIENT_SECRET_FILE: join(directory, 'none'),
+    ROUTER_SECRET_FILE: file('empty', '\n'),
+    REDIS_URL: 'redis://cache',
+    REDIS_URL_FILE: join(directory, 'redis'),
+  });
+  assert.deepEqual(faults.toSorted(), [
+    'REDIS_URL_FILE: must not be set together with REDIS_URL',
+    'ROUTER_SECRET_FILE: the file is empty',
+    'SAIL_CLIENT_SECRET_FILE: the file cannot be read (ENOENT)',
+  ]);
+});
+
+test('blanks and line ends around a value are ignored', () => {
+  const config = readConfig({ SAIL_BASE_URL: ' https://x.example\n', PORT: '4100\r\n' });
+  assert.deepEqual([config.baseUrl?.origin, config.port], ['https://x.example', 4_100]);
+});
+
+test('a name that is nearly one of the gateway stops the start, and says which was meant', () => {
+  const typos: Record<string, string> = {
+    SAIL_BASEURL: 'SAIL_BASE_URL',
+    SAIL_BASE_URI: 'SAIL_BASE_URL',
+    sail_base_url: 'SAIL_BASE_URL',
+    'SAIL-CLIENT-ID': 'SAIL_CLIENT_ID',
+    SAIL_CLIENTSECRET_FILE: 'SAIL_CLIENT_SECRET_FILE',
+    MAX_STALENES_MS: 'MAX_STALENESS_MS',
+    UPSTREAM_RATELIMIT: 'UPSTREAM_RATE_LIMIT',
+    CORS_ORIGIN: 'CORS_ORIGINS',
+    GRAPHQL: 'GRAPHIQL',
+    REDIS_URI: 'REDIS_URL',
+    LOGLEVEL: 'LOG_LEVEL',
+  };
+  for (const [typo, meant] of Object.entries(typos))
+    assert.deepEqual(faultsOf({ [typo]: 'x' }), [
+      `${typo}: there is no such variable; did you mean ${meant}?`,
+    ]);
+  assert.deepEqual(faultsOf({ SAIL_TENANT: 'acme' }), ['SAIL_TENANT: there is no such variable']);
+});
+
+test('variables of other programs do not stop the start', () => {
+  const names = [
+    'PATH HOME HOSTNAME USER SHELL PWD TERM LANG LOGNAME EDITOR TMPDIR',
+    'PORTS HOSTS POST NODE_ENV NODE_OPTIONS NODE_EXTRA_CA_CERTS ALL_PROXY FTP_PROXY ftp_proxy RSYNC_PROXY',
+    'REDIS_PORT REDIS_SERVICE_HOST REDIS_PORT_6379_TCP KUBERNETES_SERVICE_HOST JWT_SECRET',
+    'npm_config_proxy npm_lifecycle_event OTEL_SERVICE_NAME GRAPHQL_PORT MAX_MEMORY LOG_FILE',
+  ];
+  for (const name of names.join(' ').split(' '))
+    assert.deepEqual(faultsOf({ [name]: '1' }), [], name);
+});
+
 test('variables that need each other must be set together', () => {
   assert.match(
     faultsOf({ AUTH_MODE: 'service', SAIL_BASE_URL: 'https://x.example' })[0] ?? '',
@@ -106,6 +188,7 @@ test("the gateway's own credentials serve remote callers only if they present a 
   assert.deepEqual(
     faultsOf({
       HOST: '0.0.0.0',
+      SANDBOX: 'true',
       JWKS_URL: 'https://x.example/keys',
       JWT_ISSUER: 'i',
       JWT_AUDIENCE: 'a',

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { firstLine, spawnMain } from './support/process.ts';
-import { postGraphQL } from './support/start.ts';
+import { environmentOver, postGraphQL, startSandbox } from './support/start.ts';
 
 function run(t: TestContext, args: string[], env: Record<string, string> = {}) {
   const child = spawnMain(t, args, env);
@@ -87,4 +87,48 @@ test('an unknown command prints the known ones', async t => {
   const { stderr, ended } = run(t, ['fly']);
   assert.match(await stderr, /serve[\s\S]+sandbox[\s\S]+schema/);
   assert.equal((await ended)[0], 2);
+});
+
+test('what the command line does not know is answered in a line, with exit code 2', async t => {
+  for (const args of [
+    ['--fly'],
+    ['serve', 'now'],
+    ['serve', '--subgraph'],
+    ['schema', '--federation', '2.9'],
+    ['schema', '--subgraph', '--federation', '3'],
+  ]) {
+    const { stdout, stderr, ended } = run(t, args);
+    assert.match(await stderr, /^[^\n]+; see task-status-gateway --help\n$/);
+    assert.equal(await stdout, '');
+    assert.equal((await ended)[0], 2);
+  }
+});
+
+test('--version prints the version, and --help the commands', async t => {
+  const version = run(t, ['--version']);
+  assert.match(await version.stdout, /^\d+\.\d+\.\d+\n$/);
+  const help = run(t, ['--help']);
+  assert.match(await help.stdout, /serve[^]+check[^]+sandbox[^]+schema[^]+--version/);
+  assert.deepEqual([(await version.ended)[0], (await help.ended)[0]], [0, 0]);
+});
+
+test('over the sandbox the log says at once that tasks are invented', async t => {
+  const { child } = run(t, [], { PORT: '0', SANDBOX_PORT: '0', LOG_FORMAT: 'pretty' });
+  let isSaid = false;
+  for await (const line of createInterface({ input: child.stdout! }))
+    if ((isSaid = /WARN {2}SAIL_BASE_URL is not set: all tasks are invented/.test(line))) break;
+  assert.ok(isSaid);
+});
+
+test('a wrong secret is in the log before the first caller finds out', async t => {
+  const sandbox = await startSandbox(t);
+  const { child } = run(t, [], {
+    ...environmentOver(sandbox),
+    SAIL_CLIENT_SECRET: 'wrong',
+    LOG_LEVEL: 'error',
+  });
+  let isSaid = false;
+  for await (const line of createInterface({ input: child.stdout! }))
+    if ((isSaid = line.includes('upstream refuses the client credentials'))) break;
+  assert.ok(isSaid);
 });

@@ -9,11 +9,19 @@ export interface Load {
   latencies: number[];
 }
 
+export interface LoadOptions {
+  connections: number;
+  forMs: number;
+  /** The load goes on until so many are answered. */
+  operations?: number;
+  token: string;
+}
+
 /** Posts bodies in turn for so many milliseconds; each connection sends the next once it has an answer. */
 export async function load(
   url: string,
   bodies: readonly string[],
-  { connections, forMs, token }: { connections: number; forMs: number; token: string },
+  { connections, forMs, operations = 0, token }: LoadOptions,
 ): Promise<Load> {
   const { origin, pathname } = new URL(url);
   const headers = {
@@ -30,7 +38,7 @@ export async function load(
 
   async function post(): Promise<void> {
     const client = new Client(origin);
-    while (performance.now() - startedAt < forMs) {
+    while (performance.now() - startedAt < forMs || latencies.length < operations) {
       const sentAt = performance.now();
       const body = bodies[next++ % bodies.length]!;
       const answer = await client.request({ path: pathname, method: 'POST', headers, body });

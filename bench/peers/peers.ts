@@ -80,7 +80,9 @@ for (const workload of workloads) {
   const bodies = Array.from({ length: OPERATIONS }, (_, number) =>
     JSON.stringify(workload.operation(number)),
   );
-  for (const { url } of servers) await load(url, bodies, { connections: 16, forMs: FOR_MS, token });
+  // Until the code that answers is compiled, which takes so many operations, however long they take.
+  const warmUp = { connections: 16, forMs: FOR_MS, operations: workload.warmUp, token };
+  for (const { url } of servers) await load(url, bodies, warmUp);
   for (const connections of CONNECTIONS)
     for (let round = 0; round < ROUNDS; round++)
       for (const server of servers)

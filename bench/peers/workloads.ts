@@ -8,6 +8,8 @@ export interface Operation {
 /** What is measured: the operation with this number, of a few that differ in the tasks they ask for. */
 export interface Workload {
   name: string;
+  /** Operations before the first one that is measured. */
+  warmUp: number;
   operation(number: number): Operation;
 }
 
@@ -25,8 +27,14 @@ const aliases = Array.from({ length: ALIASES }, (_, place) => place);
 /** The workloads over tasks of these ids. */
 export function createWorkloads(ids: readonly string[]): Workload[] {
   const idAt = (place: number) => ids[place % ids.length]!;
-  const fixed = (name: string, operationName: string, selection: string): Workload => ({
+  const fixed = (
+    name: string,
+    operationName: string,
+    selection: string,
+    warmUp: number,
+  ): Workload => ({
     name,
+    warmUp,
     operation: () => ({
       operationName,
       query: `query ${operationName} { ${selection} }`,
@@ -36,6 +44,7 @@ export function createWorkloads(ids: readonly string[]): Workload[] {
   return [
     {
       name: 'one task, 6 fields',
+      warmUp: 3_000,
       operation: number => ({
         operationName: 'One',
         query:
@@ -47,14 +56,17 @@ export function createWorkloads(ids: readonly string[]): Workload[] {
       '250 tasks, 8 fields',
       'ListEight',
       'taskStatuses(first: 250) { nodes { id uniqueName description launcher created completed completionStatus percentComplete } }',
+      400,
     ),
     fixed(
       '250 tasks, all fields',
       'ListAll',
       `taskStatuses(first: 250) { nodes { ${ALL_FIELDS} } }`,
+      400,
     ),
     {
       name: '50 aliases',
+      warmUp: 800,
       operation: number => ({
         operationName: 'Aliases',
         query: `query Aliases(${aliases.map(alias => `$i${alias}: ID!`).join(', ')}) { ${aliases
@@ -67,6 +79,7 @@ export function createWorkloads(ids: readonly string[]): Workload[] {
     },
     {
       name: '250 references',
+      warmUp: 300,
       operation: number => ({
         operationName: 'References',
         query:
@@ -83,6 +96,7 @@ export function createWorkloads(ids: readonly string[]): Workload[] {
       'the same 50 tasks for all',
       'Same',
       'taskStatuses(first: 50) { nodes { id uniqueName state completionStatus percentComplete created } }',
+      1_500,
     ),
   ];
 }

@@ -11,14 +11,23 @@ export function checkEnvironment(
   const isService = env.AUTH_MODE === 'service';
   if (isService && env.SAIL_BASE_URL && !(env.SAIL_CLIENT_ID && env.SAIL_CLIENT_SECRET))
     fault('SAIL_CLIENT_ID', 'and SAIL_CLIENT_SECRET must be set for AUTH_MODE=service');
+  const isLoopback = LOOPBACK_HOSTS.has(env.HOST);
+  if (env.SANDBOX && env.SAIL_BASE_URL)
+    fault('SANDBOX', 'must not be true if SAIL_BASE_URL is set');
   if (
+    !env.SANDBOX &&
     (env.AUTH_MODE ?? (env.SAIL_BASE_URL ? 'passthrough' : 'service')) === 'service' &&
     !env.JWKS_URL &&
-    !LOOPBACK_HOSTS.has(env.HOST)
+    !isLoopback
   )
     fault(
       'HOST',
-      'must be a loopback address if AUTH_MODE=service has no JWKS_URL, because every client would use its credentials',
+      `must be a loopback address if AUTH_MODE=service has no JWKS_URL, because every client would use its credentials${env.SAIL_BASE_URL ? '' : '; SANDBOX=true allows other addresses for the sandbox'}`,
+    );
+  else if (!env.SANDBOX && !env.SAIL_BASE_URL && !isLoopback)
+    fault(
+      'SANDBOX',
+      'must be true to serve the invented tasks of the sandbox to other machines; for a tenant, set SAIL_BASE_URL',
     );
   if (env.JWKS_URL && !(env.JWT_ISSUER && env.JWT_AUDIENCE))
     fault('JWT_ISSUER', 'and JWT_AUDIENCE must be set if JWKS_URL is set');

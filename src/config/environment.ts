@@ -1,8 +1,17 @@
 import { z } from 'zod';
 import { API_VERSIONS } from '../upstream/versions.ts';
-import { LOG_LEVELS } from '../log.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../log.ts';
 import { DocumentManifest } from './document-manifest.ts';
-import { CommaList, Flag, ProxyUrl, RedisUrl, SafeUrl, integer } from './variables.ts';
+import {
+  CollectorUrl,
+  CommaList,
+  Flag,
+  HttpProtocol,
+  ProxyUrl,
+  RedisUrl,
+  SafeUrl,
+  integer,
+} from './variables.ts';
 
 /** The environment variables. Combinations are checked in checks.ts. */
 export const Environment = z.object({
@@ -74,6 +83,16 @@ export const Environment = z.object({
   BOARD: Flag.default(true),
   INTROSPECTION: Flag.optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+  LOG_FORMAT: z.enum(LOG_FORMATS, `must be one of ${LOG_FORMATS.join(', ')}`).default('json'),
+  // The OpenTelemetry SDK reads these too, and more that need no check here.
+  OTEL_EXPORTER_OTLP_ENDPOINT: CollectorUrl.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: CollectorUrl.optional(),
+  OTEL_EXPORTER_OTLP_PROTOCOL: HttpProtocol.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: HttpProtocol.optional(),
+  OTEL_TRACES_EXPORTER: z.enum(['otlp', 'none'], 'must be otlp or none').optional(),
+  OTEL_SDK_DISABLED: z.string().toLowerCase().optional(),
+  METRICS_PORT: integer(0, 65_535).optional(),
+  SANDBOX: Flag.default(false),
   SANDBOX_PORT: integer(0, 65_535).default(4_001),
   SANDBOX_SEED: integer(0, 2 ** 32 - 1).default(1),
   SANDBOX_TASKS: integer(0, 20_000).default(80),
@@ -84,6 +103,16 @@ export const Environment = z.object({
     .max(1_000, 'must be from 0.01 to 1000')
     .default(1),
 });
+
+/** Variables that hold a secret. Each can be read from a file, whose path is in `…_FILE`. */
+export const SECRETS = [
+  'SAIL_CLIENT_ID',
+  'SAIL_CLIENT_SECRET',
+  'REDIS_URL',
+  'ROUTER_SECRET',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+] as const satisfies readonly (keyof typeof Environment.shape)[];
 
 /** The parsed variables. */
 export type EnvironmentValues = z.infer<typeof Environment>;

@@ -27,6 +27,17 @@ export const ProxyUrl = z.url({
   error: 'must be the http or https URL of a proxy',
 });
 
+export const CollectorUrl = z.url({
+  protocol: /^https?$/,
+  error: 'must be the http or https URL of an OpenTelemetry collector',
+});
+
+/** Traces are sent as JSON, which a collector takes at the same path as protobuf. */
+export const HttpProtocol = z.enum(
+  ['http/json', 'http/protobuf'],
+  'must be http/json or http/protobuf: traces are sent over HTTP, as JSON',
+);
+
 export const RedisUrl = z.string().superRefine((url, context) => {
   const message = redisUrlFaultOf(url);
   if (message !== null) context.addIssue({ code: 'custom', message });

@@ -84,8 +84,21 @@ export interface WatchGroup<M> {
   close(): void;
 }
 
+/** How the connection between instances is, for operators. */
+export interface FleetStatus {
+  isConnected: boolean;
+  /** Why it is not connected; never holds a URL or a password. Null while it is. */
+  reason: string | null;
+  /** Instances that share the Redis, including this one, at its last answer. */
+  instances: number;
+  /** Leases that this instance holds. While Redis is disconnected it holds all that it wants. */
+  leases: number;
+}
+
 /** The state that gateway instances share. */
 export interface Fleet {
+  /** Null for a single instance, which shares nothing. */
+  status(): FleetStatus | null;
   /** Opens the window of the budget with this name. */
   openWindow(name: string): BudgetWindow;
   /** Joins the group with this name. */

@@ -12,6 +12,7 @@ import {
 /** A fleet of a single instance, without Redis. */
 export function createLocalFleet(limits: BudgetLimits, clock: Clock): Fleet {
   return {
+    status: () => null,
     openWindow: () => new LocalWindow(limits, clock),
     openGroup: (_, listener) => createLocalGroup(listener),
     close: async () => {},

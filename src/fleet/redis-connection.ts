@@ -33,6 +33,8 @@ import type { ScriptName } from './scripts.ts';
 export interface RedisConnection {
   readonly instanceId: string;
   readonly isDisconnected: boolean;
+  /** Why Redis is disconnected; null while it is connected. */
+  readonly fault: string | null;
   /** The number of instances, including this one, at Redis' last answer. */
   readonly instances: number;
   /**
@@ -106,6 +108,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   let countedFrom = Infinity;
   let heartbeatAt = -Infinity;
   let isDisconnected = true;
+  let lastReason: string | null = null;
   let isClosed = false;
   let cancelTimer = () => {};
 
@@ -116,6 +119,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     throw new Error(`REDIS_URL: ${fault.reason}`);
   }
   if (fault !== null) {
+    lastReason = fault.reason;
     loggedReasons.add(fault.reason);
     log.warn({ reason: fault.reason }, 'Redis cannot be used; starting without it');
     retryIn(RETRY_MS);
@@ -125,6 +129,9 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     instanceId,
     get isDisconnected() {
       return isDisconnected;
+    },
+    get fault() {
+      return isDisconnected ? (lastReason ?? 'Redis is not connected yet') : null;
     },
     get instances() {
       return instances;
@@ -276,6 +283,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
     isDisconnected = true;
     cancelTimer();
     const { reason, isTimeout } = toRedisFault(error);
+    lastReason = reason;
     loggedReasons.add(reason);
     log.warn({ reason, instances }, 'Redis is disconnected; this instance continues without it');
     for (const member of members) member.onDisconnect({ mayHaveMissed: isTimeout });
@@ -287,6 +295,7 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
       connect().catch((error: unknown) => {
         if (isClosed) return;
         const { reason, isRefused } = toRedisFault(error);
+        lastReason = reason;
         if (!loggedReasons.has(reason))
           log.warn({ reason }, 'Redis cannot be used; continuing without it');
         loggedReasons.add(reason);

@@ -13,9 +13,18 @@ const KEEP_IDS_MS = 10_000;
 // Redis copies a script's arguments to a stack of limited depth.
 const IDS_PER_SCRIPT = 5_000;
 
+export interface RedisGroupParts {
+  connection: RedisConnection;
+  clock: Clock;
+  /** Called when a lease is obtained, and when it is lost or given up. */
+  onLease?(name: string, isHeld: boolean): void;
+}
+
 interface RedisLease extends Lease {
   /** On the monotonic clock. An instance that was suspended past this time no longer holds the lease. */
   heldUntil: number;
+  /** Whether `onLease` was told that it is held. */
+  isReported: boolean;
   onHeld(): void;
 }
 
@@ -28,6 +37,7 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   readonly #connection: RedisConnection;
   readonly #clock: Clock;
   readonly #listener: GroupListener<M>;
+  readonly #onLease: (name: string, isHeld: boolean) => void;
   readonly #name: string;
   readonly #own = new Set<string>();
   readonly #leases = new Map<string, RedisLease>();
@@ -42,11 +52,13 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   #isRenewing = false;
   #cancelRenewal = () => {};
 
-  constructor(name: string, listener: GroupListener<M>, connection: RedisConnection, clock: Clock) {
+  constructor(name: string, listener: GroupListener<M>, parts: RedisGroupParts) {
+    const { connection, clock, onLease = () => {} } = parts;
     const channel = CHANNELS.group(name);
     this.#connection = connection;
     this.#clock = clock;
     this.#listener = listener;
+    this.#onLease = onLease;
     this.#name = name;
     this.#outbox = new Outbox({
       from: connection.instanceId,
@@ -95,13 +107,16 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
       get isHeld() {
         return this.heldUntil > clock.monotonic();
       },
+      isReported: false,
       onHeld,
       close: () => {
         this.#leases.delete(name);
         if (lease.isHeld) this.#release([name]).catch(() => {});
+        this.#report(name, lease, false);
       },
     };
     this.#leases.set(name, lease);
+    this.#report(name, lease, lease.isHeld);
     if (!lease.isHeld) void this.#renew();
     return lease;
   }
@@ -120,6 +135,7 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
     const held = [...this.#leases].filter(([, { isHeld }]) => isHeld).map(([name]) => name);
     for (const id of this.#own) this.#write(id, false);
     this.#own.clear();
+    for (const [name, lease] of this.#leases) this.#report(name, lease, false);
     this.#leases.clear();
     this.#release(held).catch(() => {});
   }
@@ -128,7 +144,7 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
     this.#cancelRenewal();
     this.#outbox.clear();
     this.#inbox.clear();
-    for (const lease of this.#leases.values()) hold(lease, Infinity);
+    for (const [name, lease] of this.#leases) this.#hold(name, lease, Infinity);
   }
 
   onServerDown(): void {}
@@ -141,7 +157,7 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   }
 
   onReconnect(): void {
-    for (const lease of this.#leases.values()) hold(lease, -Infinity);
+    for (const [name, lease] of this.#leases) this.#hold(name, lease, -Infinity);
     this.#listener.onReconnect();
     void this.#renew();
   }
@@ -220,7 +236,7 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
       if (wereIdsKept === 0) for (const id of this.#own) this.#write(id, true);
       for (const [place, [name, lease]] of requested.entries()) {
         if (this.#leases.get(name) === lease)
-          hold(lease, held[place] === 1 ? heldUntil : -Infinity);
+          this.#hold(name, lease, held[place] === 1 ? heldUntil : -Infinity);
         else if (held[place] === 1) await this.#release([name]);
       }
     } catch {
@@ -232,6 +248,19 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
       requested.some(([, other]) => other === lease),
     );
     this.#cancelRenewal = this.#clock.after(isComplete ? RENEW_MS : 0, () => void this.#renew());
+  }
+
+  #hold(name: string, lease: RedisLease, until: number): void {
+    const wasHeld = lease.isHeld;
+    lease.heldUntil = until;
+    this.#report(name, lease, lease.isHeld);
+    if (lease.isHeld && !wasHeld) lease.onHeld();
+  }
+
+  #report(name: string, lease: RedisLease, isHeld: boolean): void {
+    if (lease.isReported === isHeld) return;
+    lease.isReported = isHeld;
+    this.#onLease(name, isHeld);
   }
 
   async #release(names: string[]): Promise<void> {
@@ -255,10 +284,4 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   #leaseKey(name: string): string {
     return this.#connection.keys.lease(this.#name, name);
   }
-}
-
-function hold(lease: RedisLease, until: number): void {
-  const wasHeld = lease.isHeld;
-  lease.heldUntil = until;
-  if (lease.isHeld && !wasHeld) lease.onHeld();
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { BudgetLimits, Fleet } from './fleet.ts';
 import { connectRedis } from './redis-connection.ts';
+import { createLeaseLog } from './lease-log.ts';
 import { RedisGroup } from './redis-group.ts';
 import { RedisWindow } from './redis-window.ts';
 
@@ -24,9 +25,17 @@ export interface RedisFleetOptions {
 export async function createRedisFleet(options: RedisFleetOptions): Promise<Fleet> {
   const { clock, startup = 'continue' } = options;
   const connection = await connectRedis({ ...options, startup });
+  const leases = createLeaseLog(options.log);
   return {
+    status: () => ({
+      isConnected: !connection.isDisconnected,
+      reason: connection.fault,
+      instances: connection.instances,
+      leases: leases.held,
+    }),
     openWindow: name => new RedisWindow(name, { ...options, connection }),
-    openGroup: (name, listener) => new RedisGroup(name, listener, connection, clock),
+    openGroup: (name, listener) =>
+      new RedisGroup(name, listener, { connection, clock, onLease: leases.changed }),
     close: () => connection.close(),
   };
 }

@@ -18,9 +18,13 @@ import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/
 import { useResultStreams } from './transports/streaming-responses.ts';
 import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
+import { streamTransportOf } from './transports/accept.ts';
+import type { OperationRecords } from './observation/operation-records.ts';
+import { useOperationRecords } from './plugins/operation-record.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
 import { usePlannedExecution } from './plugins/planned-execution.ts';
+import { useCompression } from './plugins/compression.ts';
 import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
@@ -39,6 +43,7 @@ export interface GraphQLServerParts {
   authenticate: Authenticate;
   clientAddress: ClientAddress;
   maskError: MaskError;
+  records: OperationRecords;
   drain: Drain;
   clock: Clock;
   introspection: boolean;
@@ -81,6 +86,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct
       // connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
+      useOperationRecords(parts.records, streamTransportOf),
       useHttpRequests(readBody),
       useAdmission(gate, parts.clientAddress),
       useDocuments(schema, limits, caches),
@@ -98,6 +104,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useResultStreams(path, drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
+      useCompression(),
     ],
   });
 
@@ -106,6 +113,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     header = name => request?.headers.get(name) ?? null,
     signal,
     admission,
+    record,
   }: TransportContext & { request?: Request }): Promise<Context> {
     const trust = introspection
       ? { isTrusted: true }
@@ -123,6 +131,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       read: {
         signal: signal ?? request?.signal,
         caller: admission && 'credential' in admission ? admission.credential.caller : undefined,
+        usages: record && [record.usage],
         isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
       },
       aggregations: new Map(),

@@ -7,8 +7,8 @@ import {
   type ConnectionLimitsOptions,
   checkingIntervalOf,
   limitConnections,
-  refuse,
 } from './access/connection-limits.ts';
+import { refuse } from './access/connection-refusal.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
 import type { Credential } from '../upstream/credentials.ts';
@@ -21,10 +21,18 @@ import {
 } from './access/persisted-documents.ts';
 import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
+import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
+import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { type PagesOptions, createPages } from './pages/pages.ts';
+import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
-import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
+import {
+  type ServeUpgrade,
+  type WebSocketOptions,
+  createWebSocketServer,
+} from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
 import { serveUpgrades } from './upgrades.ts';
@@ -36,8 +44,6 @@ export interface HttpServerParts
     ConnectionLimitsOptions,
     PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
-  host: string;
-  port: number;
   authenticate: Authenticate;
   /** Whether upstream has accepted a credential, or its claims are verified. */
   isProven(credential: Credential): boolean;
@@ -51,9 +57,15 @@ export interface HttpServerParts
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
+  /** Whether the gateway can serve, and why not, as JSON. */
+  checkReadiness(): Promise<{ status: string }>;
+  /** Served at `/metrics`; null if the metrics have a port of their own. */
+  metrics: MetricsPage | null;
   /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
+  /** The path under which an application serves the gateway, such as `/api`; empty if it is the root. */
+  pathPrefix: string;
 }
 
 export interface ShutdownOptions {
@@ -66,10 +78,15 @@ export interface ShutdownOptions {
   graceMs: number;
 }
 
-/** A listening server. */
+/** Serves requests of its own port, once it listens, and of an application that embeds it. */
 export interface HttpServer {
-  /** The URL of the GraphQL endpoint. */
-  url: string;
+  fetch: GatewayFetch;
+  /** Answers a request of Node's HTTP server. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  upgrade: ServeUpgrade;
+  /** Starts listening, and resolves to the URL of the GraphQL endpoint. */
+  listen(host: string, port: number): Promise<string>;
+  /** Answers what is under way, and ends all streams. Later requests are answered with 503. */
   close(): Promise<void>;
 }
 
@@ -79,20 +96,34 @@ const ENDING_SHARE = 0.5;
 const ANSWERING_SHARE = 0.9;
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
+const ALREADY_READ = toBody(
+  'INTERNAL_SERVER_ERROR',
+  'The application has read the body before the gateway. Register the gateway before middleware that parses bodies.',
+);
+const CLOSED = toBody('UPSTREAM_UNAVAILABLE', 'The gateway is closed.');
+const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host header.');
+const UNEXPECTED = toBody('BAD_USER_INPUT', 'The gateway meets no expectation but 100-continue.');
 const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
-/** Starts listening; serves every route of the gateway on one port. */
-export async function startHttpServer({
-  host,
-  port,
+/** Serves every route of the gateway. */
+export function createHttpServer({
   callbackHosts,
   shutdown,
+  pathPrefix,
   ...parts
-}: HttpServerParts): Promise<HttpServer> {
+}: HttpServerParts): HttpServer {
   const server = createServer(
-    { connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs) },
+    {
+      connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
+      // Node would refuse a request without a Host header, but without a code.
+      requireHostHeader: false,
+    },
     (request, response) => void route(request, response),
   );
+  server.on('checkExpectation', (_request, response) => {
+    setSecurityHeaders(response);
+    sendJson(response, 417, UNEXPECTED);
+  });
   const drain = createDrain(server);
   const callbacks = createSubscriptionCallbacks({
     ...parts,
@@ -118,6 +149,7 @@ export async function startHttpServer({
     drain,
     requestSpace,
   });
+  const directPost = createDirectPost({ ...parts, yoga, gate, requestSpace });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
@@ -127,17 +159,34 @@ export async function startHttpServer({
     drain,
     requestSpace,
   });
-  serveUpgrades(server, sockets.upgrade);
+  serveUpgrades(server, (request, socket, head) => {
+    request.url = toLocalTarget(request.url, pathPrefix);
+    sockets.upgrade(request, socket, head);
+  });
   server.keepAliveTimeout = parts.keepAliveTimeoutMs;
-  server.listen(port, host);
-  await once(server, 'listening');
+  let isClosed = false;
 
-  const { port: boundPort } = server.address() as AddressInfo;
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`,
+    fetch: createFetch(server),
+    handle(request, response) {
+      // Middleware that parses bodies came first, so the body would never arrive.
+      if (request.readableEnded) return sendJson(response, 500, ALREADY_READ);
+      server.emit('request', request, response);
+    },
+    upgrade(request, socket, head) {
+      if (isClosed) return void socket.end('HTTP/1.1 503 Service Unavailable\r\n\r\n');
+      server.emit('upgrade', request, socket, head);
+    },
+    async listen(host, port) {
+      server.listen(port, host);
+      await once(server, 'listening');
+      const { port: boundPort } = server.address() as AddressInfo;
+      return `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}${GRAPHQL_PATH}`;
+    },
     async close() {
       drain.begin();
-      await wait(shutdown.delayMs);
+      // Only a port has a balancer that must notice first.
+      if (server.listening) await wait(shutdown.delayMs);
       // Not the close() of HTTP servers, which also closes idle connections. A request may be on its
       // way on one.
       NetServer.prototype.close.call(server);
@@ -153,15 +202,23 @@ export async function startHttpServer({
       // The server no longer listens; this ends its timers.
       server.close();
       await closed;
+      isClosed = true;
     },
   };
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+    // The connection ends after an earlier answer: there is no way to send another.
+    if (request.socket.writableEnded) return undefined;
+    if (isClosed) return sendJson(response, 503, CLOSED);
     setSecurityHeaders(response);
+    const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
+    response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
     const refusal = connectionLimits.admit(request, response);
     if (refusal !== null) return refuse(response, refusal);
-    request.url = toOriginForm(request.url ?? '/');
-    const path = request.url.split('?', 1)[0] ?? '/';
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      return sendJson(response, 400, NO_HOST);
+    request.url = toLocalTarget(request.url, pathPrefix);
+    const path = request.url.split('?', 1)[0] ?? '';
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
@@ -177,12 +234,18 @@ export async function startHttpServer({
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
         if (path === GRAPHQL_PATH && pages.sendGraphiQL(request, response)) return undefined;
+        if (path === GRAPHQL_PATH && directPost.accepts(request))
+          return directPost.answer(request, response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
-      case '/health/ready':
-        if (drain.hasBegun) return sendJson(response, 503, { status: 'draining' });
-        return sendJson(response, 200, { status: 'ok' });
+      case '/health/ready': {
+        const readiness = await parts.checkReadiness();
+        return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
+      }
+      case METRICS_PATH:
+        if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
+        return sendMetrics(response, parts.metrics);
       case '/':
         if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
         if (pages.sendBoard(request, response)) return undefined;
@@ -199,6 +262,13 @@ export async function startHttpServer({
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
+}
+
+/** The path below the prefix, and the query. A target outside of the prefix has no path. */
+function toLocalTarget(target = '/', prefix: string): string {
+  const local = toOriginForm(target);
+  if (prefix === '') return local;
+  return local.startsWith(`${prefix}/`) ? local.slice(prefix.length) : '';
 }
 
 /** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { refusalOf, refuseRaw } from './access/connection-refusal.ts';
 import type { ServeUpgrade } from './transports/websocket.ts';
 
 // An Upgrade header, or `Upgrade` as an option of a Connection header.
@@ -7,7 +8,7 @@ const OFFER = /^(upgrade|http2-settings)$/i;
 
 /**
  * Serves WebSockets. Any other protocol that a client offers (`h2c`) is ignored, as RFC 9110, section
- * 7.8 allows: the request is answered over HTTP/1.1.
+ * 7.8 allows: the request is answered over HTTP/1.1. CONNECT is refused.
  */
 export function serveUpgrades(server: Server, serveWebSocket: ServeUpgrade): void {
   // Node emits this event for every upgrade request, and no longer parses the connection as HTTP.
@@ -17,6 +18,9 @@ export function serveUpgrades(server: Server, serveWebSocket: ServeUpgrade): voi
     socket.unshift(Buffer.concat([toBytes(request), head]));
     return server.emit('connection', socket);
   });
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) =>
+    refuseRaw(socket, refusalOf(405, 'BAD_USER_INPUT', 'The gateway is not a proxy.')),
+  );
 }
 
 /** The head of the request without the upgrade headers. */

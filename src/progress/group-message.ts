@@ -14,12 +14,14 @@ export type GroupMessage =
    */
   | {
       kind: 'polled';
+      /** When upstream's answer was complete, by the clock of the instance that polled. */
+      readAt: Instant;
       tasks: readonly Task[];
       deletedIds: readonly string[];
       failures: readonly { id: string; error: Failure }[];
     }
   /** The head of a list was polled. `tasks` are new on it. */
-  | { kind: 'listed'; list: string; tasks: readonly Task[]; asOf: Instant }
+  | { kind: 'listed'; list: string; readAt: Instant; tasks: readonly Task[]; asOf: Instant }
   /** A poll of the list failed, or a poll of tasks if `list` is null. */
   | { kind: 'failed'; list: string | null; error: Failure };
 

@@ -10,6 +10,7 @@ import type { AggregationFeed } from './aggregation-feed.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { MAX_SILENCE_MS, fromFailure, toGatewayError } from './failure.ts';
 import type { Failure, GroupMessage } from './group-message.ts';
+import type { PollObserver } from './poller.ts';
 import { createListPoller } from './list-poller.ts';
 import { ListWatch } from './list-watch.ts';
 import type { Mailbox } from './mailbox.ts';
@@ -34,6 +35,7 @@ export interface Hub {
   ): Mailbox<ListEvent>;
   /** How many watches are open. A watch closes when its last subscriber leaves. */
   readonly size: number;
+  readonly watching: Watching;
   close(): void;
 }
 
@@ -43,6 +45,19 @@ export interface SubscribeOptions {
    * read last. They carry nothing before the first poll.
    */
   withAggregation?: boolean;
+}
+
+/** How many watches and subscribers there are. */
+export interface Watching {
+  taskWatches: number;
+  listWatches: number;
+  subscribers: number;
+}
+
+/** Notes polls and deliveries, for metrics. */
+export interface HubObserver extends PollObserver {
+  /** A subscriber took a polled state so many milliseconds after upstream's answer was complete. */
+  eventDelivered(ageMs: number): void;
 }
 
 export interface HubParts {
@@ -58,6 +73,7 @@ export interface HubParts {
   intervalMs: number;
   /** The most subscriptions open at one time. */
   maxSubscribers: number;
+  observer?: HubObserver | undefined;
 }
 
 /**
@@ -65,11 +81,13 @@ export interface HubParts {
  * results come back as group messages to every instance, including the one that polled.
  */
 export function createHub(parts: HubParts): Hub {
-  const { source, clock, log, intervalMs, maxSubscribers } = parts;
+  const { source, clock, log, intervalMs, maxSubscribers, observer } = parts;
   const taskWatches = new Map<string, TaskWatch>();
   const listWatches = new Map<string, ListWatch>();
   /** When polls began to fail, on the monotonic clock, by list; the key null stands for polls of tasks. */
   const failingSince = new Map<string | null, number>();
+  /** When upstream answered with a polled state, in milliseconds since the epoch. */
+  const readAt = new WeakMap<Task, number>();
   let taskLease: Lease | null = null;
   let subscribers = 0;
 
@@ -97,11 +115,14 @@ export function createHub(parts: HubParts): Hub {
     get size() {
       return taskWatches.size + listWatches.size;
     },
+    get watching() {
+      return { taskWatches: taskWatches.size, listWatches: listWatches.size, subscribers };
+    },
     // The mailbox is subscribed before this returns, so it misses no change that is published meanwhile.
     subscribeToTask(id, { withAggregation = false } = {}) {
       checkRoom();
       const watch = taskWatches.get(id) ?? openTaskWatch(id);
-      return counted(watch.subscribe(withAggregation));
+      return counted(watch.subscribe(withAggregation)).whenTaken(noteDelivery);
     },
     subscribeToChanges(filter, snapshot, { withAggregation = false } = {}) {
       checkRoom();
@@ -114,7 +135,7 @@ export function createHub(parts: HubParts): Hub {
       const watch = listWatches.get(key) ?? openListWatch(key, filter);
       const mailbox = counted(
         watch.subscribe(filter, { awaitsSnapshot: snapshot, withAggregation }),
-      );
+      ).whenTaken(({ task }) => noteDelivery(task));
       if (snapshot)
         afterJoin(() => watch.initialise())
           .then(() => watch.sendSnapshot(mailbox))
@@ -141,6 +162,12 @@ export function createHub(parts: HubParts): Hub {
   function counted<T>(mailbox: Mailbox<T>): Mailbox<T> {
     subscribers++;
     return mailbox.whenClosed(() => subscribers--);
+  }
+
+  function noteDelivery(task: Task | null): void {
+    const at = task === null ? undefined : readAt.get(task);
+    // The clocks of two instances may differ a little.
+    if (at !== undefined) observer?.eventDelivered(Math.max(0, clock.now() - at));
   }
 
   function openTaskWatch(id: string): TaskWatch {
@@ -205,6 +232,7 @@ export function createHub(parts: HubParts): Hub {
   }
 
   function receive(message: GroupMessage): void {
+    if ('readAt' in message) for (const task of message.tasks) readAt.set(task, message.readAt);
     taskPoller.onMessage(message);
     switch (message.kind) {
       case 'subscribed':

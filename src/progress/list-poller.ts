@@ -4,7 +4,7 @@ import type { Log } from '../log.ts';
 import { toFailure, toGatewayError } from './failure.ts';
 import type { GroupMessage } from './group-message.ts';
 import type { ListWatch } from './list-watch.ts';
-import { createPoller } from './poller.ts';
+import { type PollObserver, createPoller } from './poller.ts';
 import type { ListHead, TaskSource } from './source.ts';
 
 /** Polls the heads of watched lists. A list is polled only while this instance holds its lease. */
@@ -21,11 +21,12 @@ export interface ListPollerParts {
   clock: Clock;
   log: Log;
   intervalMs: number;
+  observer?: PollObserver | undefined;
 }
 
 /** A poller that is idle until `startIn` is called. */
 export function createListPoller(parts: ListPollerParts): ListPoller {
-  const { source, group, lists, clock, log, intervalMs } = parts;
+  const { source, group, lists, clock, log, intervalMs, observer } = parts;
   /** Lists that are being read. A read that hangs delays neither tasks nor other lists. */
   const inFlight = new Set<ListWatch>();
   const poller = createPoller({ clock, poll: async () => pollDue() });
@@ -45,14 +46,17 @@ export function createListPoller(parts: ListPollerParts): ListPoller {
 
   async function settle(watch: ListWatch, head: Promise<ListHead>): Promise<void> {
     const startedAt = clock.monotonic();
+    let isFailure = false;
     try {
       publish(watch, await head);
     } catch (error) {
+      isFailure = true;
       const failure = toFailure(toGatewayError(error, log));
       log.warn({ code: failure.code, list: watch.key }, 'a poll of a list failed');
       group.publish({ kind: 'failed', list: watch.key, error: failure });
     } finally {
       inFlight.delete(watch);
+      observer?.polled('list', isFailure, clock.monotonic() - startedAt);
       const delayMs = nextInMs(startedAt + intervalMs);
       if (delayMs !== null) poller.startIn(delayMs);
     }
@@ -62,7 +66,8 @@ export function createListPoller(parts: ListPollerParts): ListPoller {
     // The lease was lost during the read. The instance that holds it now may have published a later state.
     if (!watch.isOurs) return;
     const tasks = watch.newTasksOf(head);
-    group.publish({ kind: 'listed', list: watch.key, tasks, asOf: head.asOf });
+    const readAt = clock.now();
+    group.publish({ kind: 'listed', list: watch.key, readAt, tasks, asOf: head.asOf });
     watch.onPolled();
   }
 

@@ -13,6 +13,7 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   readonly #onClose: (() => void)[];
   readonly #pending = new Map<string, T | GatewayError>();
   readonly #readers: ((result: IteratorResult<T | GatewayError>) => void)[] = [];
+  #onTaken: ((value: T) => void) | null = null;
   #error: GatewayError | null = null;
   #isEnded = false;
   #isClosed = false;
@@ -27,6 +28,12 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   whenClosed(run: () => void): this {
     if (this.#isClosed) run();
     else this.#onClose.push(run);
+    return this;
+  }
+
+  /** Calls `run` with each value that the subscriber takes, errors excepted. */
+  whenTaken(run: (value: T) => void): this {
+    this.#onTaken = run;
     return this;
   }
 
@@ -84,6 +91,7 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
     const [entry] = this.#pending;
     if (entry) {
       this.#pending.delete(entry[0]);
+      if (!(entry[1] instanceof GatewayError)) this.#onTaken?.(entry[1]);
       return { done: false, value: entry[1] };
     }
     if (!this.#isEnded) return null;

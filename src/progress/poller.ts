@@ -16,6 +16,11 @@ export interface PollerParts {
   poll(): Promise<number | null>;
 }
 
+/** Notes what polls cost, for metrics. */
+export interface PollObserver {
+  polled(kind: 'tasks' | 'list', isFailure: boolean, tookMs: number): void;
+}
+
 /** A poller that is idle until `startIn` is called, and whenever `poll` returns null. */
 export function createPoller({ clock, poll }: PollerParts): Poller {
   let isClosed = false;

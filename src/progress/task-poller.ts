@@ -6,7 +6,7 @@ import type { Task } from '../task/task.ts';
 import { Cadence } from './cadence.ts';
 import { MAX_SILENCE_MS, toFailure, toGatewayError } from './failure.ts';
 import type { Failure, GroupMessage } from './group-message.ts';
-import { createPoller } from './poller.ts';
+import { type PollObserver, createPoller } from './poller.ts';
 import { PublishedStates } from './published-states.ts';
 import type { TaskRow, TaskSource } from './source.ts';
 
@@ -29,6 +29,7 @@ export interface TaskPollerParts {
   clock: Clock;
   log: Log;
   intervalMs: number;
+  observer?: PollObserver | undefined;
 }
 
 interface PolledTask {
@@ -57,7 +58,7 @@ const TASKS_PER_MESSAGE = 200;
 
 /** A poller that is idle until a task is subscribed to while this instance holds the lease. */
 export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
-  const { source, group, lease, clock, log, intervalMs } = parts;
+  const { source, group, lease, clock, log, intervalMs, observer } = parts;
   const poller = createPoller({ clock, poll });
   const polled = new Map<string, PolledTask>();
   const states = new PublishedStates();
@@ -91,8 +92,9 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   async function poll(): Promise<number | null> {
     const startedAt = clock.monotonic();
     try {
-      await pollDue(startedAt);
+      if (await pollDue(startedAt)) notePoll(false);
     } catch (error) {
+      notePoll(true);
       const failure = toFailure(toGatewayError(error, log));
       log.warn({ code: failure.code }, 'a poll of tasks failed');
       group.publish({ kind: 'failed', list: null, error: failure });
@@ -101,22 +103,28 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     let nextAt = Infinity;
     for (const { cadence } of polled.values()) nextAt = Math.min(nextAt, cadence.dueAt);
     return Math.max(0, Math.max(startedAt + intervalMs, nextAt) - clock.monotonic());
+
+    function notePoll(isFailure: boolean): void {
+      observer?.polled('tasks', isFailure, clock.monotonic() - startedAt);
+    }
   }
 
-  async function pollDue(startedAt: number): Promise<void> {
+  /** Whether anything was due. */
+  async function pollDue(startedAt: number): Promise<boolean> {
     await gather();
     // Include tasks that are nearly due, because one joined poll costs less than two.
     const due = [...polled].filter(
       ([, { cadence }]) => cadence.dueAt <= startedAt + intervalMs / 2,
     );
-    if (due.length === 0) return;
+    if (due.length === 0) return false;
     const rows = await source.poll(due.map(([id]) => id));
     publish(due.flatMap(([id, entry]) => withRow(id, entry, rows.get(id))));
 
     const missing = due.filter(([id]) => !rows.has(id)).slice(0, MAX_CONFIRMED);
-    if (missing.length === 0) return;
+    if (missing.length === 0) return true;
     const confirmed = await Promise.all(missing.map(([id]) => confirm(id)));
     publish(missing.flatMap(([id, entry], place) => withRow(id, entry, confirmed[place])));
+    return true;
   }
 
   /** Updates the tasks to poll to those that any instance of the group watches. */
@@ -176,15 +184,17 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
       entry.cadence.polled(row !== null && row.etag !== entry.etag);
       entry.etag = row?.etag ?? null;
     }
+    const readAt = clock.now();
     group.publish({
       kind: 'polled',
+      readAt,
       tasks: tasks.slice(0, TASKS_PER_MESSAGE),
       deletedIds,
       failures,
     });
     for (let first = TASKS_PER_MESSAGE; first < tasks.length; first += TASKS_PER_MESSAGE) {
       const some = tasks.slice(first, first + TASKS_PER_MESSAGE);
-      group.publish({ kind: 'polled', tasks: some, deletedIds: [], failures: [] });
+      group.publish({ kind: 'polled', readAt, tasks: some, deletedIds: [], failures: [] });
     }
   }
 

@@ -30,13 +30,15 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
   const pending = new Map<string, Pending>();
 
   return {
-    async load(task, { signal, isFresh = false, caller } = {}) {
+    async load(task, { signal, isFresh = false, caller, usages = [] } = {}) {
       signal?.throwIfAborted();
       const kept = isFresh ? undefined : memory.aggregation(task.id);
       if (kept !== undefined) return kept;
       const underWay = isFresh ? undefined : pending.get(task.id);
-      const request = underWay && !underWay.isAbandoned ? underWay : start(task, caller);
-      return request.join(signal);
+      if (underWay === undefined || underWay.isAbandoned)
+        return start(task, { caller, usages }).join(signal);
+      for (const usage of usages) usage.sent();
+      return underWay.join(signal);
     },
     known: (taskId, { isFresh = false } = {}) => (isFresh ? undefined : memory.aggregation(taskId)),
     async poll(taskId, signal) {
@@ -49,11 +51,11 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
   };
 
   /** Others who join it wait for the turn of the caller who was first. */
-  function start(task: Task, caller: string | undefined): Pending {
+  function start(task: Task, options: Pick<ReadOptions, 'caller' | 'usages'>): Pending {
     const started: Pending = new SharedRequest(async signal => {
       const requestedAt = clock.monotonic();
       try {
-        const aggregation = await api.aggregation(task.id, { signal, caller });
+        const aggregation = await api.aggregation(task.id, { signal, ...options });
         keep(task.id, aggregation, requestedAt, isAggregationGone(task, clock.now()));
         return aggregation;
       } finally {

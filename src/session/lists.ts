@@ -27,14 +27,17 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
   const pending = new Map<string, SharedRequest<TaskPage>>();
 
   return {
-    async page(query, { signal, isFresh = false, caller } = {}) {
+    async page(query, { signal, isFresh = false, caller, usages = [] } = {}) {
       signal?.throwIfAborted();
       const key = toQueryString(query);
       const kept = isFresh ? undefined : memory.page(key);
       if (kept !== undefined) return kept;
       const known = isFresh ? undefined : pending.get(key);
-      const request = known && !known.isAbandoned ? known : start(key, query, caller);
-      return request.join(signal);
+      if (known && !known.isAbandoned) {
+        for (const usage of usages) usage.sent();
+        return known.join(signal);
+      }
+      return start(key, query, { caller, usages }).join(signal);
     },
     fits: query => api.fits(query),
     invalidate: () => pending.clear(),
@@ -44,12 +47,12 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
   function start(
     key: string,
     query: TaskQuery,
-    caller: string | undefined,
+    options: Pick<ReadOptions, 'caller' | 'usages'>,
   ): SharedRequest<TaskPage> {
     const started = new SharedRequest(async signal => {
       const requestedAt = clock.monotonic();
       try {
-        const page = await api.list(query, { signal, caller });
+        const page = await api.list(query, { ...options, signal });
         memory.keepPage(key, page, requestedAt);
         if (page.total !== null)
           memory.keepPage(countKeyOf(query), { ...page, rows: [] }, requestedAt);
@@ -76,7 +79,9 @@ export async function readForAll(
 ): Promise<TaskPage | Error> {
   const everyone = whenAllAbort(callers.map(({ signal }) => signal));
   try {
-    return await lists.page(query, { ...callers[0], signal: everyone.signal });
+    // An operation that asks twice is served by one request.
+    const usages = [...new Set(callers.flatMap(caller => caller.usages ?? []))];
+    return await lists.page(query, { ...callers[0], signal: everyone.signal, usages });
   } catch (error) {
     return error instanceof Error ? error : new Error('Reading a page failed.', { cause: error });
   } finally {

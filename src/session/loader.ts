@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
+import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
@@ -15,6 +16,8 @@ export interface ReadOptions {
   isFresh?: boolean;
   /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
+  /** The operations that wait for the result. */
+  usages?: readonly OperationUsage[] | undefined;
 }
 
 /** Tasks by id, read in batches. */
@@ -32,6 +35,8 @@ export interface TaskLoaderParts {
   api: Pick<TaskStatusApi, 'byIds' | 'reserve' | 'idsPerRequest' | 'pressure'>;
   memory: Memory;
   clock: Clock;
+  /** Called for each batch with the number of its tasks. */
+  onBatch?: ((tasks: number) => void) | undefined;
 }
 
 /** A load of one id, shared by all callers who wait for it. */
@@ -52,6 +57,14 @@ interface Batch {
   loads: Set<Load>;
   /** Aborts the request once all callers have left. */
   controller: AbortController;
+  /** The operations that wait for it, and when each began to wait, on the monotonic clock. */
+  waiting: Map<OperationUsage, number>;
+}
+
+/** A moment on the wall clock and on the monotonic clock, in milliseconds. */
+interface Moment {
+  now: number;
+  monotonic: number;
 }
 
 /**
@@ -68,7 +81,7 @@ const IDLE_PRESSURE = 0.25;
  * A batch takes its slot in the budget before it is sent. While it waits for the slot, it collects more
  * loads, so batches grow as the budget gets scarce.
  */
-export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskLoader {
+export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderParts): TaskLoader {
   const aborts = new AbortListeners();
   /** Loads whose request is not sent yet. Any caller may join them. */
   const unsent = new Map<string, Load>();
@@ -80,14 +93,18 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
   let onAnswered = () => {};
 
   return {
-    load: (id, { signal, isFresh = false } = {}) =>
+    load: (id, { signal, isFresh = false, usages = [] } = {}) =>
       new Promise((resolve, reject) => {
         signal?.throwIfAborted();
         // Checked here, because an error in the batch would fail the other loads too.
         checkValue(id);
         const kept = isFresh ? undefined : memory.task(id);
         if (kept !== undefined) resolve(kept);
-        else join(loadOf(id, isFresh), { resolve, reject }, signal);
+        else {
+          const load = loadOf(id, isFresh);
+          for (const usage of usages) record(usage, load);
+          join(load, { resolve, reject }, signal);
+        }
       }),
     invalidate: id => void sent.delete(id),
   };
@@ -96,13 +113,18 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
     const known = unsent.get(id) ?? (isFresh ? undefined : sent.get(id));
     if (known) return known;
     if (open === null || open.loads.size >= api.idsPerRequest) {
-      open = { loads: new Set(), controller: new AbortController() };
+      open = { loads: new Set(), controller: new AbortController(), waiting: new Map() };
       void dispatch(open);
     }
     const load: Load = { id, batch: open, callers: new Set() };
     open.loads.add(load);
     unsent.set(id, load);
     return load;
+  }
+
+  function record(usage: OperationUsage, { id, batch }: Load): void {
+    if (sent.get(id)?.batch === batch) usage.sent();
+    else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
   }
 
   function join(load: Load, caller: Caller, signal: AbortSignal | undefined): void {
@@ -132,12 +154,15 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
 
   async function dispatch(batch: Batch): Promise<void> {
     await collect();
+    const since = { now: clock.now(), monotonic: clock.monotonic() };
     try {
       // No caller is named: the batch may serve several, so it is queued as one of its own.
-      const slot = await api.reserve({ lane: 'interactive' });
+      const slot = await api
+        .reserve({ lane: 'interactive' })
+        .finally(() => recordWait(batch, since.monotonic));
       if (open === batch) open = null;
       try {
-        if (batch.loads.size > 0) await read(batch, slot);
+        if (batch.loads.size > 0) await read(batch, slot, since);
       } finally {
         slot.cancel();
       }
@@ -165,16 +190,28 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
       });
   }
 
-  async function read({ loads, controller: { signal } }: Batch, slot: Slot): Promise<void> {
+  function recordWait({ waiting }: Batch, since: number): void {
+    const now = clock.monotonic();
+    for (const [usage, joinedAt] of waiting) usage.waited(Math.max(since, joinedAt), now);
+  }
+
+  async function read(batch: Batch, slot: Slot, since: Moment): Promise<void> {
+    const { loads, waiting } = batch;
+    const { signal } = batch.controller;
     for (const load of loads) {
       if (unsent.get(load.id) === load) unsent.delete(load.id);
       sent.set(load.id, load);
     }
     const ids = [...loads].map(({ id }) => id);
+    onBatch?.(ids.length);
+    const usages = [...waiting.keys()];
+    const attributes = { tasks: ids.length, operations: usages.length };
+    const span = startSpanFor(usages, 'batch', { attributes, startedAt: since.now });
+    span?.start('wait for the budget', { startedAt: since.now }).end();
     const requestedAt = clock.monotonic();
     requestsInFlight++;
     try {
-      const rows = await api.byIds(ids, { slot, signal });
+      const rows = await api.byIds(ids, { slot, signal, usages, span });
       // Match by id, not by position: upstream reorders rows and omits unknown ids.
       for (const id of ids) {
         const row = rows.get(id) ?? null;
@@ -182,6 +219,7 @@ export function createTaskLoader({ api, memory, clock }: TaskLoaderParts): TaskL
       }
       for (const load of loads) answer(load, rows.get(load.id) ?? null);
     } finally {
+      span?.end();
       requestsInFlight--;
       const answered = onAnswered;
       onAnswered = () => {};

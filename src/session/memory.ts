@@ -47,6 +47,8 @@ export interface MemoriesOptions {
   maxEntries?: number;
   maxBytes?: number;
   clock: Clock;
+  /** Called for each question, with whether it could be answered. */
+  onAsked?(kind: 'task' | 'list' | 'aggregation', isHit: boolean): void;
 }
 
 // Upstream does not change a completed task, except by a PATCH from another client.
@@ -71,7 +73,8 @@ type Part = LRUCache<string, Kept>;
 
 /** The bounds default to 50,000 entries and 64 MB. */
 export function createMemories(options: MemoriesOptions): Memories {
-  const { maxStalenessMs, clock, maxEntries = MAX_ENTRIES, maxBytes = MAX_BYTES } = options;
+  const { maxStalenessMs, clock, onAsked } = options;
+  const { maxEntries = MAX_ENTRIES, maxBytes = MAX_BYTES } = options;
   const parts = new Map<string, Part>();
   const writtenAt = new LRUCache<string, number>({ max: MAX_WRITES });
   const size = { entries: 0, bytes: 0 };
@@ -93,21 +96,19 @@ export function createMemories(options: MemoriesOptions): Memories {
     const find = (key: string) => parts.get(credentialKey)?.get(key);
     return {
       task(id) {
-        const entry = find(taskKey(id));
-        if (entry === undefined || !('task' in entry)) return undefined;
-        const isKept = isFresh(entry, maxAgeMs(isFinal(entry.task)), writtenAt.get(id));
-        return isKept ? entry.task : undefined;
+        const task = freshTask(id);
+        onAsked?.('task', task !== undefined);
+        return task;
       },
       page(query) {
-        const entry = find(pageKey(query));
-        if (entry === undefined || !('page' in entry)) return undefined;
-        return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
+        const page = freshPage(query);
+        onAsked?.('list', page !== undefined);
+        return page;
       },
       aggregation(taskId) {
-        const entry = find(aggregationKey(taskId));
-        if (entry === undefined || !('aggregation' in entry)) return undefined;
-        const isKept = isFresh(entry, maxAgeMs(entry.isFinal), writtenAt.get(taskId));
-        return isKept ? entry.aggregation : undefined;
+        const aggregation = freshAggregation(taskId);
+        onAsked?.('aggregation', aggregation !== undefined);
+        return aggregation;
       },
       keepTask: (id, task, requestedAt) => keep(credentialKey, taskKey(id), { task, requestedAt }),
       keepPage: (query, page, requestedAt) =>
@@ -120,6 +121,26 @@ export function createMemories(options: MemoriesOptions): Memories {
       },
       close: () => parts.get(credentialKey)?.clear(),
     };
+
+    function freshTask(id: string): Task | null | undefined {
+      const entry = find(taskKey(id));
+      if (entry === undefined || !('task' in entry)) return undefined;
+      const isKept = isFresh(entry, maxAgeMs(isFinal(entry.task)), writtenAt.get(id));
+      return isKept ? entry.task : undefined;
+    }
+
+    function freshAggregation(taskId: string): AccountAggregation | null | undefined {
+      const entry = find(aggregationKey(taskId));
+      if (entry === undefined || !('aggregation' in entry)) return undefined;
+      const isKept = isFresh(entry, maxAgeMs(entry.isFinal), writtenAt.get(taskId));
+      return isKept ? entry.aggregation : undefined;
+    }
+
+    function freshPage(query: string): TaskPage | undefined {
+      const entry = find(pageKey(query));
+      if (entry === undefined || !('page' in entry)) return undefined;
+      return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
+    }
   }
 
   function keep(credentialKey: string, key: string, answer: Answer): void {

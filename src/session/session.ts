@@ -3,7 +3,7 @@ import type { GroupListener, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import { createAggregationFeed } from '../progress/aggregation-feed.ts';
 import type { AggregationMessage } from '../progress/aggregation-poller.ts';
-import { type Hub, type HubParts, createHub } from '../progress/hub.ts';
+import { type Hub, type HubObserver, type HubParts, createHub } from '../progress/hub.ts';
 import type { GroupMessage } from '../progress/group-message.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
@@ -50,12 +50,16 @@ export interface SessionParts {
   intervalMs: number;
   /** The maximum number of concurrent subscriptions. */
   maxSubscribers: number;
+  /** Called for each batch of reads by id, with the number of its tasks. */
+  onBatch?: ((tasks: number) => void) | undefined;
+  /** Notes polls and deliveries, for metrics. */
+  observer?: HubObserver | undefined;
 }
 
 /** Builds the parts of a session; `close` ends its watches and clears its memory. */
 export function createSession(parts: SessionParts): Session {
   const { api, memory, clock } = parts;
-  const tasks = createTaskLoader({ api, memory, clock });
+  const tasks = createTaskLoader(parts);
   const aggregations = createAggregations({ api, memory, clock });
   const lists = createSourcePages(createJoinedCounts(createLists({ api, memory, clock })));
   const bounds = createBoundSearch(clock);
@@ -70,9 +74,9 @@ export function createSession(parts: SessionParts): Session {
     list: (request, options) => readSlice({ lists, bounds, clock }, request, options),
     count: (filter, options) => countTasks({ lists, bounds }, filter, options),
     latest: (filter, options) => readLatest(lists, filter, options),
-    async update(id, update, { signal, caller }) {
+    async update(id, update, { signal, caller, usages }) {
       try {
-        return await api.update(id, update, { signal, caller });
+        return await api.update(id, update, { signal, caller, usages });
       } finally {
         // Even after a failure, because upstream may have applied the update.
         memory.invalidate(id);

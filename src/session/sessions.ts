@@ -1,11 +1,14 @@
 import type { Clock } from '../clock.ts';
 import type { Credential } from '../upstream/credentials.ts';
+import type { Watching } from '../progress/hub.ts';
 import type { Session } from './session.ts';
 
 /** The open sessions, one for each credential. */
 export interface Sessions {
   of(credential: Credential): Session;
   readonly size: number;
+  /** What all of them watch together. */
+  watching(): Watching;
   close(): void;
 }
 
@@ -45,6 +48,16 @@ export function createSessions({ open, isProven = () => true, clock }: SessionsP
     },
     get size() {
       return kept.size;
+    },
+    watching() {
+      const sum = { taskWatches: 0, listWatches: 0, subscribers: 0 };
+      for (const { session } of kept.values()) {
+        const { taskWatches, listWatches, subscribers } = session.progress.watching;
+        sum.taskWatches += taskWatches;
+        sum.listWatches += listWatches;
+        sum.subscribers += subscribers;
+      }
+      return sum;
     },
     close() {
       for (const { session } of kept.values()) session.close();

@@ -54,17 +54,19 @@ export function whenAllAbort(signals: readonly (AbortSignal | undefined)[]): {
   close(): void;
 } {
   const controller = new AbortController();
-  let left = signals.length;
+  // Several callers may have the same signal, and a listener is only added to it once.
+  const distinct = new Set(signals);
+  let left = distinct.size;
   const onAbort = () => {
     if (--left === 0) controller.abort(new DOMException('Every caller has left.', 'AbortError'));
   };
-  for (const signal of signals)
+  for (const signal of distinct)
     if (signal?.aborted) onAbort();
     else signal?.addEventListener('abort', onAbort, { once: true });
   return {
     signal: controller.signal,
     close() {
-      for (const signal of signals) signal?.removeEventListener('abort', onAbort);
+      for (const signal of distinct) signal?.removeEventListener('abort', onAbort);
     },
   };
 }

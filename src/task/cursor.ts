@@ -22,6 +22,8 @@ export interface Cursor {
 
 // Upstream's offset is an int32.
 const MAX_OFFSET = 2 ** 31 - 1;
+// Dates end there.
+const MAX_INSTANT = 8.64e15;
 /**
  * How many ties a cursor holds. If more tasks share one millisecond, we assume that their order does not
  * change.
@@ -51,7 +53,8 @@ export function toCursor(
 export function readCursor(text: string, order: TaskOrder): Cursor {
   const [, direction, offset, created, tags = '', id] =
     LAYOUT.exec(Buffer.from(text, 'base64url').toString()) ?? [];
-  if (id === undefined || Number(offset) > MAX_OFFSET)
+  const isInRange = Number(offset) <= MAX_OFFSET && Math.abs(Number(created)) <= MAX_INSTANT;
+  if (id === undefined || !isInRange)
     throw new GatewayError(
       'BAD_USER_INPUT',
       '`after` must be a cursor that a connection returned, unchanged.',

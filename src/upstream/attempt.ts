@@ -125,7 +125,7 @@ function timedOut(timeoutMs: number): AttemptFailure {
 }
 
 function toUnreachable(cause: unknown): AttemptFailure {
-  const { explanation, isSent, isLasting } = explainConnectionError(cause);
+  const { explanation, place = null, isSent, isLasting } = explainConnectionError(cause);
   return new AttemptFailure(
     'UPSTREAM_UNAVAILABLE',
     'Upstream could not be reached.',
@@ -135,7 +135,7 @@ function toUnreachable(cause: unknown): AttemptFailure {
       maxRetries: isLasting ? 0 : MAX_RETRIES,
       mayHaveActed: isSent,
     },
-    { cause, explanation },
+    { cause, explanation, place },
   );
 }
 

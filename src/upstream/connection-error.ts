@@ -2,6 +2,8 @@
 export interface ConnectionError {
   /** A short explanation, without URLs or headers. */
   explanation: string;
+  /** The host or address that the connection was meant for; null where it is not known. */
+  place?: string | null;
   /** Whether upstream may have seen the request. */
   isSent: boolean;
   /** Whether a retry would fail in the same way. */
@@ -73,7 +75,7 @@ export function explainConnectionError(error: unknown): ConnectionError {
     if (status !== undefined)
       return { ...UNSENT, explanation: `the proxy refused to connect (${status})` };
     const known = BY_CODE[code];
-    if (known) return { ...known, explanation: known.explanation + placeOf(each) };
+    if (known) return { ...known, place: placeOf(each) };
     if (code.startsWith('HPE_') || (each as Error).name === 'HTTPParserError')
       return { ...SENT, explanation: 'the answer is not HTTP' };
     if (/^(ERR_(SSL|TLS)|CERT|UNABLE)_/.test(code))
@@ -83,9 +85,15 @@ export function explainConnectionError(error: unknown): ConnectionError {
   return { ...SENT, explanation: `the connection failed (${code})` };
 }
 
+/** An explanation for the log that includes the peer of the connection. */
+export function describeConnectionError(error: unknown): string {
+  const { explanation, place = null } = explainConnectionError(error);
+  return place === null ? explanation : `${explanation} (${place})`;
+}
+
 /** The peer of the connection: the proxy, if there is one, otherwise upstream. */
-function placeOf(error: unknown): string {
+function placeOf(error: unknown): string | null {
   const { hostname, address, port } = error as Record<string, string | number | undefined>;
-  if (hostname !== undefined) return ` (${hostname})`;
-  return address === undefined ? '' : ` (${address}:${port})`;
+  if (hostname !== undefined) return String(hostname);
+  return address === undefined ? null : `${address}:${port}`;
 }

@@ -40,6 +40,8 @@ export interface ServiceCredentialParts {
   tokenPath: string;
   clock: Clock;
   log: Log;
+  /** Called when a token was fetched, and when none could be although one is needed. */
+  onToken?(error: GatewayError | null): void;
 }
 
 // The token is renewed this long before it expires. Until then the old one stays in use.
@@ -86,7 +88,7 @@ export function createCallerCredential(
  */
 export function createServiceCredential(
   { id, secret }: ServiceClient,
-  { requests, tokenPath, clock, log }: ServiceCredentialParts,
+  { requests, tokenPath, clock, log, onToken }: ServiceCredentialParts,
 ): Credential {
   let current: { token: string; renewAt: number; expiresAt: number } | null = null;
   let fetching: Promise<string> | null = null;
@@ -119,7 +121,19 @@ export function createServiceCredential(
   };
 
   function fetchOnce(): Promise<string> {
-    fetching ??= fetchToken().finally(() => (fetching = null));
+    fetching ??= fetchToken()
+      .then(
+        token => {
+          onToken?.(null);
+          return token;
+        },
+        (error: unknown) => {
+          const isNeeded = current === null || clock.monotonic() >= current.expiresAt;
+          if (isNeeded && error instanceof GatewayError) onToken?.(error);
+          throw error;
+        },
+      )
+      .finally(() => (fetching = null));
     return fetching;
   }
 
@@ -151,6 +165,7 @@ export function createServiceCredential(
     try {
       return await requests.send({
         method: 'POST',
+        endpoint: 'token',
         path: tokenPath,
         lane: 'token',
         form,

@@ -4,8 +4,11 @@ import type { AccountAggregation } from '../task/account-aggregation.ts';
 import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './admission/lanes.ts';
 import { readAggregation } from './aggregation-reader.ts';
+import type { Span } from '../tracing.ts';
+import type { OperationUsage } from '../usage.ts';
 import type { OnFallback } from './json-fields.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
+import type { EndpointName } from './attempt-report.ts';
 import type { Requests } from './request.ts';
 import { type ApiVersion, VERSION_RULES, checkExpressible } from './versions.ts';
 import { createRowReader, parse } from './row-reader.ts';
@@ -18,6 +21,10 @@ export interface CallOptions {
   caller?: string | undefined;
   /** A slot for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
+  /** The operations that wait for the answer; none for a poll. */
+  usages?: readonly OperationUsage[] | undefined;
+  /** What the requests are part of, in a trace. */
+  span?: Span | null;
 }
 
 /** A page of a list, with its rows in upstream's order. */
@@ -82,9 +89,9 @@ export function createEndpoints({
   return {
     async list(query, options = {}) {
       checkExpressible(query.filter ?? {}, version);
-      return page(path, query, options);
+      return page('list', path, query, options);
     },
-    pending: (query, options = {}) => page(`${path}/pending-tasks`, query, options),
+    pending: (query, options = {}) => page('pending', `${path}/pending-tasks`, query, options),
     byId,
     update,
     aggregation,
@@ -93,34 +100,28 @@ export function createEndpoints({
 
   async function byId(
     id: string,
-    { lane = 'interactive', signal, caller, slot }: CallOptions = {},
+    { lane = 'interactive', ...options }: CallOptions = {},
   ): Promise<Row | null> {
     try {
-      const target = pathOf(path, id);
-      const { body } = await requests.send({
-        method: 'GET',
-        path: target,
-        lane,
-        signal,
-        caller,
-        slot,
-      });
+      const request = { method: 'GET', endpoint: 'task', path: pathOf(path, id), lane } as const;
+      const { body } = await requests.send({ ...request, ...options });
       return reader.row(body);
     } catch (error) {
       if (error instanceof GatewayError && error.code === 'NOT_FOUND') return null;
       throw error;
     } finally {
-      slot?.cancel();
+      options.slot?.cancel();
     }
   }
 
   async function aggregation(
     id: string,
-    { lane = 'aggregation', signal, caller }: CallOptions = {},
+    { lane = 'aggregation', ...options }: CallOptions = {},
   ): Promise<AccountAggregation | null> {
     try {
       const target = `${pathOf(aggregationsPath, id)}/status`;
-      const answer = await requests.send({ method: 'GET', path: target, lane, signal, caller });
+      const request = { method: 'GET', endpoint: 'aggregation', path: target, lane } as const;
+      const answer = await requests.send({ ...request, ...options });
       if (answer.status === 204) return null;
       if (answer.body.length > MAX_AGGREGATION_BYTES)
         throw new GatewayError(
@@ -137,7 +138,7 @@ export function createEndpoints({
   async function update(
     id: string,
     { completionStatus, completed }: TaskUpdate,
-    { signal, caller }: CallOptions = {},
+    { signal, caller, usages }: CallOptions = {},
   ): Promise<Task> {
     const patch = [
       { op: 'replace', path: '/completionStatus', value: completionStatus },
@@ -145,11 +146,13 @@ export function createEndpoints({
     ];
     const { body } = await requests.send({
       method: 'PATCH',
+      endpoint: 'update',
       path: pathOf(path, id),
       lane: 'interactive',
       patch,
       signal,
       caller,
+      usages,
     });
     const row = reader.row(body);
     if (row instanceof UnreadableTask) throw row.error;
@@ -157,12 +160,14 @@ export function createEndpoints({
   }
 
   async function page(
+    endpoint: EndpointName,
     collection: string,
     query: TaskQuery,
-    { lane = 'interactive', signal, caller, slot }: CallOptions,
+    { lane = 'interactive', ...options }: CallOptions,
   ): Promise<TaskPage> {
     const target = `${collection}?${toQueryString(query)}`;
-    const answer = await requests.send({ method: 'GET', path: target, lane, signal, caller, slot });
+    const request = { method: 'GET', endpoint, path: target, lane } as const;
+    const answer = await requests.send({ ...request, ...options });
     // `pending-tasks` answers 204 if there are none.
     const rows = answer.status === 204 ? [] : reader.rows(answer.body, query.limit ?? PAGE_LIMIT);
     const date = readDate(answer.header('date'));

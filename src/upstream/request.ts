@@ -2,6 +2,8 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
+import type { Span } from '../tracing.ts';
+import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { AttemptFailure, DEFAULT_RETRY_AFTER_SECONDS } from './admission/attempt-failure.ts';
 import type { Breaker } from './admission/breaker.ts';
 import type { Budget } from './admission/budget.ts';
@@ -9,12 +11,19 @@ import { type Deadline, openDeadline } from './admission/deadline.ts';
 import { type CallerLane, CALLER_LANES, type Lane } from './admission/lanes.ts';
 import type { TokenProof, Trial } from './admission/proof.ts';
 import type { Retries } from './admission/retry.ts';
+import {
+  type EndpointName,
+  type RequestObserver,
+  beginAttempt,
+  logFailure,
+} from './attempt-report.ts';
 import type { Answer, Attempt, SendAttempt } from './attempt.ts';
 import { readSuccess } from './failure.ts';
 
 /** A REST request before it has a token and a slot. */
 export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   method: 'GET' | 'PATCH' | 'POST';
+  endpoint: EndpointName;
   lane: Lane;
   /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
@@ -26,6 +35,10 @@ export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   isSafe?: boolean;
   /** A slot from `reserve`. The request settles or cancels it. */
   slot?: ReservedSlot | undefined;
+  /** The operations that wait for the answer; none for a poll. */
+  usages?: readonly OperationUsage[] | undefined;
+  /** What it is part of, in a trace; by default it gets a span of its own for the operations that wait for it. */
+  span?: Span | null | undefined;
 }
 
 /** A slot that was acquired before its request was known. */
@@ -78,12 +91,13 @@ export interface RequestParts {
   timeoutMs: number;
   /** Aborts when the gateway closes, with the error for callers. */
   closing: AbortSignal;
+  observer?: RequestObserver | undefined;
 }
 
 /** Each request gets a token, then a slot, passes the breaker, and is retried if that may help. */
 export function createRequests(parts: RequestParts): Requests {
   const { send, budget, credential, proof = null, clock, log, retries, breaker } = parts;
-  const { timeoutMs, closing } = parts;
+  const { timeoutMs, closing, observer } = parts;
 
   return {
     pressure: () => budget.pressure(),
@@ -104,9 +118,12 @@ export function createRequests(parts: RequestParts): Requests {
       const leftMs = (reserved?.answerBy ?? Infinity) - clock.monotonic();
       const deadline = open(Math.min(timeoutMs, leftMs), signal);
       retries.earn();
+      const { span = null } = request;
+      const own = span === null ? startSpanFor(request.usages ?? [], request.endpoint) : null;
       try {
-        return await sendUntilAnswered(request, deadline);
+        return await sendUntilAnswered({ ...request, span: span ?? own }, deadline);
       } finally {
+        own?.end();
         reserved?.cancel();
         deadline.close();
       }
@@ -130,10 +147,11 @@ export function createRequests(parts: RequestParts): Requests {
         continue;
       }
       try {
+        for (const usage of request.usages ?? []) usage.sent();
         return await attemptOnce(token, slot, request, deadline);
       } catch (failure) {
         if (!(failure instanceof AttemptFailure)) throw failure;
-        logFailure(request, failure);
+        logFailure(log, request, failure);
         if (failure.status === 401 && slot.trial === undefined) proof?.revoke();
         if (failure.status === 401 && !isRenewed && token !== null && credential?.discard(token)) {
           // The token was revoked, or the tenant's clock differs. Try once with a new one.
@@ -162,6 +180,26 @@ export function createRequests(parts: RequestParts): Requests {
   }
 
   async function slotFor(
+    options: ReserveOptions & Pick<RestRequest, 'usages' | 'span'>,
+    deadline: Deadline,
+  ): Promise<ReservedSlot> {
+    const { lane, usages = [] } = options;
+    const askedAt = clock.monotonic();
+    const span = options.span?.start('wait for the budget', { attributes: { lane } });
+    try {
+      const slot = await acquireSlot(options, deadline);
+      observer?.waited(lane, clock.monotonic() - askedAt);
+      return slot;
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'RATE_LIMITED') observer?.refused(lane);
+      throw error;
+    } finally {
+      span?.end();
+      for (const usage of usages) usage.waited(askedAt, clock.monotonic());
+    }
+  }
+
+  async function acquireSlot(
     { lane, caller = parts.caller }: ReserveOptions,
     deadline: Deadline,
   ): Promise<ReservedSlot> {
@@ -205,29 +243,27 @@ export function createRequests(parts: RequestParts): Requests {
     request: RestRequest,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const attempt = toAttempt(token, request);
+    const record = beginAttempt(request, clock, observer);
+    const attempt = toAttempt(token, request, record.traceparent);
     const sentAt = clock.monotonic();
     // Trials are not measured: refusing a token takes a different time than answering.
     const note = () => {
       if (slot.trial === undefined) budget.recordAnswerTime(clock.monotonic() - sentAt);
     };
-    let answer: Answer;
+    let answer: Answer | null = null;
     try {
       answer = await send({ ...attempt, signal, onSettled: slot.settle });
+      note();
+      const success = readSuccess(answer, { ...request.form, ...attempt.headers }, clock.now());
+      record.succeeded(answer.status);
+      return success;
     } catch (error) {
       // A timeout counts too: the answer would have taken at least as long.
-      if (error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT') note();
+      if (answer === null && error instanceof GatewayError && error.code === 'UPSTREAM_TIMEOUT')
+        note();
+      record.failed(answer?.status ?? null, error);
       throw error;
     }
-    note();
-    return readSuccess(answer, { ...request.form, ...attempt.headers }, clock.now());
-  }
-
-  function logFailure({ method, path }: RestRequest, { code, explanation }: AttemptFailure): void {
-    if (explanation === undefined) return;
-    // Without the query, which may hold personal data.
-    const target = `${method} ${path.split('?', 1)[0]}`;
-    log.warn({ request: target, code, cause: explanation }, 'an attempt at upstream failed');
   }
 
   function open(leftMs: number, signal: AbortSignal | undefined): Deadline {
@@ -241,8 +277,13 @@ function isCallerLane(lane: Lane): lane is CallerLane {
   return (CALLER_LANES as readonly Lane[]).includes(lane);
 }
 
-function toAttempt(token: string | null, { method, path, patch, form }: RestRequest): Attempt {
+function toAttempt(
+  token: string | null,
+  { method, path, patch, form }: RestRequest,
+  traceparent: string | null,
+): Attempt {
   const headers: Record<string, string> = { accept: 'application/json' };
+  if (traceparent !== null) headers['traceparent'] = traceparent;
   if (token !== null) headers['authorization'] = `Bearer ${token}`;
   if (patch !== undefined) {
     headers['content-type'] = 'application/json-patch+json';

@@ -184,6 +184,9 @@ test('client errors leave no stack on stderr and no error in the log', async t =
   for (const [text, code] of [
     ['{', 4400],
     ['{"type":"nope"}', 4400],
+    ['{"id":"1","type":"next","payload":{}}', 4400],
+    ['{"id":"1","type":"error","payload":[{"message":"x"}]}', 4400],
+    ['{"type":"connection_ack"}', 4400],
     ['{"type":"connection_init"}', 4429],
     [JSON.stringify({ id: '1', type: 'subscribe', payload: { query: 5 } }), 4400],
     [JSON.stringify({ id: '1', type: 'subscribe', payload: { query: '{a}', variables: 5 } }), 4400],

@@ -16,8 +16,10 @@ export function createCapturedLog(): CapturedLog {
   const lines: LogLine[] = [];
   const at =
     (level: LogLine['level']) =>
-    (fields: object, message = '') =>
-      void lines.push({ ...fields, level, message });
+    (fields: object | string, message = '') =>
+      void lines.push(
+        typeof fields === 'string' ? { level, message: fields } : { ...fields, level, message },
+      );
   return {
     lines,
     debug: at('debug'),

@@ -14,6 +14,7 @@ import { type Clock, systemClock } from '../../src/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway.ts';
 import { createCapturedLog } from './captured-log.ts';
+import { secretWatchOf } from './secret-watch.ts';
 import { postGraphQL } from './start.ts';
 
 export type Respond = (response: ServerResponse, request: IncomingMessage) => void;
@@ -105,7 +106,7 @@ export async function startGatewayOver(
   clock: Clock = systemClock,
 ) {
   const log = createCapturedLog();
-  const config = readConfig({
+  const variables = {
     SAIL_CLIENT_ID: 'client',
     SAIL_CLIENT_SECRET: 'secret of the client',
     AUTH_MODE: 'service',
@@ -114,9 +115,19 @@ export async function startGatewayOver(
     UPSTREAM_RATE_LIMIT: '100000',
     SHUTDOWN_GRACE_MS: '200',
     ...env,
+  };
+  const secrets = secretWatchOf(t);
+  secrets.addEnvironment(variables);
+  const gateway = await startGateway(
+    { ...readConfig(variables), baseUrl: new URL(upstreamUrl) },
+    clock,
+    secrets.watchLog(log),
+  );
+  secrets.addPort(Number(new URL(gateway.url).port));
+  t.after(async () => {
+    await gateway.close();
+    secrets.check();
   });
-  const gateway = await startGateway({ ...config, baseUrl: new URL(upstreamUrl) }, clock, log);
-  t.after(() => gateway.close());
   return {
     log,
     gateway,

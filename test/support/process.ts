@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
+import { secretWatchOf } from './secret-watch.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
@@ -15,7 +16,15 @@ export function spawnMain(
   const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
     env: { PATH, HOME, ...env },
   });
-  t.after(() => child.kill('SIGKILL'));
+  const secrets = secretWatchOf(t);
+  secrets.addEnvironment(env);
+  // The sandbox tells the secret of its client: that is what it is started for.
+  if (!args.includes('sandbox')) secrets.watchStream(child.stdout);
+  secrets.watchStream(child.stderr);
+  t.after(() => {
+    child.kill('SIGKILL');
+    secrets.check();
+  });
   return child;
 }
 

@@ -2,12 +2,14 @@ import type { TestContext } from 'node:test';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway as start } from '../../src/gateway.ts';
-import type { Log } from '../../src/log.ts';
+import { type Log, createLog } from '../../src/log.ts';
+import type { Metrics } from '../../src/metrics.ts';
 import {
   type Sandbox,
   type SandboxOptions,
   startSandbox as startTenant,
 } from '../../src/sandbox/sandbox.ts';
+import { secretWatchOf } from './secret-watch.ts';
 
 export interface GraphQLAnswer {
   status: number;
@@ -23,6 +25,7 @@ export interface StartOptions {
   env?: Record<string, string>;
   clock?: Clock;
   log?: Log;
+  metrics?: Metrics;
 }
 
 /** A sandbox tenant that has only the tasks that the test adds; closed after the test. */
@@ -52,7 +55,7 @@ export function environmentOver({ url, client }: Sandbox): Record<string, string
 /** Starts a gateway over an empty sandbox. */
 export async function startGateway(
   t: TestContext,
-  { over, sandbox: options = {}, env = {}, clock, log }: StartOptions = {},
+  { over, sandbox: options = {}, env = {}, clock, log, metrics }: StartOptions = {},
 ) {
   const sandbox =
     over ??
@@ -61,7 +64,7 @@ export async function startGateway(
       ...options,
       ...(clock ? { clock } : {}),
     }));
-  const config = readConfig({
+  const variables = {
     ...environmentOver(sandbox),
     PROGRESS_INTERVAL_MS: '20',
     // Tests poll more often than a real gateway should. Tests of the budget set the real limit.
@@ -72,13 +75,21 @@ export async function startGateway(
     // Tests leave requests unanswered; the tests of the shutdown set how long it waits for them.
     SHUTDOWN_GRACE_MS: '200',
     ...env,
-  });
+  };
+  const config = readConfig(variables);
+  const secrets = secretWatchOf(t);
+  secrets.addEnvironment(variables);
   const gateway = await start(
     { ...config, baseUrl: new URL(sandbox.url) },
     clock ?? systemClock,
-    log,
+    secrets.watchLog(log ?? createLog(config.logLevel)),
+    metrics,
   );
-  t.after(() => gateway.close());
+  secrets.addPort(Number(new URL(gateway.url).port));
+  t.after(async () => {
+    await gateway.close();
+    secrets.check();
+  });
 
   return {
     sandbox,

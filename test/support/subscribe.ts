@@ -2,6 +2,7 @@ import type { TestContext } from 'node:test';
 import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWsClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
+import { secretWatchOf } from './secret-watch.ts';
 
 /** SSE with one connection per operation, SSE with one connection for all, and WebSocket. */
 export type Transport = 'sse' | 'single-connection sse' | 'ws';
@@ -17,6 +18,7 @@ export function subscribe(
   authorization?: string,
   operationName?: string,
 ): AsyncIterableIterator<any> {
+  if (authorization) secretWatchOf(t).addSecret(authorization.replace(/^\w+ +/, ''));
   const client =
     transport !== 'ws'
       ? createSseClient({

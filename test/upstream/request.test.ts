@@ -67,7 +67,7 @@ test('a caller who disconnects between getting its slot and sending its request 
     controller = new AbortController();
     const { signal } = controller;
     await assert.rejects(
-      requests.send({ method: 'GET', path: '/', lane: 'interactive', signal }),
+      requests.send({ method: 'GET', path: '/', endpoint: 'list', lane: 'interactive', signal }),
       /left/,
     );
   }
@@ -79,7 +79,7 @@ test('a request that cannot be built gives its slot back', async () => {
   const { window, requests } = setUp(never);
   const patch = { value: 1n };
   await assert.rejects(
-    requests.send({ method: 'PATCH', path: '/', lane: 'interactive', patch }),
+    requests.send({ method: 'PATCH', path: '/', endpoint: 'list', lane: 'interactive', patch }),
     TypeError,
   );
   assert.equal(window.outlook().free, LIMITS.limit);
@@ -98,7 +98,7 @@ test("waiting for a reserved slot counts towards the request's timeout", async (
   const slot = await reserving;
   let code: string | undefined;
   requests
-    .send({ method: 'GET', path: '/', lane: 'interactive', slot })
+    .send({ method: 'GET', path: '/', endpoint: 'list', lane: 'interactive', slot })
     .catch((error: AttemptFailure) => (code = error.code));
   await pass(clock, 300);
   assert.equal(code, undefined);
@@ -117,7 +117,7 @@ test('the timeout of a poll starts at its slot, not when it begins to wait', asy
       ),
   );
   budget.pause(10_000);
-  const poll = requests.send({ method: 'GET', path: '/', lane: 'task-poll' });
+  const poll = requests.send({ method: 'GET', path: '/', endpoint: 'list', lane: 'task-poll' });
   await pass(clock, 12_000);
   assert.equal((await poll).status, 200);
 });
@@ -166,6 +166,7 @@ test('however requests end (an answer, a failure, an abort or a timeout), every 
         if (abortAfterMs !== null) clock.after(abortAfterMs, () => controller.abort());
         const request: RestRequest = {
           method: isCyclic ? 'PATCH' : 'GET',
+          endpoint: 'list',
           path: `/${outcome}`,
           lane,
           signal,

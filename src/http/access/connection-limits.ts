@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events';
-import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { ErrorCode } from '../../errors.ts';
 import type { ClientAddress } from './client-address.ts';
+import { type ConnectionRefusal, refusalOf, refuseRaw } from './connection-refusal.ts';
 
 export interface ConnectionLimitsOptions {
   /** The maximum number of connections. */
@@ -17,13 +17,6 @@ export interface ConnectionLimitsOptions {
   clientAddress: ClientAddress;
 }
 
-/** Why a request is not served. */
-export interface ConnectionRefusal {
-  status: number;
-  headers: Record<string, string>;
-  body: string;
-}
-
 /** Limits the number of connections of a client, and how long they may be idle. */
 export interface ConnectionLimits {
   /**
@@ -34,7 +27,6 @@ export interface ConnectionLimits {
 }
 
 const HEADERS_TIMEOUT_MS = 10_000;
-const RETRY_AFTER_SECONDS = 5;
 // So many further connections are accepted, only to refuse their first request with a reason.
 const MAX_REFUSED = 1_000;
 // HTTP/1.1 allows pipelining: a client may send requests without waiting for responses.
@@ -91,21 +83,31 @@ export function limitConnections(
     if (!isProcessing) socket.destroy();
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // It is being closed; anything else the client sends is discarded.
+    if (socket.writableEnded && !socket.destroyed) return;
     const isAnswering = [...(exchangesOf.get(socket) ?? [])].some(
       exchange => exchange === socket || (exchange as ServerResponse).headersSent,
     );
-    if (!socket.writable || isAnswering) socket.destroy();
-    else socket.end(toText(refusalFor(error)), () => socket.destroy());
+    if (!socket.writable || isAnswering) return void socket.destroy();
+    refuseRaw(socket, refusalFor(error));
   });
 
   return {
     admit(request, exchange) {
       const { socket } = request;
+      // An application that embeds the gateway has accepted the connection: count the exchange instead.
+      const isForeign = !known.has(socket);
+      if (isForeign && connections >= maxConnections) return TOO_MANY;
       const refusal = refused.get(socket);
       if (refusal) return refusal;
       const exchanges = exchangesOf.get(socket) ?? new Set();
       if (exchanges.size >= MAX_REQUESTS_PER_CONNECTION) return TOO_MANY_AT_ONCE;
-      if (isProxy(socket) && !count(addressOf(request), exchange)) return TOO_MANY_OF_ADDRESS;
+      if ((isForeign || isProxy(socket)) && !count(addressOf(request), exchange))
+        return TOO_MANY_OF_ADDRESS;
+      if (isForeign) {
+        connections++;
+        exchange.once('close', () => connections--);
+      }
       exchangesOf.set(socket, exchanges.add(exchange));
       exchange.once('close', () => exchanges.delete(exchange));
       return null;
@@ -131,26 +133,7 @@ export function checkingIntervalOf(clientTimeoutMs: number): number {
   return Math.ceil(Math.min(5_000, clientTimeoutMs / 4));
 }
 
-/** Sends a refusal and closes the connection. */
-export function refuse(response: ServerResponse, { status, headers, body }: ConnectionRefusal) {
-  response.writeHead(status, headers).end(body);
-}
-
-function refusalOf(status: number, code: ErrorCode, message: string): ConnectionRefusal {
-  const isTemporary = code === 'RATE_LIMITED';
-  const extensions = isTemporary ? { code, retryAfterSeconds: RETRY_AFTER_SECONDS } : { code };
-  return {
-    status,
-    headers: {
-      'content-type': 'application/json',
-      connection: 'close',
-      ...(isTemporary ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {}),
-    },
-    body: JSON.stringify({ errors: [{ message, extensions }] }),
-  };
-}
-
-/** The refusal for bytes that Node could not parse as a request. */
+/** The refusal for bytes that Node cannot parse as a request. */
 function refusalFor({ code }: NodeJS.ErrnoException): ConnectionRefusal {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return refusalOf(408, 'BAD_USER_INPUT', 'The request took too long to arrive.');
@@ -159,10 +142,4 @@ function refusalFor({ code }: NodeJS.ErrnoException): ConnectionRefusal {
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
     return refusalOf(413, 'BAD_USER_INPUT', 'The chunk extensions of the request are too large.');
   return refusalOf(400, 'BAD_USER_INPUT', 'The request is not valid HTTP.');
-}
-
-function toText({ status, headers, body }: ConnectionRefusal): string {
-  const lines = Object.entries({ ...headers, 'content-length': String(Buffer.byteLength(body)) });
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n${body}`;
 }

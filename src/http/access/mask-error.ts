@@ -22,13 +22,19 @@ export function createMaskError(
     // and extensions are not part of this gateway's contract.
     if (origin instanceof GraphQLError)
       return toGraphQLError(error, hidesSuggestions ? plain(origin.message) : origin.message, {
-        code:
-          ERROR_CODES.find(code => code === origin.extensions['code']) ??
-          ('BAD_USER_INPUT' satisfies ErrorCode),
+        code: codeOf(error),
       });
     log.error({ err: origin }, 'unexpected error');
     return toGraphQLError(error, 'Unexpected error.', { code: 'INTERNAL_SERVER_ERROR' });
   };
+}
+
+/** The code that an error has once it is masked. */
+export function codeOf(error: unknown): ErrorCode {
+  const origin = originOf(error);
+  if (origin instanceof GatewayError) return origin.code;
+  if (!(origin instanceof GraphQLError)) return 'INTERNAL_SERVER_ERROR';
+  return ERROR_CODES.find(code => code === origin.extensions['code']) ?? 'BAD_USER_INPUT';
 }
 
 function plain(message: string): string {

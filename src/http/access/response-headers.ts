@@ -11,6 +11,7 @@ export function setSecurityHeaders(response: ServerResponse): void {
   response.setHeader('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
   response.setHeader('cross-origin-resource-policy', 'same-origin');
   response.setHeader('cache-control', 'no-store');
+  response.setHeader('vary', 'Accept-Encoding');
 }
 
 /** Sets CORS headers if the origin is listed. */
@@ -19,12 +20,12 @@ export function setCorsHeaders(
   response: ServerResponse,
   isListedOrigin: OriginMatcher,
 ): void {
-  response.setHeader('vary', 'Origin');
+  response.appendHeader('vary', 'Origin');
   const { origin } = headers;
   if (origin === undefined || !isListedOrigin(origin)) return;
   response.setHeader('access-control-allow-origin', origin);
   response.setHeader('access-control-allow-credentials', 'true');
-  response.setHeader('access-control-expose-headers', 'Retry-After');
+  response.setHeader('access-control-expose-headers', 'Retry-After, X-Request-Id');
   response.setHeader('cross-origin-resource-policy', 'cross-origin');
 }
 

@@ -10,7 +10,7 @@ import {
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { explainConnectionError } from '../../upstream/connection-error.ts';
+import { describeConnectionError } from '../../upstream/connection-error.ts';
 
 /** The key set that JWTs must be signed with, and the claims that they must have. */
 export interface JwtOptions {
@@ -161,7 +161,7 @@ function explain(error: unknown): string {
   const { name, message, cause } = error as Error;
   if (name === 'TimeoutError') return 'no answer came in time';
   // fetch() puts the reason into the cause of its error.
-  return cause === undefined ? message : explainConnectionError(cause).explanation;
+  return cause === undefined ? message : describeConnectionError(cause);
 }
 
 function namesKey(token: string): boolean {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
+import { type ContentCoding, contentCodingFor } from '../access/content-coding.ts';
 
 /** The files of the pages, which the build has compressed in advance. */
 export interface PageFiles {
@@ -10,12 +11,11 @@ export interface PageFiles {
 }
 
 interface PageFile {
-  etag: string;
-  /** Without compression, with gzip and with brotli. */
-  content: Record<Encoding, Buffer>;
+  hash: string;
+  body: Buffer;
+  /** The body, compressed. */
+  encoded: Record<ContentCoding, Buffer>;
 }
-
-type Encoding = 'identity' | 'gzip' | 'br';
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -34,23 +34,26 @@ export function createPageFiles(): PageFiles {
       const file = files.get(name);
       if (file === undefined) return false;
       const type = extname(name);
+      const { 'accept-encoding': accepted, 'if-none-match': known } = request.headers;
+      const coding = contentCodingFor(accepted ?? '');
+      // Each representation has its own tag (RFC 9110, section 8.8.3.3).
+      const tag = `"${file.hash}${coding === null ? '' : `-${coding}`}"`;
       response.setHeader('vary', 'accept-encoding');
-      response.setHeader('etag', file.etag);
+      response.setHeader('etag', tag);
       // The name of an asset changes with its content.
       response.setHeader(
         'cache-control',
         type === '.html' ? 'no-cache' : 'public, max-age=31536000, immutable',
       );
-      if (request.headers['if-none-match'] === file.etag) {
+      if (isKnown(known, tag)) {
         response.writeHead(304).end();
         return true;
       }
-      const encoding = encodingOf(request);
-      if (encoding !== 'identity') response.setHeader('content-encoding', encoding);
-      const body = file.content[encoding];
+      if (coding !== null) response.setHeader('content-encoding', coding);
+      const body = coding === null ? file.body : file.encoded[coding];
       response.setHeader('content-type', TYPES[type] ?? 'application/octet-stream');
-      response.setHeader('content-length', body.length);
-      response.writeHead(200).end(request.method === 'HEAD' ? undefined : body);
+      response.writeHead(200, { 'content-length': body.length });
+      response.end(request.method === 'HEAD' ? undefined : body);
       return true;
     },
   };
@@ -65,24 +68,18 @@ function readFiles(): Map<string, PageFile> {
       .filter(name => TYPES[extname(name)] !== undefined)
       .map(name => {
         const path = join(FOLDER, name);
-        const content = {
-          identity: readFileSync(path),
-          gzip: readFileSync(`${path}.gz`),
-          br: readFileSync(`${path}.br`),
-        };
-        const hash = createHash('sha256').update(content.identity).digest('base64url');
-        return [name.replaceAll('\\', '/'), { etag: `W/"${hash.slice(0, 22)}"`, content }];
+        const body = readFileSync(path);
+        const encoded = { gzip: readFileSync(`${path}.gz`), br: readFileSync(`${path}.br`) };
+        const hash = createHash('sha256').update(body).digest('base64url');
+        return [name.replaceAll('\\', '/'), { hash, body, encoded }];
       }),
   );
 }
 
-/** The best encoding that the client accepts. An encoding with `q=0` is refused (RFC 9110, 12.5.3). */
-function encodingOf({ headers }: IncomingMessage): Encoding {
-  const parts = [headers['accept-encoding'] ?? ''].flat().join(',').toLowerCase().split(',');
-  const accepted = new Set(
-    parts
-      .filter(part => !/;\s*q=0(\.0*)?\s*$/.test(part))
-      .map(part => part.split(';', 1)[0]?.trim()),
-  );
-  return (['br', 'gzip'] as const).find(encoding => accepted.has(encoding)) ?? 'identity';
+/** Whether an If-None-Match header names the tag, which may have become a weak one on its way. */
+function isKnown(header: string | undefined, tag: string): boolean {
+  return (header ?? '').split(',').some(known => {
+    const text = known.trim();
+    return text === '*' || text.replace(/^W\//, '') === tag;
+  });
 }

@@ -18,7 +18,8 @@ export function useAdmission(
       identified.set(request, await gate.identify(header, address));
     },
     onParams({ request, params, setParams, context }) {
-      const admission = identified.get(request);
+      // A transport that does not parse requests through Yoga has identified the caller itself.
+      const { admission = identified.get(request) } = context as { admission?: Admission };
       if (admission === undefined) throw new Error('The request has not been identified.');
       const admitted = gate.admit(params, admission);
       Object.assign(context, { admission });

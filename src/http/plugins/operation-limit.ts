@@ -1,9 +1,15 @@
+import type { ExecutionResult } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
+import type { Context } from '../../graphql/builder.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { OperationRecord } from '../observation/operation-records.ts';
 
 /** Limits the number of concurrent operations, over all transports and clients. */
-export function useOperationLimit(maxOperations: number, maskError: MaskError): Plugin {
+export function useOperationLimit(
+  maxOperations: number,
+  maskError: MaskError,
+): Plugin<Context & { record?: OperationRecord }> {
   let running = 0;
 
   return {
@@ -11,9 +17,10 @@ export function useOperationLimit(maxOperations: number, maskError: MaskError): 
       if (isFull()) setResultAndStopExecution(refusal());
       else setExecuteFn(args => countPromise(() => executeFn(args)));
     },
-    onSubscribe({ subscribeFn, setSubscribeFn, setResultAndStopExecution }) {
+    onSubscribe({ args, subscribeFn, setSubscribeFn, setResultAndStopExecution }) {
+      const { record } = args.contextValue;
       if (isFull()) setResultAndStopExecution(refusal());
-      else setSubscribeFn(args => countStream(() => subscribeFn(args)));
+      else setSubscribeFn(subscribeArgs => countStream(() => subscribeFn(subscribeArgs), record));
     },
   };
 
@@ -37,18 +44,25 @@ export function useOperationLimit(maxOperations: number, maskError: MaskError): 
     }
   }
 
-  async function countStream<T>(run: () => T | Promise<T>): Promise<T> {
+  async function countStream<T>(run: () => T | Promise<T>, record?: OperationRecord): Promise<T> {
     const result = await countPromise(run);
     if (!isAsyncIterable(result)) return result;
     running++;
-    return countUntilEnd(result, () => running--) as T;
+    record?.streamBegan();
+    return observeStream(result, {
+      onEvent: event => record?.eventSent(event as ExecutionResult),
+      onEnd() {
+        running--;
+        record?.streamEnded();
+      },
+    }) as T;
   }
 }
 
 /** Wraps a stream; calls `onEnd` once, when the stream ends or its consumer stops reading. */
-function countUntilEnd(
+function observeStream(
   stream: AsyncIterable<unknown>,
-  onEnd: () => void,
+  { onEvent, onEnd }: { onEvent(event: unknown): void; onEnd(): void },
 ): AsyncIterableIterator<unknown> {
   const results = stream[Symbol.asyncIterator]();
   let isOver = false;
@@ -57,6 +71,7 @@ function countUntilEnd(
       try {
         const next = await results.next();
         if (next.done) end();
+        else onEvent(next.value);
         return next;
       } catch (error) {
         end();

@@ -1,3 +1,5 @@
+import type { TransportName } from '../observation/operation-records.ts';
+
 /**
  * A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower case
  * and unquoted.
@@ -11,10 +13,24 @@ export interface MediaRange {
 export function mediaRangesOf({ headers }: Request): MediaRange[] {
   const accept = headers.get('accept') ?? '';
   const ranges = accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',');
-  return ranges.map(range => {
-    const [type = '', ...parameters] = range.split(';');
-    return { type, parameters };
-  });
+  return ranges
+    .map(range => {
+      const [type = '', ...parameters] = range.split(';');
+      return { type, parameters };
+    })
+    .filter(({ parameters }) => !parameters.some(isExclusion));
+}
+
+/** A weight of 0 says that the range is not acceptable. */
+function isExclusion(parameter: string): boolean {
+  return /^q=0(\.0*)?$/.test(parameter);
+}
+
+/** The transport that sends the results of a subscription to this client. */
+export function streamTransportOf(request: Request): TransportName {
+  const ranges = mediaRangesOf(request);
+  if (ranges.some(({ parameters }) => parameters.includes('callbackspec=1.0'))) return 'callback';
+  return ranges.some(({ type }) => type === 'text/event-stream') ? 'sse' : 'multipart';
 }
 
 /** The media type of the Content-Type header, in lower case; empty if there is none. */

@@ -4,7 +4,7 @@ import { ExponentialBackoff, handleAll, retry } from 'cockatiel';
 import { EnvHttpProxyAgent } from 'undici';
 import type { Log } from '../../log.ts';
 import { type ProxySettings, toProxyOptions } from '../../proxy.ts';
-import { explainConnectionError } from '../../upstream/connection-error.ts';
+import { describeConnectionError } from '../../upstream/connection-error.ts';
 
 /**
  * The outcome of a message. `refused`: the receiver accepts no more messages; `failed`: it could not be
@@ -139,7 +139,7 @@ export function createCallbackSender({
 function explain(error: unknown): string {
   if (error instanceof CallbackError) return error.message;
   if (error instanceof DOMException) return `no answer within ${TIMEOUT_MS} ms`;
-  return explainConnectionError(error).explanation;
+  return describeConnectionError(error);
 }
 
 /** Returns a check whether a name has resolved to an internal address that is not listed. */

@@ -5,6 +5,7 @@ import { GatewayError } from '../../errors.ts';
 import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import { withHttp } from '../access/refusal.ts';
 import { type Drain, shuttingDown } from './drain.ts';
 
 /** Where the events of a subscription are sent, and the values that identify it to the router. */
@@ -165,10 +166,8 @@ export function createSubscriptionCallbacks(
 
   function refusal(error: unknown): ExecutionResult {
     const masked = maskError(error);
-    Object.assign(masked.extensions, {
-      http: { status: masked.extensions['code'] === 'FORBIDDEN' ? 403 : 400 },
-    });
-    return { errors: [masked] };
+    const status = masked.extensions['code'] === 'FORBIDDEN' ? 403 : 400;
+    return { errors: [withHttp(masked, { status })] };
   }
 }
 

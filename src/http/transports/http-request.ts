@@ -6,6 +6,7 @@ import { type OperationParams, readOperationParams } from '../access/operation-p
 import { refusal, toRefusal } from '../access/refusal.ts';
 import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import { mediaRangesOf, mediaTypeOf } from './accept.ts';
+import type { TransportContext } from './transport-context.ts';
 
 type Decode = (data: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>;
 
@@ -15,6 +16,7 @@ const DECODERS: Readonly<Record<string, Decode>> = {
   deflate: promisify(inflate),
   br: promisify(brotliDecompress),
 };
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
@@ -34,9 +36,13 @@ export function useHttpRequests(readBody: ReadBody): Plugin {
           headers: { allow: 'GET, POST' },
         });
       if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
-      const { res } = serverContext as unknown as { res: ServerResponse };
-      const read = () =>
-        request.method === 'GET' ? readSearchParams(url.searchParams) : readBody(request, res);
+      const { res, parsed } = serverContext as unknown as TransportContext & {
+        res: ServerResponse;
+      };
+      const read = async () =>
+        request.method === 'GET'
+          ? readSearchParams(url.searchParams)
+          : (parsed ?? readBody(request, res));
       // Yoga's types allow only its own members.
       setRequestParser(read as Parameters<typeof setRequestParser>[0]);
     },
@@ -74,7 +80,7 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
       });
     const share = space.open();
     response.once('close', share.close);
-    return readOperationParams(toJson(await decode(request, share)));
+    return parseOperation(await decode(request, share));
   };
 
   async function decode(request: Request, share: RequestShare): Promise<Uint8Array> {
@@ -95,7 +101,8 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
     try {
       decoded = await decoder(body, { maxOutputLength: maxBytes });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+        throw tooLarge(maxBytes);
       throw refusal('BAD_USER_INPUT', `The body is not ${encoding}.`);
     }
     const noSpace = refusalOfSpace(share, decoded.length);
@@ -104,44 +111,73 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
   }
 
   async function readBytes(request: Request, share: RequestShare): Promise<Uint8Array> {
-    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
+    if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge(maxBytes);
+    const reader = request.body?.getReader();
     const chunks: Uint8Array[] = [];
     let bytes = 0;
-    let noSpace: unknown = null;
-    try {
-      for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-        bytes += chunk.length;
-        if (bytes > maxBytes) break;
-        // Read the rest and drop it: if the connection were reset, the client would not get the refusal.
-        noSpace ??= refusalOfSpace(share, chunk.length);
-        if (noSpace === null) chunks.push(chunk);
-        else chunks.length = 0;
+    for (let chunk = await readChunk(reader); chunk; chunk = await readChunk(reader)) {
+      bytes += chunk.length;
+      const refused = bytes > maxBytes ? tooLarge(maxBytes) : refusalOfSpace(share, chunk.length);
+      if (refused !== null) {
+        void discardRest(reader);
+        throw refused;
       }
-    } catch {
-      // The client disconnected.
-      throw refusal('BAD_USER_INPUT', 'The body ended early.');
+      chunks.push(chunk);
     }
-    if (bytes > maxBytes) throw tooLarge();
-    if (noSpace !== null) throw noSpace;
     return Buffer.concat(chunks);
-  }
-
-  function tooLarge() {
-    return refusal(
-      'BAD_USER_INPUT',
-      `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
-      { status: 413, headers: { connection: 'close' } },
-    );
   }
 }
 
-/** Null where there is space for so many bytes. */
-function refusalOfSpace(share: RequestShare, bytes: number): unknown {
+type BodyReader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** The next part of the body; null at its end. */
+async function readChunk(reader: BodyReader | undefined): Promise<Uint8Array | null> {
+  try {
+    return (await reader?.read())?.value ?? null;
+  } catch {
+    // The client disconnected.
+    throw endedEarly();
+  }
+}
+
+/**
+ * Reads and drops the rest of a refused body. If the connection were reset, the client would not get the refusal. The
+ * time limit of the request ends this.
+ */
+async function discardRest(reader: BodyReader | undefined): Promise<void> {
+  try {
+    while (await readChunk(reader));
+  } catch {
+    // The client disconnected.
+  }
+}
+
+/** The operation that a body holds. Throws a refusal if the body is not an operation. */
+export function parseOperation(body: Uint8Array): OperationParams {
+  return readOperationParams(toJson(body));
+}
+
+/** The refusal of a body whose client disconnected while it was read. */
+export function endedEarly() {
+  return refusal('BAD_USER_INPUT', 'The body ended early.');
+}
+
+/** The refusal of a body of more than `maxBytes`. */
+export function tooLarge(maxBytes: number) {
+  return refusal(
+    'BAD_USER_INPUT',
+    `The body is larger than the ${maxBytes} bytes that MAX_BODY_BYTES allows.`,
+    { status: 413 },
+  );
+}
+
+/** Takes so many bytes. The refusal if there is no space for them, otherwise null. */
+export function refusalOfSpace(share: RequestShare, bytes: number): Error | null {
   try {
     share.take(bytes);
     return null;
   } catch (error) {
-    return toRefusal(error, { status: 503 });
+    return toRefusal(error, { status: 503 }) as Error;
   }
 }
 
@@ -162,7 +198,7 @@ function isUtf8(request: Request): boolean {
 
 function toJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(UTF_8.decode(bytes));
   } catch {
     throw refusal('BAD_USER_INPUT', 'The body is not JSON.');
   }

@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type ExecutionResult, OperationTypeNode, getOperationAST } from 'graphql';
+import {
+  type ExecutionResult,
+  type GraphQLError,
+  OperationTypeNode,
+  getOperationAST,
+} from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
 import type { EventStream } from './event-stream.ts';
@@ -10,6 +15,8 @@ import type { OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import { httpOf } from '../access/refusal.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
+import { requestIdOf } from '../observation/request-id.ts';
 import { type Drain, shuttingDown } from './drain.ts';
 import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
@@ -25,6 +32,7 @@ export interface SingleConnectionOptions {
   /** The maximum number of concurrent operations of one stream. */
   maxSubscriptionsPerConnection: number;
   gate: OperationGate;
+  records: OperationRecords;
   readBody: ReadBody;
 }
 
@@ -62,7 +70,8 @@ const STATUSES: Readonly<Record<string, number>> = {
  * the reader is slow, and it keeps streams that are reserved and never opened.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, readBody } = options;
+  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, records, readBody } =
+    options;
   const reservations = createStreamReservations();
   let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
 
@@ -158,11 +167,21 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         `A connection may have at most ${maxSubscriptionsPerConnection} concurrent subscriptions.`,
       );
     const operation = stream.reserve(id);
+    const header = (name: string) => request.headers.get(name);
+    const record = records.begin({
+      transport: 'single-connection',
+      requestId: requestIdOf(header),
+      traceparent: header('traceparent'),
+    });
     try {
-      stream.start(operation, await execute(request, params, address));
+      const result = await execute(request, params, address, record);
+      if (!isAsyncIterable(result)) record.end(result);
+      stream.start(operation, result);
     } catch (error) {
       stream.release(operation);
-      throw error instanceof Refusal ? error : toRefusal(error, 400);
+      const refusal = error instanceof Refusal ? error : toRefusal(error, 400);
+      record.end({ errors: refusal.errors as GraphQLError[] });
+      throw refusal;
     }
   }
 
@@ -170,10 +189,11 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     request: Request,
     sent: OperationParams,
     address: string,
+    record: OperationRecord,
   ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
     const identified = await gate.identify(name => request.headers.get(name), address);
     const { admission, params } = gate.admit(sent, identified);
-    const enveloped = server.getEnveloped({ request, params, admission });
+    const enveloped = server.getEnveloped({ request, params, admission, record });
     const document = enveloped.parse(params.query);
     const errors = enveloped.validate(enveloped.schema, document);
     if (errors.length > 0) throw new Refusal(400, errors);

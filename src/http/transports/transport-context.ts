@@ -1,5 +1,7 @@
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { Admission } from '../access/operation-gate.ts';
+import type { OperationParams } from '../access/operation-params.ts';
+import type { OperationRecord } from '../observation/operation-records.ts';
 import type { Context } from '../../graphql/builder.ts';
 
 /** The context that a transport passes to the GraphQL server with each operation. */
@@ -8,8 +10,12 @@ export interface TransportContext {
   admission?: Admission;
   /** Reads a header by its lower-case name, wherever the protocol carries it; null if it was not sent. */
   header?: (name: string) => string | null;
+  /** The operation, if the body was read before Yoga got the request. */
+  parsed?: OperationParams;
   /** The client's address (see access/client-address.ts). */
   address?: string;
+  /** The record of the operation, set by the transport. */
+  record?: OperationRecord;
   /** Aborts when the client disconnects. */
   signal?: AbortSignal;
 }

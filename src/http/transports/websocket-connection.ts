@@ -29,6 +29,8 @@ export interface SocketBounds {
 
 const KEEP_ALIVE_MS = 12_000;
 const INTERNAL_ERROR = 4500;
+const BAD_REQUEST = 4400;
+const UNEXPECTED_TYPE = /^Unexpected message of type /;
 /** The close code of RFC 6455 for a server that shuts down. Clients of graphql-ws reconnect after it. */
 const GOING_AWAY = 1001;
 /** The close code of RFC 6455 for a policy violation. Clients of graphql-ws do not reconnect after it. */
@@ -114,8 +116,11 @@ export function serveSocket(
           if (isLeaving) setImmediate(leaveIfAnswered);
           // Not awaited: handling a subscribe message takes as long as its operation.
           void handle(data, receive).catch((error: unknown) => {
+            // graphql-ws closes the socket on an unknown type, but throws on a type that only servers send.
+            if (error instanceof Error && UNEXPECTED_TYPE.test(error.message))
+              return end(BAD_REQUEST, 'Invalid message');
             maskError(error);
-            end(INTERNAL_ERROR, 'Internal server error');
+            return end(INTERNAL_ERROR, 'Internal server error');
           });
         }),
     },

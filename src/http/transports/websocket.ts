@@ -1,13 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { ExecutionArgs } from 'graphql';
+import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
+import { type PromiseOrValue, isAsyncIterable } from 'graphql-yoga';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { ConnectionLimits } from '../access/connection-limits.ts';
+import { refusalOf, refuseRaw } from '../access/connection-refusal.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
@@ -19,7 +21,9 @@ import {
   TRY_AGAIN_LATER,
   serveSocket,
 } from './websocket-connection.ts';
-import type { GetEnveloped } from './transport-context.ts';
+import type { OperationRecords } from '../observation/operation-records.ts';
+import { requestIdOf } from '../observation/request-id.ts';
+import type { GetEnveloped, TransportContext } from './transport-context.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
@@ -31,6 +35,7 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   isRouterOnly: boolean;
   originPolicy: OriginPolicy;
   gate: OperationGate;
+  records: OperationRecords;
   /** The maximum size of a message, in bytes. */
   maxBodyBytes: number;
   clientAddress: ClientAddress;
@@ -55,6 +60,7 @@ export function createWebSocketServer(
     isRouterOnly,
     originPolicy,
     gate,
+    records,
     maxBodyBytes,
     clientAddress,
     connectionLimits,
@@ -63,7 +69,6 @@ export function createWebSocketServer(
 ): { upgrade: ServeUpgrade; terminate(): void } {
   const sockets = new WebSocketServer({
     noServer: true,
-    path,
     maxPayload: maxBodyBytes,
     handleProtocols,
     // `serveSocket` counts pings and answers them.
@@ -74,6 +79,9 @@ export function createWebSocketServer(
       else decide(false, refusal.status, refusal.body, refusal.headers);
     },
   });
+  sockets.on('wsClientError', ({ message }: Error, socket) =>
+    refuseRaw(socket, refusalOf(400, 'BAD_USER_INPUT', `${message}.`)),
+  );
   const closings = new WeakMap<WebSocket, AbortSignal>();
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
     execute: guarded(args => args.rootValue.execute(args)),
@@ -104,9 +112,18 @@ export function createWebSocketServer(
       }
     },
     async onSubscribe({ extra, subscriptions }, _id, sent) {
-      if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
-        return [maskError(tooMany(maxSubscriptionsPerConnection))];
       const { header = () => null } = extra;
+      const record = records.begin({
+        transport: 'websocket',
+        requestId: requestIdOf(header),
+        traceparent: header('traceparent'),
+      });
+      const refuse = (errors: readonly GraphQLError[]) => {
+        record.end({ errors });
+        return errors;
+      };
+      if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
+        return refuse([maskError(tooMany(maxSubscriptionsPerConnection))]);
       try {
         const address = clientAddress.addressOf(extra.request);
         const { admission, params } = gate.admit(sent, await gate.identify(header, address));
@@ -114,11 +131,12 @@ export function createWebSocketServer(
           params,
           header,
           admission,
+          record,
           signal: closingOf(extra.socket),
         });
         const document = parse(params.query);
         const errors = validate(schema, document);
-        if (errors.length > 0) return errors;
+        if (errors.length > 0) return refuse(errors);
         return {
           schema,
           document,
@@ -128,7 +146,7 @@ export function createWebSocketServer(
           rootValue: { execute, subscribe },
         };
       } catch (error) {
-        return [maskError(error)];
+        return refuse([maskError(error)]);
       }
     },
   });
@@ -142,6 +160,8 @@ export function createWebSocketServer(
   });
   return {
     upgrade(request, socket, head) {
+      if (request.url?.split('?', 1)[0] !== path)
+        return refuseRaw(socket, refusalOf(404, 'NOT_FOUND', `WebSockets are served at ${path}.`));
       sockets.handleUpgrade(request, socket, head, opened =>
         sockets.emit('connection', opened, request),
       );
@@ -152,14 +172,22 @@ export function createWebSocketServer(
   };
 
   /** Converts a thrown error into an error of its operation. graphql-ws would close the whole socket. */
-  function guarded<T>(run: (args: EnvelopedArgs) => T) {
+  function guarded(run: (args: EnvelopedArgs) => PromiseOrValue<Result>) {
     return async (args: ExecutionArgs) => {
+      const { read, record } = args.contextValue as Context & TransportContext;
       try {
-        return await run(args as EnvelopedArgs);
+        const result = await run(args as EnvelopedArgs);
+        if (!isAsyncIterable(result)) record?.end(result);
+        return result;
       } catch (error) {
-        const isAborted = (args.contextValue as Context).read.signal?.aborted;
         // An aborted operation has no client. Do not log it as a bug.
-        return { errors: isAborted ? [] : [maskError(error)] };
+        if (read.signal?.aborted) {
+          record?.leave();
+          return { errors: [] };
+        }
+        const errors = [maskError(error)];
+        record?.end({ errors });
+        return { errors };
       }
     };
   }
@@ -176,6 +204,8 @@ export function createWebSocketServer(
     return controller.signal;
   }
 }
+
+type Result = ExecutionResult | AsyncGenerator<ExecutionResult> | AsyncIterable<ExecutionResult>;
 
 type EnvelopedArgs = ExecutionArgs & {
   rootValue: Pick<ReturnType<GetEnveloped>, 'execute' | 'subscribe'>;

@@ -17,6 +17,8 @@ export interface Diagnosis {
 export interface AttemptDetails extends ErrorDetails {
   /** A short explanation for the log; undefined if upstream is healthy. */
   explanation?: string | undefined;
+  /** The host or address of the connection, for the log alone; null if it is not known. */
+  place?: string | null;
   /** Whether the answer has an error message of upstream, rather than of a proxy before it. */
   hasUpstreamMessage?: boolean;
 }
@@ -25,17 +27,19 @@ export interface AttemptDetails extends ErrorDetails {
 export class AttemptFailure extends GatewayError {
   readonly diagnosis: Diagnosis;
   readonly explanation: string | undefined;
+  readonly place: string | null;
   readonly hasUpstreamMessage: boolean;
 
   constructor(
     code: ErrorCode,
     message: string,
     diagnosis: Diagnosis,
-    { explanation, hasUpstreamMessage = false, ...details }: AttemptDetails = {},
+    { explanation, place = null, hasUpstreamMessage = false, ...details }: AttemptDetails = {},
   ) {
     super(code, message, details);
     this.diagnosis = diagnosis;
     this.explanation = explanation;
+    this.place = place;
     this.hasUpstreamMessage = hasUpstreamMessage;
   }
 

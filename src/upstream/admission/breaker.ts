@@ -19,6 +19,8 @@ export interface BreakerOptions {
   trips: readonly Diagnosis['health'][];
   /** An outer breaker, which is checked first. */
   within?: Breaker;
+  /** Called when it opens, and when it closes again. */
+  onChange?(isOpen: boolean): void;
 }
 
 type Outcome = 'success' | 'failure' | 'uncounted';
@@ -42,7 +44,7 @@ const OPEN_MS = 5_000;
  *     half-open  one attempt passes at a time; success: closed; failure: open again;
  *                neither, because the caller left: stays half-open
  */
-export function createBreaker({ clock, trips, within }: BreakerOptions): Breaker {
+export function createBreaker({ clock, trips, within, onChange }: BreakerOptions): Breaker {
   /** Second of the monotonic clock → what was counted in it, oldest first. */
   const seconds = new Map<number, { successes: number; failures: number }>();
   /** When the breaker becomes half-open; null while closed. */
@@ -87,6 +89,7 @@ export function createBreaker({ clock, trips, within }: BreakerOptions): Breaker
     if (outcome === 'success') {
       openUntil = null;
       seconds.clear();
+      onChange?.(false);
     } else if (outcome === 'failure') openUntil = clock.monotonic() + OPEN_MS;
   }
 
@@ -98,7 +101,9 @@ export function createBreaker({ clock, trips, within }: BreakerOptions): Breaker
     const current = seconds.get(second) ?? { successes: 0, failures: 0 };
     seconds.set(second, current);
     current[outcome === 'success' ? 'successes' : 'failures']++;
-    if (isOutage([...seconds.values()])) openUntil = clock.monotonic() + OPEN_MS;
+    if (!isOutage([...seconds.values()])) return;
+    openUntil = clock.monotonic() + OPEN_MS;
+    onChange?.(true);
   }
 
   function outcomeOf(error: unknown): Outcome {

@@ -42,9 +42,17 @@ export interface Budget {
   pause(forMs: number): void;
   /** The part of the budget that is spent, 0–1; 1 while a caller waits. */
   pressure(): number;
+  /** The spent part of the budget, the number of waiting requests by lane, and what is left of a pause. */
+  load(): BudgetLoad;
   /** Whether no request waits and every slot is free. */
   isIdle(): boolean;
   close(): void;
+}
+
+export interface BudgetLoad {
+  used: number;
+  waiting: Readonly<Record<Lane, number>>;
+  pausedForMs: number;
 }
 
 interface Waiter {
@@ -102,6 +110,12 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       if (lanes.size('interactive') + lanes.size('aggregation') > 0) return 1;
       const { free, pausedForMs } = window.outlook();
       return pausedForMs > 0 ? 1 : 1 - Math.max(0, free) / limit;
+    },
+    load() {
+      const { free, pausedForMs } = window.outlook();
+      const waiting = Object.fromEntries(LANES.map(lane => [lane, lanes.size(lane)]));
+      const used = 1 - Math.max(0, free) / limit;
+      return { used, waiting: waiting as Record<Lane, number>, pausedForMs };
     },
     isIdle() {
       const { free, pausedForMs } = window.outlook();

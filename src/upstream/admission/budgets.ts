@@ -1,12 +1,15 @@
 import type { Clock } from '../../clock.ts';
 import type { BudgetLimits, BudgetWindow } from '../../fleet/fleet.ts';
-import { type Budget, createBudget } from './budget.ts';
+import { type Budget, type BudgetLoad, createBudget } from './budget.ts';
+import { LANES, type Lane } from './lanes.ts';
 
 /** The budgets in use, one for each client_id, because upstream counts requests by client_id. */
 export interface Budgets {
   /** The budget of a client. It may be held for any length of time. */
   of(clientId: string): Budget;
   readonly size: number;
+  /** Of the fullest budget what is spent, of all what waits, and the longest pause. */
+  load(): BudgetLoad;
   close(): void;
 }
 
@@ -18,6 +21,7 @@ export function createBudgets(
   openWindow: (clientId: string) => BudgetWindow,
   limits: BudgetLimits,
   clock: Clock,
+  onPause: (forMs: number) => void = () => {},
 ): Budgets {
   const kept = new Map<string, Budget>();
 
@@ -27,13 +31,28 @@ export function createBudgets(
       acquire: request => find(clientId).acquire(request),
       acquireTrial: request => find(clientId).acquireTrial(request),
       recordAnswerTime: ms => find(clientId).recordAnswerTime(ms),
-      pause: forMs => find(clientId).pause(forMs),
+      pause(forMs) {
+        find(clientId).pause(forMs);
+        onPause(forMs);
+      },
+      load: () => find(clientId).load(),
       pressure: () => find(clientId).pressure(),
       isIdle: () => find(clientId).isIdle(),
       close() {},
     }),
     get size() {
       return kept.size;
+    },
+    load() {
+      const waiting = Object.fromEntries(LANES.map(lane => [lane, 0])) as Record<Lane, number>;
+      const sum = { used: 0, waiting, pausedForMs: 0 };
+      for (const budget of kept.values()) {
+        const load = budget.load();
+        sum.used = Math.max(sum.used, load.used);
+        sum.pausedForMs = Math.max(sum.pausedForMs, load.pausedForMs);
+        for (const lane of LANES) waiting[lane] += load.waiting[lane];
+      }
+      return sum;
     },
     close() {
       for (const budget of kept.values()) budget.close();

@@ -1,0 +1,176 @@
+import type { Config } from './config.ts';
+import type { ErrorCode, ErrorDetails } from './errors.ts';
+import { type Gateway, startGateway } from './gateway.ts';
+import { createLog } from './log.ts';
+
+/** The tenant to check, and whether it is the embedded sandbox. */
+export interface CheckedTenant {
+  baseUrl: URL;
+  client: Config['client'];
+  isSandbox: boolean;
+}
+
+interface ReadError {
+  message: string;
+  extensions: { code: ErrorCode } & ErrorDetails;
+}
+
+interface ReadAnswer {
+  data?: { taskStatuses: { nodes: { id: string; uniqueName: string }[] } } | null;
+  errors?: ReadError[];
+}
+
+const TIMEOUT_MS = 10_000;
+// Readiness waits one second for the tenant, and asks it every three.
+const READINESS_TRIES = 8;
+const QUERY = '{ taskStatuses(first: 1) { nodes { id uniqueName } } }';
+
+/**
+ * Asks a tenant for a token and for one task, and Redis whether it is there, and prints what they answered and
+ * what to do about it. Returns whether all is well.
+ */
+export async function checkTenant(
+  config: Config,
+  tenant: CheckedTenant,
+  print: (line: string) => void,
+): Promise<boolean> {
+  const hasClient = tenant.client !== null;
+  say('configuration', 'ok', `API version ${config.apiVersion} of ${tenant.baseUrl.origin}`);
+  if (tenant.isSandbox)
+    advise(
+      'This is the embedded sandbox, whose tasks are invented. Set SAIL_BASE_URL for a real tenant.',
+    );
+  const redisFault = await faultOfRedis();
+  const gateway = await open({ redisUrl: redisFault === null ? config.redisUrl : null });
+  try {
+    const isReadable = hasClient ? await checkReading(gateway) : await checkAnswering(gateway);
+    if (redisFault !== null) {
+      say('Redis', 'failed', redisFault);
+      advise('Check REDIS_URL, and that Redis runs.');
+    } else if (config.redisUrl !== null) say('Redis', 'ok', 'instances can share it');
+    return isReadable && redisFault === null;
+  } finally {
+    await gateway.close();
+  }
+
+  /** A gateway without Redis must wait before it spends the budget, so that is found out first. */
+  async function faultOfRedis(): Promise<string | null> {
+    if (config.redisUrl === null) return null;
+    try {
+      await (await open({ redisStartup: 'require' })).close();
+      return null;
+    } catch (error) {
+      const [, fault] = /^REDIS_URL: (.*)$/s.exec((error as Error).message) ?? [];
+      if (fault === undefined) throw error;
+      return fault;
+    }
+  }
+
+  function open(more: Partial<Pick<Config, 'redisUrl' | 'redisStartup'>>): Promise<Gateway> {
+    const options = {
+      ...config,
+      ...tenant,
+      // With a client, what it may read is found out even if callers bring their own tokens.
+      authMode: hasClient ? ('service' as const) : ('passthrough' as const),
+      jwt: null,
+      passthroughJwt: null,
+      router: { secret: null, jwt: null },
+      isRouterOnly: false,
+      host: '127.0.0.1',
+      port: 0,
+      metricsPort: null,
+      operationTimeoutMs: Math.min(TIMEOUT_MS, config.operationTimeoutMs),
+      ...more,
+    };
+    return startGateway(options, undefined, createLog('silent'));
+  }
+
+  async function checkReading({ url, checkReadiness }: Gateway): Promise<boolean> {
+    const { data, errors } = await readOne(url);
+    const { parts } = await checkReadiness();
+    if (parts.token?.status !== 'ok') {
+      const reason = parts.upstream.status === 'failed' ? parts.upstream.reason : undefined;
+      say('token', 'failed', reason ?? parts.token?.reason ?? 'none was granted');
+      advise(adviceFor(errors?.[0], reason, config.apiVersion));
+      return false;
+    }
+    say('token', 'ok', 'upstream granted one');
+    const [error] = errors ?? [];
+    if (error === undefined) {
+      const task = data?.taskStatuses.nodes[0];
+      say(
+        'tasks',
+        'ok',
+        task ? `read ${task.id}, ${JSON.stringify(task.uniqueName)}` : 'the tenant has none',
+      );
+      return true;
+    }
+    const reason = parts.upstream.status === 'failed' ? ` (${parts.upstream.reason})` : '';
+    say('tasks', 'failed', `${error.message}${reason}`);
+    advise(adviceFor(error, parts.upstream.reason, config.apiVersion));
+    return false;
+  }
+
+  /** Without a client only this can be found out: that something answers as the API does. */
+  async function checkAnswering({ checkReadiness }: Gateway): Promise<boolean> {
+    let { parts } = await checkReadiness();
+    for (let tries = 1; tries < READINESS_TRIES && parts.upstream.status !== 'ok'; tries++)
+      ({ parts } = await checkReadiness());
+    const { status, reason = 'it answers' } = parts.upstream;
+    say('tenant', status, reason);
+    if (status !== 'ok') {
+      advise(adviceFor(undefined, reason, config.apiVersion));
+      return false;
+    }
+    advise(
+      'No task was read: callers bring their own tokens. Set SAIL_CLIENT_ID and SAIL_CLIENT_SECRET to read one here.',
+    );
+    return true;
+  }
+
+  function say(part: string, status: string, text: string): void {
+    print(`${part.padEnd(15)}${status.padEnd(8)}${text}`);
+  }
+
+  function advise(text: string): void {
+    print(`${' '.repeat(15)}-> ${text}`);
+  }
+}
+
+async function readOne(url: string): Promise<ReadAnswer> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query: QUERY }),
+  });
+  return (await response.json()) as ReadAnswer;
+}
+
+function adviceFor(
+  error: ReadError | undefined,
+  reason: string | undefined,
+  apiVersion: string,
+): string {
+  const { code, upstream, retryAfterSeconds } = error?.extensions ?? {};
+  const isTokenRefused = error?.message.includes("gateway's own credentials") ?? false;
+  if (isTokenRefused && upstream?.status !== 404)
+    return 'Check SAIL_CLIENT_ID and SAIL_CLIENT_SECRET: the pair must be of this tenant, and not revoked.';
+  if (isTokenRefused)
+    return "Check SAIL_BASE_URL: this host has no token endpoint. It must be the tenant's API, https://{tenant}.api.identitynow.com.";
+  if (code === 'RATE_LIMITED')
+    return `The client's rate limit is used up, perhaps by other programs with the same client. Try again in ${retryAfterSeconds ?? 10} s.`;
+  switch (upstream?.status) {
+    case 401:
+      return 'Upstream grants a token and then refuses it: check that SAIL_BASE_URL and the client are of one tenant.';
+    case 403:
+      return 'The client may not read task status: it needs the scope idn:task-management:read, and its user a level such as HELPDESK or ORG_ADMIN.';
+    case 404:
+      return `The tenant does not have API version ${apiVersion} of Task Status: set UPSTREAM_API_VERSION, for example to v2025.`;
+    default:
+  }
+  if (/certificate|TLS/.test(reason ?? ''))
+    return 'Check the host in SAIL_BASE_URL, and whether a proxy on the way replaces certificates (NODE_EXTRA_CA_CERTS).';
+  if (/DNS|refused|route|not made in time|has not answered|proxy|reset/.test(reason ?? ''))
+    return 'Check the host in SAIL_BASE_URL, https://{tenant}.api.identitynow.com, and HTTPS_PROXY if there is a proxy.';
+  return "Check that SAIL_BASE_URL is the tenant's API, https://{tenant}.api.identitynow.com.";
+}

@@ -1,0 +1,197 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ExecutionResult } from 'graphql';
+import { type YogaServerInstance, processRegularResult } from 'graphql-yoga';
+import type { Context } from '../../graphql/builder.ts';
+import { encodeBody } from '../access/content-coding.ts';
+import type { ClientAddress } from '../access/client-address.ts';
+import type { Admission, OperationGate } from '../access/operation-gate.ts';
+import type { RequestShare, RequestSpace } from '../access/request-space.ts';
+import type { MaskError } from '../access/mask-error.ts';
+import type { OperationParams } from '../access/operation-params.ts';
+import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
+import { endedEarly, parseOperation, refusalOfSpace, tooLarge } from './http-request.ts';
+import type { TransportContext } from './transport-context.ts';
+
+/**
+ * Answers POST requests for a single JSON result without Yoga's Fetch API layer, whose requests, responses and streams
+ * take longer than the operation itself.
+ *
+ * The operation goes through Yoga's own handler with all plugins; the result is formatted by Yoga's own function. Only
+ * the hooks of plugins that get or give a `Response` do not run: `onRequest`, `onRequestParse`, `onResultProcess` and
+ * `onResponse`. What needs those is left to Yoga.
+ */
+export interface DirectPost {
+  /** False, before the body is read, for what Yoga is to answer. */
+  accepts(request: IncomingMessage): boolean;
+  answer(request: IncomingMessage, response: ServerResponse): Promise<void>;
+}
+
+export interface DirectPostParts {
+  yoga: YogaServerInstance<TransportContext, Context>;
+  gate: OperationGate;
+  clientAddress: ClientAddress;
+  requestSpace: RequestSpace;
+  maskError: MaskError;
+  records: OperationRecords;
+  maxBodyBytes: number;
+}
+
+type MediaType = 'application/json' | 'application/graphql-response+json';
+
+const JSON_BODY = /^application\/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?$/i;
+// A result that is a stream needs Yoga, and so does a document that is not sent, which may be a subscription.
+const MAY_STREAM = /\bsubscription\b/;
+
+export function createDirectPost(parts: DirectPostParts): DirectPost {
+  const { yoga, gate, clientAddress, maskError, maxBodyBytes } = parts;
+  return {
+    accepts: ({ method, url, headers }) =>
+      method === 'POST' &&
+      url?.includes('?') === false &&
+      JSON_BODY.test(headers['content-type'] ?? '') &&
+      headers['content-encoding'] === undefined &&
+      // A trace is added by hooks that do not run here.
+      headers['apollo-federation-include-trace'] === undefined &&
+      mediaTypeFor(headers.accept) !== null,
+    async answer(request, response) {
+      const mediaType = mediaTypeFor(request.headers.accept) ?? 'application/json';
+      const header = (name: string) => request.headers[name]?.toString() ?? null;
+      const record = parts.records.begin({
+        transport: 'http',
+        requestId: response.getHeader(REQUEST_ID_HEADER)?.toString() ?? requestIdOf(header),
+        traceparent: header('traceparent'),
+      });
+      const respond = async (result: ExecutionResult) => {
+        // The client may have disconnected.
+        if (response.destroyed) return record.leave();
+        record.end(result);
+        return send(request, response, result, mediaType);
+      };
+      try {
+        // Before the body is read, which would be work for a caller without a credential.
+        const admission = await gate.identify(header, clientAddress.addressOf(request));
+        const share = parts.requestSpace.open();
+        response.once('close', share.close);
+        const params = parseOperation(await readBody(request, maxBodyBytes, share));
+        if (!params.query || MAY_STREAM.test(params.query))
+          await yoga(request, response, { parsed: params, record });
+        else await respond(await execute(request, response, params, admission, record));
+      } catch (error) {
+        await respond({ errors: [maskError(error)] });
+      }
+    },
+  };
+
+  async function execute(
+    req: IncomingMessage,
+    res: ServerResponse,
+    params: OperationParams,
+    admission: Admission,
+    record: OperationRecord,
+  ) {
+    // What plugins use of a Request; the types want all of it.
+    const request = new DirectRequest(req, res) as unknown as Request;
+    const context = { req, res, request, admission, record } as unknown as Parameters<
+      typeof yoga.getResultForParams
+    >[1];
+    return (await yoga.getResultForParams({ params, request }, context)) as ExecutionResult;
+  }
+}
+
+/**
+ * The type that Yoga answers a single result with: that of the first range that takes one. Null where the client may
+ * want a stream, or names parameters.
+ */
+export function mediaTypeFor(accept = '*/*'): MediaType | null {
+  const ranges = accept.toLowerCase().replaceAll(/\s/g, '').split(',');
+  if (!ranges.every(range => RANGE.test(range))) return null;
+  return ranges[0]?.startsWith('application/graphql-response+json')
+    ? 'application/graphql-response+json'
+    : 'application/json';
+}
+
+// A weight of 0 says that the range is not acceptable.
+const RANGE = /^(\*\/\*|application\/(\*|json|graphql-response\+json))(;q=(?!0(\.0*)?$)[\d.]+)?$/;
+
+/** The part of a Request that hooks for operations read. */
+class DirectRequest {
+  readonly method = 'POST';
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
+  readonly #response: ServerResponse;
+  #controller: AbortController | undefined;
+
+  constructor({ headers, url = '' }: IncomingMessage, response: ServerResponse) {
+    this.url = `http://${headers.host}${url}`;
+    this.headers = { get: name => headers[name.toLowerCase()]?.toString() ?? null };
+    this.#response = response;
+  }
+
+  /** Aborts when the client disconnects before it is answered. */
+  get signal(): AbortSignal {
+    if (this.#controller !== undefined) return this.#controller.signal;
+    const controller = new AbortController();
+    this.#controller = controller;
+    const leave = () => {
+      if (!this.#response.writableFinished) controller.abort();
+    };
+    if (this.#response.destroyed) leave();
+    else this.#response.once('close', leave);
+    return controller.signal;
+  }
+}
+
+/** Rejects with a refusal for a body that is too large or ends early. */
+function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  share: RequestShare,
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    // The rest is read and dropped: if the connection were reset, the client would not get the refusal. The time limit
+    // of the request ends this.
+    const refuse = (error: Error) => {
+      request.removeAllListeners('data').resume();
+      reject(error);
+    };
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes)
+      return refuse(tooLarge(maxBytes));
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      const refused = bytes > maxBytes ? tooLarge(maxBytes) : refusalOfSpace(share, chunk.length);
+      if (refused === null) chunks.push(chunk);
+      else refuse(refused);
+    });
+    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('error', () => reject(endedEarly()));
+    request.once('close', () => reject(endedEarly()));
+  });
+}
+
+/** Receives what Yoga would make a Response of. */
+class Answer {
+  readonly body: string;
+  readonly init: { status: number; headers: Record<string, string> };
+
+  constructor(body: string, init: { status: number; headers: Record<string, string> }) {
+    this.body = body;
+    this.init = init;
+  }
+}
+
+const FETCH_API = { Response: Answer } as unknown as Parameters<typeof processRegularResult>[1];
+
+async function send(
+  { headers: { 'accept-encoding': accepted = '' } }: IncomingMessage,
+  response: ServerResponse,
+  result: ExecutionResult,
+  mediaType: MediaType,
+): Promise<void> {
+  const answer = processRegularResult(result, FETCH_API, mediaType) as unknown as Answer;
+  const { status, headers } = answer.init;
+  const encoded = await encodeBody(Buffer.from(answer.body), accepted);
+  response.writeHead(status, { ...headers, ...encoded.headers }).end(encoded.body);
+}

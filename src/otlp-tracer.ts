@@ -1,0 +1,112 @@
+import {
+  type Context,
+  type Span as ApiSpan,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer as ApiTracer,
+  ROOT_CONTEXT,
+  isSpanContextValid,
+  trace,
+} from '@opentelemetry/api';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
+import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-node';
+import type { Span, SpanAttributes, SpanOptions, Tracer } from './tracing.ts';
+
+// A collector that is down must not delay the shutdown for longer.
+const CLOSE_WITHIN_MS = 2_000;
+const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})/;
+const KINDS: Readonly<Record<string, SpanKind>> = {
+  operation: SpanKind.SERVER,
+  attempt: SpanKind.CLIENT,
+};
+
+/**
+ * A tracer that sends spans to an OTLP/HTTP collector, as JSON. The SDK reads the collector, the sampler, the name of
+ * the service and everything else from the standard `OTEL_…` variables.
+ */
+export function createOtlpTracer(version: string): Tracer {
+  const resource = resourceFromAttributes({
+    'service.name': 'task-status-gateway',
+    'service.version': version,
+  }).merge(detectResources({ detectors: [envDetector] }));
+  const provider = new BasicTracerProvider({
+    resource,
+    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+  });
+  const tracer = provider.getTracer('task-status-gateway', version);
+
+  return {
+    start: (name, options, traceparent = null) =>
+      startSpan(tracer, name, options, remoteContext(traceparent)),
+    async close() {
+      let timer: NodeJS.Timeout | undefined;
+      const timeout = new Promise<void>(resolve => {
+        timer = setTimeout(resolve, CLOSE_WITHIN_MS);
+      });
+      // Spans that cannot be sent are lost.
+      await Promise.race([provider.shutdown().catch(() => {}), timeout]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+class OtlpSpan implements Span {
+  readonly #tracer: ApiTracer;
+  readonly #span: ApiSpan;
+
+  constructor(tracer: ApiTracer, span: ApiSpan) {
+    this.#tracer = tracer;
+    this.#span = span;
+  }
+
+  get context(): SpanContext {
+    return this.#span.spanContext();
+  }
+
+  get traceparent(): string | null {
+    const { context } = this;
+    if (!isSpanContextValid(context)) return null;
+    const flags = context.traceFlags.toString(16).padStart(2, '0');
+    return `00-${context.traceId}-${context.spanId}-${flags}`;
+  }
+
+  start(name: string, options?: SpanOptions): Span {
+    return startSpan(this.#tracer, name, options, trace.setSpan(ROOT_CONTEXT, this.#span));
+  }
+
+  set(attributes: SpanAttributes): void {
+    this.#span.setAttributes(attributes);
+  }
+
+  end(failureCode?: string): void {
+    if (failureCode !== undefined) {
+      this.#span.setAttribute('error.type', failureCode);
+      this.#span.setStatus({ code: SpanStatusCode.ERROR, message: failureCode });
+    }
+    this.#span.end();
+  }
+}
+
+function startSpan(
+  tracer: ApiTracer,
+  name: string,
+  { attributes = {}, links = [], startedAt }: SpanOptions = {},
+  parent: Context,
+): Span {
+  const options = {
+    kind: KINDS[name] ?? SpanKind.INTERNAL,
+    attributes,
+    links: links.flatMap(link => (link instanceof OtlpSpan ? [{ context: link.context }] : [])),
+    ...(startedAt === undefined ? {} : { startTime: startedAt }),
+  };
+  return new OtlpSpan(tracer, tracer.startSpan(name, options, parent));
+}
+
+function remoteContext(traceparent: string | null): Context {
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent ?? '') ?? [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return ROOT_CONTEXT;
+  const context = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true };
+  return isSpanContextValid(context) ? trace.setSpanContext(ROOT_CONTEXT, context) : ROOT_CONTEXT;
+}

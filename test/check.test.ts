@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { checkTenant } from '../src/check.ts';
+import { readConfig } from '../src/config.ts';
+import { sendJson, startHostileUpstream } from './support/hostile-upstream.ts';
+import { spawnMain } from './support/process.ts';
+import { startSandbox } from './support/start.ts';
+
+/** What `check` prints of a tenant, in this process. */
+async function check(env: Record<string, string>) {
+  const config = readConfig(env);
+  const lines: string[] = [];
+  const { client } = config;
+  const tenant = { baseUrl: config.baseUrl ?? assert.fail(), client, isSandbox: false };
+  const isWell = await checkTenant(config, tenant, line => lines.push(line));
+  return { code: isWell ? 0 : 1, text: lines.join('\n') };
+}
+
+/** Runs the command to its end. */
+async function run(t: TestContext, env: Record<string, string>) {
+  const child = spawnMain(t, ['check'], env);
+  let text = '';
+  child.stdout?.on('data', chunk => (text += chunk));
+  child.stderr?.on('data', chunk => (text += chunk));
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, text };
+}
+
+const CLIENT = { SAIL_CLIENT_ID: 'client', SAIL_CLIENT_SECRET: 'a-secret-of-the-client' };
+
+test('check reads one task of the tenant and says that all is well', async t => {
+  const sandbox = await startSandbox(t);
+  const id = sandbox.tenant.addTask();
+  const { code, text } = await run(t, {
+    SAIL_BASE_URL: sandbox.url,
+    SAIL_CLIENT_ID: sandbox.client.id,
+    SAIL_CLIENT_SECRET: sandbox.client.secret,
+  });
+  assert.match(text, new RegExp(`token +ok[^]*tasks +ok +read ${id}`));
+  assert.ok(!text.includes(sandbox.client.secret));
+  assert.equal(code, 0);
+});
+
+test('check without a tenant says that it was the sandbox', async t => {
+  const { code, text } = await run(t, {});
+  assert.match(text, /embedded sandbox, whose tasks are invented[^]*tasks +ok/);
+  assert.equal(code, 0);
+});
+
+test('check says what is wrong with the configuration, a line each', async t => {
+  const { code, text } = await run(t, { PORT: 'x', SAIL_BASEURL: 'https://a.example' });
+  assert.match(text, /SAIL_BASEURL: .*SAIL_BASE_URL[^]*PORT: must be/);
+  assert.equal(code, 1);
+});
+
+test('check without a client says that the tenant answers, and how to read a task', async t => {
+  const sandbox = await startSandbox(t);
+  const { code, text } = await check({ SAIL_BASE_URL: sandbox.url });
+  assert.match(text, /tenant +ok +it answers[^]*Set SAIL_CLIENT_ID/);
+  assert.equal(code, 0);
+});
+
+test('check says which secret is wrong', async t => {
+  const sandbox = await startSandbox(t);
+  const { code, text } = await check({ ...CLIENT, SAIL_BASE_URL: sandbox.url });
+  assert.match(
+    text,
+    /token +failed .*status 40[01][^]*-> Check SAIL_CLIENT_ID and SAIL_CLIENT_SECRET/,
+  );
+  assert.ok(!text.includes('a-secret-of-the-client'));
+  assert.equal(code, 1);
+});
+
+const REFUSALS: readonly [status: number, advice: RegExp, headers?: Record<string, string>][] = [
+  [401, /tasks +failed[^]*-> Upstream grants a token and then refuses it/],
+  [403, /tasks +failed[^]*-> The client may not read task status: .*idn:task-management:read/],
+  [404, /tasks +failed[^]*-> The tenant does not have API version v1[^]*UPSTREAM_API_VERSION/],
+  [
+    429,
+    /tasks +failed[^]*-> The client's rate limit is used up[^]*Try again in \d+ s/,
+    { 'retry-after': '60' },
+  ],
+];
+for (const [status, advice, headers = {}] of REFUSALS)
+  test(`check says what to do about a ${status}`, async t => {
+    const upstream = await startHostileUpstream(t);
+    upstream.respond = response => {
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+      sendJson(response, status, { detailCode: `${status}`, messages: [{ text: 'No.' }] });
+    };
+    const { code, text } = await check({ ...CLIENT, SAIL_BASE_URL: upstream.url });
+    assert.match(text, advice);
+    assert.equal(code, 1);
+  });
+
+test('check says what to do about a host that cannot be reached, with and without a client', async () => {
+  for (const client of [CLIENT, {}]) {
+    const { code, text } = await check({ ...client, SAIL_BASE_URL: 'http://127.0.0.1:1' });
+    assert.match(text, /failed +the connection was refused[^]*-> Check the host in SAIL_BASE_URL/);
+    assert.equal(code, 1);
+  }
+});
+
+test('check says what to do about a certificate that is not trusted', async t => {
+  const upstream = await startHostileUpstream(t, 'good');
+  const { code, text } = await check({ ...CLIENT, SAIL_BASE_URL: upstream.url });
+  assert.match(text, /certificate is self-signed[^]*-> Check the host.*NODE_EXTRA_CA_CERTS/);
+  assert.equal(code, 1);
+});
+
+test('check says what to do about the address of the user interface in place of the API', async t => {
+  const upstream = await startHostileUpstream(t);
+  upstream.respond = response => response.writeHead(302, { location: 'https://a.example/' }).end();
+  const { code, text } = await check({ ...CLIENT, SAIL_BASE_URL: upstream.url });
+  assert.match(text, /redirect \(302\)[^]*-> Check that SAIL_BASE_URL is the tenant's API/);
+  assert.equal(code, 1);
+});
+
+test('check says that Redis cannot be used', async t => {
+  const sandbox = await startSandbox(t);
+  const { code, text } = await check({
+    SAIL_BASE_URL: sandbox.url,
+    SAIL_CLIENT_ID: sandbox.client.id,
+    SAIL_CLIENT_SECRET: sandbox.client.secret,
+    REDIS_URL: 'redis://:a-password@127.0.0.1:1',
+  });
+  assert.match(text, /tasks +ok[^]*Redis +failed[^]*-> Check REDIS_URL/);
+  assert.ok(!text.includes('a-password'));
+  assert.equal(code, 1);
+});

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { type TestContext, test } from 'node:test';
+import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts';
+import { WITHOUT_OWN_REDIS, freePort, spawnRedis, startRedis } from '../support/redis.ts';
+import { type StartOptions, startGateway, startSandbox } from '../support/start.ts';
+import { subscribe } from '../support/subscribe.ts';
+import { until } from '../support/until.ts';
+
+const LIST = '{ taskStatuses { nodes { id } } }';
+const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { state } }';
+const DOCUMENTED = documentedLines();
+
+/** What any test of this file has seen in a log. */
+const seen = new Set<string>();
+
+/** The messages in the first column of the table of docs/operating.md. */
+function documentedLines(): string[] {
+  const docs = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+  const [, table = ''] = docs.split('| `msg` | level |');
+  const cells = [...table.matchAll(/^\| (`.*?`) \| (?:debug|info|warn|error)/gm)];
+  return cells.flatMap(([, cell = '']) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text),
+  );
+}
+
+async function start(t: TestContext, options: StartOptions = {}) {
+  const log = createCapturedLog();
+  t.after(() => log.lines.forEach(({ message }) => seen.add(message)));
+  return { ...(await startGateway(t, { ...options, log })), log };
+}
+
+function untilLogged(log: CapturedLog, ...messages: string[]): Promise<void> {
+  return until(() => messages.every(message => log.lines.some(line => line.message === message)));
+}
+
+test('a query, a subscription, drift, refusals and the end of the gateway are logged', async t => {
+  const { log, query, url, tenant, sandbox, gateway } = await start(t);
+  const id = tenant.addTask();
+  await query('query ($id: ID!) { taskStatus(id: $id) { id } }', { id });
+  sandbox.faults.order({ fault: { kind: 'row', mutation: 'type-new', all: true }, times: 1 });
+  await query(LIST);
+  sandbox.faults.order({
+    fault: { kind: 'row', mutation: 'description-number', all: true },
+    times: 1,
+  });
+  await query(LIST);
+  sandbox.faults.order({ fault: { kind: 'status', status: 403 }, times: 1 });
+  await query(LIST);
+  const events = subscribe(t, 'ws', url, PROGRESS, { id });
+  await events.next();
+  tenant.finish(id);
+  await untilLogged(log, 'subscription ended', 'operation', 'upstream refused a request');
+  await gateway.close();
+  await untilLogged(log, 'started', 'shutting down');
+  await untilLogged(log, 'upstream sent an unknown enum value');
+});
+
+test('polls that fail are logged, of tasks and of lists', async t => {
+  const { log, url, tenant, sandbox } = await start(t);
+  const events = subscribe(t, 'sse', url, PROGRESS, { id: tenant.addTask() });
+  await events.next();
+  let isListPolled = false;
+  const changes = subscribe(t, 'sse', url, 'subscription { taskStatusChanged { kind } }');
+  void changes.next().then(() => (isListPolled = true));
+  // Tasks that are older than the watch are no change.
+  await until(() => {
+    if (!isListPolled) tenant.addTask();
+    return isListPolled;
+  });
+  sandbox.faults.order({ fault: { kind: 'status', status: 400 } });
+  await untilLogged(log, 'a poll of tasks failed', 'a poll of a list failed');
+});
+
+test('a pause of the budget is logged at its start and its end', async t => {
+  const { log, query, sandbox } = await start(t);
+  sandbox.faults.order({ fault: { kind: 'status', status: 429, retryAfter: '1' }, times: 1 });
+  await query(LIST);
+  await untilLogged(log, 'the budget is no longer paused');
+  const messages = log.lines.map(({ message }) => message);
+  const from = messages.indexOf('the budget is paused: upstream answered 429');
+  assert.ok(from >= 0 && from < messages.indexOf('the budget is no longer paused'));
+});
+
+test('an upstream that fails and comes back is logged, and so is the circuit breaker', async t => {
+  const { log, query, sandbox, gateway } = await start(t, { env: { OPERATION_TIMEOUT_MS: '500' } });
+  const isLogged = (message: string) => log.lines.some(line => line.message === message);
+  sandbox.faults.order({ fault: { kind: 'drop' } });
+  while (!isLogged('circuit breaker opened: upstream fails')) await query(LIST);
+  while ((await gateway.checkReadiness()).status === 'ready');
+  sandbox.faults.clear();
+  while (!isLogged('circuit breaker closed: upstream answers again')) await query(LIST);
+  assert.equal((await gateway.checkReadiness()).status, 'ready');
+  await untilLogged(log, 'an attempt at upstream failed', 'not ready', 'ready');
+});
+
+test('credentials that upstream refuses are logged once, however many callers ask', async t => {
+  const { log, query } = await start(t, { env: { SAIL_CLIENT_SECRET: 'wrong' } });
+  for (const _ of [1, 2, 3]) await query(LIST);
+  const lines = log.lines.filter(({ message }) =>
+    message.startsWith('upstream refuses the client'),
+  );
+  assert.equal(lines.length, 1);
+});
+
+test('Redis and the leases are logged', { skip: WITHOUT_OWN_REDIS }, async t => {
+  const redis = await startRedis(t);
+  const sandbox = await startSandbox(t);
+  const { log, url } = await start(t, { over: sandbox, env: { REDIS_URL: redis.url } });
+  const events = subscribe(t, 'sse', url, PROGRESS, { id: sandbox.tenant.addTask() });
+  await events.next();
+  await untilLogged(log, 'lease taken: this instance polls');
+  await redis.kill();
+  await untilLogged(
+    log,
+    'Redis is disconnected; this instance continues without it',
+    'Redis cannot be used; continuing without it',
+  );
+  await redis.start();
+  await untilLogged(log, 'Redis is back; instances share their state again');
+  await events.return?.();
+  await untilLogged(log, 'lease lost or given up');
+});
+
+test('a start without Redis is logged', { skip: WITHOUT_OWN_REDIS }, async t => {
+  const port = await freePort();
+  const { log } = await start(t, { env: { REDIS_URL: `redis://127.0.0.1:${port}` } });
+  await untilLogged(log, 'Redis cannot be used; starting without it');
+  const redis = await spawnRedis({ port });
+  t.after(() => redis.kill());
+  await untilLogged(log, 'Redis is back; instances share their state again');
+});
+
+/** Lines of bugs, and two that have tests of their own (callback.test.ts, main.test.ts). */
+const ELSEWHERE = [
+  'unexpected error',
+  'a watch failed unexpectedly',
+  'a message from another instance could not be read',
+  'an event could not be sent to a callback',
+  'SAIL_BASE_URL is not set: all tasks are invented by the embedded sandbox tenant',
+];
+
+test('docs/operating.md names every line that was logged, and each one that it names was logged', () => {
+  assert.deepEqual(
+    [...seen].filter(message => !DOCUMENTED.includes(message)),
+    [],
+  );
+  assert.deepEqual(
+    DOCUMENTED.filter(message => !seen.has(message)).toSorted(),
+    ELSEWHERE.toSorted(),
+  );
+});
