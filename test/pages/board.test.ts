@@ -151,6 +151,8 @@ test(
     const { page } = await openWatchedPage(t);
     await page.goto(boardOf(url));
     await page.getByRole('form', { name: 'Access token' }).waitFor();
+    // Whether there are tasks is not known yet.
+    assert.equal(await page.getByText('No task matches').count(), 0);
     await expectAccessible(page);
     await takeScreenshot(page, 'board-token');
     const token = await fetchToken(sandbox);

@@ -20,6 +20,13 @@ const LOADING: FeedState = {
   announcement: '',
 };
 
+// Of other phases, it is not known whether any task matches.
+const EMPTY_TEXTS: Partial<Record<FeedState['phase'], string>> = {
+  loading: 'Loading…',
+  live: 'No task matches. Widen the filters above.',
+  finished: 'No task matches. Widen the filters above.',
+};
+
 /** The whole page. */
 export function Board({ client }: { client: GatewayClient }) {
   const [view, setView] = useState(() => readView(location.search));
@@ -93,9 +100,7 @@ export function Board({ client }: { client: GatewayClient }) {
             tasks={tasks}
             sort={view.sort}
             opened={view.task}
-            emptyText={
-              state.phase === 'loading' ? 'Loading…' : 'No task matches. Widen the filters above.'
-            }
+            emptyText={EMPTY_TEXTS[state.phase] ?? ''}
             onSort={sort => change({ sort })}
             onOpen={task => change({ task })}
           />
