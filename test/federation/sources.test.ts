@@ -133,7 +133,7 @@ test('any set of requests for any number of sources gets the same results togeth
   );
 });
 
-test('Node does not take an operation with many reads for a leak', async t => {
+test('an operation with many reads does not make Node warn of a leak', async t => {
   const warnings: Error[] = [];
   const note = (warning: Error) => warnings.push(warning);
   process.on('warning', note);

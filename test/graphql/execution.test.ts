@@ -10,6 +10,7 @@ import {
   validate,
 } from 'graphql';
 import { createExecutePlanned } from '../../src/graphql/execution/execute.ts';
+import { toNodeId } from '../../src/graphql/node.ts';
 import { schema as gatewaySchema } from '../../src/graphql/schema.ts';
 import type { Task } from '../../src/task/task.ts';
 import { type Dice, createDice, writeQuery } from '../support/documents.ts';
@@ -255,6 +256,12 @@ const ARGUMENTS: Record<string, string[]> = {
   'Query._entities': [
     '(representations: [{ __typename: "TaskStatus", id: "1" }, { __typename: "TaskStatus", id: "missing" }, { __typename: "Source", id: "s" }, { __typename: "TaskStatus", id: "unreadable" }, { __typename: "Nothing", id: "1" }, 7])',
   ],
+  'Query.node': ['1', 'missing', 'unreadable', 'odd'].map(
+    id => `(nodeId: "${toNodeId('TaskStatus', id)}")`,
+  ),
+  'Query.nodes': [
+    `(nodeIds: ["${toNodeId('Source', 's')}", "${toNodeId('TaskStatus', 'odd')}", "no node id", "${toNodeId('TaskStatus', 'missing')}"])`,
+  ],
 };
 
 function argumentsOf(type: string, field: string, dice: Dice): string | null {
@@ -275,7 +282,9 @@ function contextOf(seed: number): unknown {
     caller: {
       session: {
         tasks: { load },
+        aggregations: { load: async () => null, known: () => null },
         latest: async () => task('latest'),
+        count: async () => (createDice(seed)(2) === 0 ? null : 3),
         list: async () => ({
           entries: ['1', 'odd', '3'].map(id => ({ cursor: id, task: task(id) })),
           hasNextPage: true,
@@ -288,6 +297,7 @@ function contextOf(seed: number): unknown {
     now: () => Date.parse('2026-08-20T06:00:00.412Z'),
     read: {},
     omitted: [],
+    aggregations: new Map(),
   };
 }
 
