@@ -56,12 +56,6 @@ test('requests after an offer of h2c are served over the same connection', async
   assert.equal(answer.match(/HTTP\/1\.1 200 /g)?.length, 2);
 });
 
-test('a redirect is relative, so that it works under a path of a proxy', async t => {
-  const { url } = await startGateway(t);
-  const { status, headers } = await fetch(new URL('/', url), { redirect: 'manual' });
-  assert.deepEqual([status, headers.get('location')], [307, 'graphql']);
-});
-
 for (const host of ['::1', '[::1]'])
   test(`HOST=${host} is served, and named in brackets`, async t => {
     const { tenant, url } = await startGateway(t, { env: { HOST: host } });
