@@ -5,8 +5,8 @@ import { basename, join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { type Plugin, build } from 'esbuild';
 
-const ROOT = join(import.meta.dirname, '..');
-const BROWSER = join(ROOT, 'src/browser');
+const BROWSER = import.meta.dirname;
+const ROOT = join(BROWSER, '../..');
 const OUT = join(ROOT, 'dist/pages');
 const PAGES = ['board', 'graphiql'];
 

@@ -6,7 +6,7 @@ import { readConfig } from '../src/config.ts';
 import { startGateway } from '../src/gateway.ts';
 import { startSandbox } from '../src/sandbox/sandbox.ts';
 
-const PICTURES = join(import.meta.dirname, '../docs/pictures');
+const PICTURES = join(import.meta.dirname, 'pictures');
 const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 // Enough entries of a timeline to see that they come from polls.
 const ENTRIES = 6;
