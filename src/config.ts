@@ -104,6 +104,7 @@ export function readConfig(env: NodeJS.ProcessEnv) {
     },
     corsOrigins: data.CORS_ORIGINS,
     graphiql: data.GRAPHIQL ?? isLocal,
+    board: data.BOARD,
     introspection: data.INTROSPECTION ?? isLocal,
     suggestions: data.SUGGESTIONS ?? isLocal,
     /** Whether traces are sent. The OpenTelemetry SDK reads its other variables itself. */

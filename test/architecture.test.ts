@@ -84,7 +84,6 @@ const HOMES: Record<string, string[]> = {
   'graphql-scalars': ['graphql/builder.ts'],
   graphql: ['graphql', 'http'],
   'graphql-yoga': ['http'],
-  '@graphql-yoga/render-graphiql': ['http'],
   'graphql-ws': ['http'],
   ws: ['http'],
   dataloader: ['session/joined-counts.ts', 'session/source-pages.ts'],
@@ -115,8 +114,9 @@ interface Import {
   to: string;
 }
 
-const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter(file =>
-  file.endsWith('.ts'),
+// What browsers load shares nothing with the gateway, and is bundled with libraries of its own.
+const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter(
+  file => file.endsWith('.ts') && !file.startsWith('browser/'),
 );
 const imports = files.flatMap(importsOf);
 const local = imports

@@ -212,6 +212,8 @@ test('by default GraphiQL and introspection are available on this machine only',
     [readConfig({}).graphiql, readConfig(open).graphiql, readConfig(open).introspection],
     [true, false, false],
   );
+  // The board shows nothing that its caller's token does not.
+  assert.deepEqual([readConfig(open).board, readConfig({ BOARD: 'false' }).board], [true, false]);
   assert.equal(readConfig({ ...open, GRAPHIQL: 'true' }).graphiql, true);
 });
 

@@ -17,7 +17,7 @@ import { TRANSPORTS } from './support/transports.ts';
 
 const README = read('README.md');
 const FEDERATION = read('docs/federation.md');
-const DOCS = readdirSync(new URL('../docs/', import.meta.url));
+const DOCS = readdirSync(new URL('../docs/', import.meta.url)).filter(name => name.endsWith('.md'));
 
 function read(file: string): string {
   return readFileSync(new URL(`../${file}`, import.meta.url), 'utf8');

@@ -80,6 +80,7 @@ export const Environment = z.object({
   AUTOMATIC_PERSISTED_QUERIES: Flag.default(true),
   SUGGESTIONS: Flag.optional(),
   GRAPHIQL: Flag.optional(),
+  BOARD: Flag.default(true),
   INTROSPECTION: Flag.optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   LOG_FORMAT: z.enum(LOG_FORMATS, `must be one of ${LOG_FORMATS.join(', ')}`).default('json'),

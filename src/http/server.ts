@@ -25,7 +25,7 @@ import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
 import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
-import { createGraphiQLPage } from './pages/graphiql.ts';
+import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import {
@@ -42,6 +42,7 @@ export interface HttpServerParts
     Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace'>,
     Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
     ConnectionLimitsOptions,
+    PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
   authenticate: Authenticate;
   /** Whether upstream has accepted a credential, or its claims are verified. */
@@ -53,7 +54,6 @@ export interface HttpServerParts
    * subdomains.
    */
   corsOrigins: readonly string[];
-  graphiql: boolean;
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
@@ -133,7 +133,7 @@ export function createHttpServer({
   });
   const isListedOrigin = createOriginMatcher(parts.corsOrigins);
   const originPolicy = createOriginPolicy({ isOpen: parts.isOpen, isListedOrigin });
-  const graphiql = parts.graphiql ? createGraphiQLPage() : null;
+  const pages = createPages({ ...parts, board: parts.board && !parts.isRouterOnly });
   const gate = createOperationGate({
     ...parts,
     documents: createPersistedDocuments(parts.persistedDocuments),
@@ -218,7 +218,7 @@ export function createHttpServer({
     if (request.headers.host === undefined && request.httpVersion === '1.1')
       return sendJson(response, 400, NO_HOST);
     request.url = toLocalTarget(request.url, pathPrefix);
-    const path = request.url.split('?', 1)[0];
+    const path = request.url.split('?', 1)[0] ?? '';
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
@@ -233,8 +233,7 @@ export function createHttpServer({
         }
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
-        if (path === GRAPHQL_PATH && graphiql?.accepts(request))
-          return graphiql.answer(request, response);
+        if (path === GRAPHQL_PATH && pages.sendGraphiQL(request, response)) return undefined;
         if (path === GRAPHQL_PATH && directPost.accepts(request))
           return directPost.answer(request, response);
         return yoga(request, response);
@@ -248,9 +247,13 @@ export function createHttpServer({
         if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
         return sendMetrics(response, parts.metrics);
       case '/':
+        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
+        if (pages.sendBoard(request, response)) return undefined;
+        if (!parts.graphiql) return sendJson(response, 404, NOT_FOUND);
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
+        if (pages.sendAsset(path, request, response)) return undefined;
         return sendJson(response, 404, NOT_FOUND);
     }
   }

@@ -12,6 +12,7 @@ import { type Answer, SEND } from '../support/transports.ts';
 const PRODUCTION = {
   AUTH_MODE: 'passthrough',
   GRAPHIQL: 'false',
+  BOARD: 'false',
   INTROSPECTION: 'false',
   SUGGESTIONS: 'false',
 };
