@@ -67,6 +67,8 @@ const RANKS: Record<string, number> = {
   'config.ts': 5,
   // Whether the gateway can serve, and why not.
   'readiness.ts': 5,
+  // All access to the tenant: sessions, the gateway's own credential, budgets and breakers.
+  'tenant.ts': 5.5,
   // Builds every part and closes them in reverse.
   'gateway.ts': 6,
   // Checks a tenant, Redis and the configuration.
@@ -88,7 +90,7 @@ const HOMES: Record<string, string[]> = {
   ws: ['http'],
   dataloader: ['session/joined-counts.ts', 'session/source-pages.ts'],
   zod: ['config', 'upstream/wire.ts'],
-  undici: ['gateway.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
+  undici: ['gateway.ts', 'tenant.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': [
