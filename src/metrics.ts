@@ -173,7 +173,7 @@ export function createMetrics({ process = false } = {}): Metrics {
     },
     attach: attached => void (readings = attached),
     render() {
-      // Whoever asks meanwhile is given the same.
+      // Requests that arrive during the collection get the same result.
       rendering ??= renderAll().finally(() => (rendering = null));
       return rendering;
     },

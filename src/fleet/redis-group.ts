@@ -23,7 +23,7 @@ export interface RedisGroupParts {
 interface RedisLease extends Lease {
   /** On the monotonic clock. An instance that was suspended past this time no longer holds the lease. */
   heldUntil: number;
-  /** Whether `onLease` was told that it is held. */
+  /** Whether `onLease` was called with the lease held. */
   isReported: boolean;
   onHeld(): void;
 }

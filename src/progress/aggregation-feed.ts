@@ -37,7 +37,7 @@ export function createAggregationFeed(parts: AggregationFeedParts): AggregationF
   const { onReading } = parts;
   let group: WatchGroup<AggregationMessage> | null = null;
   let lease: Lease | null = null;
-  /** Ids that the group has not been told of yet. */
+  /** Ids whose subscription the group has not received yet. */
   let unannounced: string[] = [];
 
   const poller = createAggregationPoller({

@@ -293,7 +293,9 @@ test('upstream failures for one credential do not stop reads of another', async 
     (await query(LIST, { launcher: token }, { authorization: `Bearer ${token}` })).errors?.[0];
   for (let isOpen = false; !isOpen;) {
     const errors = await Promise.all(Array.from({ length: 8 }, () => ask('bad')));
-    isOpen = errors.some(error => /requests are paused for a short time/.test(error?.message ?? ''));
+    isOpen = errors.some(error =>
+      /requests are paused for a short time/.test(error?.message ?? ''),
+    );
   }
   assert.equal(await ask('good'), undefined);
 });

@@ -101,14 +101,18 @@ test('after failures for some seconds, upstream gets no request for a while, the
   };
   let first = 1;
   let error = await refusalOf(first);
-  while (!/requests are paused for a short time/.test(error?.message ?? '')) error = await refusalOf(++first);
+  while (!/requests are paused for a short time/.test(error?.message ?? ''))
+    error = await refusalOf(++first);
   assert.deepEqual(
     [error?.extensions['code'], error?.extensions['retryAfterSeconds']],
     ['UPSTREAM_UNAVAILABLE', 5],
   );
   const before = requests().length;
   assert.ok(before <= 40, `${before} requests before it opened`);
-  assert.match((await query(LIST, { first: 60 })).errors?.[0]?.message ?? '', /requests are paused for a short time/);
+  assert.match(
+    (await query(LIST, { first: 60 })).errors?.[0]?.message ?? '',
+    /requests are paused for a short time/,
+  );
   assert.equal(requests().length, before, 'no request was sent upstream');
 
   sandbox.faults.clear();
