@@ -44,7 +44,7 @@ export async function openWatchedPage(
   options: BrowserContextOptions = {},
 ): Promise<WatchedPage> {
   const page = await openPage(t, options);
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(120_000);
   const faults: string[] = [];
   page.on('console', message => {
     if (message.type() === 'error') faults.push(message.text());
