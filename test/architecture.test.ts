@@ -17,6 +17,8 @@ const RANKS: Record<string, number> = {
   // Used everywhere: error codes, the clock, the log, proxy settings.
   'errors.ts': -1,
   'clock.ts': -1,
+  // Bounds of memory that many share.
+  'byte-space.ts': -1,
   'pretty-log.ts': -2,
   'log.ts': -1,
   // Figures for Prometheus, and how parts of the work are reported to a trace collector.

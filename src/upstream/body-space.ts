@@ -1,3 +1,4 @@
+import { type ByteShare, createByteSpace } from '../byte-space.ts';
 import { BodyLimitError } from './decoding.ts';
 
 /** Bounds the memory of all answers that are being received or decoded. */
@@ -6,7 +7,7 @@ export interface BodySpace {
    * For one answer. `take` throws BodyLimitError if all answers together are too large and this one is
    * not small.
    */
-  open(): { take(bytes: number): void; close(): void };
+  open(): ByteShare;
   /** Runs a decoding. Only a few run at once, because the decoded length is not known before the end. */
   decode<T>(run: () => Promise<T>): Promise<T>;
 }
@@ -18,28 +19,17 @@ const SMALL_BYTES = 1_048_576;
 
 /** `maxBytes` bounds all answers together. */
 export function createBodySpace(maxBytes: number): BodySpace {
+  const space = createByteSpace({
+    maxBytes,
+    smallBytes: SMALL_BYTES,
+    refusal: () =>
+      new BodyLimitError('Too many large answers of upstream are being received at the moment.'),
+  });
   const waiting: (() => void)[] = [];
-  let taken = 0;
   let decodings = 0;
 
   return {
-    open() {
-      let own = 0;
-      return {
-        take(bytes) {
-          if (taken + bytes > maxBytes && own + bytes > SMALL_BYTES)
-            throw new BodyLimitError(
-              'Too many large answers of upstream are being received at the moment.',
-            );
-          own += bytes;
-          taken += bytes;
-        },
-        close() {
-          taken -= own;
-          own = 0;
-        },
-      };
-    },
+    open: space.open,
     async decode(run) {
       if (decodings >= MAX_DECODINGS) await new Promise<void>(resolve => waiting.push(resolve));
       else decodings++;

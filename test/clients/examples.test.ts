@@ -58,9 +58,9 @@ test('the Apollo example pages by edges; `nodes` would keep the last page only (
   t.after(() => watching.unsubscribe());
   await until(() => list.getCurrentResult().data !== undefined);
   for (let pages = 1; pages < 3; pages++) {
-    const { pageInfo } = list.getCurrentResult().data!.taskStatuses as any;
+    const { pageInfo } = list.getCurrentResult().data!.taskStatuses!;
     const shown = edges().length;
-    await list.fetchMore({ variables: { after: pageInfo.endCursor } });
+    await list.fetchMore({ variables: { after: pageInfo!.endCursor! } });
     await until(() => edges().length > shown);
   }
   assert.deepEqual(

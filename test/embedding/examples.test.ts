@@ -57,7 +57,8 @@ test('the route handler of Next.js answers queries and streams subscriptions', a
   Object.assign(process.env, environmentOver(sandbox), { SHUTDOWN_GRACE_MS: '200' });
   t.after(() => (process.env = before));
   const { POST } = await import('../../examples/embedded/next/app/graphql/route.ts');
-  t.after(async () => (await (globalThis as any).gateway).close());
+  const shared = globalThis as { gateway?: Promise<{ close(): Promise<void> }> };
+  t.after(async () => (await shared.gateway)?.close());
   const ask = (query: string, accept: string) =>
     POST(
       new Request('http://localhost:3000/graphql', {

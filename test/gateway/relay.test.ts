@@ -54,8 +54,8 @@ test('Relay compiles the schema, refetches a task by its nodeId and pages the ta
   assert.deepEqual(shown, { id: 'source-1', name: 'Workday HR [source]' });
   assert.equal(readFragment('screen_task', screen.taskStatus).state, 'RUNNING');
   // Had Relay merged the target with its source, which has the same id, the name would be the source's.
-  const records = Object.values(environment.getStore().getSource().toJSON()) as any[];
-  const named = (type: string) => records.filter(({ __typename }) => __typename === type);
+  const records = Object.values(environment.getStore().getSource().toJSON());
+  const named = (type: string) => records.filter(record => record?.['__typename'] === type);
   assert.deepEqual([named('Source').length, named('Target').length], [1, 1]);
 
   // Refetched by `node(nodeId:)`, the fragment that was read by another field has the new state.

@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { WITHOUT_CHROMIUM, openPage } from '../support/browser.ts';
 import { startGateway } from '../support/start.ts';
-
-const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-const WITHOUT_CHROMIUM = existsSync(CHROMIUM)
-  ? false
-  : 'SKIPPED: there is no Chromium on this machine, and CHROMIUM names none';
 
 test(
   'GraphiQL runs a query and a subscription in a real browser, under a policy that nothing on the page violates',
@@ -15,19 +9,7 @@ test(
   async t => {
     const { url, tenant } = await startGateway(t);
     tenant.addTasks(3, { queueMs: 0, runMs: 86_400_000 });
-    const browser = await chromium.launch({
-      executablePath: CHROMIUM,
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
-    t.after(() => browser.close());
-    const page = await browser.newPage();
+    const page = await openPage(t);
     const violations: string[] = [];
     const foreign: string[] = [];
     page.on('console', message => {

@@ -35,7 +35,9 @@ export async function openPage(
   });
   t.after(() => browser.close());
   const context = await browser.newContext({ viewport: { width: 1_400, height: 800 }, ...options });
-  return context.newPage();
+  const page = await context.newPage();
+  page.setDefaultTimeout(120_000);
+  return page;
 }
 
 /** A page that reaches loopback only, and keeps what goes wrong on it. */
@@ -44,7 +46,6 @@ export async function openWatchedPage(
   options: BrowserContextOptions = {},
 ): Promise<WatchedPage> {
   const page = await openPage(t, options);
-  page.setDefaultTimeout(120_000);
   const faults: string[] = [];
   page.on('console', message => {
     if (message.type() === 'error') faults.push(message.text());
