@@ -123,6 +123,9 @@ test('a page of the gateway itself opens a WebSocket, its own port written or no
     ['gateway.example.com:444', 'https://gateway.example.com', 4403],
     ['gateway.example.com', 'https://gateway.example.com.evil.example', 4403],
     ['gateway.example.com', 'null', 4403],
+    // A file has no host, and a file URL drops the name of this machine.
+    ['localhost', 'file://', 4403],
+    ['localhost', 'file://localhost', 4403],
   ] as const)
     assert.equal(await open(url, { host, origin }), heard, `${origin} at ${host}`);
 });
