@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, cp, mkdir, readFile, readdir, realpath, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { type Copy, DockerfileParser, type Instruction } from 'dockerfile-ast';
@@ -13,6 +13,8 @@ import { environmentOver, fetchToken, postGraphQL, startSandbox } from '../suppo
 const run = promisify(execFile);
 // No container engine runs here. The test carries out the instructions of each stage in a folder.
 const WORKDIR = '/app';
+/** Where the base image has Node. */
+const NODE = '/usr/local/bin/node';
 
 /** What a stage leaves: its file system, and how its program starts. */
 interface Stage {
@@ -93,6 +95,9 @@ async function newStage(t: TestContext): Promise<Stage> {
   const root = await emptyFolder(t);
   await chmod(root, 0o755);
   await mkdir(join(root, WORKDIR));
+  // The user of the image may have no right to the folder of the Node that runs this test.
+  await mkdir(join(root, dirname(NODE)), { recursive: true });
+  await copyByLinks(process.execPath, join(root, NODE));
   return { root, env: {}, user: '', labels: {}, entrypoint: [], healthcheck: [] };
 }
 
@@ -151,15 +156,18 @@ async function runCommand(command: string, { root }: Stage): Promise<void> {
   else await run('sh', ['-euc', command], { cwd });
 }
 
-/** Copies by hard links where the file system has them, because there are many files. */
 async function copyLibraries(target: string): Promise<void> {
-  const source = await realpath(join(PROJECT, 'node_modules'));
+  await copyByLinks(await realpath(join(PROJECT, 'node_modules')), target);
+  // npm writes into this file in place; without it, npm reads the folders.
+  await rm(join(target, '.package-lock.json'), { force: true });
+}
+
+/** Copies a file or a folder by hard links where the file system allows them. */
+async function copyByLinks(source: string, target: string): Promise<void> {
   await run('cp', ['-al', source, target]).catch(async () => {
     await rm(target, { recursive: true, force: true });
     await run('cp', ['-a', source, target]);
   });
-  // npm writes into this file in place; without it, npm reads the folders.
-  await rm(join(target, '.package-lock.json'), { force: true });
 }
 
 /** Starts a program of the image with its user, and without the permission to write files. */
@@ -174,7 +182,7 @@ function start(
     ? '--permission'
     : '--experimental-permission';
   const [uid = 0, gid = 0] = user.split(':').map(Number);
-  const child = spawn(process.execPath, [flag, '--allow-fs-read=*', '--no-warnings', ...args], {
+  const child = spawn(join(root, NODE), [flag, '--allow-fs-read=*', '--no-warnings', ...args], {
     cwd: join(root, WORKDIR),
     env,
     // Only root may start programs of other users.
