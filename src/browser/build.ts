@@ -4,6 +4,7 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { type Plugin, build } from 'esbuild';
+import * as documents from './board/documents.ts';
 
 const BROWSER = import.meta.dirname;
 const ROOT = join(BROWSER, '../..');
@@ -52,6 +53,9 @@ for (const page of PAGES) {
     .replace('{style}', `assets/${basename(cssBundle)}`);
   writeFileSync(join(OUT, `${page}.html`), html);
 }
+
+// What the gateway executes for the board where it executes only documents that it knows.
+writeFileSync(join(OUT, 'board-documents.json'), JSON.stringify(Object.values(documents)));
 
 for (const file of readdirSync(OUT, { recursive: true, encoding: 'utf8' })) {
   if (!/\.(html|js|css)$/.test(file)) continue;

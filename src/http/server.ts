@@ -136,7 +136,10 @@ export function createHttpServer({
   const pages = createPages({ ...parts, board: parts.board && !parts.isRouterOnly });
   const gate = createOperationGate({
     ...parts,
-    documents: createPersistedDocuments(parts.persistedDocuments),
+    documents: createPersistedDocuments(
+      parts.persistedDocuments,
+      parts.persistedDocuments.isManifestOnly ? pages.readDocuments() : [],
+    ),
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });

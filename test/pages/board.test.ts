@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
+import { boardOf, expectAccessible, phase } from '../support/board.ts';
 import { WITHOUT_CHROMIUM, openWatchedPage, takeScreenshot } from '../support/browser.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { startPathProxy } from '../support/path-proxy.ts';
@@ -10,7 +8,6 @@ import { freePort } from '../support/redis.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
 import { fetchToken, startGateway, startSandbox } from '../support/start.ts';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const ENDLESS = { queueMs: 0, runMs: Number.MAX_SAFE_INTEGER };
 const options = { skip: WITHOUT_CHROMIUM };
 
@@ -278,20 +275,3 @@ for (const colorScheme of ['light', 'dark'] as const)
       await expectAccessible(page);
       assert.deepEqual(faults, []);
     });
-
-const boardOf = (url: string) => new URL('/', url).href;
-
-const phase = (page: Page, name: string) => page.locator(`.feed[data-phase="${name}"]`).waitFor();
-
-/** Runs axe outside the page's policy, which forbids inline scripts. */
-async function expectAccessible(page: Page): Promise<void> {
-  const found = (await page.evaluate(`(() => { ${AXE}; return axe.run(); })()`)) as {
-    violations: { id: string; impact: string; nodes: { html: string }[] }[];
-  };
-  assert.deepEqual(
-    found.violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
-    [],
-  );
-}

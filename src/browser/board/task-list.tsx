@@ -11,6 +11,10 @@ interface TaskListProps {
   sort: Sort;
   /** The id of the task in the detail pane. */
   opened: string | null;
+  /** Whether more tasks may match than the list shows. */
+  isNewestOnly: boolean;
+  /** How many tasks match; null if that is not known. */
+  matching: number | null;
   /** What stands in place of an empty list. */
   emptyText: string;
   onSort(sort: Sort): void;
@@ -36,7 +40,9 @@ const OVERSCAN = 12;
 const STEP = 8;
 
 /** A grid of which only the rows in sight are in the document. */
-export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: TaskListProps) {
+export function TaskList(props: TaskListProps) {
+  const { tasks, sort, opened, isNewestOnly, matching, emptyText, onSort, onOpen } = props;
+  const count = formatNumber(tasks.length);
   const viewport = useRef<HTMLDivElement>(null);
   // The first row in sight, rounded down to a step.
   const [top, setTop] = useState(0);
@@ -177,7 +183,9 @@ export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: Tas
       </div>
       {tasks.length === 0 && <p class="notice">{emptyText}</p>}
       <p class="sum">
-        {formatNumber(tasks.length)} {tasks.length === 1 ? 'task' : 'tasks'} shown
+        {isNewestOnly
+          ? `The newest ${count}${matching !== null && matching > tasks.length ? ` of ${formatNumber(matching)}` : ''} tasks shown. For others, choose a status, a source or a shorter time above.`
+          : `${count} ${tasks.length === 1 ? 'task' : 'tasks'} shown`}
       </p>
     </section>
   );

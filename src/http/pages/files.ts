@@ -25,6 +25,12 @@ const TYPES: Record<string, string> = {
 // The same folder seen from src/http/pages and from dist/http/pages.
 const FOLDER = join(import.meta.dirname, '../../../dist/pages');
 
+/** The documents that the board sends. None in a checkout that has not been built. */
+export function readBoardDocuments(): string[] {
+  const path = join(FOLDER, 'board-documents.json');
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as string[]) : [];
+}
+
 /** Reads the files on the first request, so that a gateway whose pages are not used never does. */
 export function createPageFiles(): PageFiles {
   let files: Map<string, PageFile> | null = null;
