@@ -19,9 +19,10 @@ test(
   async t => {
     const { url, tenant } = await startGateway(t);
     tenant.addTasks(5_200, { queueMs: 0, runMs: 0 });
-    const id = tenant.addTask(ENDLESS);
+    const id = tenant.addTask({ ...ENDLESS, launcher: '0' });
     const { page, faults } = await openWatchedPage(t);
-    await page.goto(`${boardOf(url)}?period=all`);
+    // The order puts that task first.
+    await page.goto(`${boardOf(url)}?period=all&sort=launcher`);
     await phase(page, 'live');
     await page.locator('.sum').getByText('The newest 5,000 of 5,201 tasks shown.').waitFor();
     await page.getByRole('button', { name: '5,201 All' }).waitFor();
