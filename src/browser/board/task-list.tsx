@@ -182,7 +182,7 @@ export function TaskList(props: TaskListProps) {
         </div>
       </div>
       {tasks.length === 0 && <p class="notice">{emptyText}</p>}
-      <p class="sum" hidden={tasks.length === 0 && emptyText === ''}>
+      <p class="sum" hidden={tasks.length === 0}>
         {isNewestOnly
           ? `The newest ${count}${matching !== null && matching > tasks.length ? ` of ${formatNumber(matching)}` : ''} tasks shown. For others, choose a status, a source or a shorter time above.`
           : `${count} ${tasks.length === 1 ? 'task' : 'tasks'} shown`}

@@ -21,6 +21,7 @@ const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
+  '.txt': 'text/plain; charset=utf-8',
 };
 // The same folder seen from src/http/pages and from dist/http/pages.
 const FOLDER = join(import.meta.dirname, '../../../dist/pages');
