@@ -141,7 +141,7 @@ export function createHttpServer({
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
   const requestSpace = createRequestSpace();
-  const yoga = createGraphQLServer({
+  const { yoga, runKnownQuery } = createGraphQLServer({
     ...parts,
     path: GRAPHQL_PATH,
     gate,
@@ -149,7 +149,7 @@ export function createHttpServer({
     drain,
     requestSpace,
   });
-  const directPost = createDirectPost({ ...parts, yoga, gate, requestSpace });
+  const directPost = createDirectPost({ ...parts, yoga, runKnownQuery, gate, requestSpace });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,

@@ -7,6 +7,7 @@ import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { QueryClient, RunKnownQuery } from '../operations/known-queries.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
@@ -29,6 +30,7 @@ export interface DirectPost {
 
 export interface DirectPostParts {
   yoga: YogaServerInstance<TransportContext, Context>;
+  runKnownQuery: RunKnownQuery;
   gate: OperationGate;
   clientAddress: ClientAddress;
   requestSpace: RequestSpace;
@@ -44,7 +46,7 @@ const JSON_BODY = /^application\/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?$/i;
 const MAY_STREAM = /\bsubscription\b/;
 
 export function createDirectPost(parts: DirectPostParts): DirectPost {
-  const { yoga, gate, clientAddress, maskError, maxBodyBytes } = parts;
+  const { yoga, runKnownQuery, gate, clientAddress, maskError, maxBodyBytes } = parts;
   return {
     accepts: ({ method, url, headers }) =>
       method === 'POST' &&
@@ -74,7 +76,12 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         const share = parts.requestSpace.open();
         response.once('close', share.close);
         const params = parseOperation(await readBody(request, maxBodyBytes, share));
-        if (!params.query || MAY_STREAM.test(params.query))
+        const known = runKnownQuery(
+          gate.admit(params, admission),
+          clientOf(response, header, record),
+        );
+        if (known !== null) await respond(await known);
+        else if (!params.query || MAY_STREAM.test(params.query))
           await yoga(request, response, { parsed: params, record });
         else await respond(await execute(request, response, params, admission, record));
       } catch (error) {
@@ -97,6 +104,25 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
     >[1];
     return (await yoga.getResultForParams({ params, request }, context)) as ExecutionResult;
   }
+}
+
+function clientOf(
+  response: ServerResponse,
+  header: QueryClient['header'],
+  record: OperationRecord,
+): QueryClient {
+  return {
+    record,
+    header,
+    get hasLeft() {
+      return response.destroyed;
+    },
+    onLeave(leave) {
+      response.once('close', () => {
+        if (!response.writableFinished) leave();
+      });
+    },
+  };
 }
 
 /**
@@ -165,9 +191,14 @@ function readBody(
       if (refused === null) chunks.push(chunk);
       else refuse(refused);
     });
-    request.once('end', () => resolve(Buffer.concat(chunks)));
-    request.once('error', () => reject(endedEarly()));
-    request.once('close', () => reject(endedEarly()));
+    const endEarly = () => reject(endedEarly());
+    request.once('end', () => {
+      // Every request emits it, but making an error takes longer than reading a body.
+      request.off('close', endEarly);
+      resolve(Buffer.concat(chunks));
+    });
+    request.once('error', endEarly);
+    request.once('close', endEarly);
   });
 }
 
