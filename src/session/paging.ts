@@ -78,10 +78,10 @@ export async function readSlice(
   const slice = { entries: [], hasNextPage: false, hasPreviousPage: cursor !== null, faults: [] };
   if (matchesNothing(filter)) return { ...slice, totalCount: 0 };
 
-  // One more task than is returned says whether there is a next page, without a count.
-  const maxRows =
-    selected.tasks || selected.hasNextPage ? first + (selected.hasNextPage ? 1 : 0) : 0;
+  const maxRows = maxRowsOf(filter, first, selected);
   const isRange = filter.created !== undefined;
+  // What belongs to a range may depend on the time.
+  if (isRange) for (const usage of options.usages ?? []) usage.isUnique();
   let totalCount: number | null = null;
   const readPage = pageReader(parts.lists, upstreamPartOf(filter), order, options);
   const fetchPage = async (offset: number, limit: number) => {
@@ -137,6 +137,22 @@ export async function readSlice(
     }
     return { ...rows, isEnd: rows.tasks.length < maxRows };
   }
+}
+
+/**
+ * One more task than is returned says whether there is a next page, without a count. It is also read where that is not
+ * selected, so that the same page answers both, unless that may need another request.
+ */
+function maxRowsOf(
+  { sourceIds }: TaskFilter,
+  first: number,
+  { tasks, hasNextPage }: SliceRequest['selected'],
+): number {
+  if (hasNextPage) return first + 1;
+  if (!tasks) return 0;
+  // Lists of single sources are read together, as many as fit a page.
+  const needsNoRequest = first > 0 && first < PAGE_LIMIT && sourceIds?.length !== 1;
+  return needsNoRequest ? first + 1 : first;
 }
 
 /** The newest task that matches a filter without a creation date; null if there is none. */

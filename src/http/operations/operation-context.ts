@@ -49,10 +49,14 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
         },
       },
       async subgraphSdl() {
+        record?.usage.isUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
         return mayRead ? printSdl() : null;
       },
-      now: () => clock.now(),
+      now() {
+        record?.usage.isUnique();
+        return clock.now();
+      },
       read: {
         caller: credential?.caller,
         usages: record && [record.usage],
