@@ -1,3 +1,4 @@
+import { OperationTypeNode } from 'graphql';
 import type { KeptResponse } from '../../session/memory.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Admission } from '../access/operation-gate.ts';
@@ -18,9 +19,11 @@ export interface RequestedOperation {
  */
 export interface KeptResponses {
   find(operation: RequestedOperation): KeptResponse | undefined;
-  /** Returns the response, which is kept if it may be. */
+  /** Returns the response, which must have no errors. It is kept if it may be. */
   keep(operation: RequestedOperation, json: string, record: OperationRecord): KeptResponse;
 }
+
+const QUERY: string = OperationTypeNode.QUERY;
 
 export function createKeptResponses(sessions: Pick<Sessions, 'find'>): KeptResponses {
   const memoryOf = ({ admission }: RequestedOperation) =>
@@ -30,7 +33,8 @@ export function createKeptResponses(sessions: Pick<Sessions, 'find'>): KeptRespo
       operation.isFresh ? undefined : memoryOf(operation)?.response(operation.body),
     keep(operation, json, { identity, usage }) {
       const response = { json, operation: identity, encoded: new Map<string, Buffer>() };
-      memoryOf(operation)?.keepResponse(operation.body, response, usage);
+      if (identity.type === QUERY)
+        memoryOf(operation)?.keepResponse(operation.body, response, usage);
       return response;
     },
   };

@@ -74,11 +74,7 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         // The client may have disconnected.
         if (response.destroyed) return record.leave();
         record.end(result);
-        if (
-          operation === undefined ||
-          result.errors !== undefined ||
-          record.identity.type !== 'query'
-        )
+        if (operation === undefined || result.errors !== undefined)
           return send(request, response, result, mediaType);
         const kept = keptResponses.keep(operation, JSON.stringify(result), record);
         return sendKept(request, response, kept, mediaType);
