@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { type Cursor, readCursor, tagOf, toCursor } from '../task/cursor.ts';
+import { type Cursor, MAX_TIES, readCursor, tagOf, toCursor } from '../task/cursor.ts';
 import { type TaskFilter, type TaskOrder, matchesNothing, upstreamPartOf } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import { UnfinishedWalk, walkList } from '../upstream/list-walk.ts';
@@ -24,7 +24,7 @@ export interface SliceRequest {
 
 /** A page of a list. Parts that were not selected are null. */
 export interface TaskSlice {
-  entries: { cursor: string; task: Task }[];
+  entries: { readonly cursor: string; task: Task }[];
   hasNextPage: boolean | null;
   hasPreviousPage: boolean;
   /** Also null if upstream does not count and no page reached the end of the list. */
@@ -167,19 +167,29 @@ export async function readLatest(
   return row;
 }
 
-/** Tasks with their cursors. A cursor lists the preceding tasks of the same millisecond. */
+/**
+ * Tasks with their cursors, which are encoded when they are read. A cursor lists the preceding tasks of the same
+ * millisecond.
+ */
 function toEntries(
   tasks: readonly PlacedTask[],
   order: TaskOrder,
   after: Cursor | null,
 ): TaskSlice['entries'] {
-  let created = after?.created;
-  let ties = after === null ? [] : [...after.ties, tagOf(after.id)];
-  return tasks.map(({ task, offset }) => {
-    if (task.created !== created) ties = [];
-    created = task.created;
-    const cursor = toCursor(order, offset, task, ties);
-    ties.push(tagOf(task.id));
-    return { cursor, task };
+  let firstTie = 0;
+  return tasks.map(({ task, offset }, place) => {
+    if (tasks[firstTie]?.task.created !== task.created) firstTie = place;
+    const first = firstTie;
+    return {
+      task,
+      get cursor() {
+        const ties = tasks
+          .slice(Math.max(first, place - MAX_TIES), place)
+          .map(({ task: { id } }) => tagOf(id));
+        const isTieOfCursor = first === 0 && after?.created === task.created;
+        const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
+        return toCursor(order, offset, task, [...earlier, ...ties]);
+      },
+    };
   });
 }
