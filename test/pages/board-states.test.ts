@@ -44,7 +44,14 @@ for (const [name, shiftMs] of Object.entries({ ahead: 3 * DAY_MS, behind: -3 * D
     `with a computer's clock three days ${name}, the board shows the last 24 hours of the gateway's`,
     options,
     async t => {
-      const { url, tenant } = await startGateway(t);
+      let passedMs = -2 * DAY_MS;
+      const clock = { ...systemClock, now: () => systemClock.now() + passedMs };
+      const sandbox = await startSandbox(t, { rateLimit: Infinity, clock });
+      const { tenant } = sandbox;
+      // A task that is too old.
+      tenant.addTask(ENDLESS);
+      passedMs = 0;
+      const { url } = await startGateway(t, { over: sandbox });
       const [id = ''] = tenant.addTasks(2, { ...ENDLESS, steps: 1_000 });
       const { page } = await openWatchedPage(t);
       await shiftClock(page, shiftMs);

@@ -45,6 +45,7 @@ export function Board({ client }: { client: GatewayClient }) {
     setView(next);
   }
 
+  const hasDetail = view.task !== null && state.phase !== 'unauthenticated';
   const setFilters = (filters: Filters) => change({ filters });
 
   function closeDetail() {
@@ -59,7 +60,7 @@ export function Board({ client }: { client: GatewayClient }) {
         <h1>Tasks</h1>
         <FeedNotice state={state} onRetry={() => feed.current?.retry()} />
       </header>
-      <main class={view.task === null ? '' : 'with-detail'}>
+      <main class={hasDetail ? 'with-detail' : ''}>
         <div class="overview">
           {state.phase === 'unauthenticated' && (
             <TokenPrompt
@@ -92,7 +93,7 @@ export function Board({ client }: { client: GatewayClient }) {
             onOpen={task => change({ task })}
           />
         </div>
-        {view.task !== null && state.phase !== 'unauthenticated' && (
+        {hasDetail && view.task !== null && (
           <DetailPane key={view.task} client={client} id={view.task} onClose={closeDetail} />
         )}
       </main>

@@ -184,7 +184,7 @@ export function TaskList(props: TaskListProps) {
       {tasks.length === 0 && <p class="notice">{emptyText}</p>}
       <p class="sum" hidden={tasks.length === 0}>
         {isNewestOnly
-          ? `The newest ${count}${matching !== null && matching > tasks.length ? ` of ${formatNumber(matching)}` : ''} tasks shown. For others, choose a status, a source or a shorter time above.`
+          ? `The newest ${count}${matching !== null && matching > tasks.length ? ` of ${formatNumber(matching)}` : ''} tasks shown. For others, choose a status, a source or a range of time above.`
           : `${count} ${tasks.length === 1 ? 'task' : 'tasks'} shown`}
       </p>
     </section>
