@@ -67,7 +67,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { introspection, routerTrust, callbacks } = parts;
   const caches = createDocumentCaches();
   const readBody = createReadBody(parts.maxBodyBytes, parts.requestSpace);
-  const sdl = printSubgraphSdl(schema);
+  let sdl: string | null = null;
   return createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
@@ -125,7 +125,8 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       caller: createCaller(admission),
       subgraphSdl() {
         if ('error' in trust) throw trust.error;
-        return trust.isTrusted ? sdl : null;
+        // Printing takes longer than the rest of the start, and only routers ask for it.
+        return trust.isTrusted ? (sdl ??= printSubgraphSdl(schema)) : null;
       },
       now: () => clock.now(),
       read: {
