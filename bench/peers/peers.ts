@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { installPeers } from './install.ts';
 import { load } from './load.ts';
 import { type Sample, summarize, toMarkdown } from './report.ts';
 import { type ServerProcess, forkServer } from './server-process.ts';
@@ -142,11 +142,4 @@ async function post(url: string, operation: Operation): Promise<{ data?: unknown
     body: JSON.stringify(operation),
   });
   return (await response.json()) as { data?: unknown };
-}
-
-/** Peers' packages are no dependencies of the gateway; they are installed in this folder. */
-function installPeers(): void {
-  const cwd = import.meta.dirname;
-  if (existsSync(`${cwd}/node_modules`)) return;
-  execFileSync('npm', ['ci', '--ignore-scripts'], { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
 }
