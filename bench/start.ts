@@ -5,10 +5,9 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import module from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { installPeers } from './peers/install.ts';
-import { forkServer } from './peers/server-process.ts';
+import { forkServer, urlOf } from './peers/server-process.ts';
 import { createWorkloads } from './peers/workloads.ts';
 
 /*
@@ -62,7 +61,7 @@ const compileCache = mkdtempSync(join(tmpdir(), 'compile-cache-'));
 const programs: Program[] = [
   {
     name: 'Yoga + DataLoader',
-    args: [join(BENCH, 'peers/servers/program.js'), 'yoga', upstream.url],
+    args: [join(BENCH, 'peers/servers/process.js'), 'yoga', upstream.url],
     env: {},
   },
   gateway('gateway', join(BENCH, '../dist')),
@@ -111,17 +110,6 @@ async function measure({ args, env }: Program): Promise<Start> {
     child.kill('SIGTERM');
     await once(child, 'exit');
   }
-}
-
-/** The URL in the line that a program prints when it listens. */
-async function urlOf(child: ChildProcess): Promise<string> {
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const [, url] = /^GraphQL at (\S+),/.exec(line) ?? [];
-    if (url === undefined) continue;
-    child.stdout!.resume();
-    return url;
-  }
-  throw new Error('A program exited before it listened.');
 }
 
 /** What a process has used since it started. */
