@@ -27,7 +27,7 @@ export interface Recorders {
   budgetPaused(): void;
   breakerChanged(isOpen: boolean): void;
   batchSent(tasks: number): void;
-  memoryAsked(kind: 'task' | 'list' | 'aggregation', isHit: boolean): void;
+  memoryAsked(kind: 'task' | 'list' | 'aggregation' | 'response', isHit: boolean): void;
   polled(kind: 'tasks' | 'list', isFailure: boolean, tookMs: number): void;
 }
 

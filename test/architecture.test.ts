@@ -60,8 +60,10 @@ const RANKS: Record<string, number> = {
   'http/observation': 4.3,
   // One plugin of the GraphQL server per file.
   'http/plugins': 4.5,
+  // The context of an operation, and the execution of queries that are known.
+  'http/operations': 4.6,
   // WebSocket, SSE in both modes, multipart, HTTP callback; ending all streams at a shutdown.
-  'http/transports': 4.5,
+  'http/transports': 4.7,
   // GraphiQL.
   'http/pages': 4.5,
   // Routes and sockets of one port, and the GraphQL server with its plugins in request order.
@@ -100,10 +102,12 @@ const HOMES: Record<string, string[]> = {
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': [
+    'graphql/affordable-operations.ts',
     'graphql/execution/execute.ts',
     'session/bound-search.ts',
     'session/memory.ts',
     'upstream/admission/proof.ts',
+    'http/access/authenticate.ts',
     'http/access/persisted-documents.ts',
     'http/plugins/documents.ts',
   ],

@@ -18,7 +18,7 @@ export interface Context {
     whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
   };
   /** The schema for composition, as SDL; null if the caller may not read it. */
-  subgraphSdl: () => string | null;
+  subgraphSdl(): Promise<string | null>;
   /** The current time, for fields that depend on it. */
   now(): Instant;
   /** Options for reads. Their signal aborts when the client disconnects. */

@@ -24,6 +24,7 @@ import {
 } from 'graphql';
 import { GatewayError } from '../errors.ts';
 import { PAGE_LIMIT } from '../upstream/query.ts';
+import { AffordableOperations } from './affordable-operations.ts';
 
 /** What a field adds to the cost of its operation. */
 export interface FieldCost {
@@ -81,8 +82,21 @@ export function costs<Args extends object>(cost: FieldCost | ((args: Args) => Fi
  * Throws BAD_USER_INPUT if an operation exceeds a limit. Takes fragments, variables, `@skip` and
  * `@include` into account.
  */
-export function checkCost(args: ExecutionArgs, limits: CostLimits): void {
-  const cost = costOf(args);
+export type CheckCost = (args: ExecutionArgs) => void;
+
+/** Remembers operations within the limits, by the values of the variables that their costs depend on. */
+export function createCostCheck(limits: CostLimits): CheckCost {
+  const affordable = new AffordableOperations();
+  return args => {
+    if (affordable.has(args)) return;
+    const cost = costOf(args);
+    if (cost === null) return;
+    refuseAboveLimits(cost, limits);
+    affordable.add(args);
+  };
+}
+
+function refuseAboveLimits(cost: Cost, limits: CostLimits): void {
   refuseAbove('is nested', cost.depth, limits.depth, 'MAX_DEPTH', ' levels deep');
   refuseAbove(
     'costs',
@@ -116,11 +130,11 @@ function refuseAbove(
     );
 }
 
-/** The cost of an operation. 0 if it is invalid, which execution reports. */
-function costOf({ schema, document, operationName, variableValues }: ExecutionArgs): Cost {
+/** The cost of an operation. Null if it is invalid, which execution reports. */
+function costOf({ schema, document, operationName, variableValues }: ExecutionArgs): Cost | null {
   const operation = getOperationAST(document, operationName);
   const type = operation && schema.getRootType(operation.operation);
-  if (!operation || !type) return NOTHING;
+  if (!operation || !type) return null;
   const isMap = typeof (variableValues ?? {}) === 'object';
   const { coerced } = getVariableValues(
     schema,
@@ -128,7 +142,7 @@ function costOf({ schema, document, operationName, variableValues }: ExecutionAr
     { ...(isMap ? variableValues : {}) },
     { maxErrors: 1 },
   );
-  if (!coerced) return NOTHING;
+  if (!coerced) return null;
   const fragments = new Map(
     document.definitions
       .filter(definition => definition.kind === Kind.FRAGMENT_DEFINITION)

@@ -17,8 +17,8 @@ builder.queryField('_service', t =>
   t.field({
     type: Service,
     description: 'The schema that this subgraph contributes to a supergraph.',
-    resolve(_root, _args, { subgraphSdl }) {
-      const sdl = subgraphSdl();
+    async resolve(_root, _args, { subgraphSdl }) {
+      const sdl = await subgraphSdl();
       if (sdl !== null) return { sdl };
       throw new GatewayError('FORBIDDEN', 'Only the router may read the schema.');
     },

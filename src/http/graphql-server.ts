@@ -1,17 +1,23 @@
-import { type YogaServerInstance, createYoga, useExecutionCancellation } from 'graphql-yoga';
+import type { GraphQLSchema } from 'graphql';
+import {
+  type YogaInitialContext,
+  type YogaServerInstance,
+  createYoga,
+  useExecutionCancellation,
+} from 'graphql-yoga';
 import type { Clock } from '../clock.ts';
-import { GatewayError } from '../errors.ts';
 import type { Context } from '../graphql/builder.ts';
 import type { CostLimits } from '../graphql/cost.ts';
+import { createExecutePlanned } from '../graphql/execution/execute.ts';
 import { schema } from '../graphql/schema.ts';
 import { printSubgraphSdl } from '../graphql/sdl.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import type { ClientAddress } from './access/client-address.ts';
-import type { OperationGate, Admission } from './access/operation-gate.ts';
+import type { OperationGate } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
 import type { RequestSpace } from './access/request-space.ts';
-import { ROUTER_HEADER, type RouterTrust } from './access/router-trust.ts';
+import type { RouterTrust } from './access/router-trust.ts';
 import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
 import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/http-request.ts';
@@ -20,6 +26,8 @@ import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
 import { streamTransportOf } from './transports/accept.ts';
 import type { OperationRecords } from './observation/operation-records.ts';
+import { type RunKnownQuery, createRunKnownQuery } from './operations/known-queries.ts';
+import { createOperationContexts } from './operations/operation-context.ts';
 import { useOperationRecords } from './plugins/operation-record.ts';
 import { useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
@@ -29,12 +37,15 @@ import { useAdmission } from './plugins/admission.ts';
 import { useFederatedTracing } from './plugins/federated-tracing.ts';
 import { useMaskedRefusals } from './plugins/masked-refusals.ts';
 import { useNoIntrospection } from './plugins/no-introspection.ts';
-import { useOperationLimit } from './plugins/operation-limit.ts';
+import { createOperationLimit, useOperationLimit } from './plugins/operation-limit.ts';
 import { useOmittedRows } from './plugins/omitted-rows.ts';
-import { useOperationCost } from './plugins/operation-cost.ts';
-import { useOperationTimeout } from './plugins/operation-timeout.ts';
+import { createRefuseByCost, useOperationCost } from './plugins/operation-cost.ts';
+import { createLimitTime, useOperationTimeout } from './plugins/operation-timeout.ts';
 
-export type GraphQLServer = YogaServerInstance<TransportContext, Context>;
+export interface GraphQLServer {
+  yoga: YogaServerInstance<TransportContext, Context>;
+  runKnownQuery: RunKnownQuery;
+}
 
 export interface GraphQLServerParts {
   path: string;
@@ -63,12 +74,15 @@ export interface GraphQLServerParts {
 
 /** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, sessions, gate, maskError, drain, clock, limits } = parts;
-  const { introspection, routerTrust, callbacks } = parts;
+  const { path, gate, maskError, drain, clock, limits, introspection, callbacks } = parts;
   const caches = createDocumentCaches();
   const readBody = createReadBody(parts.maxBodyBytes, parts.requestSpace);
-  let sdl: string | null = null;
-  return createYoga<TransportContext, Context>({
+  const executePlanned = createExecutePlanned();
+  const refuseByCost = createRefuseByCost(limits, maskError);
+  const limitTime = createLimitTime(clock, parts.operationTimeoutMs);
+  const limit = createOperationLimit(parts.maxOperations, maskError);
+  const createContext = createOperationContexts({ ...parts, printSdl: createSdlPrinter(schema) });
+  const yoga = createYoga<TransportContext, Context>({
     schema,
     graphqlEndpoint: path,
     // `maskError` masks and logs all errors.
@@ -81,7 +95,20 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
     // `useHttpRequests` limits the body, both as sent and decoded.
     maxRequestBodySize: false,
     parserAndValidationCache: caches,
-    context: createContext,
+    context: ({
+      request,
+      header,
+      signal,
+      admission,
+      record,
+    }: TransportContext & Partial<YogaInitialContext>) => {
+      const context = createContext({
+        admission,
+        record,
+        header: header ?? (name => request?.headers.get(name) ?? null),
+      });
+      return { ...context, read: { ...context.read, signal: signal ?? request?.signal } };
+    },
     plugins: [
       // The single connection mode of GraphQL over SSE. `useResultStreams` implements the distinct
       // connections mode.
@@ -93,69 +120,29 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),
-      usePlannedExecution(),
-      ...(parts.federatedTracing ? [useFederatedTracing(routerTrust)] : []),
-      useOperationCost(limits, maskError),
-      useOperationTimeout(clock, parts.operationTimeoutMs),
+      usePlannedExecution(executePlanned),
+      ...(parts.federatedTracing ? [useFederatedTracing(parts.routerTrust)] : []),
+      useOperationCost(refuseByCost),
+      useOperationTimeout(limitTime),
       useOmittedRows(),
-      useSharedResults(clock),
+      useSharedResults(executePlanned, clock),
       // After `useSharedResults`, which replaces the subscribe function that this plugin wraps.
-      useOperationLimit(parts.maxOperations, maskError),
+      useOperationLimit(limit),
       useResultStreams(path, drain, maskError),
       callbacks.plugin,
       useNotAcceptable(),
       useCompression(),
     ],
   });
+  const knownQueries = { ...parts, schema, caches, createContext, refuseByCost, limit };
+  return {
+    yoga,
+    runKnownQuery: createRunKnownQuery({ ...knownQueries, limitTime, executePlanned }),
+  };
+}
 
-  async function createContext({
-    request,
-    header = name => request?.headers.get(name) ?? null,
-    signal,
-    admission,
-    record,
-  }: TransportContext & { request?: Request }): Promise<Context> {
-    const trust = introspection
-      ? { isTrusted: true }
-      : await routerTrust.isRouter(header(ROUTER_HEADER)).then(
-          isTrusted => ({ isTrusted }),
-          (error: unknown) => ({ error }),
-        );
-    return {
-      caller: createCaller(admission),
-      subgraphSdl() {
-        if ('error' in trust) throw trust.error;
-        // Printing takes longer than the rest of the start, and only routers ask for it.
-        return trust.isTrusted ? (sdl ??= printSubgraphSdl(schema)) : null;
-      },
-      now: () => clock.now(),
-      read: {
-        signal: signal ?? request?.signal,
-        caller: admission && 'credential' in admission ? admission.credential.caller : undefined,
-        usages: record && [record.usage],
-        isFresh: /\bno-cache\b/i.test(header('cache-control') ?? ''),
-      },
-      aggregations: new Map(),
-      omitted: [],
-    };
-  }
-
-  function createCaller(admission: Admission | undefined): Context['caller'] {
-    const credential = admission && 'credential' in admission ? admission.credential : null;
-    return {
-      get session() {
-        // Operations that need no credential, such as introspection, open no session.
-        if (credential === null)
-          throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
-        return sessions.of(credential);
-      },
-      whileValid(stream) {
-        if (credential === null || credential.expiresAt === null) return stream;
-        const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
-        return stream.whenClosed(
-          clock.after(credential.expiresAt - clock.now(), () => stream.end(expired)),
-        );
-      },
-    };
-  }
+/** Prints the schema for composition once it is first needed. */
+function createSdlPrinter(schema: GraphQLSchema): () => string {
+  let sdl: string | null = null;
+  return () => (sdl ??= printSubgraphSdl(schema));
 }

@@ -3,13 +3,33 @@ import type { Clock } from '../clock.ts';
 import type { AccountAggregation } from '../task/account-aggregation.ts';
 import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
+import type { OperationIdentity, OperationUsage } from '../usage.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
+
+type Usage = Pick<OperationUsage, 'readAt' | 'freshUntil'>;
+type Usages = readonly Pick<OperationUsage, 'answered'>[];
+
+/** A response as it was sent. */
+export interface KeptResponse {
+  json: string;
+  /** The compressed forms that were sent, by their content coding. */
+  encoded: Map<string, Buffer>;
+  operation: OperationIdentity;
+}
 
 /** A cache of what upstream answered to one credential. */
 export interface Memory {
-  /** Undefined: not cached. Null: upstream had no such task. */
-  task(id: string): Task | null | undefined;
-  page(query: string): TaskPage | undefined;
+  /** Undefined: not cached. Null: upstream had no such task. Notes the age of the answer in `usages`. */
+  task(id: string, usages?: Usages): Task | null | undefined;
+  /**
+   * The first `limit` rows from an offset of a list, without its length. `list` identifies the list, its order and the
+   * offset.
+   */
+  page(list: string, limit: number, usages?: Usages): TaskPage | undefined;
+  /** The length of a list. */
+  count(list: string, usages?: Usages): number | undefined;
+  /** The response to an operation, all parts of which may still be served. */
+  response(operation: string): KeptResponse | undefined;
   /** By the id of the task, with the same meanings as `task`. */
   aggregation(taskId: string): AccountAggregation | null | undefined;
   /**
@@ -17,7 +37,13 @@ export interface Memory {
    * there.
    */
   keepTask(id: string, task: Task | null, requestedAt: number): void;
-  keepPage(query: string, page: TaskPage, requestedAt: number): void;
+  /** `limit` is the number of rows that were requested. */
+  keepPage(list: string, limit: number, page: TaskPage, requestedAt: number): void;
+  keepCount(list: string, count: number, requestedAt: number): void;
+  /** `usage` says how old the parts of the response are. */
+  keepResponse(operation: string, response: KeptResponse, usage: Usage): void;
+  /** Notes in `usages` the age of an answer that was requested at this moment. */
+  noteAge(usages: Usages, requestedAt: number): void;
   /** `isFinal`: upstream will not change its answer. The entry is kept as long as a finished task. */
   keepAggregation(
     taskId: string,
@@ -48,7 +74,7 @@ export interface MemoriesOptions {
   maxBytes?: number;
   clock: Clock;
   /** Called for each question, with whether it could be answered. */
-  onAsked?(kind: 'task' | 'list' | 'aggregation', isHit: boolean): void;
+  onAsked?(kind: 'task' | 'list' | 'aggregation' | 'response', isHit: boolean): void;
 }
 
 // Upstream does not change a completed task, except by a PATCH from another client.
@@ -65,7 +91,9 @@ const LOW_WATER = 0.98;
 
 type Answer = { requestedAt: number } & (
   | { task: Task | null }
-  | { page: TaskPage }
+  | { page: TaskPage; limit: number }
+  | { count: number }
+  | { response: KeptResponse; freshUntil: number }
   | { aggregation: AccountAggregation | null; isFinal: boolean }
 );
 type Kept = Answer & { bytes: number };
@@ -89,21 +117,33 @@ export function createMemories(options: MemoriesOptions): Memories {
 
   function memoryOf(credentialKey: string): Memory {
     const taskKey = (id: string) => `task ${id}`;
-    const pageKey = (query: string) => `page ${query}`;
+    const pageKey = (list: string) => `page ${list}`;
+    const countKey = (list: string) => `count ${list}`;
+    const responseKey = (operation: string) => `response ${operation}`;
     const aggregationKey = (taskId: string) => `aggregation ${taskId}`;
     const maxAgeMs = (final: boolean) =>
       final ? maxStalenessMs * COMPLETED_STALENESS_FACTOR : maxStalenessMs;
     const find = (key: string) => parts.get(credentialKey)?.get(key);
     return {
-      task(id) {
-        const task = freshTask(id);
+      task(id, usages = []) {
+        const task = freshTask(id, usages);
         onAsked?.('task', task !== undefined);
         return task;
       },
-      page(query) {
-        const page = freshPage(query);
+      page(list, limit, usages = []) {
+        const page = freshPage(list, limit, usages);
         onAsked?.('list', page !== undefined);
         return page;
+      },
+      count(list, usages = []) {
+        const count = freshCount(list, usages);
+        onAsked?.('list', count !== undefined);
+        return count;
+      },
+      response(operation) {
+        const response = freshResponse(operation);
+        onAsked?.('response', response !== undefined);
+        return response;
       },
       aggregation(taskId) {
         const aggregation = freshAggregation(taskId);
@@ -111,8 +151,16 @@ export function createMemories(options: MemoriesOptions): Memories {
         return aggregation;
       },
       keepTask: (id, task, requestedAt) => keep(credentialKey, taskKey(id), { task, requestedAt }),
-      keepPage: (query, page, requestedAt) =>
-        keep(credentialKey, pageKey(query), { page, requestedAt }),
+      keepPage: (list, limit, page, requestedAt) =>
+        keep(credentialKey, pageKey(list), { page, limit, requestedAt }),
+      keepCount: (list, count, requestedAt) =>
+        keep(credentialKey, countKey(list), { count, requestedAt }),
+      keepResponse(operation, response, { readAt: requestedAt, freshUntil }) {
+        // Its parts are from memory, or upstream has been asked for none.
+        if (clock.monotonic() >= freshUntil || requestedAt === Infinity) return;
+        keep(credentialKey, responseKey(operation), { response, freshUntil, requestedAt });
+      },
+      noteAge: (usages, requestedAt) => noteAge(usages, requestedAt, maxStalenessMs),
       keepAggregation: (taskId, aggregation, requestedAt, final) =>
         keep(credentialKey, aggregationKey(taskId), { aggregation, isFinal: final, requestedAt }),
       invalidate(id) {
@@ -122,11 +170,13 @@ export function createMemories(options: MemoriesOptions): Memories {
       close: () => parts.get(credentialKey)?.clear(),
     };
 
-    function freshTask(id: string): Task | null | undefined {
+    function freshTask(id: string, usages: Usages): Task | null | undefined {
       const entry = find(taskKey(id));
       if (entry === undefined || !('task' in entry)) return undefined;
-      const isKept = isFresh(entry, maxAgeMs(isFinal(entry.task)), writtenAt.get(id));
-      return isKept ? entry.task : undefined;
+      const maxMs = maxAgeMs(isFinal(entry.task));
+      if (!isFresh(entry, maxMs, writtenAt.get(id))) return undefined;
+      noteAge(usages, entry.requestedAt, maxMs);
+      return entry.task;
     }
 
     function freshAggregation(taskId: string): AccountAggregation | null | undefined {
@@ -136,10 +186,27 @@ export function createMemories(options: MemoriesOptions): Memories {
       return isKept ? entry.aggregation : undefined;
     }
 
-    function freshPage(query: string): TaskPage | undefined {
-      const entry = find(pageKey(query));
-      if (entry === undefined || !('page' in entry)) return undefined;
-      return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
+    function freshPage(list: string, limit: number, usages: Usages): TaskPage | undefined {
+      const entry = find(pageKey(list));
+      if (entry === undefined || !('page' in entry) || entry.limit < limit) return undefined;
+      if (!isFresh(entry, maxStalenessMs, lastWrittenAt)) return undefined;
+      noteAge(usages, entry.requestedAt, maxStalenessMs);
+      return firstOf(entry.page, limit, false);
+    }
+
+    function freshResponse(operation: string): KeptResponse | undefined {
+      const entry = find(responseKey(operation));
+      if (entry === undefined || !('response' in entry)) return undefined;
+      const isKept = entry.requestedAt > lastWrittenAt && clock.monotonic() < entry.freshUntil;
+      return isKept ? entry.response : undefined;
+    }
+
+    function freshCount(list: string, usages: Usages): number | undefined {
+      const entry = find(countKey(list));
+      if (entry === undefined || !('count' in entry)) return undefined;
+      if (!isFresh(entry, maxStalenessMs, lastWrittenAt)) return undefined;
+      noteAge(usages, entry.requestedAt, maxStalenessMs);
+      return entry.count;
     }
   }
 
@@ -193,6 +260,18 @@ export function createMemories(options: MemoriesOptions): Memories {
   }
 }
 
+function noteAge(usages: Usages, requestedAt: number, maxAgeMs: number): void {
+  for (const usage of usages) usage.answered(requestedAt, requestedAt + maxAgeMs);
+}
+
+/** The first rows of a page, and the length of its list only if that is counted. */
+export function firstOf({ rows, total }: TaskPage, limit: number, isCounted: boolean): TaskPage {
+  return {
+    rows: rows.length > limit ? rows.slice(0, limit) : rows,
+    total: isCounted ? total : null,
+  };
+}
+
 /**
  * Whether upstream has finished writing to a task. It writes the completion status and the date
  * separately.
@@ -203,7 +282,8 @@ function isFinal(task: Task | null): boolean {
 
 /** The estimated memory use of an entry, in bytes. */
 function bytesOf(key: string, answer: Answer): number {
-  if ('aggregation' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
+  if ('response' in answer) return 2 * (key.length + answer.response.json.length) + ENTRY_BYTES;
+  if ('aggregation' in answer || 'count' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
   const rows = 'page' in answer ? answer.page.rows : [answer.task];
   const wireBytes = rows.map(row =>
     row === null || row instanceof UnreadableTask ? 0 : row.wireBytes,

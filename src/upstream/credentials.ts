@@ -59,23 +59,35 @@ export interface CallerOptions {
   expiresAt?: number | null;
 }
 
+/** What is read from a caller's bearer token, without verifying it. */
+export interface CallerToken {
+  token: string;
+  /** Its SHA-256, which stands for it where it must not be revealed. */
+  hash: string;
+  clientId: string;
+}
+
+export function readCallerToken(token: string): CallerToken {
+  const hash = createHash('sha256').update(token).digest('base64url');
+  return { token, hash, clientId: clientIdOf(token) ?? hash };
+}
+
 /**
  * The caller's own bearer token. Only its claim `client_id` is read, to choose the budget. Unless the
  * claims are verified, it spends from that budget only after upstream has accepted the token (see
  * admission/proof.ts).
  */
 export function createCallerCredential(
-  token: string,
+  { token, hash, clientId }: CallerToken,
   { address = '', isVerified = false, expiresAt = null }: CallerOptions = {},
 ): Credential {
-  const key = createHash('sha256').update(token).digest('base64url');
   return {
-    key: `caller ${key}`,
-    clientId: clientIdOf(token) ?? key,
+    key: `caller ${hash}`,
+    clientId,
     isShared: false,
     expiresAt,
     isVerified,
-    caller: key,
+    caller: hash,
     address,
     token: async () => token,
     discard: () => false,

@@ -10,7 +10,7 @@ import {
   valueFromASTUntyped,
 } from 'graphql';
 import { GatewayError } from '../../src/errors.ts';
-import { checkCost } from '../../src/graphql/cost.ts';
+import { createCostCheck } from '../../src/graphql/cost.ts';
 import { schema } from '../../src/graphql/schema.ts';
 import { printSubgraphSdl } from '../../src/graphql/sdl.ts';
 
@@ -19,7 +19,7 @@ const UNLIMITED = { depth: 1_000, upstreamRequests: 1_000_000, idsPerRequest: 90
 /** What the gateway says that an operation costs. */
 function costOf(document: string): number {
   try {
-    checkCost({ schema, document: parse(document) }, { ...UNLIMITED, complexity: 0 });
+    createCostCheck({ ...UNLIMITED, complexity: 0 })({ schema, document: parse(document) });
   } catch (error) {
     assert.ok(error instanceof GatewayError);
     return Number(/costs (\d+)/.exec(error.message)?.[1]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Session } from '../../src/session/session.ts';
 import { createSessions } from '../../src/session/sessions.ts';
-import { createCallerCredential } from '../../src/upstream/credentials.ts';
+import { createCallerCredential, readCallerToken } from '../../src/upstream/credentials.ts';
 import { HandClock } from '../support/hand-clock.ts';
 
 function setUp() {
@@ -26,11 +26,11 @@ function setUp() {
 
 test('a credential has one session for as long as it is used', () => {
   const { clock, closed, sessions } = setUp();
-  const credential = createCallerCredential('token');
+  const credential = credentialOf('token');
   const first = sessions.of(credential);
   clock.advance(10 * 60_000);
-  assert.equal(sessions.of(createCallerCredential('token')), first);
-  assert.notEqual(sessions.of(createCallerCredential('other')), first);
+  assert.equal(sessions.of(credentialOf('token')), first);
+  assert.notEqual(sessions.of(credentialOf('other')), first);
   clock.advance(10 * 60_000);
   assert.equal(sessions.of(credential), first);
   assert.deepEqual(closed, []);
@@ -38,7 +38,7 @@ test('a credential has one session for as long as it is used', () => {
 
 test('an idle session is dropped, unless it has a subscriber', () => {
   const { clock, closed, watching, sessions } = setUp();
-  const [idle, followed, next] = ['a', 'b', 'c'].map(token => createCallerCredential(token));
+  const [idle, followed, next] = ['a', 'b', 'c'].map(token => credentialOf(token));
   sessions.of(idle!);
   const kept = sessions.of(followed!);
   watching.add(followed!.key);
@@ -50,7 +50,11 @@ test('an idle session is dropped, unless it has a subscriber', () => {
 
 test('the number of sessions is limited, whatever credentials callers send', () => {
   const { sessions, closed } = setUp();
-  for (let count = 0; count < 6_000; count++) sessions.of(createCallerCredential(`token ${count}`));
+  for (let count = 0; count < 6_000; count++) sessions.of(credentialOf(`token ${count}`));
   assert.ok(sessions.size <= 5_000);
   assert.equal(sessions.size + closed.length, 6_000);
 });
+
+function credentialOf(token: string) {
+  return createCallerCredential(readCallerToken(token));
+}

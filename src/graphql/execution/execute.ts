@@ -18,7 +18,7 @@ import { coerceVariables } from './variables.ts';
  * Rejects with the reason of `signal` when that aborts.
  */
 export type ExecutePlanned = (
-  args: ExecutionArgs & { signal?: AbortSignal | undefined },
+  args: ExecutionArgs & { signal?: Execution['signal'] },
 ) => ExecutionResult | Promise<ExecutionResult> | null;
 
 /** What is known of an operation before its variables. */

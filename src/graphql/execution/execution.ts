@@ -18,8 +18,8 @@ export interface Execution {
   rootValue: unknown;
   context: unknown;
   variables: GraphQLResolveInfo['variableValues'];
-  /** Aborts when the client disconnects. Values that arrive later are not completed. */
-  signal: AbortSignal | undefined;
+  /** Throws when the client has disconnected. Values that arrive later are not completed. */
+  signal: Pick<AbortSignal, 'throwIfAborted'> | undefined;
   errors: ErrorList;
 }
 

@@ -1,5 +1,11 @@
+import { LRUCache } from 'lru-cache';
 import { GatewayError } from '../../errors.ts';
-import { type Credential, createCallerCredential } from '../../upstream/credentials.ts';
+import {
+  type CallerToken,
+  type Credential,
+  createCallerCredential,
+  readCallerToken,
+} from '../../upstream/credentials.ts';
 import type { VerifyToken } from './token-verifier.ts';
 
 /**
@@ -7,6 +13,9 @@ import type { VerifyToken } from './token-verifier.ts';
  * if the token cannot be verified at the moment.
  */
 export type Authenticate = (authorization: string | null, address: string) => Promise<Credential>;
+
+// In characters, over all tokens of which the hash and client are remembered.
+const MAX_KNOWN_LENGTH = 4_194_304;
 
 /**
  * Uses the caller's own token upstream. With `verify`, the token must verify first, and it is accepted for
@@ -17,22 +26,34 @@ export function createPassthroughAuthenticate(
   clockToleranceSeconds: number,
   refusalOf: (key: string) => GatewayError | null,
 ): Authenticate {
+  const known = new LRUCache<string, CallerToken>({
+    maxSize: MAX_KNOWN_LENGTH,
+    sizeCalculation: ({ token }) => token.length,
+  });
   return async (authorization, address) => {
     const token = readToken(authorization);
     if (verify === null) {
-      const credential = createCallerCredential(token, { address });
+      const credential = createCallerCredential(read(token), { address });
       // Upstream has just refused the token: do no more work for it.
       const refusal = refusalOf(credential.key);
       if (refusal !== null) throw refusal;
       return credential;
     }
     const { exp = 0 } = await verify(token);
-    return createCallerCredential(token, {
+    return createCallerCredential(read(token), {
       address,
       isVerified: true,
       expiresAt: (exp + clockToleranceSeconds) * 1000,
     });
   };
+
+  function read(token: string): CallerToken {
+    const before = known.get(token);
+    if (before !== undefined) return before;
+    const caller = readCallerToken(token);
+    known.set(token, caller);
+    return caller;
+  }
 }
 
 /**

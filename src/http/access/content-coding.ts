@@ -45,19 +45,21 @@ export async function compress(body: Buffer, coding: ContentCoding): Promise<Buf
 
 /**
  * The body as a client with this `Accept-Encoding` header gets it: compressed if it has 1 kB or more and
- * the client accepts that; otherwise as it is. `headers` describe it.
+ * the client accepts that; otherwise as it is. `headers` describe it. `known` holds forms of the body that were
+ * compressed before, and is given the one that is compressed now.
  */
-export async function encodeBody(
-  body: Buffer,
+export async function encodeBody<Body extends string | Buffer>(
+  body: Body,
   acceptEncoding: string,
-): Promise<{ body: Buffer; headers: Record<string, string> }> {
-  const coding = body.length < LEAST_BYTES ? null : contentCodingFor(acceptEncoding);
-  const encoded = coding === null ? body : await compress(body, coding);
+  known?: Map<string, Buffer>,
+): Promise<{ body: Body | Buffer; headers: Record<string, string> }> {
+  const bytes = Buffer.byteLength(body);
+  const coding = bytes < LEAST_BYTES ? null : contentCodingFor(acceptEncoding);
+  if (coding === null) return { body, headers: { 'content-length': String(bytes) } };
+  const encoded = known?.get(coding) ?? (await compress(Buffer.from(body as string), coding));
+  known?.set(coding, encoded);
   return {
     body: encoded,
-    headers: {
-      'content-length': String(encoded.length),
-      ...(coding === null ? {} : { 'content-encoding': coding }),
-    },
+    headers: { 'content-length': String(encoded.length), 'content-encoding': coding },
   };
 }

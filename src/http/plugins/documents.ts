@@ -30,6 +30,10 @@ export interface DocumentLimits {
 export interface DocumentCaches {
   documentCache: LRUCache<string, DocumentNode>;
   errorCache: LRUCache<string, Error>;
+  /** The document with this text, if it is within the limits and valid, and is kept. */
+  validDocument(text: string): DocumentNode | null;
+  /** Call with a document of the cache that is within the limits and valid. */
+  keepValid(document: DocumentNode): void;
 }
 
 interface OperationContext {
@@ -52,12 +56,19 @@ const MAX_OPERATIONS = 20;
 
 /** Caches that are bounded by the size of their entries, not by their number. */
 export function createDocumentCaches(): DocumentCaches {
+  const documentCache = new LRUCache<string, DocumentNode>({
+    maxSize: MAX_CACHED_BYTES,
+    sizeCalculation: ({ tokenCount = 1 }, text) =>
+      BYTES_PER_TOKEN * (tokenCount + 1) + BYTES_PER_CHARACTER * text.length,
+  });
+  const valid = new WeakSet<DocumentNode>();
   return {
-    documentCache: new LRUCache({
-      maxSize: MAX_CACHED_BYTES,
-      sizeCalculation: ({ tokenCount = 1 }, text) =>
-        BYTES_PER_TOKEN * (tokenCount + 1) + BYTES_PER_CHARACTER * text.length,
-    }),
+    documentCache,
+    validDocument(text) {
+      const document = documentCache.get(text);
+      return document !== undefined && valid.has(document) ? document : null;
+    },
+    keepValid: document => void valid.add(document),
     errorCache: new LRUCache({
       maxSize: MAX_CACHED_ERROR_LENGTH,
       sizeCalculation: (_error, text) => Math.max(1, text.length),
@@ -72,7 +83,7 @@ export function createDocumentCaches(): DocumentCaches {
 export function useDocuments(
   schema: GraphQLSchema,
   limits: DocumentLimits,
-  { documentCache, errorCache }: DocumentCaches,
+  { documentCache, errorCache, keepValid }: DocumentCaches,
 ): Plugin<{ admission?: Admission }> {
   const checked = new WeakSet<DocumentNode>();
   return {
@@ -89,6 +100,11 @@ export function useDocuments(
           throw admission.refusal;
       };
     },
+    onValidate:
+      ({ params: { documentAST } }) =>
+      ({ valid }) => {
+        if (valid) keepValid(documentAST);
+      },
   };
 }
 

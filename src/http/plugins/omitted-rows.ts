@@ -20,7 +20,8 @@ export function useOmittedRows(): Plugin<Context> {
   };
 }
 
-function withOmitted(result: ExecutionResult, { omitted }: Context): ExecutionResult {
+/** Takes the omitted rows out of the context. */
+export function withOmitted(result: ExecutionResult, { omitted }: Context): ExecutionResult {
   if (!omitted?.length) return result;
   // Remove them, because all events of a subscription share one context.
   const errors = omitted

@@ -1,4 +1,4 @@
-import type { ExecutionResult } from 'graphql';
+import type { ExecutionResult, GraphQLError } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
@@ -6,53 +6,67 @@ import type { MaskError } from '../access/mask-error.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 
 /** Limits the number of concurrent operations, over all transports and clients. */
-export function useOperationLimit(
-  maxOperations: number,
-  maskError: MaskError,
-): Plugin<Context & { record?: OperationRecord }> {
+export interface OperationLimit {
+  /** The result of an operation that is one too many; null if there is room for it. */
+  refuse(): { errors: GraphQLError[] } | null;
+  /** Counts an operation until it has a result. */
+  count<T>(run: () => T | Promise<T>): Promise<T>;
+  /** Counts a stream until the returned function is called. */
+  open(): () => void;
+}
+
+export function createOperationLimit(maxOperations: number, maskError: MaskError): OperationLimit {
   let running = 0;
 
   return {
+    refuse() {
+      if (running < maxOperations) return null;
+      const message = 'The gateway is executing too many operations.';
+      const error = new GatewayError('RATE_LIMITED', message, { retryAfterSeconds: 5 });
+      return { errors: [maskError(error)] };
+    },
+    async count(run) {
+      running++;
+      try {
+        return await run();
+      } finally {
+        running--;
+      }
+    },
+    open() {
+      running++;
+      return () => void running--;
+    },
+  };
+}
+
+/** Refuses operations above the limit. */
+export function useOperationLimit(
+  limit: OperationLimit,
+): Plugin<Context & { record?: OperationRecord }> {
+  return {
     onExecute({ executeFn, setExecuteFn, setResultAndStopExecution }) {
-      if (isFull()) setResultAndStopExecution(refusal());
-      else setExecuteFn(args => countPromise(() => executeFn(args)));
+      const refusal = limit.refuse();
+      if (refusal !== null) setResultAndStopExecution(refusal);
+      else setExecuteFn(args => limit.count(() => executeFn(args)));
     },
     onSubscribe({ args, subscribeFn, setSubscribeFn, setResultAndStopExecution }) {
       const { record } = args.contextValue;
-      if (isFull()) setResultAndStopExecution(refusal());
+      const refusal = limit.refuse();
+      if (refusal !== null) setResultAndStopExecution(refusal);
       else setSubscribeFn(subscribeArgs => countStream(() => subscribeFn(subscribeArgs), record));
     },
   };
 
-  function isFull(): boolean {
-    return running >= maxOperations;
-  }
-
-  function refusal() {
-    const message = 'The gateway is executing too many operations.';
-    return {
-      errors: [maskError(new GatewayError('RATE_LIMITED', message, { retryAfterSeconds: 5 }))],
-    };
-  }
-
-  async function countPromise<T>(run: () => T | Promise<T>): Promise<T> {
-    running++;
-    try {
-      return await run();
-    } finally {
-      running--;
-    }
-  }
-
   async function countStream<T>(run: () => T | Promise<T>, record?: OperationRecord): Promise<T> {
-    const result = await countPromise(run);
+    const result = await limit.count(run);
     if (!isAsyncIterable(result)) return result;
-    running++;
+    const close = limit.open();
     record?.streamBegan();
     return observeStream(result, {
       onEvent: event => record?.eventSent(event as ExecutionResult),
       onEnd() {
-        running--;
+        close();
         record?.streamEnded();
       },
     }) as T;

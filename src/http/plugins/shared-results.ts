@@ -10,7 +10,7 @@ import type { Plugin } from 'graphql-yoga';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
-import { createExecutePlanned } from '../../graphql/execution/execute.ts';
+import type { ExecutePlanned } from '../../graphql/execution/execute.ts';
 
 interface SharedResult {
   result: ExecutionResult;
@@ -33,9 +33,11 @@ const SHARED_FOR_MS = 100;
  * session. Asynchronous results are not shared, so that a subscriber who disconnects does not abort the
  * others' result.
  */
-export function useSharedResults(clock: Pick<Clock, 'monotonic'>): Plugin<Context> {
+export function useSharedResults(
+  executePlanned: ExecutePlanned,
+  clock: Pick<Clock, 'monotonic'>,
+): Plugin<Context> {
   const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, SharedResult>>>();
-  const executePlanned = createExecutePlanned();
 
   return {
     onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),

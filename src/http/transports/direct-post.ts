@@ -1,16 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { type YogaServerInstance, processRegularResult } from 'graphql-yoga';
+import type { KeptResponse } from '../../session/memory.ts';
 import type { Context } from '../../graphql/builder.ts';
 import { encodeBody } from '../access/content-coding.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { QueryClient, RunKnownQuery } from '../operations/known-queries.ts';
+import type { KeptResponses, RequestedOperation } from '../operations/kept-responses.ts';
+import { isFresh } from '../operations/operation-context.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
-import { endedEarly, parseOperation, refusalOfSpace, tooLarge } from './http-request.ts';
+import { endedEarly, parseOperation, refusalOfSpace, toText, tooLarge } from './http-request.ts';
 import type { TransportContext } from './transport-context.ts';
 
 /**
@@ -29,6 +33,8 @@ export interface DirectPost {
 
 export interface DirectPostParts {
   yoga: YogaServerInstance<TransportContext, Context>;
+  runKnownQuery: RunKnownQuery;
+  keptResponses: KeptResponses;
   gate: OperationGate;
   clientAddress: ClientAddress;
   requestSpace: RequestSpace;
@@ -39,12 +45,14 @@ export interface DirectPostParts {
 
 type MediaType = 'application/json' | 'application/graphql-response+json';
 
+const NO_ERRORS = {};
 const JSON_BODY = /^application\/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?$/i;
 // A result that is a stream needs Yoga, and so does a document that is not sent, which may be a subscription.
 const MAY_STREAM = /\bsubscription\b/;
 
 export function createDirectPost(parts: DirectPostParts): DirectPost {
-  const { yoga, gate, clientAddress, maskError, maxBodyBytes } = parts;
+  const { yoga, runKnownQuery, keptResponses, gate, clientAddress, maskError, maxBodyBytes } =
+    parts;
   return {
     accepts: ({ method, url, headers }) =>
       method === 'POST' &&
@@ -62,21 +70,37 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         requestId: response.getHeader(REQUEST_ID_HEADER)?.toString() ?? requestIdOf(header),
         traceparent: header('traceparent'),
       });
-      const respond = async (result: ExecutionResult) => {
+      const respond = async (result: ExecutionResult, operation?: RequestedOperation) => {
         // The client may have disconnected.
         if (response.destroyed) return record.leave();
         record.end(result);
-        return send(request, response, result, mediaType);
+        if (operation === undefined || result.errors !== undefined)
+          return send(request, response, result, mediaType);
+        const kept = keptResponses.keep(operation, JSON.stringify(result), record);
+        return sendKept(request, response, kept, mediaType);
       };
       try {
         // Before the body is read, which would be work for a caller without a credential.
         const admission = await gate.identify(header, clientAddress.addressOf(request));
         const share = parts.requestSpace.open();
         response.once('close', share.close);
-        const params = parseOperation(await readBody(request, maxBodyBytes, share));
-        if (!params.query || MAY_STREAM.test(params.query))
+        const body = toText(await readBody(request, maxBodyBytes, share));
+        const operation = { admission, body, isFresh: isFresh(header('cache-control')) };
+        const kept = keptResponses.find(operation);
+        if (kept !== undefined) {
+          record.isSameAs(kept.operation);
+          record.end(NO_ERRORS);
+          return await sendKept(request, response, kept, mediaType);
+        }
+        const params = parseOperation(body);
+        const known = runKnownQuery(
+          gate.admit(params, admission),
+          clientOf(response, header, record),
+        );
+        if (known !== null) await respond(await known, operation);
+        else if (!params.query || MAY_STREAM.test(params.query))
           await yoga(request, response, { parsed: params, record });
-        else await respond(await execute(request, response, params, admission, record));
+        else await respond(await execute(request, response, params, admission, record), operation);
       } catch (error) {
         await respond({ errors: [maskError(error)] });
       }
@@ -97,6 +121,25 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
     >[1];
     return (await yoga.getResultForParams({ params, request }, context)) as ExecutionResult;
   }
+}
+
+function clientOf(
+  response: ServerResponse,
+  header: QueryClient['header'],
+  record: OperationRecord,
+): QueryClient {
+  return {
+    record,
+    header,
+    get hasLeft() {
+      return response.destroyed;
+    },
+    onLeave(leave) {
+      response.once('close', () => {
+        if (!response.writableFinished) leave();
+      });
+    },
+  };
 }
 
 /**
@@ -165,9 +208,14 @@ function readBody(
       if (refused === null) chunks.push(chunk);
       else refuse(refused);
     });
-    request.once('end', () => resolve(Buffer.concat(chunks)));
-    request.once('error', () => reject(endedEarly()));
-    request.once('close', () => reject(endedEarly()));
+    const endEarly = () => reject(endedEarly());
+    request.once('end', () => {
+      // Every request emits it, but making an error takes longer than reading a body.
+      request.off('close', endEarly);
+      resolve(Buffer.concat(chunks));
+    });
+    request.once('error', endEarly);
+    request.once('close', endEarly);
   });
 }
 
@@ -192,6 +240,17 @@ async function send(
 ): Promise<void> {
   const answer = processRegularResult(result, FETCH_API, mediaType) as unknown as Answer;
   const { status, headers } = answer.init;
-  const encoded = await encodeBody(Buffer.from(answer.body), accepted);
+  const encoded = await encodeBody(answer.body, accepted);
   response.writeHead(status, { ...headers, ...encoded.headers }).end(encoded.body);
+}
+
+/** Sends a response without errors. */
+async function sendKept(
+  { headers: { 'accept-encoding': accepted = '' } }: IncomingMessage,
+  response: ServerResponse,
+  { json, encoded: known }: KeptResponse,
+  mediaType: MediaType,
+): Promise<void> {
+  const { body, headers } = await encodeBody(json, accepted, known);
+  response.writeHead(200, { 'Content-Type': `${mediaType}; charset=utf-8`, ...headers }).end(body);
 }

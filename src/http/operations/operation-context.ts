@@ -1,0 +1,81 @@
+import type { Clock } from '../../clock.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Context } from '../../graphql/builder.ts';
+import type { ReadOptions } from '../../session/loader.ts';
+import type { Session } from '../../session/session.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import type { Admission } from '../access/operation-gate.ts';
+import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
+import type { OperationRecord } from '../observation/operation-records.ts';
+
+/** What a transport knows of an operation. */
+export interface OperationSource {
+  admission: Admission | undefined;
+  record: OperationRecord | undefined;
+  /** Reads a header by its lower-case name; null if it was not sent. */
+  header(name: string): string | null;
+}
+
+/** Makes the context of an operation. Its reads have no signal yet. */
+export type CreateOperationContext = (source: OperationSource) => Context;
+
+export interface OperationContextParts {
+  sessions: Sessions;
+  clock: Clock;
+  /** Whether callers may read the schema. */
+  introspection: boolean;
+  routerTrust: RouterTrust;
+  /** Prints the schema for composition. */
+  printSdl(): string;
+}
+
+export function createOperationContexts(parts: OperationContextParts): CreateOperationContext {
+  const { sessions, clock, introspection, routerTrust, printSdl } = parts;
+  return ({ admission, record, header }) => {
+    const credential = admission && 'credential' in admission ? admission.credential : null;
+    let session: Session | null = null;
+    return {
+      caller: {
+        get session() {
+          // Operations that need no credential, such as introspection, open no session.
+          if (credential === null)
+            throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
+          return (session ??= sessions.of(credential));
+        },
+        whileValid(stream) {
+          if (credential === null || credential.expiresAt === null) return stream;
+          const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
+          return stream.whenClosed(
+            clock.after(credential.expiresAt - clock.now(), () => stream.end(expired)),
+          );
+        },
+      },
+      async subgraphSdl() {
+        record?.usage.isUnique();
+        const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
+        return mayRead ? printSdl() : null;
+      },
+      now() {
+        record?.usage.isUnique();
+        return clock.now();
+      },
+      read: {
+        caller: credential?.caller,
+        usages: record && [record.usage],
+        isFresh: isFresh(header('cache-control')),
+      },
+      aggregations: new Map(),
+      omitted: [],
+    };
+  };
+}
+
+/** Whether the client asks for an answer that does not come from memory. */
+export function isFresh(cacheControl: string | null): boolean {
+  return cacheControl !== null && /\bno-cache\b/i.test(cacheControl);
+}
+
+/** The options of a read, with a signal that is made when something first listens to it. */
+export function withSignal(read: ReadOptions, signal: () => AbortSignal): ReadOptions {
+  return Object.defineProperty({ ...read }, 'signal', { get: signal, enumerable: true });
+}
