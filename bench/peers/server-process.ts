@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 export interface Usage {
   cpuMs: number;
   rssMb: number;
+  heapMb: number;
   /** Requests that it received, where it counts them. */
   requests: number;
 }

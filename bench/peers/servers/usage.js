@@ -8,7 +8,12 @@ export function countRequests(count) {
 
 process.on('message', () => {
   const { user, system } = process.cpuUsage();
-  const rssMb = process.memoryUsage.rss() / 2 ** 20;
-  process.send({ cpuMs: (user + system) / 1_000, rssMb, requests: requests() });
+  const { rss, heapTotal } = process.memoryUsage();
+  process.send({
+    cpuMs: (user + system) / 1_000,
+    rssMb: rss / 2 ** 20,
+    heapMb: heapTotal / 2 ** 20,
+    requests: requests(),
+  });
 });
 process.once('disconnect', () => process.exit());
