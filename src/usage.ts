@@ -50,7 +50,7 @@ export class OperationUsage {
   }
 
   /** Its result would be another one a moment later, or for another caller. */
-  isUnique(): void {
+  markUnique(): void {
     this.#freshUntil = -Infinity;
   }
 

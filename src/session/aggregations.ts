@@ -32,7 +32,7 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
   return {
     async load(task, { signal, isFresh = false, caller, usages = [] } = {}) {
       signal?.throwIfAborted();
-      for (const usage of usages) usage.isUnique();
+      for (const usage of usages) usage.markUnique();
       const kept = isFresh ? undefined : memory.aggregation(task.id);
       if (kept !== undefined) return kept;
       const underWay = isFresh ? undefined : pending.get(task.id);
@@ -42,7 +42,7 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
       return underWay.join(signal);
     },
     known(taskId, { isFresh = false, usages = [] } = {}) {
-      for (const usage of usages) usage.isUnique();
+      for (const usage of usages) usage.markUnique();
       return isFresh ? undefined : memory.aggregation(taskId);
     },
     async poll(taskId, signal) {

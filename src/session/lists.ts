@@ -23,7 +23,7 @@ export interface ListsParts {
   clock: Clock;
 }
 
-/** A request for a page that has not been answered yet. */
+/** A request for a page that has not been answered. */
 interface PendingPage {
   limit: number;
   isCounted: boolean;
@@ -37,7 +37,7 @@ interface PendingPage {
  */
 export function createLists({ api, memory, clock }: ListsParts): Lists {
   /** By list, order and offset. */
-  const pending = new Map<string, PendingPage>();
+  const pending = new Map<string, Set<PendingPage>>();
 
   return {
     async page(query, { signal, isFresh = false, caller, usages = [] } = {}) {
@@ -46,8 +46,8 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
       const key = toQueryString({ ...query, limit: undefined, count: undefined });
       const kept = isFresh ? undefined : recall(query, key, usages);
       if (kept !== undefined) return kept;
-      const known = isFresh ? undefined : pending.get(key);
-      if (known && covers(known, limit, isCounted)) {
+      const known = isFresh ? undefined : findPending(key, limit, isCounted);
+      if (known !== undefined) {
         for (const usage of usages) usage.sent();
         memory.noteAge(usages, known.requestedAt);
         return firstOf(await known.request.join(signal), limit, isCounted);
@@ -67,11 +67,14 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
     usages: readonly OperationUsage[],
   ): TaskPage | undefined {
     const { limit = PAGE_LIMIT, count: isCounted = false } = query;
-    if (!isCounted) return memory.page(key, limit, usages);
+    if (limit > 0 || !isCounted) return memory.page(key, limit, isCounted, usages);
     const total = memory.count(listOf(query), usages);
-    if (total === undefined) return undefined;
-    const page = limit === 0 ? { rows: [] } : memory.page(key, limit, usages);
-    return page && { ...page, total };
+    return total === undefined ? undefined : { rows: [], total };
+  }
+
+  function findPending(key: string, limit: number, isCounted: boolean): PendingPage | undefined {
+    for (const page of pending.get(key) ?? []) if (covers(page, limit, isCounted)) return page;
+    return undefined;
   }
 
   /** The request is queued for the caller who came first; others who join wait with it. */
@@ -85,18 +88,25 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
     const request = new SharedRequest(async signal => {
       try {
         const page = await api.list(query, { ...options, signal });
-        if (limit > 0) memory.keepPage(key, limit, page, requestedAt);
-        if (page.total !== null) memory.keepCount(listOf(query), page.total, requestedAt);
+        if (limit > 0) memory.keepPage(key, limit, isCounted, page, requestedAt);
+        if (isCounted) memory.keepCount(listOf(query), page.total, requestedAt);
         for (const row of page.rows)
           if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
         return page;
       } finally {
-        if (pending.get(key)?.request === request) pending.delete(key);
+        drop(key, started);
       }
     });
     const started = { limit, isCounted, requestedAt, request };
-    pending.set(key, started);
+    const others = pending.get(key) ?? new Set();
+    pending.set(key, others.add(started));
     return started;
+  }
+
+  function drop(key: string, page: PendingPage): void {
+    const pages = pending.get(key);
+    pages?.delete(page);
+    if (pages?.size === 0) pending.delete(key);
   }
 }
 

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { AccountAggregation } from '../task/account-aggregation.ts';
+import { changeOf } from '../task/change.ts';
 import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import type { OperationIdentity, OperationUsage } from '../usage.ts';
@@ -12,8 +13,8 @@ type Usages = readonly Pick<OperationUsage, 'answered'>[];
 /** A response as it was sent. */
 export interface KeptResponse {
   json: string;
-  /** The compressed forms that were sent, by their content coding. */
-  encoded: Map<string, Buffer>;
+  /** The compressed form that was sent first; null before. */
+  compressed: { coding: string; body: Buffer } | null;
   operation: OperationIdentity;
 }
 
@@ -22,12 +23,12 @@ export interface Memory {
   /** Undefined: not cached. Null: upstream had no such task. Notes the age of the answer in `usages`. */
   task(id: string, usages?: Usages): Task | null | undefined;
   /**
-   * The first `limit` rows from an offset of a list, without its length. `list` identifies the list, its order and the
-   * offset.
+   * The first `limit` rows from an offset of a list; if `isCounted`, with the length that the list had at that moment.
+   * `list` identifies the list, its order and the offset.
    */
-  page(list: string, limit: number, usages?: Usages): TaskPage | undefined;
-  /** The length of a list. */
-  count(list: string, usages?: Usages): number | undefined;
+  page(list: string, limit: number, isCounted: boolean, usages?: Usages): TaskPage | undefined;
+  /** The length of a list. Null: upstream does not count it. */
+  count(list: string, usages?: Usages): number | null | undefined;
   /** The response to an operation, all parts of which may still be served. */
   response(operation: string): KeptResponse | undefined;
   /** By the id of the task, with the same meanings as `task`. */
@@ -37,9 +38,15 @@ export interface Memory {
    * there.
    */
   keepTask(id: string, task: Task | null, requestedAt: number): void;
-  /** `limit` is the number of rows that were requested. */
-  keepPage(list: string, limit: number, page: TaskPage, requestedAt: number): void;
-  keepCount(list: string, count: number, requestedAt: number): void;
+  /** `limit` is the number of rows that were requested; `isCounted`, whether the length of the list was. */
+  keepPage(
+    list: string,
+    limit: number,
+    isCounted: boolean,
+    page: TaskPage,
+    requestedAt: number,
+  ): void;
+  keepCount(list: string, count: number | null, requestedAt: number): void;
   /** `usage` says how old the parts of the response are. */
   keepResponse(operation: string, response: KeptResponse, usage: Usage): void;
   /** Notes in `usages` the age of an answer that was requested at this moment. */
@@ -91,13 +98,19 @@ const LOW_WATER = 0.98;
 
 type Answer = { requestedAt: number } & (
   | { task: Task | null }
-  | { page: TaskPage; limit: number }
-  | { count: number }
+  | { page: TaskPage; limit: number; isCounted: boolean }
+  | { count: number | null }
   | { response: KeptResponse; freshUntil: number }
   | { aggregation: AccountAggregation | null; isFinal: boolean }
 );
 type Kept = Answer & { bytes: number };
-type Part = LRUCache<string, Kept>;
+
+/** The memory of one credential. */
+interface Part {
+  entries: LRUCache<string, Kept>;
+  /** When a task was last found to have changed, on the monotonic clock. */
+  changedAt: number;
+}
 
 /** The bounds default to 50,000 entries and 64 MB. */
 export function createMemories(options: MemoriesOptions): Memories {
@@ -123,15 +136,15 @@ export function createMemories(options: MemoriesOptions): Memories {
     const aggregationKey = (taskId: string) => `aggregation ${taskId}`;
     const maxAgeMs = (final: boolean) =>
       final ? maxStalenessMs * COMPLETED_STALENESS_FACTOR : maxStalenessMs;
-    const find = (key: string) => parts.get(credentialKey)?.get(key);
+    const find = (key: string) => parts.get(credentialKey)?.entries.get(key);
     return {
       task(id, usages = []) {
         const task = freshTask(id, usages);
         onAsked?.('task', task !== undefined);
         return task;
       },
-      page(list, limit, usages = []) {
-        const page = freshPage(list, limit, usages);
+      page(list, limit, isCounted, usages = []) {
+        const page = freshPage(list, limit, isCounted, usages);
         onAsked?.('list', page !== undefined);
         return page;
       },
@@ -150,9 +163,15 @@ export function createMemories(options: MemoriesOptions): Memories {
         onAsked?.('aggregation', aggregation !== undefined);
         return aggregation;
       },
-      keepTask: (id, task, requestedAt) => keep(credentialKey, taskKey(id), { task, requestedAt }),
-      keepPage: (list, limit, page, requestedAt) =>
-        keep(credentialKey, pageKey(list), { page, limit, requestedAt }),
+      keepTask(id, task, requestedAt) {
+        const part = parts.get(credentialKey);
+        const known = part?.entries.peek(taskKey(id));
+        if (part && known && 'task' in known && known.requestedAt < requestedAt)
+          if (isChanged(known.task, task)) part.changedAt = requestedAt;
+        keep(credentialKey, taskKey(id), { task, requestedAt });
+      },
+      keepPage: (list, limit, isCounted, page, requestedAt) =>
+        keep(credentialKey, pageKey(list), { page, limit, isCounted, requestedAt }),
       keepCount: (list, count, requestedAt) =>
         keep(credentialKey, countKey(list), { count, requestedAt }),
       keepResponse(operation, response, { readAt: requestedAt, freshUntil }) {
@@ -160,14 +179,14 @@ export function createMemories(options: MemoriesOptions): Memories {
         if (clock.monotonic() >= freshUntil || requestedAt === Infinity) return;
         keep(credentialKey, responseKey(operation), { response, freshUntil, requestedAt });
       },
-      noteAge: (usages, requestedAt) => noteAge(usages, requestedAt, maxStalenessMs),
+      noteAge: (usages, requestedAt) => noteAnswer(usages, requestedAt, maxStalenessMs),
       keepAggregation: (taskId, aggregation, requestedAt, final) =>
         keep(credentialKey, aggregationKey(taskId), { aggregation, isFinal: final, requestedAt }),
       invalidate(id) {
         lastWrittenAt = clock.monotonic();
         writtenAt.set(id, lastWrittenAt);
       },
-      close: () => parts.get(credentialKey)?.clear(),
+      close: () => parts.get(credentialKey)?.entries.clear(),
     };
 
     function freshTask(id: string, usages: Usages): Task | null | undefined {
@@ -175,7 +194,7 @@ export function createMemories(options: MemoriesOptions): Memories {
       if (entry === undefined || !('task' in entry)) return undefined;
       const maxMs = maxAgeMs(isFinal(entry.task));
       if (!isFresh(entry, maxMs, writtenAt.get(id))) return undefined;
-      noteAge(usages, entry.requestedAt, maxMs);
+      noteAnswer(usages, entry.requestedAt, maxMs);
       return entry.task;
     }
 
@@ -186,26 +205,34 @@ export function createMemories(options: MemoriesOptions): Memories {
       return isKept ? entry.aggregation : undefined;
     }
 
-    function freshPage(list: string, limit: number, usages: Usages): TaskPage | undefined {
+    function freshPage(
+      list: string,
+      limit: number,
+      isCounted: boolean,
+      usages: Usages,
+    ): TaskPage | undefined {
       const entry = find(pageKey(list));
       if (entry === undefined || !('page' in entry) || entry.limit < limit) return undefined;
+      if (isCounted && !entry.isCounted) return undefined;
       if (!isFresh(entry, maxStalenessMs, lastWrittenAt)) return undefined;
-      noteAge(usages, entry.requestedAt, maxStalenessMs);
-      return firstOf(entry.page, limit, false);
+      noteAnswer(usages, entry.requestedAt, maxStalenessMs);
+      return firstOf(entry.page, limit, isCounted);
     }
 
     function freshResponse(operation: string): KeptResponse | undefined {
       const entry = find(responseKey(operation));
       if (entry === undefined || !('response' in entry)) return undefined;
-      const isKept = entry.requestedAt > lastWrittenAt && clock.monotonic() < entry.freshUntil;
+      // What is known of a task since then must not be taken back.
+      const changedAt = Math.max(lastWrittenAt, parts.get(credentialKey)?.changedAt ?? -Infinity);
+      const isKept = entry.requestedAt > changedAt && clock.monotonic() < entry.freshUntil;
       return isKept ? entry.response : undefined;
     }
 
-    function freshCount(list: string, usages: Usages): number | undefined {
+    function freshCount(list: string, usages: Usages): number | null | undefined {
       const entry = find(countKey(list));
       if (entry === undefined || !('count' in entry)) return undefined;
       if (!isFresh(entry, maxStalenessMs, lastWrittenAt)) return undefined;
-      noteAge(usages, entry.requestedAt, maxStalenessMs);
+      noteAnswer(usages, entry.requestedAt, maxStalenessMs);
       return entry.count;
     }
   }
@@ -213,20 +240,20 @@ export function createMemories(options: MemoriesOptions): Memories {
   function keep(credentialKey: string, key: string, answer: Answer): void {
     if (maxStalenessMs === 0) return;
     const part = parts.get(credentialKey) ?? openPart(credentialKey);
-    const known = part.peek(key);
+    const known = part.entries.peek(key);
     // A slow response must not replace the response to a later request.
     if (known !== undefined && known.requestedAt > answer.requestedAt) return;
     const bytes = bytesOf(key, answer);
     // It would evict everything else and then itself.
     if (bytes > maxBytes) return;
-    part.set(key, { ...answer, bytes });
+    part.entries.set(key, { ...answer, bytes });
     size.entries++;
     size.bytes += bytes;
     if (isOver(1)) while (isOver(LOW_WATER)) shrinkLargest();
   }
 
   function openPart(credentialKey: string): Part {
-    const part: Part = new LRUCache({
+    const entries: Part['entries'] = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: ({ bytes }) => bytes,
       // Called when an entry is evicted, replaced or cleared.
@@ -235,18 +262,19 @@ export function createMemories(options: MemoriesOptions): Memories {
         size.bytes -= bytes;
       },
       disposeAfter() {
-        if (part.size === 0) parts.delete(credentialKey);
+        if (entries.size === 0) parts.delete(credentialKey);
       },
     });
+    const part = { entries, changedAt: -Infinity };
     parts.set(credentialKey, part);
     return part;
   }
 
   /** Evicts from the largest part, so that one credential cannot evict the entries of the others. */
   function shrinkLargest(): void {
-    const part = [...parts.values()].reduce((one, other) =>
-      other.calculatedSize > one.calculatedSize ? other : one,
-    );
+    const part = [...parts.values()]
+      .map(({ entries }) => entries)
+      .reduce((one, other) => (other.calculatedSize > one.calculatedSize ? other : one));
     const half = part.calculatedSize / 2;
     while (isOver(LOW_WATER) && part.calculatedSize > half) part.pop();
   }
@@ -260,7 +288,12 @@ export function createMemories(options: MemoriesOptions): Memories {
   }
 }
 
-function noteAge(usages: Usages, requestedAt: number, maxAgeMs: number): void {
+function isChanged(before: Task | null, after: Task | null): boolean {
+  if (before === null || after === null) return before !== after;
+  return before !== after && changeOf(before, after) !== null;
+}
+
+function noteAnswer(usages: Usages, requestedAt: number, maxAgeMs: number): void {
   for (const usage of usages) usage.answered(requestedAt, requestedAt + maxAgeMs);
 }
 
@@ -282,7 +315,8 @@ function isFinal(task: Task | null): boolean {
 
 /** The estimated memory use of an entry, in bytes. */
 function bytesOf(key: string, answer: Answer): number {
-  if ('response' in answer) return 2 * (key.length + answer.response.json.length) + ENTRY_BYTES;
+  // The JSON and its compressed form.
+  if ('response' in answer) return 2 * (key.length + answer.response.json.length) + 2 * ENTRY_BYTES;
   if ('aggregation' in answer || 'count' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
   const rows = 'page' in answer ? answer.page.rows : [answer.task];
   const wireBytes = rows.map(row =>

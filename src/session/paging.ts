@@ -78,10 +78,10 @@ export async function readSlice(
   const slice = { entries: [], hasNextPage: false, hasPreviousPage: cursor !== null, faults: [] };
   if (matchesNothing(filter)) return { ...slice, totalCount: 0 };
 
-  const maxRows = maxRowsOf(filter, first, selected);
+  const maxRows = maxRowsOf(filter, first, after, selected);
   const isRange = filter.created !== undefined;
   // What belongs to a range may depend on the time.
-  if (isRange) for (const usage of options.usages ?? []) usage.isUnique();
+  if (isRange) for (const usage of options.usages ?? []) usage.markUnique();
   let totalCount: number | null = null;
   const readPage = pageReader(parts.lists, upstreamPartOf(filter), order, options);
   const fetchPage = async (offset: number, limit: number) => {
@@ -120,7 +120,7 @@ export async function readSlice(
         : await range.start(parts.clock.now(), boundFinder(parts, filter, options));
     const walk = { after: start, maxRows, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
     try {
-      for await (const page of walkList({ order, fetchPage }, walk))
+      for await (const page of walkList({ order, fetchPage }, walk)) {
         for (const { row, offset } of page) {
           const isReadable = !(row instanceof UnreadableTask);
           if (isReadable && range.isPast(row.created)) return rows;
@@ -128,6 +128,9 @@ export async function readSlice(
           if (isReadable) rows.tasks.push({ task: row, offset });
           else if (rows.tasks.length < first) rows.faults.push(row.error);
         }
+        // The row that is read beside them is worth no request.
+        if (!selected.hasNextPage && rows.tasks.length >= first) return { ...rows, isEnd: false };
+      }
     } catch (error) {
       // What was read is still a valid page if the caller learns that more follows.
       const isPage =
@@ -146,13 +149,14 @@ export async function readSlice(
 function maxRowsOf(
   { sourceIds }: TaskFilter,
   first: number,
+  after: string | null,
   { tasks, hasNextPage }: SliceRequest['selected'],
 ): number {
   if (hasNextPage) return first + 1;
   if (!tasks) return 0;
-  // Lists of single sources are read together, as many as fit a page.
-  const needsNoRequest = first > 0 && first < PAGE_LIMIT && sourceIds?.length !== 1;
-  return needsNoRequest ? first + 1 : first;
+  // After a cursor, rows are repeated. Lists of single sources are read together, as many as fit a page.
+  const isAlone = after === null && sourceIds?.length !== 1;
+  return isAlone && first > 0 && first < PAGE_LIMIT ? first + 1 : first;
 }
 
 /** The newest task that matches a filter without a creation date; null if there is none. */

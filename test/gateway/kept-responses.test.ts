@@ -1,16 +1,21 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { systemClock } from '../../src/clock.ts';
 import { createCapturedLog } from '../support/captured-log.ts';
 import { scrape } from '../support/exposition.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { sendRequest } from '../support/raw-request.ts';
 import { type StartOptions, fetchToken, startGateway } from '../support/start.ts';
+import { subscribe } from '../support/subscribe.ts';
+import { until } from '../support/until.ts';
 
 // A response whose parts all come from memory is kept as it was sent, and sent again for the same operation.
 
 const RUNNING = { queueMs: 0, runMs: 3_600_000 };
 const STATE = 'query State($id: ID!) { taskStatus(id: $id) { id state } }';
+const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { state } }';
 const LIST = '{ taskStatuses { nodes { id uniqueName state } } }';
 
 async function start(t: TestContext, options: StartOptions = {}) {
@@ -148,6 +153,26 @@ test('after a write, by any caller, no response from before it is sent', async t
   for (const headers of callers) assert.equal(await stateFor(headers), 'COMPLETED');
 });
 
+test('once a caller may know that a task has changed, no response from before that is sent', async t => {
+  const env = { MAX_STALENESS_MS: '60000' };
+  const { tenant, query, url } = await start(t, { env, clock: systemClock });
+  const state = async (id: string) => (await query(STATE, { id })).data.taskStatus.state;
+  const change = async (id: string, see: () => Promise<unknown>) => {
+    assert.equal(await state(id), 'RUNNING');
+    tenant.finish(id);
+    await see();
+    assert.equal(await state(id), 'COMPLETED');
+  };
+  const [listed, read, followed] = tenant.addTasks(3, RUNNING) as [string, string, string];
+  await change(listed, () => query(LIST));
+  await change(read, () => query(`${STATE} `, { id: read }, { 'cache-control': 'no-cache' }));
+  const events = subscribe(t, 'sse', url, PROGRESS, { id: followed });
+  await events.next();
+  await change(followed, async () => {
+    for await (const { data } of events) if (data.taskProgress.state === 'COMPLETED') break;
+  });
+});
+
 test('no response is sent to another credential, and none without one', async t => {
   const { tenant, sandbox, query, repeated, requests } = await start(t, {
     env: { AUTH_MODE: 'passthrough' },
@@ -177,6 +202,86 @@ test('an operation whose response is sent again is logged as the first one was',
     { ...first, durationMs: 0, requestId: '', budgetWaitMs: 0 },
   );
   assert.equal((second as { upstreamRequests?: number }).upstreamRequests, 0);
+});
+
+test('a client that leaves before its response leaves a line in the log, and no error', async t => {
+  const log = createCapturedLog();
+  const { tenant, query, sandbox, url } = await start(t, { log, clock: systemClock });
+  const id = tenant.addTask(RUNNING);
+  await query(STATE, { id });
+  sandbox.faults.order({ fault: { kind: 'latency', ms: 60_000 } });
+  const asked = sandbox.journal.requests.length;
+  const client = new AbortController();
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-cache' };
+  const body = JSON.stringify({ query: STATE, variables: { id } });
+  const answer = fetch(url, { method: 'POST', headers, body, signal: client.signal });
+  await until(() => sandbox.journal.requests.length > asked);
+  client.abort();
+  await assert.rejects(answer);
+  await until(() => log.lines.some(line => JSON.stringify(line).includes('ABORTED')));
+  assert.deepEqual(
+    log.lines.filter(({ level }) => level === 'error'),
+    [],
+  );
+});
+
+test('the hash of a document is registered though its response is repeated', async t => {
+  const { tenant, sandbox, query, url } = await start(t, { env: { AUTH_MODE: 'passthrough' } });
+  const id = tenant.addTask(RUNNING);
+  const authorization = `Bearer ${await fetchToken(sandbox)}`;
+  const sha256Hash = createHash('sha256').update(STATE).digest('hex');
+  const extensions = { persistedQuery: { version: 1, sha256Hash } };
+  const send = async (members: object) => {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization },
+      body: JSON.stringify({ ...members, variables: { id }, extensions }),
+    });
+    return (await response.json()) as { data?: unknown };
+  };
+  // The first time, upstream has not accepted the token yet, so nothing is registered.
+  for (const _ of [1, 2]) assert.ok((await send({ query: STATE })).data);
+  const { data } = await query(STATE, { id }, { authorization });
+  assert.deepEqual((await send({})).data, data);
+});
+
+test('the length of a list is that of the moment in which its page was read', async t => {
+  const { clock, tenant, query, requests, sandbox } = await start(t);
+  tenant.addTasks(5, RUNNING);
+  await query('{ taskStatuses(first: 10) { nodes { id } } }');
+  clock.advance(10);
+  tenant.addTasks(3, RUNNING);
+  await query('{ taskStatuses { totalCount } }');
+  const whole = '{ taskStatuses(first: 10) { totalCount nodes { id } pageInfo { hasNextPage } } }';
+  const { data } = await query(whole);
+  assert.equal(data.taskStatuses.totalCount, 8);
+  assert.equal(data.taskStatuses.nodes.length, 8);
+
+  // Where upstream does not count, that is known too.
+  clock.advance(1_000);
+  sandbox.faults.order({ fault: { kind: 'no-count' } });
+  const asked = requests().length;
+  for (const field of ['id', 'state', 'type'])
+    await query(`{ taskStatuses(first: 10) { totalCount nodes { ${field} } } }`);
+  assert.equal(requests().length, asked + 1);
+});
+
+test('a page of any length after a cursor costs one upstream request', async t => {
+  const { clock, tenant, query, requests } = await start(t);
+  for (let count = 0; count < 300; count++) {
+    tenant.addTask(RUNNING);
+    clock.advance(1);
+  }
+  const { data } = await query('{ taskStatuses(first: 2) { pageInfo { endCursor } } }');
+  const { endCursor } = data.taskStatuses.pageInfo;
+  for (const first of [100, 246, 247, 248]) {
+    const before = requests().length;
+    const next = `query ($after: String) { taskStatuses(first: ${first}, after: $after) { nodes { id } } }`;
+    const page = await query(next, { after: endCursor });
+    assert.equal(page.data.taskStatuses.nodes.length, first);
+    assert.equal(requests().length, before + 1, `first: ${first}`);
+    clock.advance(1_000);
+  }
 });
 
 test('lists that differ only in what is selected of them cost one upstream request', async t => {

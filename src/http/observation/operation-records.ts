@@ -33,8 +33,8 @@ export interface OperationRecord {
   readonly identity: OperationIdentity;
   /** The document was parsed. */
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
-  /** It is the same operation as another one. */
-  isSameAs(identity: OperationIdentity): void;
+  /** It is the same operation as one that was identified before. */
+  identifyAs(identity: OperationIdentity): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
   end(result: Pick<ExecutionResult, 'errors'>): void;
   /** The client left before there was a result. */
@@ -91,7 +91,7 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
         parsed(document, operationName) {
           identity = identityOf(document, operationName);
         },
-        isSameAs(other) {
+        identifyAs(other) {
           identity = other;
         },
         end(result) {

@@ -32,7 +32,7 @@ export function createKeptResponses(sessions: Pick<Sessions, 'find'>): KeptRespo
     find: operation =>
       operation.isFresh ? undefined : memoryOf(operation)?.response(operation.body),
     keep(operation, json, { identity, usage }) {
-      const response = { json, operation: identity, encoded: new Map<string, Buffer>() };
+      const response: KeptResponse = { json, operation: identity, compressed: null };
       if (identity.type === QUERY)
         memoryOf(operation)?.keepResponse(operation.body, response, usage);
       return response;

@@ -51,12 +51,12 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
         },
       },
       async subgraphSdl() {
-        record?.usage.isUnique();
+        record?.usage.markUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
         return mayRead ? printSdl() : null;
       },
       now() {
-        record?.usage.isUnique();
+        record?.usage.markUnique();
         return clock.now();
       },
       read: {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
+import { PACKAGE_FOLDER } from '../../package-folder.ts';
 import { type ContentCoding, contentCodingFor } from '../access/content-coding.ts';
 
 /** The files of the pages, which the build has compressed in advance. */
@@ -23,8 +24,7 @@ const TYPES: Record<string, string> = {
   '.css': 'text/css; charset=utf-8',
   '.txt': 'text/plain; charset=utf-8',
 };
-// The same folder seen from src/http/pages and from dist/http/pages.
-const FOLDER = join(import.meta.dirname, '../../../dist/pages');
+const FOLDER = join(PACKAGE_FOLDER, 'dist/pages');
 
 /** The documents that the board sends. None in a checkout that has not been built. */
 export function readBoardDocuments(): string[] {

@@ -21,9 +21,10 @@ import type { TransportContext } from './transport-context.ts';
  * Answers POST requests for a single JSON result without Yoga's Fetch API layer, whose requests, responses and streams
  * take longer than the operation itself.
  *
- * The operation goes through Yoga's own handler with all plugins; the result is formatted by Yoga's own function. Only
- * the hooks of plugins that get or give a `Response` do not run: `onRequest`, `onRequestParse`, `onResultProcess` and
- * `onResponse`. What needs those is left to Yoga.
+ * A response that was sent before and is still fresh is sent again. A query whose document is known is executed without
+ * Yoga. Any other operation goes through Yoga's own handler with all plugins; only the hooks that get or give a
+ * `Response` do not run: `onRequest`, `onRequestParse`, `onResultProcess` and `onResponse`. What needs those is left to
+ * Yoga.
  */
 export interface DirectPost {
   /** False, before the body is read, for what Yoga is to answer. */
@@ -82,13 +83,15 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
       try {
         // Before the body is read, which would be work for a caller without a credential.
         const admission = await gate.identify(header, clientAddress.addressOf(request));
+        // The client disconnected while its token was checked.
+        if (response.destroyed) return record.leave();
         const share = parts.requestSpace.open();
         response.once('close', share.close);
         const body = toText(await readBody(request, maxBodyBytes, share));
         const operation = { admission, body, isFresh: isFresh(header('cache-control')) };
         const kept = keptResponses.find(operation);
         if (kept !== undefined) {
-          record.isSameAs(kept.operation);
+          record.identifyAs(kept.operation);
           record.end(NO_ERRORS);
           return await sendKept(request, response, kept, mediaType);
         }
@@ -97,12 +100,16 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
           gate.admit(params, admission),
           clientOf(response, header, record),
         );
-        if (known !== null) await respond(await known, operation);
+        // A hash is registered each time that it is sent with its document.
+        const mayKeep = !params.query || params.extensions?.['persistedQuery'] === undefined;
+        const keptAs = mayKeep ? operation : undefined;
+        if (known !== null) await respond(await known, keptAs);
         else if (!params.query || MAY_STREAM.test(params.query))
           await yoga(request, response, { parsed: params, record });
-        else await respond(await execute(request, response, params, admission, record), operation);
+        else await respond(await execute(request, response, params, admission, record), keptAs);
       } catch (error) {
-        await respond({ errors: [maskError(error)] });
+        if (response.destroyed) record.leave();
+        else await respond({ errors: [maskError(error)] });
       }
     },
   };
@@ -244,13 +251,21 @@ async function send(
   response.writeHead(status, { ...headers, ...encoded.headers }).end(encoded.body);
 }
 
+function copyOf(body: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(body.length);
+  body.copy(copy);
+  return copy;
+}
+
 /** Sends a response without errors. */
 async function sendKept(
   { headers: { 'accept-encoding': accepted = '' } }: IncomingMessage,
   response: ServerResponse,
-  { json, encoded: known }: KeptResponse,
+  kept: KeptResponse,
   mediaType: MediaType,
 ): Promise<void> {
-  const { body, headers } = await encodeBody(json, accepted, known);
+  const { body, headers, compressed } = await encodeBody(kept.json, accepted, kept.compressed);
+  // A copy, because zlib returns a part of a larger buffer.
+  if (compressed !== null) kept.compressed ??= { ...compressed, body: copyOf(compressed.body) };
   response.writeHead(200, { 'Content-Type': `${mediaType}; charset=utf-8`, ...headers }).end(body);
 }
