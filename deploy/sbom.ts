@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { BundledPackage } from '../src/browser/third-party.ts';
 
 /*
  * Prints what production consists of, as CycloneDX. `npm sbom --omit dev` by itself leaves out every package that
@@ -34,16 +35,16 @@ try {
 
 function withBundled(sbom: Sbom): Sbom {
   const known = new Set(sbom.components.map(({ purl }) => purl));
-  const bundled = (read('dist/pages/bundled-packages.json') as unknown as Json[])
+  const bundled = (read('dist/pages/bundled-packages.json') as unknown as BundledPackage[])
     .map(({ name, version, license }) => ({
       'bom-ref': `${name}@${version}`,
       type: 'library',
       name,
       version,
       scope: 'required',
-      purl: `pkg:npm/${String(name).replace('@', '%40')}@${version}`,
+      purl: `pkg:npm/${name.replace('@', '%40')}@${version}`,
       licenses: [
-        / (OR|AND) /.test(String(license)) ? { expression: license } : { license: { id: license } },
+        / (OR|AND) /.test(license) ? { expression: license } : { license: { id: license } },
       ],
       properties: [{ name: 'bundled', value: 'dist/pages' }],
     }))

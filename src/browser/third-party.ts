@@ -24,7 +24,7 @@ export function readThirdParty(files: Iterable<string>): {
   });
   found.sort((a, b) => (`${a.name}@${a.version}` < `${b.name}@${b.version}` ? -1 : 1));
   return {
-    packages: found.map(({ text: _, ...bundled }) => bundled),
+    packages: found.map(({ name, version, license }) => ({ name, version, license })),
     notices: found
       .map(({ name, version, license, text }) => `${name} ${version} (${license})\n\n${text}\n`)
       .join(`\n${'-'.repeat(80)}\n\n`),
@@ -44,9 +44,12 @@ function readNotice(folder: string): string {
   const { author, repository } = JSON.parse(
     readFileSync(join(folder, 'package.json'), 'utf8'),
   ) as Record<string, unknown>;
-  const nameOf = (value: unknown) =>
-    typeof value === 'object' && value !== null
-      ? String(Object.values(value).find(part => typeof part === 'string' && part !== 'git') ?? '')
-      : String(value ?? '');
   return `Copyright ${nameOf(author) || 'its authors'}. ${nameOf(repository)}`.trim();
+}
+
+/** An author or a repository, which is a text or an object with one. */
+function nameOf(value: unknown): string {
+  const parts: unknown[] =
+    typeof value === 'object' && value !== null ? Object.values(value) : [value];
+  return parts.find(part => typeof part === 'string' && part !== 'git')?.toString() ?? '';
 }
