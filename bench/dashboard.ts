@@ -125,6 +125,8 @@ async function startInstance(
   });
   afterwards.push(() => child.kill('SIGKILL'));
   const [, address = ''] = /^GraphQL at (\S+), over/.exec(await firstLine(child)) ?? [];
+  // As Kubernetes and balancers do.
+  setInterval(() => void fetch(new URL('/health/ready', address)).catch(() => {}), 5_000);
   return { url: new URL(address).origin, child };
 }
 
@@ -210,9 +212,14 @@ function follow(): void {
       retryAttempts: Infinity,
       retry: () => wait(500),
     });
-    client.subscribe(
-      { query: PROGRESS, variables: { id: ids[place % TASKS] } },
-      { next() {}, error() {}, complete() {} },
-    );
+    subscribe();
+
+    function subscribe(): void {
+      const again = () => void setTimeout(subscribe, 1_000);
+      client.subscribe(
+        { query: PROGRESS, variables: { id: ids[place % TASKS] } },
+        { next() {}, error: again, complete: again },
+      );
+    }
   }
 }

@@ -39,6 +39,8 @@ export interface Readings {
   sessions(): { count: number; taskWatches: number; listWatches: number; subscribers: number };
   /** Null where no Redis is configured. */
   redis(): { isConnected: boolean; instances: number; leases: number } | null;
+  /** Null where the gateway has no client of its own, or has not asked for a token yet. */
+  hasToken(): boolean | null;
   drift(): readonly { field: string; found: string; count: number }[];
 }
 
@@ -109,6 +111,8 @@ export function createMetrics({ process = false } = {}): Metrics {
     'Times that a circuit breaker opened or closed.',
     'to',
   );
+  // Prometheus sees the first change of a series only if the series was there before.
+  for (const to of ['open', 'closed']) breakerChanges.inc({ to }, 0);
   const batchTasks = new Histogram({
     name: `${PREFIX}batch_tasks`,
     help: 'Tasks that a batch reads by id.',
@@ -135,6 +139,10 @@ export function createMetrics({ process = false } = {}): Metrics {
   const sessions = gauge('sessions', 'Credentials with a session.');
   const watches = gauge('watches', 'What is watched upstream.', 'kind');
   const subscribers = gauge('subscribers', 'Subscribers of all watches.');
+  const tokenValid = gauge(
+    'token_valid',
+    '1 while the gateway has a token of its own, 0 while upstream grants none.',
+  );
   const redisConnected = gauge('redis_connected', '1 while Redis is connected, 0 while not.');
   const redisInstances = gauge('redis_instances', 'Instances that share the Redis.');
   const leases = gauge('leases_held', 'Leases to poll for all instances that this one holds.');
@@ -211,6 +219,9 @@ export function createMetrics({ process = false } = {}): Metrics {
       redisInstances.set(redis.instances);
       leases.set(redis.leases);
     }
+    const hasToken = from.hasToken();
+    if (hasToken === null) tokenValid.remove();
+    else tokenValid.set(hasToken ? 1 : 0);
     drift.reset();
     for (const { field, found, count } of from.drift()) drift.inc({ field, found }, count);
   }

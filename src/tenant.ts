@@ -106,6 +106,7 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
     memory: () => memories.size,
     sessions: () => ({ count: sessions.size, ...sessions.watching() }),
     redis: fleet.status,
+    hasToken: health.hasToken,
     drift: drift.counts,
   });
 

@@ -15,6 +15,8 @@ export interface UpstreamHealth {
   attempted(report: AttemptReport): void;
   /** The gateway has a token of its own, or could not get one for this reason. */
   tokenFetched(error: GatewayError | null): void;
+  /** Whether the gateway has a token of its own; null if it has no client, or has not asked for a token yet. */
+  hasToken(): boolean | null;
   /** If upstream has not answered lately, asks it, and waits a second at most. `token` is null without a client. */
   check(): Promise<{ token: PartStatus | null; upstream: PartStatus }>;
 }
@@ -57,6 +59,7 @@ export function createUpstreamHealth({
       else failure = { reason: failed.explanation ?? failed.message, at: clock.monotonic() };
     },
     tokenFetched: error => void (tokenError = error),
+    hasToken: () => (hasClient && tokenError !== undefined ? tokenError === null : null),
     async check() {
       if (!isRecent() || (hasClient && tokenError !== null)) {
         startProbe();

@@ -217,6 +217,23 @@ test('a row that differs from the specification counts as drift', async t => {
   await untilMoved(look, before, [`${OWN}drift_total`]);
 });
 
+test('whether the gateway has a token is known once it has asked for one', async t => {
+  for (const [secret, value] of [
+    ['wrong', 0],
+    [undefined, 1],
+  ] as const) {
+    const env = secret === undefined ? {} : { SAIL_CLIENT_SECRET: secret };
+    const { look, query } = await start(t, { env });
+    const before = await look();
+    const valid = ({ samples }: Scrape) =>
+      samples.filter(({ name }) => name === `${OWN}token_valid`).map(sample => sample.value);
+    assert.deepEqual(valid(before), []);
+    await query('{ taskStatuses { nodes { id } } }');
+    assert.deepEqual(valid(await look()), [value]);
+    if (value === 1) await untilMoved(look, before, [`${OWN}token_valid`]);
+  }
+});
+
 test('Redis, its instances and the lease are counted', { skip: WITHOUT_OWN_REDIS }, async t => {
   const redis = await startRedis(t);
   const sandbox = await startSandbox(t);
