@@ -222,7 +222,8 @@ test('whether the gateway has a token is known once it has asked for one', async
     ['wrong', 0],
     [undefined, 1],
   ] as const) {
-    const env = secret === undefined ? {} : { SAIL_CLIENT_SECRET: secret };
+    const env: Record<string, string> = {};
+    if (secret !== undefined) env['SAIL_CLIENT_SECRET'] = secret;
     const { look, query } = await start(t, { env });
     const before = await look();
     const valid = ({ samples }: Scrape) =>
