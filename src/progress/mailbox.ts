@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import type { DirectStream } from './direct-stream.ts';
 
 /**
  * The values that a subscriber has not read yet: the newest of each key. A slow subscriber skips values
@@ -8,12 +9,13 @@ import { GatewayError } from '../errors.ts';
  * This is not an async generator, because a generator that is dropped before its first next() never runs
  * its finally block.
  */
-export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
+export class Mailbox<T> implements DirectStream<T | GatewayError> {
   readonly #join: (earlier: T, later: T) => T;
   readonly #onClose: (() => void)[];
   readonly #pending = new Map<string, T | GatewayError>();
   readonly #readers: ((result: IteratorResult<T | GatewayError>) => void)[] = [];
   #onTaken: ((value: T) => void) | null = null;
+  #onAvailable: (() => void) | null = null;
   #error: GatewayError | null = null;
   #isEnded = false;
   #isClosed = false;
@@ -35,6 +37,10 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   whenTaken(run: (value: T) => void): this {
     this.#onTaken = run;
     return this;
+  }
+
+  whenAvailable(run: () => void): void {
+    this.#onAvailable = run;
   }
 
   /** Adds a value. It replaces or joins the unread value of the same key. */
@@ -80,14 +86,18 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   }
 
   #serve(): void {
+    if (this.#onAvailable !== null) {
+      this.#onAvailable();
+      return;
+    }
     while (this.#readers.length > 0) {
-      const result = this.#take();
+      const result = this.take();
       if (result === null) return;
       this.#readers.shift()?.(result);
     }
   }
 
-  #take(): IteratorResult<T | GatewayError> | null {
+  take(): IteratorResult<T | GatewayError> | null {
     const [entry] = this.#pending;
     if (entry) {
       this.#pending.delete(entry[0]);

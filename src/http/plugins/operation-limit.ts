@@ -3,6 +3,8 @@ import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import { type DirectStream, isDirect } from '../../progress/direct-stream.ts';
+import type { DirectContext } from '../transports/direct-results.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 
 /** Limits the number of concurrent operations, over all transports and clients. */
@@ -43,7 +45,7 @@ export function createOperationLimit(maxOperations: number, maskError: MaskError
 /** Refuses operations above the limit. */
 export function useOperationLimit(
   limit: OperationLimit,
-): Plugin<Context & { record?: OperationRecord }> {
+): Plugin<Context & DirectContext & { record?: OperationRecord }> {
   return {
     onExecute({ executeFn, setExecuteFn, setResultAndStopExecution }) {
       const refusal = limit.refuse();
@@ -51,36 +53,50 @@ export function useOperationLimit(
       else setExecuteFn(args => limit.count(() => executeFn(args)));
     },
     onSubscribe({ args, subscribeFn, setSubscribeFn, setResultAndStopExecution }) {
-      const { record } = args.contextValue;
       const refusal = limit.refuse();
       if (refusal !== null) setResultAndStopExecution(refusal);
-      else setSubscribeFn(subscribeArgs => countStream(() => subscribeFn(subscribeArgs), record));
+      else
+        setSubscribeFn(subscribeArgs =>
+          countStream(() => subscribeFn(subscribeArgs), args.contextValue),
+        );
     },
   };
 
-  async function countStream<T>(run: () => T | Promise<T>, record?: OperationRecord): Promise<T> {
+  async function countStream<T>(
+    run: () => T | Promise<T>,
+    context: DirectContext & { record?: OperationRecord },
+  ): Promise<T> {
+    const { record } = context;
     const result = await limit.count(run);
     if (!isAsyncIterable(result)) return result;
     const close = limit.open();
     record?.streamBegan();
-    return observeStream(result, {
-      onEvent: event => record?.eventSent(event as ExecutionResult),
+    const observed = observeStream(result as AsyncIterable<ExecutionResult>, {
+      onEvent: event => record?.eventSent(event),
       onEnd() {
         close();
         record?.streamEnded();
       },
-    }) as T;
+    });
+    // Yoga wraps the stream in others that need several promises for each event. Transports find it here.
+    if (isDirect(observed)) context.direct = observed;
+    return observed as T;
   }
+}
+
+interface StreamObserver {
+  onEvent(event: ExecutionResult): void;
+  onEnd(): void;
 }
 
 /** Wraps a stream; calls `onEnd` once, when the stream ends or its consumer stops reading. */
 function observeStream(
-  stream: AsyncIterable<unknown>,
-  { onEvent, onEnd }: { onEvent(event: unknown): void; onEnd(): void },
-): AsyncIterableIterator<unknown> {
+  stream: AsyncIterable<ExecutionResult>,
+  { onEvent, onEnd }: StreamObserver,
+): AsyncIterableIterator<ExecutionResult> {
   const results = stream[Symbol.asyncIterator]();
   let isOver = false;
-  return {
+  const observed: AsyncIterableIterator<ExecutionResult> = {
     async next() {
       try {
         const next = await results.next();
@@ -101,6 +117,20 @@ function observeStream(
       return this;
     },
   };
+  return isDirect(stream) ? Object.assign(observed, observeDirect(stream)) : observed;
+
+  function observeDirect(direct: DirectStream<ExecutionResult | Promise<ExecutionResult>>) {
+    return {
+      take() {
+        const next = direct.take();
+        if (next?.done) end();
+        else if (next?.value instanceof Promise) next.value.then(onEvent, end);
+        else if (next) onEvent(next.value as ExecutionResult);
+        return next;
+      },
+      whenAvailable: (run: () => void) => direct.whenAvailable(run),
+    };
+  }
 
   function end(): void {
     if (isOver) return;

@@ -11,6 +11,8 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ExecutePlanned } from '../../graphql/execution/execute.ts';
+import { type DirectStream, isDirect } from '../../progress/direct-stream.ts';
+import { withOmitted } from './omitted-rows.ts';
 
 interface SharedResult {
   result: ExecutionResult;
@@ -48,23 +50,30 @@ export function useSharedResults(
     if (!(Symbol.asyncIterator in events)) return events;
     const key = JSON.stringify([args.operationName, args.variableValues]);
     return mapEvents(events[Symbol.asyncIterator](), event =>
-      executeShared({ ...args, rootValue: event }, key),
+      executeShared(args, event as object, key),
     );
   }
 
-  function executeShared(args: ExecutionArgs, key: string) {
-    const event = args.rootValue as object;
+  function executeShared(subscription: ExecutionArgs, event: object, key: string) {
     const byDocument = getOrAdd(
       results,
       event,
       () => new WeakMap<DocumentNode, Map<string, SharedResult>>(),
     );
-    const byKey = getOrAdd(byDocument, args.document, () => new Map<string, SharedResult>());
+    const byKey = getOrAdd(
+      byDocument,
+      subscription.document,
+      () => new Map<string, SharedResult>(),
+    );
     const known = byKey.get(key);
     const now = clock.monotonic();
     if (known && now - known.executedAt < SHARED_FOR_MS) return known.result;
-    const result = executePlanned(args) ?? execute(args);
-    if (result instanceof Promise || result.errors) return result;
+    const args = { ...subscription, rootValue: event };
+    const executed = executePlanned(args) ?? execute(args);
+    if (executed instanceof Promise)
+      return executed.then(result => withOmitted(result, args.contextValue as Context));
+    const result = withOmitted(executed, args.contextValue as Context);
+    if (result.errors) return result;
     byKey.set(key, { result, executedAt: now });
     return result;
   }
@@ -90,10 +99,10 @@ function getOrAdd<K extends object, V>(map: WeakMap<K, V>, key: K, create: () =>
 }
 
 function mapEvents<T, U>(
-  events: AsyncIterator<T>,
+  events: AsyncIterator<T> | DirectStream<T>,
   map: (event: T) => U | Promise<U>,
-): AsyncIterableIterator<U> {
-  return {
+): AsyncIterableIterator<U> | DirectStream<U | Promise<U>> {
+  const mapped: AsyncIterableIterator<U> = {
     async next() {
       const { done, value } = await events.next();
       return done ? { done, value: undefined } : { done: false, value: await map(value) };
@@ -106,4 +115,12 @@ function mapEvents<T, U>(
       return this;
     },
   };
+  if (!(Symbol.asyncIterator in events) || !isDirect(events)) return mapped;
+  return Object.assign(mapped as AsyncIterableIterator<U | Promise<U>>, {
+    take() {
+      const next = events.take();
+      return next === null || next.done ? next : { done: false, value: map(next.value) };
+    },
+    whenAvailable: (run: () => void) => events.whenAvailable(run),
+  });
 }
