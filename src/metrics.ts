@@ -80,7 +80,18 @@ export function createMetrics({ process = false } = {}): Metrics {
     'type',
   );
   const streams = gauge('streams', 'Subscriptions that are open.', 'transport');
-  const events = counter('events_total', 'Events sent to subscribers.', 'transport');
+  // Counted here and added when the metrics are read: the library needs longer for one than its delivery does.
+  const sent = new Map<string, number>();
+  void new Counter({
+    name: `${PREFIX}events_total`,
+    help: 'Events sent to subscribers.',
+    labelNames: ['transport'],
+    registers,
+    collect() {
+      for (const [transport, count] of sent) this.inc({ transport }, count);
+      sent.clear();
+    },
+  });
   const eventAge = histogram(
     'event_age_seconds',
     'Time from the answer of a poll to its delivery to a subscriber.',
@@ -155,7 +166,7 @@ export function createMetrics({ process = false } = {}): Metrics {
     },
     streamBegan: transport => streams.inc({ transport }),
     streamEnded: transport => streams.dec({ transport }),
-    eventSent: transport => events.inc({ transport }),
+    eventSent: transport => void sent.set(transport, (sent.get(transport) ?? 0) + 1),
     eventDelivered: ageMs => eventAge.observe(ageMs / 1000),
     attempted({ endpoint, lane, status, tookMs }) {
       upstreamRequests.inc({ endpoint, status: String(status), lane });

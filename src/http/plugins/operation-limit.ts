@@ -3,8 +3,8 @@ import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { MaskError } from '../access/mask-error.ts';
-import { type DirectStream, isDirect } from '../../progress/direct-stream.ts';
-import type { DirectContext } from '../transports/direct-results.ts';
+import { isDirect } from '../../progress/direct-stream.ts';
+import type { DirectContext, DirectResults } from './direct-results.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 
 /** Limits the number of concurrent operations, over all transports and clients. */
@@ -69,72 +69,85 @@ export function useOperationLimit(
     const { record } = context;
     const result = await limit.count(run);
     if (!isAsyncIterable(result)) return result;
-    const close = limit.open();
     record?.streamBegan();
-    const observed = observeStream(result as AsyncIterable<ExecutionResult>, {
-      onEvent: event => record?.eventSent(event),
-      onEnd() {
-        close();
-        record?.streamEnded();
-      },
-    });
+    const observer = { close: limit.open(), record };
+    if (!isDirect(result)) return new ObservedStream(result[Symbol.asyncIterator](), observer) as T;
+    const observed = new DirectObservedStream(result as unknown as DirectResults, observer);
     // Yoga wraps the stream in others that need several promises for each event. Transports find it here.
-    if (isDirect(observed)) context.direct = observed;
+    context.direct = observed;
     return observed as T;
   }
 }
 
 interface StreamObserver {
-  onEvent(event: ExecutionResult): void;
-  onEnd(): void;
+  /** Called once, when the stream ends or its consumer stops reading. */
+  close(): void;
+  record: OperationRecord | undefined;
 }
 
-/** Wraps a stream; calls `onEnd` once, when the stream ends or its consumer stops reading. */
-function observeStream(
-  stream: AsyncIterable<ExecutionResult>,
-  { onEvent, onEnd }: StreamObserver,
-): AsyncIterableIterator<ExecutionResult> {
-  const results = stream[Symbol.asyncIterator]();
-  let isOver = false;
-  const observed: AsyncIterableIterator<ExecutionResult> = {
-    async next() {
-      try {
-        const next = await results.next();
-        if (next.done) end();
-        else onEvent(next.value);
-        return next;
-      } catch (error) {
-        end();
-        throw error;
-      }
-    },
-    async return() {
-      end();
-      await results.return?.();
-      return { done: true, value: undefined };
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
-  return isDirect(stream) ? Object.assign(observed, observeDirect(stream)) : observed;
+/** Notes the events and the end of a stream. */
+class ObservedStream<S extends AsyncIterator<unknown>> implements AsyncIterableIterator<unknown> {
+  protected readonly results: S;
+  readonly #observer: StreamObserver;
+  #isOver = false;
 
-  function observeDirect(direct: DirectStream<ExecutionResult | Promise<ExecutionResult>>) {
-    return {
-      take() {
-        const next = direct.take();
-        if (next?.done) end();
-        else if (next?.value instanceof Promise) next.value.then(onEvent, end);
-        else if (next) onEvent(next.value as ExecutionResult);
-        return next;
-      },
-      whenAvailable: (run: () => void) => direct.whenAvailable(run),
-    };
+  constructor(results: S, observer: StreamObserver) {
+    this.results = results;
+    this.#observer = observer;
   }
 
-  function end(): void {
-    if (isOver) return;
-    isOver = true;
-    onEnd();
+  async next(): Promise<IteratorResult<unknown>> {
+    try {
+      const next = await this.results.next();
+      if (next.done) this.end();
+      else this.note(next.value as ExecutionResult);
+      return next;
+    } catch (error) {
+      this.end();
+      throw error;
+    }
+  }
+
+  async return(): Promise<IteratorResult<unknown>> {
+    this.end();
+    await this.results.return?.();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  protected note(event: ExecutionResult): void {
+    this.#observer.record?.eventSent(event);
+  }
+
+  protected end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#observer.close();
+    this.#observer.record?.streamEnded();
+  }
+}
+
+class DirectObservedStream
+  extends ObservedStream<DirectResults>
+  implements Pick<DirectResults, 'take' | 'whenAvailable'>
+{
+  take(): ReturnType<DirectResults['take']> {
+    const next = this.results.take();
+    if (next === null) return null;
+    if (next.done) this.end();
+    else if (next.value instanceof Promise)
+      next.value.then(
+        event => this.note(event),
+        () => this.end(),
+      );
+    else this.note(next.value);
+    return next;
+  }
+
+  whenAvailable(run: () => void): void {
+    this.results.whenAvailable(run);
   }
 }

@@ -3,7 +3,8 @@ import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import type { ErrorCode } from '../../errors.ts';
 import type { MaskError } from '../access/mask-error.ts';
-import { DirectReader, type DirectResults } from './direct-results.ts';
+import type { DirectResults } from '../plugins/direct-results.ts';
+import { DirectReader } from './direct-reader.ts';
 
 /** How successive results are written into one response. */
 export interface StreamFraming {

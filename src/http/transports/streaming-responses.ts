@@ -4,7 +4,7 @@ import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { type MediaRange, mediaRangesOf } from './accept.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { type Drain, shuttingDown } from './drain.ts';
-import type { DirectContext, DirectResults } from './direct-results.ts';
+import type { DirectContext, DirectResults } from '../plugins/direct-results.ts';
 import {
   type Frame,
   ResultStream,

@@ -1,6 +1,7 @@
 import type { ExecutionResult } from 'graphql';
 import type { MaskError } from '../access/mask-error.ts';
-import { DirectReader, type DirectResults } from './direct-results.ts';
+import type { DirectResults } from '../plugins/direct-results.ts';
+import { DirectReader } from './direct-reader.ts';
 
 /** Writes messages to a socket. */
 export interface MessageWriter {

@@ -23,7 +23,7 @@ import {
 } from './websocket-connection.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
 import { requestIdOf } from '../observation/request-id.ts';
-import type { DirectContext } from './direct-results.ts';
+import type { DirectContext } from '../plugins/direct-results.ts';
 import type { GetEnveloped, TransportContext } from './transport-context.ts';
 import { SocketResults, createJsonOf } from './websocket-results.ts';
 

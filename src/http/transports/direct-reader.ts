@@ -1,15 +1,6 @@
 import type { ExecutionResult } from 'graphql';
-import type { DirectStream } from '../../progress/direct-stream.ts';
 import type { MaskError } from '../access/mask-error.ts';
-
-/** The results of a subscription. Their errors are not masked yet. */
-export type DirectResults = DirectStream<ExecutionResult | Promise<ExecutionResult>>;
-
-/** The part of an operation's context in which its direct results are passed to the transport. */
-export interface DirectContext {
-  /** The same results as those of the stream that `subscribe` returns, if they can be read directly. */
-  direct?: DirectResults;
-}
+import type { DirectResults } from '../plugins/direct-results.ts';
 
 /** Where results are written. */
 export interface ResultSink {
