@@ -90,15 +90,12 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
   }
 
   #serve(): void {
-    if (this.#onAvailable !== null) {
-      this.#onAvailable();
-      return;
-    }
     while (this.#readers !== null && this.#readers.length > 0) {
       const result = this.take();
       if (result === null) return;
       this.#readers.shift()?.(result);
     }
+    this.#onAvailable?.();
   }
 
   take(): IteratorResult<T | GatewayError> | null {
