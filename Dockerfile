@@ -5,6 +5,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
+COPY deploy/bundle.ts ./deploy/
 RUN npm run build
 COPY deploy/sbom.ts ./deploy/
 RUN npm run --silent sbom > sbom.cdx.json

@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { EnvHttpProxyAgent, fetch as fetchThrough } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
 import { type Config, ConfigError } from './config.ts';
 import { LOOPBACK_HOSTS } from './config/variables.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import { createLocalFleet } from './fleet/local.ts';
-import { createRedisFleet } from './fleet/redis.ts';
 import {
   createPassthroughAuthenticate,
   createServiceAuthenticate,
@@ -24,6 +22,7 @@ import { type HttpServer, createHttpServer } from './http/server.ts';
 import { type JwtOptions, createTokenVerifier } from './http/access/token-verifier.ts';
 import { type Log, createLog } from './log.ts';
 import { type Metrics, createMetrics } from './metrics.ts';
+import { readVersion } from './package-folder.ts';
 import { type Readiness, createReadinessCheck } from './readiness.ts';
 import { toProxyOptions } from './proxy.ts';
 import { createTenant } from './tenant.ts';
@@ -206,10 +205,12 @@ async function build(
     metrics.close();
   }
 
-  function openFleet(): Fleet | Promise<Fleet> {
+  async function openFleet(): Promise<Fleet> {
     const { redisUrl, upstreamTimeoutMs: maxRequestMs } = options;
     if (redisUrl === null) return createLocalFleet(rate, clock);
     const { redisStartup: startup } = options;
+    // The client of Redis is loaded only where there is one.
+    const { createRedisFleet } = await import('./fleet/redis.ts');
     return createRedisFleet({ url: redisUrl, startup, limits: rate, clock, log, maxRequestMs });
   }
 
@@ -252,9 +253,3 @@ const MAX_CONNECTIONS = 100;
 
 const SANDBOX_NOTE =
   'The tenant is the embedded sandbox: its tasks are invented. Set SAIL_BASE_URL for a real tenant.';
-
-/** The version of the package. */
-export function readVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}

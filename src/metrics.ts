@@ -27,7 +27,7 @@ export interface Recorders {
   budgetPaused(): void;
   breakerChanged(isOpen: boolean): void;
   batchSent(tasks: number): void;
-  memoryAsked(kind: 'task' | 'list' | 'aggregation', isHit: boolean): void;
+  memoryAsked(kind: 'task' | 'list' | 'aggregation' | 'response', isHit: boolean): void;
   polled(kind: 'tasks' | 'list', isFailure: boolean, tookMs: number): void;
 }
 
@@ -80,18 +80,7 @@ export function createMetrics({ process = false } = {}): Metrics {
     'type',
   );
   const streams = gauge('streams', 'Subscriptions that are open.', 'transport');
-  // Counted here and added when the metrics are read: the library needs longer for one than its delivery does.
-  const sent = new Map<string, number>();
-  void new Counter({
-    name: `${PREFIX}events_total`,
-    help: 'Events sent to subscribers.',
-    labelNames: ['transport'],
-    registers,
-    collect() {
-      for (const [transport, count] of sent) this.inc({ transport }, count);
-      sent.clear();
-    },
-  });
+  const events = counter('events_total', 'Events sent to subscribers.', 'transport');
   const eventAge = histogram(
     'event_age_seconds',
     'Time from the answer of a poll to its delivery to a subscriber.',
@@ -156,17 +145,20 @@ export function createMetrics({ process = false } = {}): Metrics {
     'found',
   );
   const closeProcessFigures = process ? registerProcessFigures(registry) : () => {};
+  const countOperation = tally(operations, ['type', 'transport', 'outcome']);
+  const countEvent = tally(events, ['transport']);
+  const countLookup = tally(memoryLookups, ['kind', 'result']);
   let readings: Readings | null = null;
   let rendering: Promise<string> | null = null;
 
   return {
     operationEnded({ type, transport, outcome, tookMs }) {
-      operations.inc({ type, transport, outcome });
+      countOperation.add(type, transport, outcome);
       if (type !== 'subscription') operationSeconds.observe({ type }, tookMs / 1000);
     },
     streamBegan: transport => streams.inc({ transport }),
     streamEnded: transport => streams.dec({ transport }),
-    eventSent: transport => void sent.set(transport, (sent.get(transport) ?? 0) + 1),
+    eventSent: transport => countEvent.add(transport),
     eventDelivered: ageMs => eventAge.observe(ageMs / 1000),
     attempted({ endpoint, lane, status, tookMs }) {
       upstreamRequests.inc({ endpoint, status: String(status), lane });
@@ -177,7 +169,7 @@ export function createMetrics({ process = false } = {}): Metrics {
     budgetPaused: () => pauses.inc(),
     breakerChanged: isOpen => breakerChanges.inc({ to: isOpen ? 'open' : 'closed' }),
     batchSent: tasks => batchTasks.observe(tasks),
-    memoryAsked: (kind, isHit) => memoryLookups.inc({ kind, result: isHit ? 'hit' : 'miss' }),
+    memoryAsked: (kind, isHit) => countLookup.add(kind, isHit ? 'hit' : 'miss'),
     polled(kind, isFailure, tookMs) {
       polls.inc({ kind, outcome: isFailure ? 'failed' : 'ok' });
       pollSeconds.observe({ kind }, tookMs / 1000);
@@ -193,6 +185,7 @@ export function createMetrics({ process = false } = {}): Metrics {
   };
 
   async function renderAll(): Promise<string> {
+    for (const { flush } of [countOperation, countEvent, countLookup]) flush();
     if (readings !== null) takeReadings(readings);
     return registry.metrics();
   }
@@ -221,4 +214,25 @@ export function createMetrics({ process = false } = {}): Metrics {
     drift.reset();
     for (const { field, found, count } of from.drift()) drift.inc({ field, found }, count);
   }
+}
+
+/**
+ * Counts what happens many times in an operation, until the metrics are read: adding to a counter of prom-client takes
+ * longer than some of what is counted.
+ */
+function tally(total: Counter, names: readonly string[]) {
+  const counts = new Map<string, { values: readonly string[]; count: number }>();
+  return {
+    add(...values: string[]) {
+      const key = values.join(' ');
+      const known = counts.get(key);
+      if (known === undefined) counts.set(key, { values, count: 1 });
+      else known.count++;
+    },
+    flush() {
+      for (const { values, count } of counts.values())
+        total.inc(Object.fromEntries(names.map((name, place) => [name, values[place]])), count);
+      counts.clear();
+    },
+  };
 }

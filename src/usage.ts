@@ -1,5 +1,14 @@
 import type { Span, SpanOptions } from './tracing.ts';
 
+/** Which operation it is, in the logs and metrics. */
+export interface OperationIdentity {
+  /** `query`, `mutation`, `subscription`, or `unknown` before it is parsed. */
+  type: string;
+  name: string | null;
+  /** The beginning of the SHA-256 of the document. */
+  hash: string | null;
+}
+
 /** What one operation takes of upstream. A request that several operations share counts for each of them. */
 export class OperationUsage {
   /** Null where the operation is not traced. */
@@ -7,6 +16,8 @@ export class OperationUsage {
   #upstreamRequests = 0;
   #waitedMs = 0;
   #waitedUntil = -Infinity;
+  #readAt = Infinity;
+  #freshUntil = Infinity;
 
   constructor(span: Span | null = null) {
     this.span = span;
@@ -20,6 +31,27 @@ export class OperationUsage {
   /** Milliseconds in which at least one of its requests waited for a slot in the budget. */
   get waitedMs(): number {
     return this.#waitedMs;
+  }
+
+  /** When the oldest part of its result was requested from upstream, on the monotonic clock; Infinity if nothing was read. */
+  get readAt(): number {
+    return this.#readAt;
+  }
+
+  /** Until when all parts of its result may be served from memory, on the monotonic clock. */
+  get freshUntil(): number {
+    return this.#freshUntil;
+  }
+
+  /** A part of its result was requested at one moment of the monotonic clock and may be served until another. */
+  answered(readAt: number, freshUntil: number): void {
+    this.#readAt = Math.min(this.#readAt, readAt);
+    this.#freshUntil = Math.min(this.#freshUntil, freshUntil);
+  }
+
+  /** Its result would be another one a moment later, or for another caller. */
+  markUnique(): void {
+    this.#freshUntil = -Infinity;
   }
 
   /** An upstream request was sent for it, or it joined one that was sent before. */

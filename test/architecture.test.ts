@@ -19,6 +19,8 @@ const RANKS: Record<string, number> = {
   'clock.ts': -1,
   // Bounds of memory that many share.
   'byte-space.ts': -1,
+  // Where the package is installed, and its version.
+  'package-folder.ts': -1,
   'pretty-log.ts': -2,
   'log.ts': -1,
   // Figures for Prometheus, and how parts of the work are reported to a trace collector.
@@ -77,6 +79,8 @@ const RANKS: Record<string, number> = {
   'gateway.ts': 6,
   // Checks a tenant, Redis and the configuration.
   'check.ts': 6.5,
+  // What the program does: serves, checks, or prints the schema.
+  'commands.ts': 6.8,
   // The command line; the only file that reads arguments and the environment, or exits.
   'main.ts': 7,
 };

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { installPeers } from './install.ts';
 import { load } from './load.ts';
 import { type Sample, summarize, toMarkdown } from './report.ts';
-import { type ServerProcess, forkServer } from './server-process.ts';
+import { type ServerProcess, forkGateway, forkServer } from './server-process.ts';
 import { type Operation, type Workload, createWorkloads } from './workloads.ts';
 
 /*
@@ -32,22 +31,23 @@ const { values } = parseArgs({
   },
 });
 
+const MEMORY_OFF = { MAX_STALENESS_MS: '0' };
+const DIST = join(import.meta.dirname, '../../dist');
 // The floor comes first: the others are compared with it.
-const SERVERS: { name: string; file: string; env?: Record<string, string> }[] = [
-  { name: 'floor', file: 'floor' },
-  { name: 'floor, a request per id', file: 'floor-by-id' },
-  { name: 'gateway, memory off', file: 'gateway', env: { MAX_STALENESS_MS: '0' } },
-  { name: 'gateway, as shipped', file: 'gateway' },
-  { name: 'Yoga + DataLoader', file: 'yoga' },
-  { name: 'Apollo Server + DataLoader', file: 'apollo' },
-  { name: 'Mercurius + JIT', file: 'mercurius' },
+const SERVERS: { name: string; fork(upstream: string): Promise<ServerProcess> }[] = [
+  { name: 'floor', fork: url => forkServer('floor', url) },
+  { name: 'floor, a request per id', fork: url => forkServer('floor-by-id', url) },
+  { name: 'gateway, memory off', fork: url => forkGateway(DIST, url, MEMORY_OFF) },
+  { name: 'gateway, as shipped', fork: url => forkGateway(DIST, url) },
+  { name: 'Yoga + DataLoader', fork: url => forkServer('yoga', url) },
+  { name: 'Apollo Server + DataLoader', fork: url => forkServer('apollo', url) },
+  { name: 'Mercurius + JIT', fork: url => forkServer('mercurius', url) },
 ];
 if (values.before !== undefined) {
-  const GATEWAY_BUILD = pathToFileURL(`${resolve(values.before)}/`).href;
-  const name = 'gateway before, ';
+  const before = resolve(values.before);
   SERVERS.push(
-    { name: `${name}memory off`, file: 'gateway', env: { GATEWAY_BUILD, MAX_STALENESS_MS: '0' } },
-    { name: `${name}as shipped`, file: 'gateway', env: { GATEWAY_BUILD } },
+    { name: 'gateway before, memory off', fork: url => forkGateway(before, url, MEMORY_OFF) },
+    { name: 'gateway before, as shipped', fork: url => forkGateway(before, url) },
   );
 }
 const OPERATIONS = 40;
@@ -71,8 +71,7 @@ const wanted = SERVERS.filter(
 const workloads = createWorkloads(IDS).filter(({ name }) => name.includes(values.workload));
 const upstream = await forkServer('upstream');
 const servers: (ServerProcess & { name: string })[] = [];
-for (const { name, file, env } of wanted)
-  servers.push({ ...(await forkServer(file, upstream.url, env)), name });
+for (const { name, fork } of wanted) servers.push({ ...(await fork(upstream.url)), name });
 
 const samples: Sample[] = [];
 for (const workload of workloads) {
@@ -142,11 +141,4 @@ async function post(url: string, operation: Operation): Promise<{ data?: unknown
     body: JSON.stringify(operation),
   });
   return (await response.json()) as { data?: unknown };
-}
-
-/** Peers' packages are no dependencies of the gateway; they are installed in this folder. */
-function installPeers(): void {
-  const cwd = import.meta.dirname;
-  if (existsSync(`${cwd}/node_modules`)) return;
-  execFileSync('npm', ['ci', '--ignore-scripts'], { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
 }

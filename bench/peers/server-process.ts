@@ -1,10 +1,13 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, type ForkOptions, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 /** What a process has used since it started. */
 export interface Usage {
   cpuMs: number;
   rssMb: number;
+  heapMb: number;
   /** Requests that it received, where it counts them. */
   requests: number;
 }
@@ -16,19 +19,42 @@ export interface ServerProcess {
   close(): Promise<void>;
 }
 
+const SERVERS = join(import.meta.dirname, 'servers');
+
 /** Starts one of the servers in `servers/`, over this upstream. */
-export async function forkServer(
-  name: string,
-  upstream = '',
+export function forkServer(name: string, upstream = ''): Promise<ServerProcess> {
+  return toServer(fork(join(SERVERS, 'process.js'), [name, upstream], optionsOf({}, [])));
+}
+
+/** Starts the program of this build of the gateway, with its defaults but for a limit that it never reaches. */
+export function forkGateway(
+  dist: string,
+  upstream: string,
   env: Record<string, string> = {},
 ): Promise<ServerProcess> {
-  const child = fork(new URL('servers/process.js', import.meta.url), [name, upstream], {
-    execArgv: [],
-    env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...env },
-  });
-  const { url } = await answer<{ url: string }>(child);
+  const variables = {
+    LOG_LEVEL: 'error',
+    PORT: '0',
+    SAIL_BASE_URL: upstream,
+    UPSTREAM_RATE_LIMIT: '1000000',
+    UPSTREAM_RATE_WINDOW_MS: '1000',
+    ...env,
+  };
+  const flags = ['--enable-source-maps', '--import', join(SERVERS, 'usage.js')];
+  return toServer(fork(join(dist, 'main.js'), optionsOf(variables, flags)));
+}
+
+function optionsOf(env: Record<string, string>, execArgv: string[]): ForkOptions {
   return {
-    url,
+    execArgv,
+    env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...env },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  };
+}
+
+async function toServer(child: ChildProcess): Promise<ServerProcess> {
+  return {
+    url: await urlOf(child),
     usage() {
       child.send('usage');
       return answer<Usage>(child);
@@ -38,6 +64,17 @@ export async function forkServer(
       await once(child, 'exit');
     },
   };
+}
+
+/** The URL in the line that a server prints when it listens. */
+export async function urlOf(child: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const [, url] = /^GraphQL at (\S+),/.exec(line) ?? [];
+    if (url === undefined) continue;
+    child.stdout!.resume();
+    return url;
+  }
+  throw new Error('A server exited before it listened.');
 }
 
 /** The next message of the process. Rejects if it exits instead. */

@@ -1,9 +1,12 @@
 // Bundles the pages that browsers load, GraphiQL and the task board, into dist/pages, compressed in
 // advance. Run by `npm run build` and before the tests.
+import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { type Plugin, build } from 'esbuild';
+import * as documents from './board/documents.ts';
+import { readThirdParty } from './third-party.ts';
 
 const BROWSER = import.meta.dirname;
 const ROOT = join(BROWSER, '../..');
@@ -41,6 +44,16 @@ const { metafile } = await build({
   logLevel: 'warning',
 });
 
+// What is served of a library has its license beside it.
+const { packages, notices } = readThirdParty(
+  Object.keys(metafile.inputs).map(file => join(ROOT, file.replace(/^[\w-]+:/, ''))),
+);
+const hash = createHash('sha256').update(notices).digest('hex').slice(0, 8);
+const licenses = `licenses-${hash.toUpperCase()}.txt`;
+writeFileSync(join(OUT, 'assets', licenses), notices);
+// For the SBOM: these are in no lock file's production part.
+writeFileSync(join(OUT, 'bundled-packages.json'), JSON.stringify(packages));
+
 for (const page of PAGES) {
   const output = Object.entries(metafile.outputs).find(
     ([, { entryPoint }]) => entryPoint === `src/browser/${page}/main.tsx`,
@@ -49,12 +62,16 @@ for (const page of PAGES) {
   const [script, { cssBundle = '' }] = output;
   const html = readFileSync(join(BROWSER, page, 'page.html'), 'utf8')
     .replace('{script}', `assets/${basename(script)}`)
-    .replace('{style}', `assets/${basename(cssBundle)}`);
+    .replace('{style}', `assets/${basename(cssBundle)}`)
+    .replace('{licenses}', `assets/${licenses}`);
   writeFileSync(join(OUT, `${page}.html`), html);
 }
 
+// What the gateway executes for the board where it executes only documents that it knows.
+writeFileSync(join(OUT, 'board-documents.json'), JSON.stringify(Object.values(documents)));
+
 for (const file of readdirSync(OUT, { recursive: true, encoding: 'utf8' })) {
-  if (!/\.(html|js|css)$/.test(file)) continue;
+  if (!/\.(html|js|css|txt)$/.test(file)) continue;
   const content = readFileSync(join(OUT, file));
   writeFileSync(join(OUT, `${file}.gz`), gzipSync(content, { level: 9 }));
   const params = { [constants.BROTLI_PARAM_QUALITY]: 9 };

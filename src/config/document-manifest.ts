@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const Text = z.string().min(1);
 /** The format of Apollo's `generate-persisted-query-manifest`. */

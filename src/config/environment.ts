@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { API_VERSIONS } from '../upstream/versions.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../log.ts';
 import { DocumentManifest } from './document-manifest.ts';

@@ -78,8 +78,11 @@ function nearestOf(name: string, known: ReadonlySet<string>): string | null {
   let least = Infinity;
   for (const candidate of known) {
     if (candidate.length < MIN_LENGTH || NEVER_NEAR.test(candidate)) continue;
-    const distance = plainOf(candidate) === plain ? 0 : distanceOf(name, candidate);
     const most = candidate.length >= MIN_LENGTH_FOR_TWO ? 2 : 1;
+    const isSpelledAlike = plainOf(candidate) === plain;
+    // An environment may have hundreds of variables, few of which are of a known one's length.
+    if (!isSpelledAlike && Math.abs(name.length - candidate.length) > most) continue;
+    const distance = isSpelledAlike ? 0 : distanceOf(name, candidate);
     if (distance > most || distance >= least) continue;
     nearest = candidate;
     least = distance;

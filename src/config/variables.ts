@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { readRedisUrl } from '../fleet/redis-url.ts';
 
 /** Hosts that are reachable only from this machine. */

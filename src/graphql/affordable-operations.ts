@@ -40,7 +40,7 @@ export class AffordableOperations {
     const { id, variables } = this.#factsOf(operation, args);
     if (variables.length === 0) return String(id);
     // A variable that is null is not the same as one that is missing, which has a default.
-    const values = variables.map(name => [variableValues?.[name]].filter(isSent));
+    const values = variables.map(name => ownValue(variableValues ?? {}, name));
     const key = JSON.stringify([id, values]);
     return key.length > MAX_KEY_LENGTH ? null : key;
   }
@@ -54,8 +54,9 @@ export class AffordableOperations {
   }
 }
 
-function isSent(value: unknown): boolean {
-  return value !== undefined;
+/** A list with the value that was sent; empty if none was. */
+function ownValue(sent: Readonly<Record<string, unknown>>, name: string): unknown[] {
+  return Object.hasOwn(sent, name) && sent[name] !== undefined ? [sent[name]] : [];
 }
 
 /** The names of the variables that costs depend on: those in directives, and in arguments that a cost is computed from. */

@@ -26,6 +26,7 @@ import { ROUTER_HEADER } from './access/router-trust.ts';
 import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
 import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { type PagesOptions, createPages } from './pages/pages.ts';
+import { createKeptResponses } from './operations/kept-responses.ts';
 import { createDirectPost } from './transports/direct-post.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import {
@@ -136,7 +137,10 @@ export function createHttpServer({
   const pages = createPages({ ...parts, board: parts.board && !parts.isRouterOnly });
   const gate = createOperationGate({
     ...parts,
-    documents: createPersistedDocuments(parts.persistedDocuments),
+    documents: createPersistedDocuments(
+      parts.persistedDocuments,
+      parts.persistedDocuments.isManifestOnly ? pages.readDocuments() : [],
+    ),
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
@@ -149,7 +153,9 @@ export function createHttpServer({
     drain,
     requestSpace,
   });
-  const directPost = createDirectPost({ ...parts, yoga, runKnownQuery, gate, requestSpace });
+  const keptResponses = createKeptResponses(parts.sessions);
+  const answering = { yoga, runKnownQuery, keptResponses, gate, requestSpace };
+  const directPost = createDirectPost({ ...parts, ...answering });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,

@@ -32,6 +32,7 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
   return {
     async load(task, { signal, isFresh = false, caller, usages = [] } = {}) {
       signal?.throwIfAborted();
+      for (const usage of usages) usage.markUnique();
       const kept = isFresh ? undefined : memory.aggregation(task.id);
       if (kept !== undefined) return kept;
       const underWay = isFresh ? undefined : pending.get(task.id);
@@ -40,7 +41,10 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
       for (const usage of usages) usage.sent();
       return underWay.join(signal);
     },
-    known: (taskId, { isFresh = false } = {}) => (isFresh ? undefined : memory.aggregation(taskId)),
+    known(taskId, { isFresh = false, usages = [] } = {}) {
+      for (const usage of usages) usage.markUnique();
+      return isFresh ? undefined : memory.aggregation(taskId);
+    },
     async poll(taskId, signal) {
       const requestedAt = clock.monotonic();
       const aggregation = await api.aggregation(taskId, { lane: 'aggregation-poll', signal });

@@ -1,10 +1,11 @@
 import type { Clock } from '../clock.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
-import { type TaskQuery, toQueryString } from '../upstream/query.ts';
+import { PAGE_LIMIT, type TaskQuery, toQueryString } from '../upstream/query.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
+import type { OperationUsage } from '../usage.ts';
 import type { ReadOptions } from './loader.ts';
-import type { Memory } from './memory.ts';
+import { type Memory, firstOf } from './memory.ts';
 import { SharedRequest, whenAllAbort } from './shared-request.ts';
 
 /** Pages of upstream's list. Callers who request the same page at the same time share one fetch. */
@@ -22,50 +23,95 @@ export interface ListsParts {
   clock: Clock;
 }
 
-/** Fetches pages through `api` and caches them and their tasks in `memory`. */
+/** A request for a page that has not been answered. */
+interface PendingPage {
+  limit: number;
+  isCounted: boolean;
+  requestedAt: number;
+  request: SharedRequest<TaskPage>;
+}
+
+/**
+ * Fetches pages through `api` and caches them and their tasks in `memory`. A page also answers requests for fewer of
+ * its rows, and for the same rows without the length of the list.
+ */
 export function createLists({ api, memory, clock }: ListsParts): Lists {
-  const pending = new Map<string, SharedRequest<TaskPage>>();
+  /** By list, order and offset. */
+  const pending = new Map<string, Set<PendingPage>>();
 
   return {
     async page(query, { signal, isFresh = false, caller, usages = [] } = {}) {
       signal?.throwIfAborted();
-      const key = toQueryString(query);
-      const kept = isFresh ? undefined : memory.page(key);
+      const { limit = PAGE_LIMIT, count: isCounted = false } = query;
+      const key = toQueryString({ ...query, limit: undefined, count: undefined });
+      const kept = isFresh ? undefined : recall(query, key, usages);
       if (kept !== undefined) return kept;
-      const known = isFresh ? undefined : pending.get(key);
-      if (known && !known.isAbandoned) {
+      const known = isFresh ? undefined : findPending(key, limit, isCounted);
+      if (known !== undefined) {
         for (const usage of usages) usage.sent();
-        return known.join(signal);
+        memory.noteAge(usages, known.requestedAt);
+        return firstOf(await known.request.join(signal), limit, isCounted);
       }
-      return start(key, query, { caller, usages }).join(signal);
+      const started = start(key, query, { caller, usages });
+      memory.noteAge(usages, started.requestedAt);
+      return started.request.join(signal);
     },
     fits: query => api.fits(query),
     invalidate: () => pending.clear(),
   };
+
+  /** The page from memory; undefined if upstream has to be asked. */
+  function recall(
+    query: TaskQuery,
+    key: string,
+    usages: readonly OperationUsage[],
+  ): TaskPage | undefined {
+    const { limit = PAGE_LIMIT, count: isCounted = false } = query;
+    if (limit > 0 || !isCounted) return memory.page(key, limit, isCounted, usages);
+    const total = memory.count(listOf(query), usages);
+    return total === undefined ? undefined : { rows: [], total };
+  }
+
+  function findPending(key: string, limit: number, isCounted: boolean): PendingPage | undefined {
+    for (const page of pending.get(key) ?? []) if (covers(page, limit, isCounted)) return page;
+    return undefined;
+  }
 
   /** The request is queued for the caller who came first; others who join wait with it. */
   function start(
     key: string,
     query: TaskQuery,
     options: Pick<ReadOptions, 'caller' | 'usages'>,
-  ): SharedRequest<TaskPage> {
-    const started = new SharedRequest(async signal => {
-      const requestedAt = clock.monotonic();
+  ): PendingPage {
+    const { limit = PAGE_LIMIT, count: isCounted = false } = query;
+    const requestedAt = clock.monotonic();
+    const request = new SharedRequest(async signal => {
       try {
         const page = await api.list(query, { ...options, signal });
-        memory.keepPage(key, page, requestedAt);
-        if (page.total !== null)
-          memory.keepPage(countKeyOf(query), { ...page, rows: [] }, requestedAt);
+        if (limit > 0) memory.keepPage(key, limit, isCounted, page, requestedAt);
+        if (isCounted) memory.keepCount(listOf(query), page.total, requestedAt);
         for (const row of page.rows)
           if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
         return page;
       } finally {
-        if (pending.get(key) === started) pending.delete(key);
+        drop(key, started);
       }
     });
-    pending.set(key, started);
+    const started = { limit, isCounted, requestedAt, request };
+    const others = pending.get(key) ?? new Set();
+    pending.set(key, others.add(started));
     return started;
   }
+
+  function drop(key: string, page: PendingPage): void {
+    const pages = pending.get(key);
+    pages?.delete(page);
+    if (pages?.size === 0) pending.delete(key);
+  }
+}
+
+function covers({ request, ...pending }: PendingPage, limit: number, isCounted: boolean): boolean {
+  return !request.isAbandoned && pending.limit >= limit && (pending.isCounted || !isCounted);
 }
 
 /**
@@ -89,7 +135,7 @@ export async function readForAll(
   }
 }
 
-/** The query string of a request for the number of tasks alone. */
-function countKeyOf({ filter }: TaskQuery): string {
-  return toQueryString({ ...(filter && { filter }), limit: 0, count: true });
+/** What identifies a list regardless of its order. */
+function listOf({ filter }: TaskQuery): string {
+  return toQueryString(filter === undefined ? {} : { filter });
 }

@@ -59,6 +59,8 @@ interface Batch {
   controller: AbortController;
   /** The operations that wait for it, and when each began to wait, on the monotonic clock. */
   waiting: Map<OperationUsage, number>;
+  /** When its request was sent, on the monotonic clock; Infinity before. */
+  requestedAt: number;
 }
 
 /** A moment on the wall clock and on the monotonic clock, in milliseconds. */
@@ -93,19 +95,21 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   let onAnswered = () => {};
 
   return {
-    load: (id, { signal, isFresh = false, usages = [] } = {}) =>
-      new Promise((resolve, reject) => {
-        signal?.throwIfAborted();
-        // Checked here, because an error in the batch would fail the other loads too.
-        checkValue(id);
-        const kept = isFresh ? undefined : memory.task(id);
-        if (kept !== undefined) resolve(kept);
-        else {
-          const load = loadOf(id, isFresh);
-          for (const usage of usages) record(usage, load);
-          join(load, { resolve, reject }, signal);
-        }
-      }),
+    async load(id, options = {}) {
+      const { isFresh = false, usages = [] } = options;
+      // Checked here, because an error in the batch would fail the other loads too.
+      checkValue(id);
+      const kept = isFresh ? undefined : memory.task(id, usages);
+      if (kept !== undefined) return kept;
+      // The signal is made when it is first asked for.
+      const { signal } = options;
+      signal?.throwIfAborted();
+      return new Promise((resolve, reject) => {
+        const load = loadOf(id, isFresh);
+        for (const usage of usages) record(usage, load);
+        join(load, { resolve, reject }, signal);
+      });
+    },
     invalidate: id => void sent.delete(id),
   };
 
@@ -113,7 +117,12 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     const known = unsent.get(id) ?? (isFresh ? undefined : sent.get(id));
     if (known) return known;
     if (open === null || open.loads.size >= api.idsPerRequest) {
-      open = { loads: new Set(), controller: new AbortController(), waiting: new Map() };
+      open = {
+        loads: new Set(),
+        controller: new AbortController(),
+        waiting: new Map(),
+        requestedAt: Infinity,
+      };
       void dispatch(open);
     }
     const load: Load = { id, batch: open, callers: new Set() };
@@ -123,8 +132,10 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   }
 
   function record(usage: OperationUsage, { id, batch }: Load): void {
-    if (sent.get(id)?.batch === batch) usage.sent();
-    else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
+    if (sent.get(id)?.batch === batch) {
+      usage.sent();
+      memory.noteAge([usage], batch.requestedAt);
+    } else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
   }
 
   function join(load: Load, caller: Caller, signal: AbortSignal | undefined): void {
@@ -209,6 +220,8 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     const span = startSpanFor(usages, 'batch', { attributes, startedAt: since.now });
     span?.start('wait for the budget', { startedAt: since.now }).end();
     const requestedAt = clock.monotonic();
+    batch.requestedAt = requestedAt;
+    memory.noteAge(usages, requestedAt);
     requestsInFlight++;
     try {
       const rows = await api.byIds(ids, { slot, signal, usages, span });

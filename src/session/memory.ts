@@ -1,15 +1,36 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { AccountAggregation } from '../task/account-aggregation.ts';
+import { changeOf } from '../task/change.ts';
 import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
+import type { OperationIdentity, OperationUsage } from '../usage.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
+
+type Usage = Pick<OperationUsage, 'readAt' | 'freshUntil'>;
+type Usages = readonly Pick<OperationUsage, 'answered'>[];
+
+/** A response as it was sent. */
+export interface KeptResponse {
+  json: string;
+  /** The compressed form that was sent first; null before. */
+  compressed: { coding: string; body: Buffer } | null;
+  operation: OperationIdentity;
+}
 
 /** A cache of what upstream answered to one credential. */
 export interface Memory {
-  /** Undefined: not cached. Null: upstream had no such task. */
-  task(id: string): Task | null | undefined;
-  page(query: string): TaskPage | undefined;
+  /** Undefined: not cached. Null: upstream had no such task. Notes the age of the answer in `usages`. */
+  task(id: string, usages?: Usages): Task | null | undefined;
+  /**
+   * The first `limit` rows from an offset of a list; if `isCounted`, with the length that the list had at that moment.
+   * `list` identifies the list, its order and the offset.
+   */
+  page(list: string, limit: number, isCounted: boolean, usages?: Usages): TaskPage | undefined;
+  /** The length of a list. Null: upstream does not count it. */
+  count(list: string, usages?: Usages): number | null | undefined;
+  /** The response to an operation, all parts of which may still be served. */
+  response(operation: string): KeptResponse | undefined;
   /** By the id of the task, with the same meanings as `task`. */
   aggregation(taskId: string): AccountAggregation | null | undefined;
   /**
@@ -17,7 +38,19 @@ export interface Memory {
    * there.
    */
   keepTask(id: string, task: Task | null, requestedAt: number): void;
-  keepPage(query: string, page: TaskPage, requestedAt: number): void;
+  /** `limit` is the number of rows that were requested; `isCounted`, whether the length of the list was. */
+  keepPage(
+    list: string,
+    limit: number,
+    isCounted: boolean,
+    page: TaskPage,
+    requestedAt: number,
+  ): void;
+  keepCount(list: string, count: number | null, requestedAt: number): void;
+  /** `usage` says how old the parts of the response are. */
+  keepResponse(operation: string, response: KeptResponse, usage: Usage): void;
+  /** Notes in `usages` the age of an answer that was requested at this moment. */
+  noteAge(usages: Usages, requestedAt: number): void;
   /** `isFinal`: upstream will not change its answer. The entry is kept as long as a finished task. */
   keepAggregation(
     taskId: string,
@@ -48,7 +81,7 @@ export interface MemoriesOptions {
   maxBytes?: number;
   clock: Clock;
   /** Called for each question, with whether it could be answered. */
-  onAsked?(kind: 'task' | 'list' | 'aggregation', isHit: boolean): void;
+  onAsked?(kind: 'task' | 'list' | 'aggregation' | 'response', isHit: boolean): void;
 }
 
 // Upstream does not change a completed task, except by a PATCH from another client.
@@ -65,11 +98,19 @@ const LOW_WATER = 0.98;
 
 type Answer = { requestedAt: number } & (
   | { task: Task | null }
-  | { page: TaskPage }
+  | { page: TaskPage; limit: number; isCounted: boolean }
+  | { count: number | null }
+  | { response: KeptResponse; freshUntil: number }
   | { aggregation: AccountAggregation | null; isFinal: boolean }
 );
 type Kept = Answer & { bytes: number };
-type Part = LRUCache<string, Kept>;
+
+/** The memory of one credential. */
+interface Part {
+  entries: LRUCache<string, Kept>;
+  /** When a task was last found to have changed, on the monotonic clock. */
+  changedAt: number;
+}
 
 /** The bounds default to 50,000 entries and 64 MB. */
 export function createMemories(options: MemoriesOptions): Memories {
@@ -89,44 +130,72 @@ export function createMemories(options: MemoriesOptions): Memories {
 
   function memoryOf(credentialKey: string): Memory {
     const taskKey = (id: string) => `task ${id}`;
-    const pageKey = (query: string) => `page ${query}`;
+    const pageKey = (list: string) => `page ${list}`;
+    const countKey = (list: string) => `count ${list}`;
+    const responseKey = (operation: string) => `response ${operation}`;
     const aggregationKey = (taskId: string) => `aggregation ${taskId}`;
     const maxAgeMs = (final: boolean) =>
       final ? maxStalenessMs * COMPLETED_STALENESS_FACTOR : maxStalenessMs;
-    const find = (key: string) => parts.get(credentialKey)?.get(key);
+    const find = (key: string) => parts.get(credentialKey)?.entries.get(key);
     return {
-      task(id) {
-        const task = freshTask(id);
+      task(id, usages = []) {
+        const task = freshTask(id, usages);
         onAsked?.('task', task !== undefined);
         return task;
       },
-      page(query) {
-        const page = freshPage(query);
+      page(list, limit, isCounted, usages = []) {
+        const page = freshPage(list, limit, isCounted, usages);
         onAsked?.('list', page !== undefined);
         return page;
+      },
+      count(list, usages = []) {
+        const count = freshCount(list, usages);
+        onAsked?.('list', count !== undefined);
+        return count;
+      },
+      response(operation) {
+        const response = freshResponse(operation);
+        onAsked?.('response', response !== undefined);
+        return response;
       },
       aggregation(taskId) {
         const aggregation = freshAggregation(taskId);
         onAsked?.('aggregation', aggregation !== undefined);
         return aggregation;
       },
-      keepTask: (id, task, requestedAt) => keep(credentialKey, taskKey(id), { task, requestedAt }),
-      keepPage: (query, page, requestedAt) =>
-        keep(credentialKey, pageKey(query), { page, requestedAt }),
+      keepTask(id, task, requestedAt) {
+        const part = parts.get(credentialKey);
+        const known = part?.entries.peek(taskKey(id));
+        if (part && known && 'task' in known && known.requestedAt < requestedAt)
+          if (isChanged(known.task, task)) part.changedAt = requestedAt;
+        keep(credentialKey, taskKey(id), { task, requestedAt });
+      },
+      keepPage: (list, limit, isCounted, page, requestedAt) =>
+        keep(credentialKey, pageKey(list), { page, limit, isCounted, requestedAt }),
+      keepCount: (list, count, requestedAt) =>
+        keep(credentialKey, countKey(list), { count, requestedAt }),
+      keepResponse(operation, response, { readAt: requestedAt, freshUntil }) {
+        // Its parts are from memory, or upstream has been asked for none.
+        if (clock.monotonic() >= freshUntil || requestedAt === Infinity) return;
+        keep(credentialKey, responseKey(operation), { response, freshUntil, requestedAt });
+      },
+      noteAge: (usages, requestedAt) => noteAnswer(usages, requestedAt, maxStalenessMs),
       keepAggregation: (taskId, aggregation, requestedAt, final) =>
         keep(credentialKey, aggregationKey(taskId), { aggregation, isFinal: final, requestedAt }),
       invalidate(id) {
         lastWrittenAt = clock.monotonic();
         writtenAt.set(id, lastWrittenAt);
       },
-      close: () => parts.get(credentialKey)?.clear(),
+      close: () => parts.get(credentialKey)?.entries.clear(),
     };
 
-    function freshTask(id: string): Task | null | undefined {
+    function freshTask(id: string, usages: Usages): Task | null | undefined {
       const entry = find(taskKey(id));
       if (entry === undefined || !('task' in entry)) return undefined;
-      const isKept = isFresh(entry, maxAgeMs(isFinal(entry.task)), writtenAt.get(id));
-      return isKept ? entry.task : undefined;
+      const maxMs = maxAgeMs(isFinal(entry.task));
+      if (!isFresh(entry, maxMs, writtenAt.get(id))) return undefined;
+      noteAnswer(usages, entry.requestedAt, maxMs);
+      return entry.task;
     }
 
     function freshAggregation(taskId: string): AccountAggregation | null | undefined {
@@ -136,30 +205,55 @@ export function createMemories(options: MemoriesOptions): Memories {
       return isKept ? entry.aggregation : undefined;
     }
 
-    function freshPage(query: string): TaskPage | undefined {
-      const entry = find(pageKey(query));
-      if (entry === undefined || !('page' in entry)) return undefined;
-      return isFresh(entry, maxStalenessMs, lastWrittenAt) ? entry.page : undefined;
+    function freshPage(
+      list: string,
+      limit: number,
+      isCounted: boolean,
+      usages: Usages,
+    ): TaskPage | undefined {
+      const entry = find(pageKey(list));
+      if (entry === undefined || !('page' in entry) || entry.limit < limit) return undefined;
+      if (isCounted && !entry.isCounted) return undefined;
+      if (!isFresh(entry, maxStalenessMs, lastWrittenAt)) return undefined;
+      noteAnswer(usages, entry.requestedAt, maxStalenessMs);
+      return firstOf(entry.page, limit, isCounted);
+    }
+
+    function freshResponse(operation: string): KeptResponse | undefined {
+      const entry = find(responseKey(operation));
+      if (entry === undefined || !('response' in entry)) return undefined;
+      // What is known of a task since then must not be taken back.
+      const changedAt = Math.max(lastWrittenAt, parts.get(credentialKey)?.changedAt ?? -Infinity);
+      const isKept = entry.requestedAt > changedAt && clock.monotonic() < entry.freshUntil;
+      return isKept ? entry.response : undefined;
+    }
+
+    function freshCount(list: string, usages: Usages): number | null | undefined {
+      const entry = find(countKey(list));
+      if (entry === undefined || !('count' in entry)) return undefined;
+      if (!isFresh(entry, maxStalenessMs, lastWrittenAt)) return undefined;
+      noteAnswer(usages, entry.requestedAt, maxStalenessMs);
+      return entry.count;
     }
   }
 
   function keep(credentialKey: string, key: string, answer: Answer): void {
     if (maxStalenessMs === 0) return;
     const part = parts.get(credentialKey) ?? openPart(credentialKey);
-    const known = part.peek(key);
+    const known = part.entries.peek(key);
     // A slow response must not replace the response to a later request.
     if (known !== undefined && known.requestedAt > answer.requestedAt) return;
     const bytes = bytesOf(key, answer);
     // It would evict everything else and then itself.
     if (bytes > maxBytes) return;
-    part.set(key, { ...answer, bytes });
+    part.entries.set(key, { ...answer, bytes });
     size.entries++;
     size.bytes += bytes;
     if (isOver(1)) while (isOver(LOW_WATER)) shrinkLargest();
   }
 
   function openPart(credentialKey: string): Part {
-    const part: Part = new LRUCache({
+    const entries: Part['entries'] = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: ({ bytes }) => bytes,
       // Called when an entry is evicted, replaced or cleared.
@@ -168,18 +262,19 @@ export function createMemories(options: MemoriesOptions): Memories {
         size.bytes -= bytes;
       },
       disposeAfter() {
-        if (part.size === 0) parts.delete(credentialKey);
+        if (entries.size === 0) parts.delete(credentialKey);
       },
     });
+    const part = { entries, changedAt: -Infinity };
     parts.set(credentialKey, part);
     return part;
   }
 
   /** Evicts from the largest part, so that one credential cannot evict the entries of the others. */
   function shrinkLargest(): void {
-    const part = [...parts.values()].reduce((one, other) =>
-      other.calculatedSize > one.calculatedSize ? other : one,
-    );
+    const part = [...parts.values()]
+      .map(({ entries }) => entries)
+      .reduce((one, other) => (other.calculatedSize > one.calculatedSize ? other : one));
     const half = part.calculatedSize / 2;
     while (isOver(LOW_WATER) && part.calculatedSize > half) part.pop();
   }
@@ -193,6 +288,23 @@ export function createMemories(options: MemoriesOptions): Memories {
   }
 }
 
+function isChanged(before: Task | null, after: Task | null): boolean {
+  if (before === null || after === null) return before !== after;
+  return before !== after && changeOf(before, after) !== null;
+}
+
+function noteAnswer(usages: Usages, requestedAt: number, maxAgeMs: number): void {
+  for (const usage of usages) usage.answered(requestedAt, requestedAt + maxAgeMs);
+}
+
+/** The first rows of a page, and the length of its list only if that is counted. */
+export function firstOf({ rows, total }: TaskPage, limit: number, isCounted: boolean): TaskPage {
+  return {
+    rows: rows.length > limit ? rows.slice(0, limit) : rows,
+    total: isCounted ? total : null,
+  };
+}
+
 /**
  * Whether upstream has finished writing to a task. It writes the completion status and the date
  * separately.
@@ -203,7 +315,9 @@ function isFinal(task: Task | null): boolean {
 
 /** The estimated memory use of an entry, in bytes. */
 function bytesOf(key: string, answer: Answer): number {
-  if ('aggregation' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
+  // The JSON and its compressed form.
+  if ('response' in answer) return 2 * (key.length + answer.response.json.length) + 2 * ENTRY_BYTES;
+  if ('aggregation' in answer || 'count' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
   const rows = 'page' in answer ? answer.page.rows : [answer.task];
   const wireBytes = rows.map(row =>
     row === null || row instanceof UnreadableTask ? 0 : row.wireBytes,

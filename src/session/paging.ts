@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { type Cursor, readCursor, tagOf, toCursor } from '../task/cursor.ts';
+import { type Cursor, MAX_TIES, readCursor, tagOf, toCursor } from '../task/cursor.ts';
 import { type TaskFilter, type TaskOrder, matchesNothing, upstreamPartOf } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import { UnfinishedWalk, walkList } from '../upstream/list-walk.ts';
@@ -24,7 +24,7 @@ export interface SliceRequest {
 
 /** A page of a list. Parts that were not selected are null. */
 export interface TaskSlice {
-  entries: { cursor: string; task: Task }[];
+  entries: { readonly cursor: string; task: Task }[];
   hasNextPage: boolean | null;
   hasPreviousPage: boolean;
   /** Also null if upstream does not count and no page reached the end of the list. */
@@ -78,10 +78,10 @@ export async function readSlice(
   const slice = { entries: [], hasNextPage: false, hasPreviousPage: cursor !== null, faults: [] };
   if (matchesNothing(filter)) return { ...slice, totalCount: 0 };
 
-  // One more task than is returned says whether there is a next page, without a count.
-  const maxRows =
-    selected.tasks || selected.hasNextPage ? first + (selected.hasNextPage ? 1 : 0) : 0;
+  const maxRows = maxRowsOf(filter, first, after, selected);
   const isRange = filter.created !== undefined;
+  // What belongs to a range may depend on the time.
+  if (isRange) for (const usage of options.usages ?? []) usage.markUnique();
   let totalCount: number | null = null;
   const readPage = pageReader(parts.lists, upstreamPartOf(filter), order, options);
   const fetchPage = async (offset: number, limit: number) => {
@@ -120,7 +120,7 @@ export async function readSlice(
         : await range.start(parts.clock.now(), boundFinder(parts, filter, options));
     const walk = { after: start, maxRows, overlap: 1, inOrder: true, maxRequests: MAX_REQUESTS };
     try {
-      for await (const page of walkList({ order, fetchPage }, walk))
+      for await (const page of walkList({ order, fetchPage }, walk)) {
         for (const { row, offset } of page) {
           const isReadable = !(row instanceof UnreadableTask);
           if (isReadable && range.isPast(row.created)) return rows;
@@ -128,6 +128,9 @@ export async function readSlice(
           if (isReadable) rows.tasks.push({ task: row, offset });
           else if (rows.tasks.length < first) rows.faults.push(row.error);
         }
+        // The row that is read beside them is worth no request.
+        if (!selected.hasNextPage && rows.tasks.length >= first) return { ...rows, isEnd: false };
+      }
     } catch (error) {
       // What was read is still a valid page if the caller learns that more follows.
       const isPage =
@@ -137,6 +140,23 @@ export async function readSlice(
     }
     return { ...rows, isEnd: rows.tasks.length < maxRows };
   }
+}
+
+/**
+ * One more task than is returned says whether there is a next page, without a count. It is also read where that is not
+ * selected, so that the same page answers both, unless that may need another request.
+ */
+function maxRowsOf(
+  { sourceIds }: TaskFilter,
+  first: number,
+  after: string | null,
+  { tasks, hasNextPage }: SliceRequest['selected'],
+): number {
+  if (hasNextPage) return first + 1;
+  if (!tasks) return 0;
+  // After a cursor, rows are repeated. Lists of single sources are read together, as many as fit a page.
+  const isAlone = after === null && sourceIds?.length !== 1;
+  return isAlone && first > 0 && first < PAGE_LIMIT ? first + 1 : first;
 }
 
 /** The newest task that matches a filter without a creation date; null if there is none. */
@@ -151,19 +171,29 @@ export async function readLatest(
   return row;
 }
 
-/** Tasks with their cursors. A cursor lists the preceding tasks of the same millisecond. */
+/**
+ * Tasks with their cursors, which are encoded when they are read. A cursor lists the preceding tasks of the same
+ * millisecond.
+ */
 function toEntries(
   tasks: readonly PlacedTask[],
   order: TaskOrder,
   after: Cursor | null,
 ): TaskSlice['entries'] {
-  let created = after?.created;
-  let ties = after === null ? [] : [...after.ties, tagOf(after.id)];
-  return tasks.map(({ task, offset }) => {
-    if (task.created !== created) ties = [];
-    created = task.created;
-    const cursor = toCursor(order, offset, task, ties);
-    ties.push(tagOf(task.id));
-    return { cursor, task };
+  let firstTie = 0;
+  return tasks.map(({ task, offset }, place) => {
+    if (tasks[firstTie]?.task.created !== task.created) firstTie = place;
+    const first = firstTie;
+    return {
+      task,
+      get cursor() {
+        const ties = tasks
+          .slice(Math.max(first, place - MAX_TIES), place)
+          .map(({ task: { id } }) => tagOf(id));
+        const isTieOfCursor = first === 0 && after?.created === task.created;
+        const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
+        return toCursor(order, offset, task, [...earlier, ...ties]);
+      },
+    };
   });
 }

@@ -31,6 +31,8 @@ export interface Session {
   /** The newest task that matches a filter without a creation date; null if there is none. */
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
   update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
+  /** Responses that were sent to the credential. */
+  responses: Pick<Memory, 'response' | 'keepResponse'>;
   progress: Hub;
   /** Adds account aggregations to streams of `progress`. */
   aggregatedStreams: AggregatedStreams;
@@ -71,6 +73,7 @@ export function createSession(parts: SessionParts): Session {
     aggregations,
     progress,
     aggregatedStreams,
+    responses: memory,
     list: (request, options) => readSlice({ lists, bounds, clock }, request, options),
     count: (filter, options) => countTasks({ lists, bounds }, filter, options),
     latest: (filter, options) => readLatest(lists, filter, options),

@@ -6,6 +6,8 @@ import type { Session } from './session.ts';
 /** The open sessions, one for each credential. */
 export interface Sessions {
   of(credential: Credential): Session;
+  /** The session of the credential with this key, if it is open. */
+  find(credentialKey: string): Session | undefined;
   readonly size: number;
   /** What all of them watch together. */
   watching(): Watching;
@@ -46,6 +48,7 @@ export function createSessions({ open, isProven = () => true, clock }: SessionsP
       kept.set(credential.key, { session, usedAt: clock.monotonic() });
       return session;
     },
+    find: credentialKey => kept.get(credentialKey)?.session,
     get size() {
       return kept.size;
     },

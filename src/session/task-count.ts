@@ -26,6 +26,8 @@ export async function countTasks(
 ): Promise<number | null> {
   if (matchesNothing(filter)) return 0;
   const { gte, lt } = filter.created ?? {};
+  // Bounds are remembered for longer than answers.
+  if (filter.created !== undefined) for (const usage of options.usages ?? []) usage.markUnique();
   const find = boundFinder(parts, filter, options);
   if (gte !== undefined && lt !== undefined) return countBetween(gte, lt, find);
   if (lt !== undefined) return (await find(lt)).offset;

@@ -146,10 +146,11 @@ class WalkState {
     // With many ties, a known row of the same millisecond may have unread rows before it, so it is no
     // anchor.
     const isAnchor = this.#keepsTies ? wasRead : (row: Row) => this.#isBefore(row, this.#position);
-    const lastRead = rows.findLastIndex(wasRead);
-    const lastAnchor = rows.findLastIndex(isAnchor);
+    const isFirst = this.#known.size === 0 && this.#position === null;
+    const lastRead = isFirst ? -1 : rows.findLastIndex(wasRead);
+    const lastAnchor = isFirst ? -1 : rows.findLastIndex(isAnchor);
     if (lastAnchor === -1 && offset > 0 && !mayMiss) return { anchor: null, fresh: [] };
-    const own = rows.findIndex(({ id }) => id === this.#after?.id);
+    const own = this.#after === null ? -1 : rows.findIndex(({ id }) => id === this.#after?.id);
     const start = this.#inOrder ? this.#position : this.#after;
     let skipped = 0;
     const fresh: PlacedRow[] = [];

@@ -268,7 +268,7 @@ export function createRequests(parts: RequestParts): Requests {
 
   function open(leftMs: number, signal: AbortSignal | undefined): Deadline {
     const message = `Upstream did not answer within ${timeoutMs} ms, including retries.`;
-    const reason = new GatewayError('UPSTREAM_TIMEOUT', message);
+    const reason = () => new GatewayError('UPSTREAM_TIMEOUT', message);
     return openDeadline({ clock, timeoutMs, leftMs, reason, signals: [signal, closing] });
   }
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { GatewayError } from '../errors.ts';
 import { COMPLETION_STATUSES, type Instant, TASK_TYPES, type Task } from '../task/task.ts';
 import { readInstant } from './instant.ts';

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdir, readFile, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { firstLine } from '../support/process.ts';
 import { PROJECT, copyProject, emptyFolder, linkLibraries } from '../support/program-copy.ts';
+import { WITHOUT_REDIS, redisUrlFor } from '../support/redis.ts';
 import { environmentOver, postGraphQL, startSandbox } from '../support/start.ts';
 
 const run = promisify(execFile);
@@ -18,7 +21,10 @@ const SOURCES = [
   'README.md',
   'LICENSE',
   'src',
+  'deploy/bundle.ts',
 ];
+
+const BUILT_AT = new Date('2020-01-01');
 
 /** What an application writes that uses every export. */
 const CONSUMER = `
@@ -59,21 +65,27 @@ test('the package is built once, installs without its sources, runs, and compile
   await t.test('a start after a change of the sources builds', () => startBuilds(sources));
   await install(consumer);
   await t.test('the installed program serves', t => serves(t, consumer));
+  await t.test('it sends its pages', t => sendsPages(t, consumer));
+  await t.test('it shares a Redis and sends traces', { skip: WITHOUT_REDIS }, t =>
+    sharesAndTraces(t, consumer),
+  );
+  await t.test('its stack traces name the lines of the sources', t => namesSources(t, consumer));
   await t.test('its types suffice for an application', () => compiles(consumer));
 });
 
 async function startsWithoutBuilding(sources: string): Promise<void> {
   const main = join(sources, 'dist/main.js');
-  const built = new Date('2020-01-01');
-  await utimes(main, built, built);
+  await utimes(main, BUILT_AT, BUILT_AT);
   await run('npm', ['run', 'prestart'], { cwd: sources });
-  assert.deepEqual((await stat(main)).mtime, built);
+  assert.deepEqual((await stat(main)).mtime, BUILT_AT);
 }
 
 async function startBuilds(sources: string): Promise<void> {
   await writeFile(join(sources, 'src/added.ts'), 'export const added = 1;\n');
   await run('npm', ['run', 'prestart'], { cwd: sources });
   assert.match(await readFile(join(sources, 'dist/added.js'), 'utf8'), /added = 1/);
+  // The program is bundled again.
+  assert.notDeepEqual((await stat(join(sources, 'dist/main.js'))).mtime, BUILT_AT);
 }
 
 /** Unpacks the package and links what it declares as dependencies, and nothing else. */
@@ -96,18 +108,76 @@ async function install(consumer: string): Promise<void> {
 async function serves(t: TestContext, consumer: string): Promise<void> {
   const sandbox = await startSandbox(t);
   const [id] = sandbox.tenant.addTasks(1);
-  const program = join(consumer, 'node_modules/task-status-gateway/dist/main.js');
-  const child = spawn(process.execPath, [program], {
-    cwd: consumer,
-    env: { PATH: process.env['PATH'], ...environmentOver(sandbox) },
-  });
-  t.after(() => child.kill('SIGKILL'));
-  const [, url = ''] = /^GraphQL at (\S+),/.exec(await firstLine(child)) ?? [];
+  const child = spawnProgram(t, consumer, environmentOver(sandbox));
+  const url = await urlOf(child);
   const { data } = await postGraphQL(url, `{ taskStatus(id: "${id}") { id } }`);
   assert.deepEqual(data, { taskStatus: { id } });
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
   assert.deepEqual(await exited, [0, null]);
+}
+
+async function sendsPages(t: TestContext, consumer: string): Promise<void> {
+  const child = spawnProgram(t, consumer, environmentOver(await startSandbox(t)));
+  const graphiql = new URL(await urlOf(child));
+  const board = new URL('/', graphiql);
+  for (const page of [graphiql, board]) {
+    const html = await (await fetch(page, { headers: { accept: 'text/html' } })).text();
+    const [script = ''] = /assets\/[^"]+\.js/.exec(html) ?? assert.fail(html);
+    assert.equal((await fetch(new URL(script, board))).status, 200);
+  }
+}
+
+async function sharesAndTraces(t: TestContext, consumer: string): Promise<void> {
+  const sandbox = await startSandbox(t);
+  const collector = createServer((_request, response) => void response.end('{}'));
+  collector.listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  t.after(() => collector.close());
+  const traced = once(collector, 'request');
+  const child = spawnProgram(t, consumer, {
+    ...environmentOver(sandbox),
+    REDIS_URL: await redisUrlFor(t),
+    REDIS_STARTUP: 'require',
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
+    OTEL_BSP_SCHEDULE_DELAY: '10',
+  });
+  await postGraphQL(await urlOf(child), '{ taskStatuses { totalCount } }');
+  const [request] = await traced;
+  assert.equal(request.url, '/v1/traces');
+}
+
+async function namesSources(t: TestContext, consumer: string): Promise<void> {
+  const failure = `
+    import { Server } from 'node:net';
+    Server.prototype.listen = () => { throw new Error('cannot listen'); };`;
+  const child = spawnProgram(t, consumer, environmentOver(await startSandbox(t)), [
+    '--enable-source-maps',
+    `--import=data:text/javascript,${encodeURIComponent(failure)}`,
+  ]);
+  let stack = '';
+  for await (const chunk of child.stderr ?? []) stack += chunk;
+  assert.match(stack, /cannot listen[^]+src\/http\/server\.ts:\d+:\d+[^]+src\/gateway\.ts:\d+:\d+/);
+}
+
+/** Starts the installed program, which is killed after the test. */
+function spawnProgram(
+  t: TestContext,
+  consumer: string,
+  env: Record<string, string>,
+  flags: readonly string[] = [],
+): ChildProcess {
+  const program = join(consumer, 'node_modules/task-status-gateway/dist/main.js');
+  const child = spawn(process.execPath, [...flags, program], {
+    cwd: consumer,
+    env: { PATH: process.env['PATH'], ...env },
+  });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+async function urlOf(child: ChildProcess): Promise<string> {
+  return /^GraphQL at (\S+),/.exec(await firstLine(child))?.[1] ?? assert.fail('no URL');
 }
 
 async function compiles(consumer: string): Promise<void> {

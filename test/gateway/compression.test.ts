@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { sendRequest } from '../support/raw-request.ts';
 import { startGateway } from '../support/start.ts';
 
 const LIST = '{ taskStatuses(first: 50) { nodes { id uniqueName } } }';
@@ -18,27 +17,14 @@ const ACCEPTED: [header: string, coding: 'gzip' | 'br' | undefined][] = [
   ['', undefined],
 ];
 
-interface Answer {
-  status: number | undefined;
-  headers: IncomingMessage['headers'];
-  body: Buffer;
-}
-
-/** Sends a request without the headers that `fetch` adds; the body is not decoded. */
-async function send(
-  url: string,
-  headers: Record<string, string>,
-  query: string | null = null,
-): Promise<Answer> {
-  const outgoing = request(url, {
-    method: query === null ? 'GET' : 'POST',
-    headers: { ...headers, ...(query === null ? {} : { 'content-type': 'application/json' }) },
+/** Posts a query, or gets the page if there is none. */
+function send(url: string, headers: Record<string, string>, query: string | null = null) {
+  if (query === null) return sendRequest(url, { headers });
+  return sendRequest(url, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify({ query }),
   });
-  outgoing.end(query === null ? undefined : JSON.stringify({ query }));
-  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
-  const chunks: Buffer[] = [];
-  for await (const chunk of incoming) chunks.push(chunk as Buffer);
-  return { status: incoming.statusCode, headers: incoming.headers, body: Buffer.concat(chunks) };
 }
 
 async function startWithTasks(t: TestContext, env: Record<string, string> = {}) {

@@ -57,9 +57,14 @@ async function untilMoved(
   }
 }
 
-async function untilSum(look: () => Promise<Scrape>, name: string, sum: number): Promise<Scrape> {
+async function untilSum(
+  look: () => Promise<Scrape>,
+  name: string,
+  sum: number,
+  labels: Record<string, string> = {},
+): Promise<Scrape> {
   let now = await look();
-  while (sumOf(now, name) !== sum) now = await look();
+  while (sumOf(now, name, labels) !== sum) now = await look();
   return now;
 }
 
@@ -97,7 +102,8 @@ test('an answer from memory is a hit, and costs upstream nothing', async t => {
   const { look, query, tenant } = await start(t, { env: { MAX_STALENESS_MS: '60000' } });
   const id = tenant.addTask();
   const before = await look();
-  for (const _ of [1, 2, 3]) await query(ID_QUERY, { id });
+  for (const alias of ['a', 'b', 'c'])
+    await query(`query ($id: ID!) { ${alias}: taskStatus(id: $id) { id } }`, { id });
   await query('{ taskStatuses { nodes { id } } }');
   const now = await untilMoved(look, before, [
     `${OWN}memory_lookups_total`,
@@ -111,6 +117,8 @@ test('an answer from memory is a hit, and costs upstream nothing', async t => {
     [1, 2, 1],
   );
   assert.equal(sumOf(now, `${OWN}upstream_requests_total`, { lane: 'interactive' }), 2);
+  await query('{ taskStatuses { nodes { id } } }');
+  await untilSum(look, `${OWN}memory_lookups_total`, 1, { kind: 'response', result: 'hit' });
 });
 
 test('a subscription moves streams, watches and polls, and an event its age; they go back when it ends', async t => {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
+import { boardOf, expectAccessible, phase } from '../support/board.ts';
 import { WITHOUT_CHROMIUM, openWatchedPage, takeScreenshot } from '../support/browser.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { startPathProxy } from '../support/path-proxy.ts';
@@ -10,7 +8,6 @@ import { freePort } from '../support/redis.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
 import { fetchToken, startGateway, startSandbox } from '../support/start.ts';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const ENDLESS = { queueMs: 0, runMs: Number.MAX_SAFE_INTEGER };
 const options = { skip: WITHOUT_CHROMIUM };
 
@@ -135,7 +132,6 @@ test(
     await page.goto(`${boardOf(url)}?task=${id}`);
     await page.getByText('Clear this task…').click();
     await page.getByText('It does not stop the job.').waitFor();
-    await takeScreenshot(page, 'board-clear');
     await page.getByRole('button', { name: 'Clear the record' }).click();
     await page.getByRole('complementary').getByText('Ended: terminated').waitFor();
   },
@@ -153,8 +149,6 @@ test(
     await page.getByRole('form', { name: 'Access token' }).waitFor();
     // Whether there are tasks is not known yet.
     assert.equal(await page.getByText('No task matches').count(), 0);
-    await expectAccessible(page);
-    await takeScreenshot(page, 'board-token');
     const token = await fetchToken(sandbox);
     await page.getByRole('textbox', { name: 'Access token' }).fill(token);
     await page.keyboard.press('Enter');
@@ -254,44 +248,3 @@ test('everything can be done with the keyboard', options, async t => {
   await page.locator('[aria-rowindex="3"]:focus').waitFor();
   assert.equal(await page.locator('.detail').count(), 0);
 });
-
-for (const colorScheme of ['light', 'dark'] as const)
-  for (const [size, viewport] of Object.entries({
-    wide: { width: 1_400, height: 800 },
-    narrow: { width: 390, height: 844 },
-  }))
-    test(`axe finds nothing serious on the ${colorScheme} ${size} board`, options, async t => {
-      const { url, tenant } = await startGateway(t);
-      for (const status of ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED', 'TEMPERROR'])
-        tenant.addTask({ queueMs: 0, runMs: 0, status });
-      const id = tenant.addTask(ENDLESS);
-      tenant.addTask({ queueMs: Number.MAX_SAFE_INTEGER });
-      const { page, faults } = await openWatchedPage(t, { colorScheme, viewport });
-      await page.goto(boardOf(url));
-      await phase(page, 'live');
-      await page.getByRole('button', { name: '7 All' }).waitFor();
-      await takeScreenshot(page, `board-${colorScheme}-${size}`);
-      await expectAccessible(page);
-      await page.goto(`${boardOf(url)}?task=${id}`);
-      await page.getByRole('heading', { name: 'Timeline' }).waitFor();
-      await takeScreenshot(page, `detail-${colorScheme}-${size}`);
-      await expectAccessible(page);
-      assert.deepEqual(faults, []);
-    });
-
-const boardOf = (url: string) => new URL('/', url).href;
-
-const phase = (page: Page, name: string) => page.locator(`.feed[data-phase="${name}"]`).waitFor();
-
-/** Runs axe outside the page's policy, which forbids inline scripts. */
-async function expectAccessible(page: Page): Promise<void> {
-  const found = (await page.evaluate(`(() => { ${AXE}; return axe.run(); })()`)) as {
-    violations: { id: string; impact: string; nodes: { html: string }[] }[];
-  };
-  assert.deepEqual(
-    found.violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
-    [],
-  );
-}

@@ -16,11 +16,12 @@ for (const [page, path] of Object.entries({ board: '/', graphiql: '/graphql' }))
     assert.equal(headers['cache-control'], 'no-cache');
     const html = body.toString();
     const assets = [...html.matchAll(/ (?:src|href)="([^"]+\.\w+)"/g)].map(([, name = '']) => name);
-    assert.equal(assets.length, 2);
+    // The script, the style and the licenses of the libraries in them.
+    assert.equal(assets.length, 3);
     assert.doesNotMatch(html, /<script[^>]*>[^<]|<style|\sstyle=|\son\w+=/);
     for (const asset of assets) {
       // Relative, so that it works under a path of a proxy.
-      assert.match(asset, /^assets\/[\w-]+\.(js|css)$/);
+      assert.match(asset, /^assets\/[\w-]+\.(js|css|txt)$/);
       const assetUrl = new URL(asset, new URL(path, url));
       const plain = await get(assetUrl);
       assert.equal(plain.status, 200);
@@ -33,6 +34,19 @@ for (const [page, path] of Object.entries({ board: '/', graphiql: '/graphql' }))
       assert.deepEqual([again.status, again.body.length], [304, 0]);
     }
   });
+
+test('each page links the licenses of the libraries that it contains', async t => {
+  const { url } = await startGateway(t);
+  for (const path of ['/', '/graphql']) {
+    const html = (await get(new URL(path, url), HTML)).body.toString();
+    const [, link = ''] = /rel="license" href="([^"]+)"/.exec(html) ?? [];
+    const { body, headers } = await get(new URL(link, new URL(path, url)));
+    assert.match(headers['content-type'] ?? '', /^text\/plain/);
+    for (const name of ['preact', 'graphql-sse', 'graphiql', 'react-dom', 'codemirror'])
+      assert.match(body.toString(), new RegExp(`^${name} [\\d.]+ \\(MIT\\)$`, 'm'));
+    assert.match(body.toString(), /Permission is hereby granted/);
+  }
+});
 
 test('the board needs less than 100 kB', async t => {
   const { url } = await startGateway(t);
@@ -82,7 +96,7 @@ async function weigh(page: URL): Promise<number> {
   const { body } = await get(page, headers);
   const html = gunzipSync(body).toString();
   let bytes = body.length;
-  for (const [, asset = ''] of html.matchAll(/ (?:src|href)="(assets\/[^"]+)"/g))
+  for (const [, asset = ''] of html.matchAll(/ (?:src|href)="(assets\/[^"]+\.(?:js|css))"/g))
     bytes += (await get(new URL(asset, page), headers)).body.length;
   return bytes;
 }

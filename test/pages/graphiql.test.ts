@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { WITHOUT_CHROMIUM, openWatchedPage, takeScreenshot } from '../support/browser.ts';
+import { WITHOUT_CHROMIUM, openWatchedPage } from '../support/browser.ts';
 import { startPathProxy } from '../support/path-proxy.ts';
 import { environmentOver, fetchToken, startGateway, startSandbox } from '../support/start.ts';
 
@@ -19,7 +19,6 @@ test(
     await openGraphiQL(page, url);
     await page.locator(RUN).click();
     await page.locator(RESULT).getByText(id).waitFor();
-    await takeScreenshot(page, 'graphiql');
 
     await openExample(page, 'RealProgress');
     await setVariables(page, JSON.stringify({ id }));
@@ -71,7 +70,6 @@ test(
     const token = await fetchToken(sandbox);
     await fill(page, 'Headers', JSON.stringify({ authorization: `Bearer ${token}` }));
     await page.locator(RUN).click();
-    await takeScreenshot(page, 'debug');
     await page.locator(RESULT).getByText('COMPLETED').waitFor();
   },
 );

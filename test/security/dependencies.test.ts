@@ -37,7 +37,7 @@ test('no package that production needs runs a script when it is installed', () =
   }
 });
 
-test('npm run sbom lists what production needs, and nothing of development', () => {
+test('npm run sbom lists what production needs and what the pages contain, and nothing of development', () => {
   const { stdout, stderr } = spawnSync('npm', ['run', '--silent', 'sbom'], {
     cwd: ROOT,
     encoding: 'utf8',
@@ -49,6 +49,8 @@ test('npm run sbom lists what production needs, and nothing of development', () 
   const names = new Set(components.map(({ name, group }) => (group ? `${group}/${name}` : name)));
   assert.equal(bomFormat, 'CycloneDX');
   for (const name of Object.keys(manifest.dependencies)) assert.ok(names.has(name), name);
+  for (const name of ['preact', 'graphql-sse', 'graphiql', 'react-dom', '@graphiql/react'])
+    assert.ok(names.has(name), name);
   for (const name of ['typescript', 'oxlint', 'fast-check']) assert.ok(!names.has(name), name);
 });
 

@@ -42,7 +42,7 @@ test('reads of one credential do not evict answers of others', () => {
   const greedy = memories.of('greedy');
   for (let count = 0; count < 5_000; count++) {
     greedy.keepTask(`g${count}`, task(`g${count}`, { text: 'x'.repeat(2_000) }), 0);
-    greedy.keepPage(`p${count}`, { rows: [task(`g${count}`)], total: null }, 0);
+    greedy.keepPage(`p${count}`, 250, false, { rows: [task(`g${count}`)], total: null }, 0);
   }
   for (const memory of others)
     for (let count = 0; count < 10; count++) assert.ok(memory.task(`t${count}`));
@@ -74,9 +74,9 @@ test('no credential is given an answer for another', () => {
       ([one = '', other = ''], id, key) => {
         const memories = createMemories({ maxStalenessMs: 1_000, clock: new HandClock() });
         memories.of(one).keepTask(id, task('a'), 0);
-        memories.of(one).keepPage(id, { rows: [], total: null }, 0);
+        memories.of(one).keepPage(id, 250, false, { rows: [], total: null }, 0);
         assert.equal(memories.of(other).task(key), undefined);
-        assert.equal(memories.of(other).page(key), undefined);
+        assert.equal(memories.of(other).page(key, 1, false), undefined);
       },
     ),
   );

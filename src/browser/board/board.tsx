@@ -4,33 +4,18 @@ import { FilterBar } from './filter-bar.tsx';
 import { type Filters, type View, readView, toSearch } from './filters.ts';
 import type { GatewayClient } from './gateway-client.ts';
 import { sortTasks } from './sorted-tasks.ts';
-import { type FeedState, type TaskFeed, createTaskFeed } from './task-feed.ts';
-import type { TaskRow } from './task.ts';
+import { NOTHING, type TaskFeed, createTaskFeed } from './task-feed.ts';
+import { emptyTextOf } from './empty-list.ts';
+import { type TaskRow, countOf } from './task.ts';
 import { FeedNotice } from './feed-notice.tsx';
 import { TaskList } from './task-list.tsx';
 import { Tiles } from './tiles.tsx';
 import { TokenPrompt } from './token-prompt.tsx';
 
-const LOADING: FeedState = {
-  phase: 'loading',
-  tasks: [],
-  counts: null,
-  message: null,
-  liveUntil: null,
-  announcement: '',
-};
-
-// Of other phases, it is not known whether any task matches.
-const EMPTY_TEXTS: Partial<Record<FeedState['phase'], string>> = {
-  loading: 'Loading…',
-  live: 'No task matches. Widen the filters above.',
-  finished: 'No task matches. Widen the filters above.',
-};
-
 /** The whole page. */
 export function Board({ client }: { client: GatewayClient }) {
   const [view, setView] = useState(() => readView(location.search));
-  const [state, setState] = useState(LOADING);
+  const [state, setState] = useState(NOTHING);
   const feed = useRef<TaskFeed | null>(null);
   const filterKey = JSON.stringify(view.filters);
 
@@ -60,6 +45,7 @@ export function Board({ client }: { client: GatewayClient }) {
     setView(next);
   }
 
+  const hasDetail = view.task !== null && state.phase !== 'unauthenticated';
   const setFilters = (filters: Filters) => change({ filters });
 
   function closeDetail() {
@@ -74,7 +60,7 @@ export function Board({ client }: { client: GatewayClient }) {
         <h1>Tasks</h1>
         <FeedNotice state={state} onRetry={() => feed.current?.retry()} />
       </header>
-      <main class={view.task === null ? '' : 'with-detail'}>
+      <main class={hasDetail ? 'with-detail' : ''}>
         <div class="overview">
           {state.phase === 'unauthenticated' && (
             <TokenPrompt
@@ -100,12 +86,14 @@ export function Board({ client }: { client: GatewayClient }) {
             tasks={tasks}
             sort={view.sort}
             opened={view.task}
-            emptyText={EMPTY_TEXTS[state.phase] ?? ''}
+            isNewestOnly={state.isNewestOnly}
+            matching={countOf(state.counts, view.filters.status)}
+            emptyText={emptyTextOf(state.phase, view.filters)}
             onSort={sort => change({ sort })}
             onOpen={task => change({ task })}
           />
         </div>
-        {view.task !== null && state.phase !== 'unauthenticated' && (
+        {hasDetail && view.task !== null && (
           <DetailPane key={view.task} client={client} id={view.task} onClose={closeDetail} />
         )}
       </main>

@@ -3,14 +3,17 @@ const ROW = `
   rawCompletionStatus state effectivePercentComplete elapsedSeconds estimatedCompletion progress
 `;
 
-/** The newest tasks that match: a screenful, shown before the snapshot has arrived. */
-export const FIRST_TASKS = `query BoardFirstTasks($filter: TaskStatusFilter) {
-  taskStatuses(filter: $filter, first: 50) { nodes { ${ROW} } }
+/** The newest tasks that match, a page at a time. */
+export const TASK_PAGE = `query BoardTaskPage($filter: TaskStatusFilter, $first: Int!, $after: String) {
+  taskStatuses(filter: $filter, first: $first, after: $after) {
+    nodes { ${ROW} }
+    pageInfo { hasNextPage endCursor }
+  }
 }`;
 
-/** All tasks that match, then each change. */
-export const TASK_CHANGES = `subscription BoardTaskChanges($filter: TaskStatusFilter) {
-  taskStatusChanged(filter: $filter, snapshot: true) { kind taskStatus { ${ROW} } }
+/** Each change; with a snapshot, all tasks that match first. */
+export const TASK_CHANGES = `subscription BoardTaskChanges($filter: TaskStatusFilter, $snapshot: Boolean!) {
+  taskStatusChanged(filter: $filter, snapshot: $snapshot) { kind taskStatus { ${ROW} } }
 }`;
 
 export const TASK_COUNTS = `query BoardTaskCounts($filter: TaskStatusFilter) {

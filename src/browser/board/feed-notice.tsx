@@ -13,19 +13,22 @@ const WORDS: Record<Phase, string> = {
 /** Whether what is shown is live, and if not, why and since when. */
 export function FeedNotice({ state, onRetry }: { state: FeedState; onRetry(): void }) {
   const { phase, message, liveUntil } = state;
+  const isInterrupted = phase === 'stale' || phase === 'refused';
   return (
     <div class="feed" data-phase={phase} role="status">
       <span class="dot" aria-hidden="true" />
       <span class="phase">{WORDS[phase]}</span>
-      {phase === 'stale' && liveUntil !== null && (
-        <span>The list is as of {formatInstant(liveUntil)}. Connecting again…</span>
+      {(isInterrupted || phase === 'unauthenticated') && liveUntil !== null && (
+        <span>
+          The list is as of {formatInstant(liveUntil)}.{phase === 'stale' && ' Connecting again…'}
+        </span>
       )}
-      {(phase === 'stale' || phase === 'refused') && message !== null && (
+      {isInterrupted && message !== null && (
         <span class="reason">
           <bdi>{message}</bdi>
         </span>
       )}
-      {(phase === 'stale' || phase === 'refused') && (
+      {isInterrupted && (
         <button type="button" onClick={onRetry}>
           Try again now
         </button>

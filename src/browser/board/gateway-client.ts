@@ -29,6 +29,8 @@ export interface GatewayClient {
   subscribe<Data>(document: string, variables: object, sink: SubscriptionSink<Data>): () => void;
   /** Sets the bearer token for all operations from now on. It is kept in memory only. */
   useToken(token: string | null): void;
+  /** Milliseconds since 1970 by the gateway's clock. Before its first answer, by that of this computer. */
+  now(): number;
 }
 
 interface Answer<Data> {
@@ -46,15 +48,20 @@ const TEMPORARY = new Set([
 ]);
 // The gateway sends a heartbeat every few seconds. A stream that is silent for longer is dead.
 const SILENCE_MS = 20_000;
+// The Date header has whole seconds, and is a moment old. Clocks that are as close as that are taken as equal.
+const CLOCK_TOLERANCE_MS = 3_000;
 
 export function createGatewayClient(url: string): GatewayClient {
   let token: string | null = null;
+  // How far the gateway's clock is ahead of this computer's.
+  let aheadMs = 0;
   const headers = (): Record<string, string> =>
     token === null ? {} : { authorization: `Bearer ${token}` };
   return {
     useToken(value) {
       token = value;
     },
+    now: () => Date.now() + aheadMs,
     async query<Data>(query: string, variables: object) {
       const response = await fetch(url, {
         method: 'POST',
@@ -63,6 +70,7 @@ export function createGatewayClient(url: string): GatewayClient {
       }).catch(() => {
         throw new OperationError('The gateway does not answer.', null);
       });
+      compareClocks(response);
       const answer = await readAnswer<Data>(response);
       const error = errorOf(answer);
       if (answer.data === null || answer.data === undefined)
@@ -115,6 +123,7 @@ export function createGatewayClient(url: string): GatewayClient {
       async function fetchWatched(input: RequestInfo, init?: RequestInit) {
         listen();
         const response = await fetch(input, init);
+        compareClocks(response);
         if (response.body === null) return response;
         const body = response.body.pipeThrough(
           new TransformStream<Uint8Array, Uint8Array>({
@@ -128,6 +137,11 @@ export function createGatewayClient(url: string): GatewayClient {
       }
     },
   };
+
+  function compareClocks(response: Response) {
+    const ms = Date.parse(response.headers.get('date') ?? '') - Date.now();
+    if (!Number.isNaN(ms)) aheadMs = Math.abs(ms) > CLOCK_TOLERANCE_MS ? ms : 0;
+  }
 }
 
 async function readAnswer<Data>(response: Response): Promise<Answer<Data>> {

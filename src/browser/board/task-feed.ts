@@ -1,6 +1,7 @@
-import { FIRST_TASKS, TASK_CHANGES, TASK_COUNTS } from './documents.ts';
+import { TASK_CHANGES, TASK_COUNTS } from './documents.ts';
 import { type Filters, toTaskStatusFilter } from './filters.ts';
 import { type GatewayClient, OperationError } from './gateway-client.ts';
+import { SCREENFUL, readNewest } from './newest-tasks.ts';
 import { type TaskChange, type TaskCounts, type TaskRow, countsOf, statusOf } from './task.ts';
 
 /** How the list relates to the tenant. */
@@ -22,6 +23,8 @@ export type Phase =
 export interface FeedState {
   phase: Phase;
   tasks: readonly TaskRow[];
+  /** Whether there are too many tasks for the list, so that `tasks` is only the newest of them. */
+  isNewestOnly: boolean;
   counts: TaskCounts | null;
   /** Why the phase is not `live`; null if there is nothing to say. */
   message: string | null;
@@ -39,10 +42,25 @@ export interface TaskFeed {
   close(): void;
 }
 
+/** The list before the first answer. */
+export const NOTHING: FeedState = {
+  phase: 'loading',
+  tasks: [],
+  isNewestOnly: false,
+  counts: null,
+  message: null,
+  liveUntil: null,
+  announcement: '',
+};
+
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15_000;
 // Where a status is in the filter, the tiles are counted upstream, which costs a request for each.
 const COUNT_INTERVAL_MS = 15_000;
+// As many as the gateway sends as a snapshot.
+const MAX_TASKS = 5_000;
+// A range that depends on the clock is asked for again if the clocks turn out to differ by more.
+const MAX_SKEW_MS = 60_000;
 
 /** Follows the tasks that match. `onChange` is called at most once per frame. */
 export function createTaskFeed(
@@ -51,14 +69,7 @@ export function createTaskFeed(
 ): TaskFeed {
   let filters: Filters | null = null;
   let tasks = new Map<string, TaskRow>();
-  let state: FeedState = {
-    phase: 'loading',
-    tasks: [],
-    counts: null,
-    message: null,
-    liveUntil: null,
-    announcement: '',
-  };
+  let state = NOTHING;
   let attempts = 0;
   // Whether `tasks` is all that matches, and not just the first of it.
   let isWhole = false;
@@ -79,7 +90,7 @@ export function createTaskFeed(
       countTimer = 0;
       attempts = 0;
       countedAt = Number.NEGATIVE_INFINITY;
-      set({ phase: 'loading', tasks: [], counts: null, message: null, liveUntil: null });
+      set({ ...NOTHING, announcement: state.announcement });
       connect(wanted);
     },
     retry,
@@ -105,24 +116,19 @@ export function createTaskFeed(
 
   function connect(wanted: Filters) {
     stop();
-    const filter = toTaskStatusFilter(wanted, Date.now());
+    const skewMs = client.now() - Date.now();
+    const filter = toTaskStatusFilter(wanted, client.now());
+    const { isNewestOnly } = state;
     // The ids that this connection has sent. What it has not sent by the end of its snapshot is gone.
     const seen = new Set<string>();
     let isComplete = false;
     let isCurrent = true;
     const end = client.subscribe<{ taskStatusChanged: TaskChange }>(
       TASK_CHANGES,
-      { filter },
+      { filter, snapshot: !isNewestOnly },
       {
         next: ({ taskStatusChanged: { kind, taskStatus } }) => {
-          if (kind === 'SNAPSHOT_COMPLETE') {
-            for (const id of tasks.keys()) if (!seen.has(id)) tasks.delete(id);
-            isComplete = true;
-            isWhole = true;
-            attempts = 0;
-            set({ phase: 'live', message: null });
-            countSoon(wanted);
-          }
+          if (kind === 'SNAPSHOT_COMPLETE') complete();
           if (taskStatus === null) return;
           seen.add(taskStatus.id);
           tasks.set(taskStatus.id, { ...taskStatus, receivedAt: performance.now() });
@@ -131,7 +137,13 @@ export function createTaskFeed(
           touch();
         },
         end: error => {
-          if (error === null && isPast(wanted)) return set({ phase: 'finished', message: null });
+          if (error === null && isPast(wanted, client.now()))
+            return set({ phase: 'finished', message: null });
+          // Filters that the gateway refuses are refused before the first task.
+          if (error?.code === 'BAD_USER_INPUT' && seen.size > 0 && !isNewestOnly) {
+            set({ isNewestOnly: true });
+            return connect(wanted);
+          }
           lose(wanted, error ?? new OperationError('The gateway ended the stream.', null));
         },
       },
@@ -140,26 +152,58 @@ export function createTaskFeed(
       isCurrent = false;
       end();
     };
+    if (isNewestOnly) void readAll();
     // A screenful is here before a snapshot of thousands. After a reconnection there is one already.
-    if (tasks.size === 0) void showFirst();
+    else if (tasks.size === 0) void readFirst();
 
-    async function showFirst() {
+    async function readFirst() {
       try {
-        const { taskStatuses } = await client.query<{
-          taskStatuses: { nodes: readonly TaskRow[] };
-        }>(FIRST_TASKS, { filter });
-        if (!isCurrent || isComplete) return;
-        for (const task of taskStatuses.nodes)
-          if (!seen.has(task.id)) tasks.set(task.id, { ...task, receivedAt: performance.now() });
-        touch();
+        for await (const page of readNewest(client, filter, SCREENFUL)) {
+          if (!isCurrent) return;
+          const isSkewed = Math.abs(client.now() - Date.now() - skewMs) > MAX_SKEW_MS;
+          if (isSkewed && isRelative(wanted)) return connect(wanted);
+          if (!isComplete) add(page);
+        }
       } catch {
         // The subscription fails for the same reason, and says so.
       }
     }
+
+    async function readAll() {
+      try {
+        for await (const page of readNewest(client, filter, MAX_TASKS)) {
+          if (!isCurrent) return;
+          add(page);
+          for (const { id } of page) seen.add(id);
+        }
+        if (isCurrent) complete();
+      } catch (error) {
+        if (!(error instanceof OperationError)) throw error;
+        if (!isCurrent) return;
+        stop();
+        lose(wanted, error);
+      }
+    }
+
+    /** Adds tasks, except those of which the subscription has sent a later state. */
+    function add(page: readonly TaskRow[]) {
+      for (const task of page)
+        if (!seen.has(task.id)) tasks.set(task.id, { ...task, receivedAt: performance.now() });
+      touch();
+    }
+
+    function complete() {
+      for (const id of tasks.keys()) if (!seen.has(id)) tasks.delete(id);
+      isComplete = true;
+      isWhole = !isNewestOnly;
+      attempts = 0;
+      set({ phase: 'live', message: null });
+      countSoon(wanted);
+    }
   }
 
   function lose(wanted: Filters, error: OperationError) {
-    const liveUntil = state.phase === 'live' ? Date.now() : state.liveUntil;
+    const liveUntil = state.phase === 'live' ? client.now() : state.liveUntil;
     if (error.code === 'UNAUTHENTICATED')
       return set({ phase: 'unauthenticated', message: error.message, liveUntil });
     if (!error.isTemporary) return set({ phase: 'refused', message: error.message, liveUntil });
@@ -172,7 +216,7 @@ export function createTaskFeed(
   }
 
   function countSoon(wanted: Filters) {
-    if (countTimer !== 0 || wanted.status === '') return;
+    if (countTimer !== 0 || (wanted.status === '' && isWhole)) return;
     const delay = Math.max(0, countedAt + COUNT_INTERVAL_MS - performance.now());
     countTimer = setTimeout(() => {
       countTimer = 0;
@@ -184,7 +228,7 @@ export function createTaskFeed(
   async function count(wanted: Filters) {
     try {
       // The tiles choose a status, so they count whatever the status.
-      const filter = toTaskStatusFilter({ ...wanted, status: '' }, Date.now());
+      const filter = toTaskStatusFilter({ ...wanted, status: '' }, client.now());
       const { taskStatusCounts: counts } = await client.query<{ taskStatusCounts: TaskCounts }>(
         TASK_COUNTS,
         { filter },
@@ -216,6 +260,8 @@ export function createTaskFeed(
   }
 }
 
-function isPast({ period, to }: Filters): boolean {
-  return period === 'range' && to !== '' && Date.parse(to) <= Date.now();
+function isPast({ period, to }: Filters, nowMs: number): boolean {
+  return period === 'range' && to !== '' && Date.parse(to) <= nowMs;
 }
+
+const isRelative = ({ period }: Filters) => period !== 'range' && period !== 'all';

@@ -5,7 +5,7 @@ import type { TaskDetail } from './task.ts';
 
 /** A change of progress that arrived while the pane was open. */
 export interface Observation {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, by the gateway's clock. */
   at: number;
   percent: number;
   progress: string | null;
@@ -40,7 +40,7 @@ export function useTaskHistory(client: GatewayClient, id: string): TaskHistory {
         {
           next: ({ taskProgress }) =>
             setHistory(before =>
-              toNext(before, { ...taskProgress, receivedAt: performance.now() }),
+              toNext(before, { ...taskProgress, receivedAt: performance.now() }, client.now()),
             ),
           end: error => {
             if (error === null) return;
@@ -57,7 +57,7 @@ export function useTaskHistory(client: GatewayClient, id: string): TaskHistory {
   return history;
 }
 
-function toNext({ observations }: TaskHistory, task: TaskDetail): TaskHistory {
+function toNext({ observations }: TaskHistory, task: TaskDetail, at: number): TaskHistory {
   const percent = task.effectivePercentComplete;
   const { progress } = task;
   const last = observations.at(-1);
@@ -67,7 +67,7 @@ function toNext({ observations }: TaskHistory, task: TaskDetail): TaskHistory {
     task,
     error: null,
     observations: isNew
-      ? [...observations, { at: Date.now(), percent, progress }].slice(-MAX_OBSERVATIONS)
+      ? [...observations, { at, percent, progress }].slice(-MAX_OBSERVATIONS)
       : observations,
   };
 }

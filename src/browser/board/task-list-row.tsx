@@ -28,6 +28,7 @@ export const TaskListRow = memo(
       <div
         role="row"
         class="row columns"
+        data-state={task.state}
         aria-rowindex={index + 2}
         aria-selected={isOpened}
         tabIndex={isActive ? 0 : -1}

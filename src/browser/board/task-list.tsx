@@ -11,6 +11,10 @@ interface TaskListProps {
   sort: Sort;
   /** The id of the task in the detail pane. */
   opened: string | null;
+  /** Whether more tasks may match than the list shows. */
+  isNewestOnly: boolean;
+  /** How many tasks match; null if that is not known. */
+  matching: number | null;
   /** What stands in place of an empty list. */
   emptyText: string;
   onSort(sort: Sort): void;
@@ -31,12 +35,14 @@ const WIDE = matchMedia('(min-width: 60rem)');
 const WIDE_ROW_PX = 44;
 const NARROW_ROW_PX = 76;
 // Rows beyond the edges, so that a fast scroll shows no gap.
-const OVERSCAN = 8;
+const OVERSCAN = 12;
 // The rows are exchanged in steps, so that most frames of a scroll exchange none.
-const STEP = 4;
+const STEP = 8;
 
 /** A grid of which only the rows in sight are in the document. */
-export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: TaskListProps) {
+export function TaskList(props: TaskListProps) {
+  const { tasks, sort, opened, isNewestOnly, matching, emptyText, onSort, onOpen } = props;
+  const count = formatNumber(tasks.length);
   const viewport = useRef<HTMLDivElement>(null);
   // The first row in sight, rounded down to a step.
   const [top, setTop] = useState(0);
@@ -176,8 +182,10 @@ export function TaskList({ tasks, sort, opened, emptyText, onSort, onOpen }: Tas
         </div>
       </div>
       {tasks.length === 0 && <p class="notice">{emptyText}</p>}
-      <p class="sum">
-        {formatNumber(tasks.length)} {tasks.length === 1 ? 'task' : 'tasks'} shown
+      <p class="sum" hidden={tasks.length === 0}>
+        {isNewestOnly
+          ? `The newest ${count}${matching !== null && matching > tasks.length ? ` of ${formatNumber(matching)}` : ''} tasks shown. For others, choose a status, a source or a range of time above.`
+          : `${count} ${tasks.length === 1 ? 'task' : 'tasks'} shown`}
       </p>
     </section>
   );

@@ -79,6 +79,12 @@ const COUNT_OF: Record<string, keyof TaskCounts> = {
   TEMPERROR: 'tempError',
 };
 
+/** How many tasks there are of a status of the filter, empty for all; null if that is not known. */
+export function countOf(counts: TaskCounts | null, status: string): number | null {
+  const count = status === '' ? 'total' : status === 'RUNNING' ? 'running' : COUNT_OF[status];
+  return counts === null || count === undefined ? null : counts[count];
+}
+
 /** Counts tasks as upstream does: running is what has no completion status. */
 export function countsOf(tasks: Iterable<TaskRow>): TaskCounts {
   const counts = {

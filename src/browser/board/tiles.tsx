@@ -1,5 +1,5 @@
 import { formatNumber } from './format.ts';
-import type { TaskCounts } from './task.ts';
+import { type TaskCounts, countOf } from './task.ts';
 
 interface TilesProps {
   counts: TaskCounts | null;
@@ -9,13 +9,13 @@ interface TilesProps {
 }
 
 const TILES = [
-  { status: '', label: 'All', count: 'total' },
-  { status: 'RUNNING', label: 'Running', count: 'running' },
-  { status: 'SUCCESS', label: 'Success', count: 'success' },
-  { status: 'WARNING', label: 'Warning', count: 'warning' },
-  { status: 'ERROR', label: 'Error', count: 'error' },
-  { status: 'TERMINATED', label: 'Terminated', count: 'terminated' },
-  { status: 'TEMPERROR', label: 'Temporary error', count: 'tempError' },
+  { status: '', label: 'All' },
+  { status: 'RUNNING', label: 'Running' },
+  { status: 'SUCCESS', label: 'Success' },
+  { status: 'WARNING', label: 'Warning' },
+  { status: 'ERROR', label: 'Error' },
+  { status: 'TERMINATED', label: 'Terminated' },
+  { status: 'TEMPERROR', label: 'Temporary error' },
 ] as const;
 
 /** How many tasks there are of each status, under the other filters. A tile filters by its status. */
@@ -23,7 +23,7 @@ export function Tiles({ counts, status, onChoose }: TilesProps) {
   return (
     <nav class="tiles" aria-label="Filter by status">
       {TILES.map(tile => {
-        const number = counts?.[tile.count] ?? null;
+        const number = countOf(counts, tile.status);
         return (
           <button
             key={tile.status}

@@ -37,15 +37,16 @@ function momentsOf(task: TaskDetail, observations: readonly Observation[]): Mome
   const { created, launched, completed, estimatedCompletion } = task;
   const moments: Moment[] = [{ at: Date.parse(created), text: 'Created' }];
   if (launched !== null) moments.push({ at: Date.parse(launched), text: 'Launched' });
+  // The clocks of the gateway and of upstream may differ.
+  const earliest = moments.at(-1)?.at ?? 0;
   for (const { at, percent, progress } of observations)
     moments.push({
-      at,
+      at: Math.max(at, earliest),
       text: `${percent}%${progress === null ? '' : `: ${progress.slice(0, 200)}`}`,
     });
   if (completed !== null) moments.push({ at: Date.parse(completed), text: endOf(task) });
   else if (estimatedCompletion !== null)
     moments.push({ at: Date.parse(estimatedCompletion), text: 'Estimated end' });
-  // Observations have the time of this computer, whose clock may differ from upstream's.
   return moments;
 }
 

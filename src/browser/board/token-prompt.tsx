@@ -32,10 +32,12 @@ export function TokenPrompt({ reason, onToken }: TokenPromptProps) {
         />
       </label>
       <button type="submit">Show tasks</button>
-      <p id={hint}>
-        {reason !== null && <bdi>{reason} </bdi>}
-        The token is kept in this page’s memory and is gone after a reload.
-      </p>
+      {reason !== null && (
+        <p>
+          <bdi>{reason}</bdi>
+        </p>
+      )}
+      <p id={hint}>The token is kept in this page’s memory and is gone after a reload.</p>
     </form>
   );
 }

@@ -1,7 +1,8 @@
 /** The tabs of a first visit, each a need of many clients. Every operation runs as it stands. */
 export const EXAMPLES = [
   {
-    query: `# The tasks that have not ended. Press Ctrl+Enter to run an operation.
+    query: `# The tasks that have not ended.
+# Press Ctrl+Enter to run an operation.
 query RunningTasks {
   taskStatuses(filter: { completionStatus: { isNull: true } }, first: 10) {
     nodes {
@@ -18,7 +19,8 @@ query RunningTasks {
 `,
   },
   {
-    query: `# One task with everything that upstream says about it. Copy an id from RunningTasks.
+    query: `# One task with everything that upstream says about it.
+# Copy an id from RunningTasks.
 query OneTask($id: ID!) {
   taskStatus(id: $id) {
     uniqueName
@@ -38,7 +40,8 @@ query OneTask($id: ID!) {
     variables: '{ "id": "" }',
   },
   {
-    query: `# All running tasks now, then each change. The stream lasts until you stop it.
+    query: `# All running tasks now, then each change.
+# The stream lasts until you stop it.
 subscription LiveList {
   taskStatusChanged(filter: { completionStatus: { isNull: true } }, snapshot: true) {
     kind
@@ -48,7 +51,8 @@ subscription LiveList {
 `,
   },
   {
-    query: `# One task until it has ended. For an account aggregation, accountAggregation has the real progress.
+    query: `# One task until it has ended. For an account aggregation,
+# accountAggregation has the real progress.
 subscription RealProgress($id: ID!) {
   taskProgress(id: $id) {
     state
@@ -90,7 +94,8 @@ query Failures {
 `,
   },
   {
-    query: `# How many tasks there are. Each field that you select is one request to upstream.
+    query: `# How many tasks there are.
+# Each field that you select is one request to upstream.
 query Counts {
   taskStatusCounts {
     total
@@ -102,7 +107,8 @@ query Counts {
 `,
   },
   {
-    query: `# The tasks of a source. sourceId is the target's id of an account aggregation.
+    query: `# The tasks of a source.
+# sourceId is the target's id of an account aggregation.
 query TasksOfSource($sourceId: ID!) {
   taskStatuses(filter: { sourceId: { eq: $sourceId } }, first: 10) {
     nodes { id uniqueName created completionStatus target { id name } }
@@ -112,7 +118,8 @@ query TasksOfSource($sourceId: ID!) {
     variables: '{ "sourceId": "" }',
   },
   {
-    query: `# Clears a pending task: this edits its record and does not stop the job in the tenant.
+    query: `# Clears a pending task: this edits its record
+# and does not stop the job in the tenant.
 mutation ClearPendingTask($id: ID!) {
   updateTaskStatus(input: { id: $id, completionStatus: TERMINATED }) {
     taskStatus { id state completionStatus completed }

@@ -4,6 +4,7 @@ import { GraphiQL } from 'graphiql';
 import 'graphiql/graphiql.css';
 import './graphiql-page.css';
 import { EXAMPLES } from './examples.ts';
+import { labelEditors } from './editor-labels.ts';
 import { createFetcher } from './fetcher.ts';
 
 const page = document.querySelector('#graphiql');
@@ -12,7 +13,8 @@ const endpoint = new URL(location.pathname, location.href).href;
 const parameters = new URLSearchParams(location.search);
 const query = parameters.get('query');
 
-if (page !== null)
+if (page !== null) {
+  labelEditors(page);
   createRoot(page).render(
     createElement(GraphiQL, {
       fetcher: createFetcher(endpoint),
@@ -25,3 +27,4 @@ if (page !== null)
       shouldPersistHeaders: false,
     }),
   );
+}

@@ -141,14 +141,44 @@ export function createPlan(
   }
 }
 
-/** Arguments without variables are the same for every execution. */
+/** How an argument that is a variable is given its value. */
+interface VariableArgument {
+  name: string;
+  variable: string;
+}
+
+/** Prepares arguments, so that those of the usual kinds are given their values without visiting the document. */
 function planArguments(
   definition: GraphQLField<unknown, unknown>,
   nodes: readonly FieldNode[],
 ): FieldPlan['argumentsFor'] {
   const node = nodes[0];
   if (node === undefined || definition.args.length === 0) return () => ({});
-  return variables => getArgumentValues(definition, node, variables);
+  const byVariable = variableArguments(definition, node);
+  return variables => {
+    if (byVariable === null) return getArgumentValues(definition, node, variables);
+    const values: Record<string, unknown> = {};
+    for (const { name, variable } of byVariable) {
+      const value = Object.hasOwn(variables, variable) ? variables[variable] : null;
+      // The argument may have a default, or must not be null.
+      if (value === undefined || value === null)
+        return getArgumentValues(definition, node, variables);
+      values[name] = value;
+    }
+    return values;
+  };
+}
+
+/** The arguments of a field if all of them are given by variables; otherwise null. */
+function variableArguments(
+  { args }: GraphQLField<unknown, unknown>,
+  { arguments: given = [] }: FieldNode,
+): VariableArgument[] | null {
+  const byVariable = args.map(({ name }) => {
+    const value = given.find(argument => argument.name.value === name)?.value;
+    return value?.kind === Kind.VARIABLE ? { name, variable: value.name.value } : null;
+  });
+  return byVariable.every(argument => argument !== null) ? byVariable : null;
 }
 
 function fragmentsOf({ definitions }: DocumentNode): Record<string, FragmentDefinitionNode> {

@@ -14,8 +14,9 @@ import type { VerifyToken } from './token-verifier.ts';
  */
 export type Authenticate = (authorization: string | null, address: string) => Promise<Credential>;
 
-// In characters, over all tokens of which the hash and client are remembered.
-const MAX_KNOWN_LENGTH = 4_194_304;
+// Bytes that remembered tokens, their hashes and clients take. Forged ones are remembered too.
+const MAX_KNOWN_BYTES = 8_388_608;
+const BYTES_PER_TOKEN = 400;
 
 /**
  * Uses the caller's own token upstream. With `verify`, the token must verify first, and it is accepted for
@@ -27,8 +28,8 @@ export function createPassthroughAuthenticate(
   refusalOf: (key: string) => GatewayError | null,
 ): Authenticate {
   const known = new LRUCache<string, CallerToken>({
-    maxSize: MAX_KNOWN_LENGTH,
-    sizeCalculation: ({ token }) => token.length,
+    maxSize: MAX_KNOWN_BYTES,
+    sizeCalculation: ({ token, clientId }) => BYTES_PER_TOKEN + token.length + clientId.length,
   });
   return async (authorization, address) => {
     const token = readToken(authorization);

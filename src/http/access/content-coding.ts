@@ -43,21 +43,37 @@ export async function compress(body: Buffer, coding: ContentCoding): Promise<Buf
   return COMPRESS[coding](body);
 }
 
+/** A compressed form of a body. */
+export interface CompressedBody {
+  coding: string;
+  body: Buffer;
+}
+
 /**
  * The body as a client with this `Accept-Encoding` header gets it: compressed if it has 1 kB or more and
- * the client accepts that; otherwise as it is. `headers` describe it.
+ * the client accepts that; otherwise as it is. `headers` describe it. `known` is a form of the body that was
+ * compressed before; `compressed` is one that was compressed now.
  */
-export async function encodeBody(
-  body: Buffer,
+export async function encodeBody<Body extends string | Buffer>(
+  body: Body,
   acceptEncoding: string,
-): Promise<{ body: Buffer; headers: Record<string, string> }> {
-  const coding = body.length < LEAST_BYTES ? null : contentCodingFor(acceptEncoding);
-  const encoded = coding === null ? body : await compress(body, coding);
+  known: CompressedBody | null = null,
+): Promise<EncodedBody<Body>> {
+  const bytes = Buffer.byteLength(body);
+  const coding = bytes < LEAST_BYTES ? null : contentCodingFor(acceptEncoding);
+  if (coding === null)
+    return { body, headers: { 'content-length': String(bytes) }, compressed: null };
+  const isKnown = known?.coding === coding;
+  const encoded = isKnown ? known.body : await compress(Buffer.from(body as string), coding);
   return {
     body: encoded,
-    headers: {
-      'content-length': String(encoded.length),
-      ...(coding === null ? {} : { 'content-encoding': coding }),
-    },
+    headers: { 'content-length': String(encoded.length), 'content-encoding': coding },
+    compressed: isKnown ? null : { coding, body: encoded },
   };
+}
+
+export interface EncodedBody<Body> {
+  body: Body | Buffer;
+  headers: Record<string, string>;
+  compressed: CompressedBody | null;
 }

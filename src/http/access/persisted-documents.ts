@@ -24,13 +24,12 @@ export interface PersistedDocumentsOptions {
 // In characters, over all documents that clients have registered with this instance.
 const MAX_STORED_LENGTH = 4_194_304;
 
-/** Registered documents are evicted by least recent use. */
-export function createPersistedDocuments({
-  manifest,
-  isManifestOnly,
-  isAutomatic,
-}: PersistedDocumentsOptions): PersistedDocuments {
-  const listed = new Set(manifest?.values());
+/** `own` are the gateway's own documents, executed besides the manifest's. Registered documents are evicted by least recent use. */
+export function createPersistedDocuments(
+  { manifest, isManifestOnly, isAutomatic }: PersistedDocumentsOptions,
+  own: readonly string[],
+): PersistedDocuments {
+  const listed = new Set([...(manifest?.values() ?? []), ...own]);
   const stored = new LRUCache<string, string>({
     maxSize: MAX_STORED_LENGTH,
     sizeCalculation: (text, id) => text.length + id.length,

@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import type { Recorders } from '../../metrics.ts';
 import type { Tracer } from '../../tracing.ts';
-import { OperationUsage } from '../../usage.ts';
+import { type OperationIdentity, OperationUsage } from '../../usage.ts';
 import { codeOf } from '../access/mask-error.ts';
 
 /** How an operation came, and how its results go. */
@@ -29,8 +29,12 @@ export interface OperationStart {
 /** What is noted of one operation, from its arrival to its end. */
 export interface OperationRecord {
   readonly usage: OperationUsage;
+  /** Which operation it is, as far as it is known. */
+  readonly identity: OperationIdentity;
   /** The document was parsed. */
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
+  /** It is the same operation as one that was identified before. */
+  identifyAs(identity: OperationIdentity): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
   end(result: Pick<ExecutionResult, 'errors'>): void;
   /** The client left before there was a result. */
@@ -60,6 +64,7 @@ const MAX_NAME_LENGTH = 60;
 const MAX_CODES = 5;
 const ABORTED: readonly string[] = ['ABORTED'];
 const NO_ERRORS: readonly string[] = [];
+const UNKNOWN: OperationIdentity = { type: 'unknown', name: null, hash: null };
 
 export function createOperationRecords(parts: OperationRecordsParts): OperationRecords {
   const { log, clock, metrics, tracer } = parts;
@@ -71,9 +76,7 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
       const startedAt = clock.monotonic();
       const span = tracer?.start('operation', {}, traceparent) ?? null;
       const usage = new OperationUsage(span);
-      let type = 'unknown';
-      let name: string | null = null;
-      let hash: string | null = null;
+      let identity = UNKNOWN;
       let isOver = false;
       let events = 0;
       let lastCodes = NO_ERRORS;
@@ -82,11 +85,14 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
 
       return {
         usage,
+        get identity() {
+          return identity;
+        },
         parsed(document, operationName) {
-          const operation = getOperationAST(document, operationName);
-          type = operation?.operation ?? 'unknown';
-          name = operation?.name?.value.slice(0, MAX_NAME_LENGTH) ?? null;
-          hash = hashOf(document);
+          identity = identityOf(document, operationName);
+        },
+        identifyAs(other) {
+          identity = other;
         },
         end(result) {
           if (isOver) return;
@@ -101,7 +107,7 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
         streamBegan() {
           stream = streamTransport();
           metrics.streamBegan(stream);
-          log.info({ ...identity(stream), requestId }, 'subscription started');
+          log.info({ ...fieldsOf(identity, stream), requestId }, 'subscription started');
         },
         eventSent(result) {
           events++;
@@ -118,10 +124,11 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
 
       function finish(message: string, by: TransportName, codes: readonly string[]): void {
         const tookMs = clock.monotonic() - startedAt;
+        const { type, name, hash } = identity;
         metrics.operationEnded({ type, transport: by, outcome: codes[0] ?? 'OK', tookMs });
         log.info(
           {
-            ...identity(by),
+            ...fieldsOf(identity, by),
             codes,
             durationMs: round(tookMs),
             upstreamRequests: usage.upstreamRequests,
@@ -140,12 +147,20 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
         });
         span?.end(codes[0]);
       }
-
-      function identity(by: TransportName) {
-        return { name, hash, type, transport: by };
-      }
     },
   };
+
+  function identityOf(
+    document: DocumentNode,
+    operationName: string | null | undefined,
+  ): OperationIdentity {
+    const operation = getOperationAST(document, operationName);
+    return {
+      type: operation?.operation ?? UNKNOWN.type,
+      name: operation?.name?.value.slice(0, MAX_NAME_LENGTH) ?? null,
+      hash: hashOf(document),
+    };
+  }
 
   function hashOf(document: DocumentNode): string | null {
     const known = hashes.get(document);
@@ -156,6 +171,10 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
     hashes.set(document, hash);
     return hash;
   }
+}
+
+function fieldsOf({ name, hash, type }: OperationIdentity, transport: TransportName) {
+  return { name, hash, type, transport };
 }
 
 /** The codes of a result's errors, each once. */

@@ -25,9 +25,8 @@ export interface QueryClient {
 }
 
 /**
- * Executes a query whose document was executed before, without the hooks of Yoga: through the same checks, in the same
- * order. Null if the document is not known, or is not of a query that can be planned; Yoga executes those. Rejects if
- * the client leaves.
+ * Executes a query whose document is cached and valid, without the hooks of Yoga: through the same checks, in the same
+ * order. Null if it is not, or the query cannot be planned; Yoga executes those. Rejects if the client leaves.
  */
 export type RunKnownQuery = (
   operation: AdmittedOperation,

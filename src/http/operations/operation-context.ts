@@ -2,6 +2,7 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ReadOptions } from '../../session/loader.ts';
+import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Admission } from '../access/operation-gate.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
@@ -32,13 +33,14 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
   const { sessions, clock, introspection, routerTrust, printSdl } = parts;
   return ({ admission, record, header }) => {
     const credential = admission && 'credential' in admission ? admission.credential : null;
+    let session: Session | null = null;
     return {
       caller: {
         get session() {
           // Operations that need no credential, such as introspection, open no session.
           if (credential === null)
             throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
-          return sessions.of(credential);
+          return (session ??= sessions.of(credential));
         },
         whileValid(stream) {
           if (credential === null || credential.expiresAt === null) return stream;
@@ -49,10 +51,14 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
         },
       },
       async subgraphSdl() {
+        record?.usage.markUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
         return mayRead ? printSdl() : null;
       },
-      now: () => clock.now(),
+      now() {
+        record?.usage.markUnique();
+        return clock.now();
+      },
       read: {
         caller: credential?.caller,
         usages: record && [record.usage],

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
+import { PACKAGE_FOLDER } from '../../package-folder.ts';
 import { type ContentCoding, contentCodingFor } from '../access/content-coding.ts';
 
 /** The files of the pages, which the build has compressed in advance. */
@@ -21,9 +22,15 @@ const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
+  '.txt': 'text/plain; charset=utf-8',
 };
-// The same folder seen from src/http/pages and from dist/http/pages.
-const FOLDER = join(import.meta.dirname, '../../../dist/pages');
+const FOLDER = join(PACKAGE_FOLDER, 'dist/pages');
+
+/** The documents that the board sends. None in a checkout that has not been built. */
+export function readBoardDocuments(): string[] {
+  const path = join(FOLDER, 'board-documents.json');
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as string[]) : [];
+}
 
 /** Reads the files on the first request, so that a gateway whose pages are not used never does. */
 export function createPageFiles(): PageFiles {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createPageFiles } from './files.ts';
+import { createPageFiles, readBoardDocuments } from './files.ts';
 
 export interface PagesOptions {
   /** Whether GraphiQL is served to browsers that open the GraphQL endpoint. */
@@ -13,6 +13,8 @@ export interface Pages {
   sendGraphiQL(request: IncomingMessage, response: ServerResponse): boolean;
   sendBoard(request: IncomingMessage, response: ServerResponse): boolean;
   sendAsset(path: string, request: IncomingMessage, response: ServerResponse): boolean;
+  /** The documents that the pages need. GraphiQL needs any, and so adds none. */
+  readDocuments(): readonly string[];
 }
 
 const COMMON = [
@@ -52,6 +54,7 @@ export function createPages({ graphiql, board }: PagesOptions): Pages {
       path.startsWith('/assets/') &&
       isRead(request) &&
       files.send(path.slice(1), request, response),
+    readDocuments: () => (board ? readBoardDocuments() : []),
   };
 }
 

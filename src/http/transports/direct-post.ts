@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { type YogaServerInstance, processRegularResult } from 'graphql-yoga';
+import type { KeptResponse } from '../../session/memory.ts';
 import type { Context } from '../../graphql/builder.ts';
 import { encodeBody } from '../access/content-coding.ts';
 import type { ClientAddress } from '../access/client-address.ts';
@@ -8,19 +9,22 @@ import type { Admission, OperationGate } from '../access/operation-gate.ts';
 import type { RequestShare, RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { QueryClient, RunKnownQuery } from '../operations/known-queries.ts';
+import type { KeptResponses, RequestedOperation } from '../operations/kept-responses.ts';
+import { isFresh } from '../operations/operation-context.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
-import { endedEarly, parseOperation, refusalOfSpace, tooLarge } from './http-request.ts';
+import { endedEarly, parseOperation, refusalOfSpace, toText, tooLarge } from './http-request.ts';
 import type { TransportContext } from './transport-context.ts';
 
 /**
  * Answers POST requests for a single JSON result without Yoga's Fetch API layer, whose requests, responses and streams
  * take longer than the operation itself.
  *
- * The operation goes through Yoga's own handler with all plugins; the result is formatted by Yoga's own function. Only
- * the hooks of plugins that get or give a `Response` do not run: `onRequest`, `onRequestParse`, `onResultProcess` and
- * `onResponse`. What needs those is left to Yoga.
+ * A response that was sent before and is still fresh is sent again. A query whose document is known is executed without
+ * Yoga. Any other operation goes through Yoga's own handler with all plugins; only the hooks that get or give a
+ * `Response` do not run: `onRequest`, `onRequestParse`, `onResultProcess` and `onResponse`. What needs those is left to
+ * Yoga.
  */
 export interface DirectPost {
   /** False, before the body is read, for what Yoga is to answer. */
@@ -31,6 +35,7 @@ export interface DirectPost {
 export interface DirectPostParts {
   yoga: YogaServerInstance<TransportContext, Context>;
   runKnownQuery: RunKnownQuery;
+  keptResponses: KeptResponses;
   gate: OperationGate;
   clientAddress: ClientAddress;
   requestSpace: RequestSpace;
@@ -41,12 +46,14 @@ export interface DirectPostParts {
 
 type MediaType = 'application/json' | 'application/graphql-response+json';
 
+const NO_ERRORS = {};
 const JSON_BODY = /^application\/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?$/i;
 // A result that is a stream needs Yoga, and so does a document that is not sent, which may be a subscription.
 const MAY_STREAM = /\bsubscription\b/;
 
 export function createDirectPost(parts: DirectPostParts): DirectPost {
-  const { yoga, runKnownQuery, gate, clientAddress, maskError, maxBodyBytes } = parts;
+  const { yoga, runKnownQuery, keptResponses, gate, clientAddress, maskError, maxBodyBytes } =
+    parts;
   return {
     accepts: ({ method, url, headers }) =>
       method === 'POST' &&
@@ -64,28 +71,45 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         requestId: response.getHeader(REQUEST_ID_HEADER)?.toString() ?? requestIdOf(header),
         traceparent: header('traceparent'),
       });
-      const respond = async (result: ExecutionResult) => {
+      const respond = async (result: ExecutionResult, operation?: RequestedOperation) => {
         // The client may have disconnected.
         if (response.destroyed) return record.leave();
         record.end(result);
-        return send(request, response, result, mediaType);
+        if (operation === undefined || result.errors !== undefined)
+          return send(request, response, result, mediaType);
+        const kept = keptResponses.keep(operation, JSON.stringify(result), record);
+        return sendKept(request, response, kept, mediaType);
       };
       try {
         // Before the body is read, which would be work for a caller without a credential.
         const admission = await gate.identify(header, clientAddress.addressOf(request));
+        // The client disconnected while its token was checked.
+        if (response.destroyed) return record.leave();
         const share = parts.requestSpace.open();
         response.once('close', share.close);
-        const params = parseOperation(await readBody(request, maxBodyBytes, share));
+        const body = toText(await readBody(request, maxBodyBytes, share));
+        const operation = { admission, body, isFresh: isFresh(header('cache-control')) };
+        const kept = keptResponses.find(operation);
+        if (kept !== undefined) {
+          record.identifyAs(kept.operation);
+          record.end(NO_ERRORS);
+          return await sendKept(request, response, kept, mediaType);
+        }
+        const params = parseOperation(body);
         const known = runKnownQuery(
           gate.admit(params, admission),
           clientOf(response, header, record),
         );
-        if (known !== null) await respond(await known);
+        // A hash is registered each time that it is sent with its document.
+        const mayKeep = !params.query || params.extensions?.['persistedQuery'] === undefined;
+        const keptAs = mayKeep ? operation : undefined;
+        if (known !== null) await respond(await known, keptAs);
         else if (!params.query || MAY_STREAM.test(params.query))
           await yoga(request, response, { parsed: params, record });
-        else await respond(await execute(request, response, params, admission, record));
+        else await respond(await execute(request, response, params, admission, record), keptAs);
       } catch (error) {
-        await respond({ errors: [maskError(error)] });
+        if (response.destroyed) record.leave();
+        else await respond({ errors: [maskError(error)] });
       }
     },
   };
@@ -223,6 +247,25 @@ async function send(
 ): Promise<void> {
   const answer = processRegularResult(result, FETCH_API, mediaType) as unknown as Answer;
   const { status, headers } = answer.init;
-  const encoded = await encodeBody(Buffer.from(answer.body), accepted);
+  const encoded = await encodeBody(answer.body, accepted);
   response.writeHead(status, { ...headers, ...encoded.headers }).end(encoded.body);
+}
+
+function copyOf(body: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(body.length);
+  body.copy(copy);
+  return copy;
+}
+
+/** Sends a response without errors. */
+async function sendKept(
+  { headers: { 'accept-encoding': accepted = '' } }: IncomingMessage,
+  response: ServerResponse,
+  kept: KeptResponse,
+  mediaType: MediaType,
+): Promise<void> {
+  const { body, headers, compressed } = await encodeBody(kept.json, accepted, kept.compressed);
+  // A copy, because zlib returns a part of a larger buffer.
+  if (compressed !== null) kept.compressed ??= { ...compressed, body: copyOf(compressed.body) };
+  response.writeHead(200, { 'Content-Type': `${mediaType}; charset=utf-8`, ...headers }).end(body);
 }

@@ -80,7 +80,7 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
       });
     const share = space.open();
     response.once('close', share.close);
-    return parseOperation(await decode(request, share));
+    return parseOperation(toText(await decode(request, share)));
   };
 
   async function decode(request: Request, share: RequestShare): Promise<Uint8Array> {
@@ -153,8 +153,17 @@ async function discardRest(reader: BodyReader | undefined): Promise<void> {
 }
 
 /** The operation that a body holds. Throws a refusal if the body is not an operation. */
-export function parseOperation(body: Uint8Array): OperationParams {
+export function parseOperation(body: string): OperationParams {
   return readOperationParams(toJson(body));
+}
+
+/** The text of a body. Throws a refusal if the body is not in UTF-8. */
+export function toText(body: Uint8Array): string {
+  try {
+    return UTF_8.decode(body);
+  } catch {
+    throw notJson();
+  }
 }
 
 /** The refusal of a body whose client disconnected while it was read. */
@@ -196,12 +205,16 @@ function isUtf8(request: Request): boolean {
   return /^utf-?8$/i.test(charset ?? '');
 }
 
-function toJson(bytes: Uint8Array): unknown {
+function toJson(text: string): unknown {
   try {
-    return JSON.parse(UTF_8.decode(bytes));
+    return JSON.parse(text);
   } catch {
-    throw refusal('BAD_USER_INPUT', 'The body is not JSON.');
+    throw notJson();
   }
+}
+
+function notJson() {
+  return refusal('BAD_USER_INPUT', 'The body is not JSON.');
 }
 
 function readSearchParams(search: URLSearchParams): OperationParams {

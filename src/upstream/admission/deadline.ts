@@ -22,15 +22,15 @@ export interface DeadlineOptions {
   timeoutMs: number;
   /** Milliseconds left at the start; `timeoutMs` by default. */
   leftMs?: number;
-  /** The reason of the abort when the time is up. */
-  reason: Error;
+  /** Makes the reason of the abort when the time is up. */
+  reason(): Error;
   /** Signals that end it early: the caller disconnects, the gateway closes. */
   signals: readonly (AbortSignal | undefined)[];
 }
 
 /** The time starts immediately. Close it, or its listeners stay on the signals. */
 export function openDeadline(options: DeadlineOptions): Deadline {
-  const { clock, timeoutMs, reason } = options;
+  const { clock, timeoutMs } = options;
   const controller = new AbortController();
   const { signal } = controller;
   const signals = options.signals.filter(other => other !== undefined);
@@ -65,7 +65,7 @@ export function openDeadline(options: DeadlineOptions): Deadline {
   function begin(leftMs: number): void {
     cancelTimer();
     endsAt = clock.monotonic() + leftMs;
-    cancelTimer = clock.after(leftMs, () => controller.abort(reason));
+    cancelTimer = clock.after(leftMs, () => controller.abort(options.reason()));
   }
 
   function race<T>(work: Promise<T>): Promise<T> {

@@ -91,14 +91,14 @@ type Outcome = 'proven' | 'refused' | 'counted' | 'unsent';
 /** Trials start with no token proven. */
 export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
   const { maxProven = MAX_PROVEN, maxTrials = MAX_TRIALS } = options;
-  const proven = new LRUCache<string, true>({ max: maxProven });
-  const refused = new LRUCache<string, { error: AttemptFailure; until: number }>({
-    max: MAX_REFUSED,
-  });
+  const proven = new LRUCache<string, true>(atMost(maxProven));
+  const refused = new LRUCache<string, { error: AttemptFailure; until: number }>(
+    atMost(MAX_REFUSED),
+  );
   /** Token key → end of the pause, on the monotonic clock. */
-  const paused = new LRUCache<string, number>({ max: MAX_PAUSED });
+  const paused = new LRUCache<string, number>(atMost(MAX_PAUSED));
   /** Pairs of a client and an address from which it has proven a token. */
-  const known = new LRUCache<string, true>({ max: MAX_KNOWN });
+  const known = new LRUCache<string, true>(atMost(MAX_KNOWN));
   const running = new Map<string, RunningTrial>();
   const connections = new AddressQueue<void>(clock, () => 0);
   let trials = 0;
@@ -222,6 +222,11 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
       return PROVING_STATUSES.has(status) && error.hasUpstreamMessage ? 'proven' : 'counted';
     }
   }
+}
+
+/** Bounds a cache to so many entries. With `max`, it would allocate room for all of them at the start. */
+function atMost(entries: number) {
+  return { maxSize: entries, sizeCalculation: () => 1 };
 }
 
 function startRunning(): RunningTrial {
