@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { ExecutionResult } from 'graphql';
 import { WebSocket } from 'ws';
@@ -129,6 +130,30 @@ for (const transport of TRANSPORTS)
       });
     }
   });
+
+test('sse: a client of HTTP/1.0, which has no chunks, gets the bytes of each event and the end', async t => {
+  const { tenant, url } = await startGateway(t);
+  const [id = ''] = tenant.addTasks(1, LASTING);
+  const body = JSON.stringify({ query: STATUS, variables: { id } });
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  let text = '';
+  socket.on('data', (data: Buffer) => (text += data));
+  const closed = once(socket, 'close');
+  socket.write(
+    `POST /graphql HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await until(() => text.includes('"completionStatus":null'));
+  tenant.finish(id);
+  await closed;
+  const [, ...parts] = text.split('\r\n\r\n');
+  const eventOf = (status: string | null) =>
+    `event: next\ndata: ${JSON.stringify({ data: { taskProgress: { id, completionStatus: status } } })}\n\n`;
+  assert.equal(
+    parts.join('\r\n\r\n'),
+    `:\n\n${eventOf(null)}${eventOf('SUCCESS')}event: complete\nid: complete\ndata:\n\n`,
+  );
+});
 
 test('metrics: each event that is sent counts, whoever reads the metrics and when', async t => {
   const { tenant, url } = await startGateway(t);
