@@ -17,18 +17,21 @@ export interface GatewayProcess {
   url: string;
   /** Heap after a full collection. */
   usage(): Promise<Usage>;
+  /** Processor time so far, without a collection. */
+  cpuSeconds(): Promise<number>;
   /** Whether the process has exited without `close`. */
   hasExited(): boolean;
   close(): Promise<void>;
 }
 
-/** Starts a gateway over this tenant. `env` is its configuration. */
+/** Starts a gateway over this tenant. `env` is its configuration, `file` the program that runs it. */
 export async function forkGateway(
   sandbox: Sandbox,
   env: Record<string, string> = {},
+  file = 'gateway-process.ts',
 ): Promise<GatewayProcess> {
-  const child = fork(new URL('gateway-process.ts', import.meta.url), {
-    execArgv: ['--expose-gc', '--import', 'tsx'],
+  const child = fork(new URL(file, import.meta.url), {
+    execArgv: ['--expose-gc', ...(file.endsWith('.ts') ? ['--import', 'tsx'] : [])],
     // Log lines are written and thrown away.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
@@ -44,6 +47,10 @@ export async function forkGateway(
     usage() {
       child.send('usage');
       return answer<Usage>(child);
+    },
+    async cpuSeconds() {
+      child.send('cpu');
+      return (await answer<Usage>(child)).cpuSeconds;
     },
     hasExited: () => child.exitCode !== null || child.signalCode !== null,
     async close() {

@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import type { DirectStream } from './direct-stream.ts';
 
 /**
  * The values that a subscriber has not read yet: the newest of each key. A slow subscriber skips values
@@ -8,12 +9,15 @@ import { GatewayError } from '../errors.ts';
  * This is not an async generator, because a generator that is dropped before its first next() never runs
  * its finally block.
  */
-export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
+export class Mailbox<T> implements DirectStream<T | GatewayError> {
   readonly #join: (earlier: T, later: T) => T;
   readonly #onClose: (() => void)[];
-  readonly #pending = new Map<string, T | GatewayError>();
-  readonly #readers: ((result: IteratorResult<T | GatewayError>) => void)[] = [];
+  // Most streams never have a second unread value. The oldest one needs no map.
+  #oldest: { key: string; value: T | GatewayError } | null = null;
+  #others: Map<string, T | GatewayError> | null = null;
+  #readers: ((result: IteratorResult<T | GatewayError>) => void)[] | null = null;
   #onTaken: ((value: T) => void) | null = null;
+  #onAvailable: (() => void) | null = null;
   #error: GatewayError | null = null;
   #isEnded = false;
   #isClosed = false;
@@ -37,15 +41,20 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
     return this;
   }
 
+  whenAvailable(run: () => void): void {
+    this.#onAvailable = run;
+  }
+
   /** Adds a value. It replaces or joins the unread value of the same key. */
   put(key: string, value: T | GatewayError): void {
     if (this.#isEnded) return;
-    const earlier = this.#pending.get(key);
-    const canJoin =
-      earlier !== undefined &&
-      !(earlier instanceof GatewayError) &&
-      !(value instanceof GatewayError);
-    this.#pending.set(key, canJoin ? this.#join(earlier, value) : value);
+    if (this.#oldest === null) this.#oldest = { key, value };
+    else if (this.#oldest.key === key)
+      this.#oldest = { key, value: this.#joined(this.#oldest.value, value) };
+    else {
+      const others = (this.#others ??= new Map());
+      others.set(key, this.#joined(others.get(key), value));
+    }
     this.#serve();
   }
 
@@ -60,14 +69,15 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
 
   next(): Promise<IteratorResult<T | GatewayError>> {
     return new Promise(resolve => {
-      this.#readers.push(resolve);
+      (this.#readers ??= []).push(resolve);
       this.#serve();
     });
   }
 
   /** The subscriber has left: drops unread values and ends the stream. */
   async return(): Promise<IteratorResult<T | GatewayError>> {
-    this.#pending.clear();
+    this.#oldest = null;
+    this.#others = null;
     this.#isEnded = true;
     this.#error = null;
     this.#serve();
@@ -80,25 +90,44 @@ export class Mailbox<T> implements AsyncIterableIterator<T | GatewayError> {
   }
 
   #serve(): void {
-    while (this.#readers.length > 0) {
-      const result = this.#take();
+    while (this.#readers !== null && this.#readers.length > 0) {
+      const result = this.take();
       if (result === null) return;
       this.#readers.shift()?.(result);
     }
+    this.#onAvailable?.();
   }
 
-  #take(): IteratorResult<T | GatewayError> | null {
-    const [entry] = this.#pending;
-    if (entry) {
-      this.#pending.delete(entry[0]);
-      if (!(entry[1] instanceof GatewayError)) this.#onTaken?.(entry[1]);
-      return { done: false, value: entry[1] };
+  take(): IteratorResult<T | GatewayError> | null {
+    if (this.#oldest !== null) {
+      const { value } = this.#oldest;
+      this.#oldest = this.#takeOther();
+      if (!(value instanceof GatewayError)) this.#onTaken?.(value);
+      return { done: false, value };
     }
     if (!this.#isEnded) return null;
     if (this.#error === null) return { done: true, value: undefined };
     const value = this.#error;
     this.#error = null;
     return { done: false, value };
+  }
+
+  #takeOther(): { key: string; value: T | GatewayError } | null {
+    if (this.#others === null) return null;
+    for (const [key, value] of this.#others) {
+      this.#others.delete(key);
+      return { key, value };
+    }
+    this.#others = null;
+    return null;
+  }
+
+  #joined(earlier: T | GatewayError | undefined, later: T | GatewayError): T | GatewayError {
+    const canJoin =
+      earlier !== undefined &&
+      !(earlier instanceof GatewayError) &&
+      !(later instanceof GatewayError);
+    return canJoin ? this.#join(earlier, later) : later;
   }
 
   #close(): void {

@@ -42,13 +42,6 @@ interface PolledTask {
   isFailurePublished: boolean;
 }
 
-/** The result of polling one task: null if upstream no longer has it, an error if it could not be read. */
-interface Found {
-  id: string;
-  entry: PolledTask;
-  row: TaskRow | null;
-}
-
 // Confirming a task costs a request. When a source is deleted all its tasks disappear at once; those not
 // confirmed now are tried again at the next poll.
 const MAX_CONFIRMED = 5;
@@ -118,12 +111,13 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     );
     if (due.length === 0) return false;
     const rows = await source.poll(due.map(([id]) => id));
-    publish(due.flatMap(([id, entry]) => withRow(id, entry, rows.get(id))));
+    publish(due, id => rows.get(id));
 
     const missing = due.filter(([id]) => !rows.has(id)).slice(0, MAX_CONFIRMED);
     if (missing.length === 0) return true;
     const confirmed = await Promise.all(missing.map(([id]) => confirm(id)));
-    publish(missing.flatMap(([id, entry], place) => withRow(id, entry, confirmed[place])));
+    const rowOf = new Map(missing.map(([id], place) => [id, confirmed[place]]));
+    publish(missing, id => rowOf.get(id));
     return true;
   }
 
@@ -162,16 +156,23 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     }
   }
 
-  /** Publishes tasks whose state differs from what subscribers have. */
-  function publish(found: readonly Found[]): void {
+  /**
+   * Publishes tasks whose state differs from what subscribers have. A row is null if upstream no longer has the
+   * task, an error if it could not be read, undefined if it is not known.
+   */
+  function publish(
+    due: readonly (readonly [id: string, entry: PolledTask])[],
+    rowOf: (id: string) => TaskRow | null | undefined,
+  ): void {
     if (!lease()?.isHeld) return;
     const tasks: Task[] = [];
     const deletedIds: string[] = [];
     const failures: { id: string; error: Failure }[] = [];
-    for (const { id, entry, row } of found) {
+    for (const [id, entry] of due) {
+      const row = rowOf(id);
       // The entry was replaced by a new subscription or a lease change, so subscribers may have a later
       // state.
-      if (polled.get(id) !== entry) continue;
+      if (row === undefined || polled.get(id) !== entry) continue;
       if (row instanceof GatewayError) {
         if (isNewFailure(entry)) failures.push({ id, error: toFailure(row) });
         entry.cadence.polled(false);
@@ -206,8 +207,4 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     entry.isFailurePublished = true;
     return true;
   }
-}
-
-function withRow(id: string, entry: PolledTask, row: TaskRow | null | undefined): Found[] {
-  return row === undefined ? [] : [{ id, entry, row }];
 }

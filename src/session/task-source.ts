@@ -43,10 +43,13 @@ export function createTaskSource({
     async poll(ids) {
       const requestedAt = clock.monotonic();
       const rows = await planner.read(ids, TASK_POLL);
-      // Polled tasks are served to queries too.
-      for (const row of rows.values())
+      const found = new Map<string, TaskRow>();
+      for (const [id, row] of rows) {
+        // Polled tasks are served to queries too.
         if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
-      return new Map([...rows].map(([id, row]) => [id, toTaskRow(row)]));
+        found.set(id, toTaskRow(row));
+      }
+      return found;
     },
     async confirm(id) {
       const row = await api.byId(id, TASK_POLL);

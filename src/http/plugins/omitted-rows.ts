@@ -2,20 +2,16 @@ import { type ExecutionResult, GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import type { Context } from '../../graphql/builder.ts';
 
-/** Adds an error for each row that was left out of the data because it could not be read. */
+/**
+ * Adds an error for each row that was left out of the data because it could not be read. `useSharedResults` does
+ * so for the events of subscriptions.
+ */
 export function useOmittedRows(): Plugin<Context> {
   return {
     onExecute: () => ({
       onExecuteDone({ result, setResult, args }) {
         if (!(Symbol.asyncIterator in result)) setResult(withOmitted(result, args.contextValue));
       },
-    }),
-    onSubscribe: () => ({
-      onSubscribeResult: ({ args }) => ({
-        onNext({ result, setResult }) {
-          setResult(withOmitted(result, args.contextValue));
-        },
-      }),
     }),
   };
 }

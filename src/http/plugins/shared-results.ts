@@ -11,6 +11,9 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ExecutePlanned } from '../../graphql/execution/execute.ts';
+import { type DirectStream, isDirect } from '../../progress/direct-stream.ts';
+import type { DirectResults } from './direct-results.ts';
+import { withOmitted } from './omitted-rows.ts';
 
 interface SharedResult {
   result: ExecutionResult;
@@ -47,24 +50,32 @@ export function useSharedResults(
     const events = await subscribeTo(args);
     if (!(Symbol.asyncIterator in events)) return events;
     const key = JSON.stringify([args.operationName, args.variableValues]);
-    return mapEvents(events[Symbol.asyncIterator](), event =>
-      executeShared({ ...args, rootValue: event }, key),
-    );
+    const executeEvent = (event: unknown) => executeShared(args, event as object, key);
+    return isDirect(events)
+      ? new DirectEventResults(events, executeEvent)
+      : new EventResults(events[Symbol.asyncIterator](), executeEvent);
   }
 
-  function executeShared(args: ExecutionArgs, key: string) {
-    const event = args.rootValue as object;
+  function executeShared(subscription: ExecutionArgs, event: object, key: string) {
     const byDocument = getOrAdd(
       results,
       event,
       () => new WeakMap<DocumentNode, Map<string, SharedResult>>(),
     );
-    const byKey = getOrAdd(byDocument, args.document, () => new Map<string, SharedResult>());
+    const byKey = getOrAdd(
+      byDocument,
+      subscription.document,
+      () => new Map<string, SharedResult>(),
+    );
     const known = byKey.get(key);
     const now = clock.monotonic();
     if (known && now - known.executedAt < SHARED_FOR_MS) return known.result;
-    const result = executePlanned(args) ?? execute(args);
-    if (result instanceof Promise || result.errors) return result;
+    const args = { ...subscription, rootValue: event };
+    const executed = executePlanned(args) ?? execute(args);
+    if (executed instanceof Promise)
+      return executed.then(result => withOmitted(result, args.contextValue as Context));
+    const result = withOmitted(executed, args.contextValue as Context);
+    if (result.errors) return result;
     byKey.set(key, { result, executedAt: now });
     return result;
   }
@@ -89,21 +100,45 @@ function getOrAdd<K extends object, V>(map: WeakMap<K, V>, key: K, create: () =>
   return created;
 }
 
-function mapEvents<T, U>(
-  events: AsyncIterator<T>,
-  map: (event: T) => U | Promise<U>,
-): AsyncIterableIterator<U> {
-  return {
-    async next() {
-      const { done, value } = await events.next();
-      return done ? { done, value: undefined } : { done: false, value: await map(value) };
-    },
-    async return() {
-      await events.return?.();
-      return { done: true, value: undefined };
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+type Execute = (event: unknown) => ExecutionResult | Promise<ExecutionResult>;
+
+/** The results of events. Classes, because objects with own functions are several times larger. */
+class EventResults<
+  E extends AsyncIterator<unknown>,
+> implements AsyncIterableIterator<ExecutionResult> {
+  protected readonly events: E;
+  protected readonly execute: Execute;
+
+  constructor(events: E, execute: Execute) {
+    this.events = events;
+    this.execute = execute;
+  }
+
+  async next(): Promise<IteratorResult<ExecutionResult>> {
+    const { done, value } = await this.events.next();
+    return done ? { done, value: undefined } : { done: false, value: await this.execute(value) };
+  }
+
+  async return(): Promise<IteratorResult<ExecutionResult>> {
+    await this.events.return?.();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+class DirectEventResults
+  extends EventResults<DirectStream<unknown>>
+  implements Pick<DirectResults, 'take' | 'whenAvailable'>
+{
+  take(): ReturnType<DirectResults['take']> {
+    const next = this.events.take();
+    return next === null || next.done ? next : { done: false, value: this.execute(next.value) };
+  }
+
+  whenAvailable(run: () => void): void {
+    this.events.whenAvailable(run);
+  }
 }

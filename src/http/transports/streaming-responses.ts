@@ -1,37 +1,28 @@
-import { Readable } from 'node:stream';
+import type { ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
-import type { ErrorCode } from '../../errors.ts';
 import { type MediaRange, mediaRangesOf } from './accept.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { type Drain, shuttingDown } from './drain.ts';
+import type { DirectContext, DirectResults } from '../plugins/direct-results.ts';
+import {
+  type Frame,
+  ResultStream,
+  type StreamFraming,
+  isFinalResult,
+  toFrame,
+} from './result-stream.ts';
 import { streamResponse } from './stream-response.ts';
 
-/** How successive results are written into one response. */
-interface Framing {
+/** The format of a response with successive results, or with a single one. */
+interface Framing extends StreamFraming {
   contentType: string;
-  opening: string;
-  /** Written periodically, so that proxies do not close an idle stream. */
-  heartbeat: string;
-  heartbeatMs: number;
-  frame(json: string): string;
   /** A complete response with a single result. */
   only(json: string, isFinal: boolean): string;
-  /** `isFinal`: the same request would return nothing else. */
-  closing(isFinal: boolean): string;
-  /** The end of a stream that the gateway ends, with the reason. Clients reconnect after it. */
-  interruption(errors: string): string;
 }
 
 // An EventSource reconnects after the end of a stream, and sends the last id that it received.
 const COMPLETE_ID = 'complete';
-
-// The same request may succeed later.
-const TEMPORARY_CODES: readonly unknown[] = [
-  'RATE_LIMITED',
-  'UPSTREAM_TIMEOUT',
-  'UPSTREAM_UNAVAILABLE',
-] satisfies ErrorCode[];
 
 // The distinct connections mode of GraphQL over SSE. Some browsers do not report the stream as open
 // before its first byte, so it starts with a comment.
@@ -73,8 +64,10 @@ const MULTIPART: Framing = {
  */
 export function useResultStreams(path: string, drain: Drain, maskError: MaskError): Plugin {
   const frames = new Map(
-    [SSE, MULTIPART].map(framing => [framing, new WeakMap<ExecutionResult, Buffer>()]),
+    [SSE, MULTIPART].map(framing => [framing, new WeakMap<ExecutionResult, Frame>()]),
   );
+  /** By the stream that Yoga passes to `onResultProcess`. */
+  const directs = new WeakMap<object, DirectResults>();
 
   return {
     onRequest({ request, url, fetchAPI: { Response }, endResponse }) {
@@ -82,14 +75,24 @@ export function useResultStreams(path: string, drain: Drain, maskError: MaskErro
       if (isStream && request.headers.get('last-event-id') === COMPLETE_ID)
         endResponse(new Response(null, { status: 204 }));
     },
-    onResultProcess({ request, result, setResultProcessor }) {
+    onExecutionResult({ result, context }) {
+      const { direct } = context as DirectContext;
+      if (direct && isAsyncIterable(result)) directs.set(result, direct);
+    },
+    onResultProcess({ request, result, serverContext, setResultProcessor }) {
       const ranges = mediaRangesOf(request);
       const framing = framingFor(ranges);
       if (framing === null) return;
       if (isAsyncIterable(result)) {
         setResultProcessor((results, { Response }) => {
           const events = results as AsyncIterable<ExecutionResult>;
-          const stream = new ResultStream(events, framing, frameOf);
+          const { res = null } = serverContext as { res?: ServerResponse };
+          const direct = directs.get(results as object) ?? null;
+          const stream = new ResultStream(events, {
+            framing,
+            frameOf: result => frameOf(result, framing),
+            directly: direct && res && { results: direct, response: res, maskError },
+          });
           const errors = () => JSON.stringify([maskError(shuttingDown())]);
           const remove = drain.add(() => stream.interrupt(errors()));
           stream.once('close', remove);
@@ -111,10 +114,10 @@ export function useResultStreams(path: string, drain: Drain, maskError: MaskErro
     },
   };
 
-  function frameOf(result: ExecutionResult, framing: Framing): Buffer {
+  function frameOf(result: ExecutionResult, framing: Framing): Frame {
     const known = frames.get(framing)?.get(result);
     if (known) return known;
-    const frame = Buffer.from(framing.frame(JSON.stringify(result)));
+    const frame = toFrame(framing.frame(JSON.stringify(result)));
     frames.get(framing)?.set(result, frame);
     return frame;
   }
@@ -134,10 +137,6 @@ function toCompleteEvent(isFinal: boolean): string {
   return `event: complete\n${isFinal ? `id: ${COMPLETE_ID}\n` : ''}data:\n\n`;
 }
 
-function isFinalResult({ errors = [] }: ExecutionResult): boolean {
-  return !errors.some(({ extensions }) => TEMPORARY_CODES.includes(extensions?.['code']));
-}
-
 /**
  * Whether a single result is sent as JSON. Apollo lists its multipart format first and takes JSON as well;
  * others get what they list first, as urql does JSON.
@@ -150,76 +149,4 @@ function prefersJson(ranges: readonly MediaRange[], framing: Framing): boolean {
 
 function acceptsJson({ type }: MediaRange): boolean {
   return /^(\*|application)\/(\*|(graphql-response\+)?json)$/.test(type);
-}
-
-type FrameOf = (result: ExecutionResult, framing: Framing) => Buffer;
-
-/**
- * Pulls the next result when the last one was read, so that the mailbox can merge events for a slow
- * reader.
- */
-class ResultStream extends Readable {
-  readonly #results: AsyncIterator<ExecutionResult>;
-  readonly #framing: Framing;
-  readonly #frameOf: FrameOf;
-  readonly #heartbeat: NodeJS.Timeout;
-  #isReading = false;
-  #isFinal = true;
-  #isEnded = false;
-
-  constructor(results: AsyncIterable<ExecutionResult>, framing: Framing, frameOf: FrameOf) {
-    super({ highWaterMark: 1 });
-    this.#results = results[Symbol.asyncIterator]();
-    this.#framing = framing;
-    this.#frameOf = frameOf;
-    this.push(framing.opening);
-    this.#heartbeat = setInterval(() => {
-      // Unread data already keeps the connection alive.
-      if (this.readableLength === 0) this.push(framing.heartbeat);
-    }, framing.heartbeatMs);
-  }
-
-  /** Ends the stream with the reason, as JSON. The client gets no further results. */
-  interrupt(errors: string): void {
-    if (this.#isEnded) return;
-    this.#end(this.#framing.interruption(errors));
-    void this.#closeResults();
-  }
-
-  override _read(): void {
-    if (this.#isReading || this.#isEnded) return;
-    this.#isReading = true;
-    this.#results.next().then(
-      ({ done, value }) => {
-        this.#isReading = false;
-        if (this.#isEnded) return;
-        if (done) {
-          this.#end(this.#framing.closing(this.#isFinal));
-          return;
-        }
-        this.#isFinal = isFinalResult(value);
-        this.push(this.#frameOf(value, this.#framing));
-      },
-      // Results only fail when they are aborted because the client has disconnected.
-      () => this.destroy(),
-    );
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearInterval(this.#heartbeat);
-    void this.#closeResults();
-    done(error);
-  }
-
-  #end(closing: string): void {
-    this.#isEnded = true;
-    clearInterval(this.#heartbeat);
-    this.push(closing);
-    this.push(null);
-  }
-
-  async #closeResults(): Promise<void> {
-    // The client is no longer connected, so an error has no receiver.
-    await this.#results.return?.().catch(() => {});
-  }
 }

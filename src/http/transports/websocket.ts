@@ -23,7 +23,9 @@ import {
 } from './websocket-connection.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
 import { requestIdOf } from '../observation/request-id.ts';
+import type { DirectContext } from '../plugins/direct-results.ts';
 import type { GetEnveloped, TransportContext } from './transport-context.ts';
+import { SocketResults, createJsonOf } from './websocket-results.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
@@ -82,10 +84,16 @@ export function createWebSocketServer(
   sockets.on('wsClientError', ({ message }: Error, socket) =>
     refuseRaw(socket, refusalOf(400, 'BAD_USER_INPUT', `${message}.`)),
   );
+  const jsonOf = createJsonOf();
   const closings = new WeakMap<WebSocket, AbortSignal>();
   const protocol = makeServer<Record<string, unknown>, SocketExtra>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
+    onOperation({ extra: { writer } }, id, _payload, { contextValue }, result) {
+      const { direct } = contextValue as DirectContext;
+      if (direct === undefined || !isAsyncIterable(result)) return result;
+      return new SocketResults(id, direct, maskError, { writer, jsonOf });
+    },
     // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // Returning false closes the socket with 4403: Forbidden.
