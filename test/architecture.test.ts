@@ -108,6 +108,7 @@ const HOMES: Record<string, string[]> = {
     'session/memory.ts',
     'upstream/admission/proof.ts',
     'http/access/authenticate.ts',
+    'http/access/parse-allowance.ts',
     'http/access/persisted-documents.ts',
     'http/plugins/documents.ts',
   ],

@@ -12,10 +12,12 @@ import { createExecutePlanned } from '../graphql/execution/execute.ts';
 import { schema } from '../graphql/schema.ts';
 import { printSubgraphSdl } from '../graphql/sdl.ts';
 import type { Sessions } from '../session/sessions.ts';
+import type { Credential } from '../upstream/credentials.ts';
 import type { Authenticate } from './access/authenticate.ts';
 import type { ClientAddress } from './access/client-address.ts';
 import type { OperationGate } from './access/operation-gate.ts';
 import type { MaskError } from './access/mask-error.ts';
+import { createParseAllowance } from './access/parse-allowance.ts';
 import type { RequestSpace } from './access/request-space.ts';
 import type { RouterTrust } from './access/router-trust.ts';
 import type { Drain } from './transports/drain.ts';
@@ -52,6 +54,8 @@ export interface GraphQLServerParts {
   sessions: Sessions;
   gate: OperationGate;
   authenticate: Authenticate;
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
   clientAddress: ClientAddress;
   maskError: MaskError;
   records: OperationRecords;
@@ -116,7 +120,10 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useOperationRecords(parts.records, streamTransportOf),
       useHttpRequests(readBody),
       useAdmission(gate, parts.clientAddress),
-      useDocuments(schema, limits, caches),
+      useDocuments(schema, limits, caches, {
+        isProven: parts.isProven,
+        parseAllowance: createParseAllowance(clock),
+      }),
       ...(introspection ? [] : [useNoIntrospection()]),
       useMaskedRefusals(maskError),
       useExecutionCancellation(),

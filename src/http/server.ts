@@ -11,8 +11,6 @@ import {
 import { refuse } from './access/connection-refusal.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
-import type { Credential } from '../upstream/credentials.ts';
-import type { Authenticate } from './access/authenticate.ts';
 import { createOperationGate } from './access/operation-gate.ts';
 import { createOriginMatcher } from './access/origin-pattern.ts';
 import {
@@ -45,9 +43,6 @@ export interface HttpServerParts
     ConnectionLimitsOptions,
     PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
-  authenticate: Authenticate;
-  /** Whether upstream has accepted a credential, or its claims are verified. */
-  isProven(credential: Credential): boolean;
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
   /**

@@ -14,8 +14,18 @@ export function createMaskError(
   log: Log,
   { hidesSuggestions }: { hidesSuggestions: boolean },
 ): MaskError {
+  const masked = new WeakSet<object>();
   return error => {
+    const result = mask(error);
+    masked.add(result);
+    return result;
+  };
+
+  function mask(error: unknown): GraphQLError {
     const origin = originOf(error);
+    // Some errors of parsing are masked twice.
+    if (origin instanceof GraphQLError && masked.has(origin))
+      return toGraphQLError(error, origin.message, { ...origin.extensions });
     if (origin instanceof GatewayError)
       return toGraphQLError(error, origin.message, { ...origin.extensions });
     // Errors of graphql-js and related libraries about the document, a variable or the request. Their codes
@@ -26,7 +36,7 @@ export function createMaskError(
       });
     log.error({ err: origin }, 'unexpected error');
     return toGraphQLError(error, 'Unexpected error.', { code: 'INTERNAL_SERVER_ERROR' });
-  };
+  }
 }
 
 /** The code that an error has once it is masked. */

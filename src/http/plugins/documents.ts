@@ -14,7 +14,9 @@ import {
 import { LRUCache } from 'lru-cache';
 import type { Plugin } from 'graphql-yoga';
 import { refusal } from '../access/refusal.ts';
+import type { Credential } from '../../upstream/credentials.ts';
 import type { Admission } from '../access/operation-gate.ts';
+import type { ParseAllowance } from '../access/parse-allowance.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 
 /** Limits on the size of a document. */
@@ -24,6 +26,13 @@ export interface DocumentLimits {
   rootFields: number;
   directives: number;
   depth: number;
+}
+
+/** What limits parsing for callers who have not been proven. */
+export interface ParseLimits {
+  /** Whether upstream has accepted a credential, or its claims are verified. */
+  isProven(credential: Credential): boolean;
+  parseAllowance: ParseAllowance;
 }
 
 /** The caches in which Yoga keeps parsed documents and parse errors. */
@@ -84,12 +93,18 @@ export function useDocuments(
   schema: GraphQLSchema,
   limits: DocumentLimits,
   { documentCache, errorCache, keepValid }: DocumentCaches,
+  { isProven, parseAllowance }: ParseLimits,
 ): Plugin<{ admission?: Admission }> {
   const checked = new WeakSet<DocumentNode>();
   return {
     onParse({ params, context }) {
       const text = String(params.source);
-      if (!documentCache.has(text) && !errorCache.has(text)) checkText(text, limits);
+      if (!documentCache.has(text) && !errorCache.has(text)) {
+        const tokens = checkText(text, limits);
+        const { admission } = context as OperationContext;
+        if ('credential' in admission && !isProven(admission.credential))
+          parseAllowance.take(admission.credential.address, tokens);
+      }
       return ({ result }) => {
         if (result instanceof Error) return;
         const document = result as DocumentNode;
@@ -108,8 +123,8 @@ export function useDocuments(
   };
 }
 
-/** Counts tokens and open brackets, without recursion. */
-function checkText(text: string, limits: DocumentLimits): void {
+/** Counts tokens and open brackets, without recursion. Returns the number of tokens. */
+function checkText(text: string, limits: DocumentLimits): number {
   let tokens = 0;
   let nesting = 0;
   let deepest = 0;
@@ -127,6 +142,7 @@ function checkText(text: string, limits: DocumentLimits): void {
   refuseAbove('tokens', tokens, limits.tokens, 'MAX_TOKENS');
   const maxNesting = limits.depth + SPARE_NESTING;
   refuseAbove('levels of brackets', deepest, maxNesting, 'MAX_DEPTH', `MAX_DEPTH=${limits.depth}`);
+  return tokens;
 }
 
 const OPENING: ReadonlySet<string> = new Set([
