@@ -11,8 +11,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const LOG_FORMATS = ['json', 'pretty'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
-// Lines are written together: a system call for each would cost more than the line itself.
-const BUFFER_BYTES = 4_096;
+// Lines are written together: a system call for each would cost more than the line itself. The library writes 16 kB at
+// most at once.
+const BUFFER_BYTES = 15_360;
 const FLUSH_EVERY_MS = 100;
 
 /** A log that writes lines of `level` and above. */
