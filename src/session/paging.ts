@@ -171,29 +171,51 @@ export async function readLatest(
   return row;
 }
 
-/**
- * Tasks with their cursors, which are encoded when they are read. A cursor lists the preceding tasks of the same
- * millisecond.
- */
+/** Tasks with their cursors. */
 function toEntries(
   tasks: readonly PlacedTask[],
   order: TaskOrder,
   after: Cursor | null,
 ): TaskSlice['entries'] {
   let firstTie = 0;
-  return tasks.map(({ task, offset }, place) => {
-    if (tasks[firstTie]?.task.created !== task.created) firstTie = place;
-    const first = firstTie;
-    return {
-      task,
-      get cursor() {
-        const ties = tasks
-          .slice(Math.max(first, place - MAX_TIES), place)
-          .map(({ task: { id } }) => tagOf(id));
-        const isTieOfCursor = first === 0 && after?.created === task.created;
-        const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
-        return toCursor(order, offset, task, [...earlier, ...ties]);
-      },
-    };
+  return tasks.map(({ task: { created } }, place) => {
+    if (tasks[firstTie]?.task.created !== created) firstTie = place;
+    return new Entry(tasks, place, firstTie, order, after);
   });
+}
+
+/** A task whose cursor is encoded when it is read. The cursor lists the preceding tasks of the same millisecond. */
+class Entry {
+  readonly task: Task;
+  readonly #tasks: readonly PlacedTask[];
+  readonly #place: number;
+  readonly #firstTie: number;
+  readonly #order: TaskOrder;
+  readonly #after: Cursor | null;
+
+  constructor(
+    tasks: readonly PlacedTask[],
+    place: number,
+    firstTie: number,
+    order: TaskOrder,
+    after: Cursor | null,
+  ) {
+    this.task = tasks[place]!.task;
+    this.#tasks = tasks;
+    this.#place = place;
+    this.#firstTie = firstTie;
+    this.#order = order;
+    this.#after = after;
+  }
+
+  get cursor(): string {
+    const { task, offset } = this.#tasks[this.#place]!;
+    const ties = this.#tasks
+      .slice(Math.max(this.#firstTie, this.#place - MAX_TIES), this.#place)
+      .map(({ task: { id } }) => tagOf(id));
+    const after = this.#after;
+    const isTieOfCursor = this.#firstTie === 0 && after?.created === task.created;
+    const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
+    return toCursor(this.#order, offset, task, [...earlier, ...ties]);
+  }
 }

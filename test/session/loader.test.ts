@@ -25,6 +25,7 @@ function setUp(idsPerRequest = 90, pressure = 1) {
     reserve: () => new Promise<typeof SLOT>(resolve => slots.push(() => resolve(SLOT))),
     byIds(ids: readonly string[], { signal }: { signal?: AbortSignal } = {}) {
       assert.ok(signal);
+      signal.throwIfAborted();
       const seen = state;
       return new Promise<Map<string, Row>>((resolve, reject) => {
         const answer = () =>
