@@ -24,8 +24,8 @@ export class Bag<T> {
   #remove(entry: Entry<T>): void {
     const { place } = entry;
     if (this.#entries[place] !== entry) return;
-    const last = this.#entries.pop()!;
-    if (last === entry) return;
+    const last = this.#entries.pop();
+    if (last === undefined || last === entry) return;
     this.#entries[place] = last;
     last.place = place;
   }

@@ -6,12 +6,12 @@ import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
-import { AbortListeners } from './abort-listeners.ts';
+import type { ReadSignal } from './read-signal.ts';
 
 /** Options of one read. */
 export interface ReadOptions {
   /** Aborts when the caller disconnects. */
-  signal?: AbortSignal | undefined;
+  signal?: ReadSignal | undefined;
   /** Bypasses memory and requests that were already sent. */
   isFresh?: boolean;
   /** Identifies the caller. The budget serves callers round robin. */
@@ -87,7 +87,6 @@ const IDLE_PRESSURE = 0.25;
  * loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderParts): TaskLoader {
-  const aborts = new AbortListeners();
   // Lists of batches, whose loads go with them: one Map of all loads would hold on to those that have ended (see `Bag`).
   /** Batches whose request is not sent yet. Any caller may join their loads. */
   const unsent: Batch[] = [];
@@ -146,14 +145,16 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     } else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
   }
 
-  function join(load: Load, caller: Caller, signal: AbortSignal | undefined): void {
+  function join(load: Load, caller: Caller, signal: ReadSignal | undefined): void {
     load.callers.push(caller);
     if (signal === undefined) return;
-    caller.stopListening = aborts.listen(signal, () => {
+    const leave = () => {
       load.callers.splice(load.callers.indexOf(caller), 1);
       caller.reject(signal.reason);
       if (load.callers.length === 0) abandon(load);
-    });
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    caller.stopListening = () => signal.removeEventListener('abort', leave);
   }
 
   /** Its last caller has left. A caller who comes later gets another load, in the same batch while that collects. */

@@ -177,45 +177,43 @@ function toEntries(
   order: TaskOrder,
   after: Cursor | null,
 ): TaskSlice['entries'] {
+  const slice = { tasks, order, after };
   let firstTie = 0;
-  return tasks.map(({ task: { created } }, place) => {
-    if (tasks[firstTie]?.task.created !== created) firstTie = place;
-    return new Entry(tasks, place, firstTie, order, after);
+  return tasks.map((placed, place) => {
+    if (tasks[firstTie]?.task.created !== placed.task.created) firstTie = place;
+    return new Entry(placed, slice, place, firstTie);
   });
+}
+
+interface PlacedSlice {
+  tasks: readonly PlacedTask[];
+  order: TaskOrder;
+  after: Cursor | null;
 }
 
 /** A task whose cursor is encoded when it is read. The cursor lists the preceding tasks of the same millisecond. */
 class Entry {
   readonly task: Task;
-  readonly #tasks: readonly PlacedTask[];
+  readonly #offset: number;
+  readonly #slice: PlacedSlice;
   readonly #place: number;
   readonly #firstTie: number;
-  readonly #order: TaskOrder;
-  readonly #after: Cursor | null;
 
-  constructor(
-    tasks: readonly PlacedTask[],
-    place: number,
-    firstTie: number,
-    order: TaskOrder,
-    after: Cursor | null,
-  ) {
-    this.task = tasks[place]!.task;
-    this.#tasks = tasks;
+  constructor({ task, offset }: PlacedTask, slice: PlacedSlice, place: number, firstTie: number) {
+    this.task = task;
+    this.#offset = offset;
+    this.#slice = slice;
     this.#place = place;
     this.#firstTie = firstTie;
-    this.#order = order;
-    this.#after = after;
   }
 
   get cursor(): string {
-    const { task, offset } = this.#tasks[this.#place]!;
-    const ties = this.#tasks
+    const { tasks, order, after } = this.#slice;
+    const ties = tasks
       .slice(Math.max(this.#firstTie, this.#place - MAX_TIES), this.#place)
       .map(({ task: { id } }) => tagOf(id));
-    const after = this.#after;
-    const isTieOfCursor = this.#firstTie === 0 && after?.created === task.created;
+    const isTieOfCursor = this.#firstTie === 0 && after?.created === this.task.created;
     const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
-    return toCursor(this.#order, offset, task, [...earlier, ...ties]);
+    return toCursor(order, this.#offset, this.task, [...earlier, ...ties]);
   }
 }

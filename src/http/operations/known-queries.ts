@@ -70,8 +70,8 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     contextValue.read = withSignal(contextValue.read, () => {
       if (end === null) {
         end = limitTime();
-        const left = end;
-        client.onLeave(() => left.abort(leftReason()));
+        const { signal } = end;
+        client.onLeave(() => signal.abort(leftReason()));
       }
       return end.signal;
     });
