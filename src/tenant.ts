@@ -1,5 +1,5 @@
-import { setMaxListeners } from 'node:events';
 import type { Dispatcher } from 'undici';
+import { LightSignal } from './signal.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createDrift } from './drift.ts';
@@ -84,9 +84,7 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
   // Failures to connect affect every credential, so this breaker is shared. Other failures may be due
   // to one credential.
   const network = createBreaker({ clock, trips: ['unreachable'], onChange: onBreaker('network') });
-  const closing = new AbortController();
-  // Every pending request adds a listener, so many listeners are not a leak.
-  setMaxListeners(0, closing.signal);
+  const closing = new LightSignal();
   const memories = createMemories({
     maxStalenessMs: options.maxStalenessMs,
     clock,
@@ -183,7 +181,7 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
         onChange: onBreaker('credential'),
       }),
       timeoutMs: options.operationTimeoutMs,
-      closing: closing.signal,
+      closing,
       observer,
     };
   }

@@ -1,3 +1,4 @@
+import type { Signal } from '../signal.ts';
 import { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Instant, Task } from '../task/task.ts';
@@ -39,7 +40,7 @@ export interface HeadRequest {
   /** Tasks created before this are not read. Null: tasks up to a minute older than the newest are read. */
   since: Instant | null;
   /** Aborts when the list is no longer watched. */
-  signal?: AbortSignal;
+  signal?: Signal;
 }
 
 export interface ListHead {

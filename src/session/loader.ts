@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { LightSignal, type Signal } from '../signal.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
@@ -6,12 +7,11 @@ import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
-import type { ReadSignal } from './read-signal.ts';
 
 /** Options of one read. */
 export interface ReadOptions {
   /** Aborts when the caller disconnects. */
-  signal?: ReadSignal | undefined;
+  signal?: Signal | undefined;
   /** Bypasses memory and requests that were already sent. */
   isFresh?: boolean;
   /** Identifies the caller. The budget serves callers round robin. */
@@ -59,7 +59,7 @@ interface Batch {
   /** By id. */
   loads: Map<string, Load>;
   /** Aborts the request once all callers have left. */
-  controller: AbortController;
+  signal: LightSignal;
   /** The operations that wait for it, and when each began to wait, on the monotonic clock. */
   waiting: Map<OperationUsage, number>;
   /** When its request was sent, on the monotonic clock; Infinity before. */
@@ -126,7 +126,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     if (open === null || open.loads.size >= api.idsPerRequest) {
       open = {
         loads: new Map(),
-        controller: new AbortController(),
+        signal: new LightSignal(),
         waiting: new Map(),
         requestedAt: Infinity,
       };
@@ -145,7 +145,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     } else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
   }
 
-  function join(load: Load, caller: Caller, signal: ReadSignal | undefined): void {
+  function join(load: Load, caller: Caller, signal: Signal | undefined): void {
     load.callers.push(caller);
     if (signal === undefined) return;
     const leave = () => {
@@ -158,11 +158,11 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   }
 
   /** Its last caller has left. A caller who comes later gets another load, in the same batch while that collects. */
-  function abandon({ id, batch: { loads, controller, requestedAt } }: Load): void {
+  function abandon({ id, batch: { loads, signal, requestedAt } }: Load): void {
     loads.delete(id);
     const wasSent = requestedAt < Infinity;
     if (wasSent && loads.size === 0)
-      controller.abort(new DOMException('Every caller has left.', 'AbortError'));
+      signal.abort(new DOMException('Every caller has left.', 'AbortError'));
   }
 
   async function dispatch(batch: Batch): Promise<void> {
@@ -214,8 +214,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   }
 
   async function read(batch: Batch, slot: Slot, since: Moment): Promise<void> {
-    const { loads, waiting } = batch;
-    const { signal } = batch.controller;
+    const { loads, waiting, signal } = batch;
     const ids = [...loads.keys()];
     onBatch?.(ids.length);
     const usages = [...waiting.keys()];

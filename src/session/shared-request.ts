@@ -1,29 +1,29 @@
-import type { ReadSignal } from './read-signal.ts';
+import { LightSignal, type Signal } from '../signal.ts';
 
 /** A request that several callers share. It is aborted when the last of them leaves. */
 export class SharedRequest<T> {
-  readonly #controller = new AbortController();
+  readonly #left = new LightSignal();
   readonly #result: Promise<T>;
   #waiting = 0;
 
   /** Calls `start` immediately. Check first that the caller's signal is not aborted. */
-  constructor(start: (signal: AbortSignal) => Promise<T>) {
-    this.#result = start(this.#controller.signal);
+  constructor(start: (signal: Signal) => Promise<T>) {
+    this.#result = start(this.#left);
     // Callers get the rejection from `join`. Without callers, it must not become an unhandled rejection.
     this.#result.catch(() => {});
   }
 
   /** Whether every caller has left. The request is aborted then; start a new one. */
   get isAbandoned(): boolean {
-    return this.#controller.signal.aborted;
+    return this.#left.aborted;
   }
 
   /** The result. Rejects with the signal's reason as soon as that aborts. */
-  async join(signal?: ReadSignal): Promise<T> {
+  async join(signal?: Signal): Promise<T> {
     signal?.throwIfAborted();
     this.#waiting++;
     const leave = () => {
-      if (--this.#waiting === 0) this.#controller.abort(signal?.reason);
+      if (--this.#waiting === 0) this.#left.abort(signal?.reason);
     };
     return abortable(this.#result, signal, leave);
   }
@@ -35,7 +35,7 @@ export class SharedRequest<T> {
  */
 export function abortable<T>(
   promise: Promise<T>,
-  signal: ReadSignal | undefined,
+  signal: Signal | undefined,
   onAbort: () => void = () => {},
 ): Promise<T> {
   if (signal === undefined) return promise;
@@ -51,22 +51,22 @@ export function abortable<T>(
 }
 
 /** A signal that aborts when all of these have. It never aborts if one of them is undefined. */
-export function whenAllAbort(signals: readonly (ReadSignal | undefined)[]): {
-  signal: AbortSignal;
+export function whenAllAbort(signals: readonly (Signal | undefined)[]): {
+  signal: Signal;
   close(): void;
 } {
-  const controller = new AbortController();
+  const all = new LightSignal();
   // Several callers may have the same signal, and a listener is only added to it once.
   const distinct = new Set(signals);
   let left = distinct.size;
   const onAbort = () => {
-    if (--left === 0) controller.abort(new DOMException('Every caller has left.', 'AbortError'));
+    if (--left === 0) all.abort(new DOMException('Every caller has left.', 'AbortError'));
   };
   for (const signal of distinct)
     if (signal?.aborted) onAbort();
     else signal?.addEventListener('abort', onAbort, { once: true });
   return {
-    signal: controller.signal,
+    signal: all,
     close() {
       for (const signal of distinct) signal?.removeEventListener('abort', onAbort);
     },

@@ -1,3 +1,4 @@
+import type { Signal } from '../signal.ts';
 import type { Dispatcher } from 'undici';
 import { AttemptFailure, MAX_RETRIES } from './admission/attempt-failure.ts';
 import { explainConnectionError } from './connection-error.ts';
@@ -11,7 +12,7 @@ export interface Attempt {
   path: string;
   headers: Record<string, string>;
   body?: string;
-  signal?: AbortSignal | undefined;
+  signal?: Signal | undefined;
   /** Called once upstream has counted the request, or never will. */
   onSettled?: () => void;
 }

@@ -1,3 +1,4 @@
+import type { Signal } from '../signal.ts';
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { AccountAggregation } from '../task/account-aggregation.ts';
@@ -16,7 +17,7 @@ import { type Row, UnreadableTask } from './wire.ts';
 
 export interface CallOptions {
   lane?: Lane;
-  signal?: AbortSignal | undefined;
+  signal?: Signal | undefined;
   /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
   /** A slot for the first request of the call, from `reserve`. */

@@ -1,3 +1,4 @@
+import type { Signal } from '../signal.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
@@ -53,7 +54,7 @@ export interface ReservedSlot extends Slot {
 export interface ReserveOptions {
   lane: Lane;
   caller?: string | undefined;
-  signal?: AbortSignal | undefined;
+  signal?: Signal | undefined;
 }
 
 /** Sends the REST requests of one credential. */
@@ -90,7 +91,7 @@ export interface RequestParts {
   /** Milliseconds for a whole request: token, wait for a slot, and all attempts. */
   timeoutMs: number;
   /** Aborts when the gateway closes, with the error for callers. */
-  closing: AbortSignal;
+  closing: Signal;
   observer?: RequestObserver | undefined;
 }
 
@@ -241,7 +242,7 @@ export function createRequests(parts: RequestParts): Requests {
     token: string | null,
     slot: ReservedSlot,
     request: RestRequest,
-    signal: AbortSignal,
+    signal: Signal,
   ): Promise<Answer> {
     const record = beginAttempt(request, clock, observer);
     const attempt = toAttempt(token, request, record.traceparent);
@@ -266,7 +267,7 @@ export function createRequests(parts: RequestParts): Requests {
     }
   }
 
-  function open(leftMs: number, signal: AbortSignal | undefined): Deadline {
+  function open(leftMs: number, signal: Signal | undefined): Deadline {
     const message = `Upstream did not answer within ${timeoutMs} ms, including retries.`;
     const reason = () => new GatewayError('UPSTREAM_TIMEOUT', message);
     return openDeadline({ clock, timeoutMs, leftMs, reason, signals: [signal, closing] });

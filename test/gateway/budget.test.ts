@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { scrape } from '../support/exposition.ts';
+import { HandClock } from '../support/hand-clock.ts';
 import { fetchToken, postGraphQL, startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
 
@@ -16,20 +18,36 @@ const LIMITED = {
 };
 
 test('tasks requested by any operation while no request may be sent share upstream requests', async t => {
-  const { tenant, query, requests } = await startGateway(t, {
-    env: { UPSTREAM_RATE_LIMIT: '2', UPSTREAM_RATE_WINDOW_MS: '2000' },
+  const clock = new HandClock();
+  const { tenant, url, query, requests } = await startGateway(t, {
+    clock,
+    env: { UPSTREAM_RATE_LIMIT: '10', UPSTREAM_RATE_WINDOW_MS: '2000' },
   });
   const ids = tenant.addTasks(41, ENDED);
-  // The token and this read spend the window, so later reads are batched until a slot is free.
+  // The token and this read take what the window grants at once, so later reads are batched until a slot is free.
   await query(BY_ID, { id: ids.pop() });
   const before = requests().length;
-  const answers = await Promise.all(ids.map(id => query(BY_ID, { id })));
+  const answers = Promise.all(ids.map(id => query(BY_ID, { id })));
+  await until(async () => (await missesOf(url)) === ids.length + 1);
+  clock.advance(2_000);
   assert.deepEqual(
-    answers.map(({ data }) => data.taskStatus.id),
+    (await answers).map(({ data }) => data.taskStatus.id),
     ids,
   );
   assert.equal(requests().length - before, 1);
 });
+
+/** How many tasks were not found in memory. */
+async function missesOf(url: string): Promise<number> {
+  const { samples } = await scrape(new URL('/metrics', url).href);
+  const misses = samples.find(
+    ({ name, labels }) =>
+      name.endsWith('memory_lookups_total') &&
+      labels['kind'] === 'task' &&
+      labels['result'] === 'miss',
+  );
+  return misses?.value ?? 0;
+}
 
 test('250 tasks in one operation cost at most three upstream requests', async t => {
   const { tenant, query, requests } = await startGateway(t);

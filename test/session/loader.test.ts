@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import { createTaskLoader } from '../../src/session/loader.ts';
-import { OperationSignal } from '../../src/session/read-signal.ts';
+import { LightSignal } from '../../src/signal.ts';
 import { createLists } from '../../src/session/lists.ts';
 import { createMemories } from '../../src/session/memory.ts';
 import { createSourcePages } from '../../src/session/source-pages.ts';
@@ -157,7 +157,7 @@ test('while the budget has room, no load waits long for the answer to another', 
 
 test('hundreds of loads of one operation end when its client disconnects', async () => {
   const { grantSlots, sent, nameOf } = setUp(300);
-  const signal = new OperationSignal();
+  const signal = new LightSignal();
   const names = Array.from({ length: 250 }, (_, place) => nameOf(String(place), { signal }));
   await grantSlots();
   const request = await sent(1);

@@ -88,9 +88,7 @@ test('a request that cannot be built gives its slot back', async () => {
 test("waiting for a reserved slot counts towards the request's timeout", async () => {
   const { clock, budget, requests } = setUp(
     (_clock, { signal }) =>
-      new Promise((_, reject) =>
-        signal?.addEventListener('abort', () => reject(signal.reason as Error)),
-      ),
+      new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason))),
   );
   budget.pause(1_500);
   const reserving = requests.reserve({ lane: 'interactive' });
@@ -139,7 +137,7 @@ test('however requests end (an answer, a failure, an abort or a timeout), every 
         try {
           await new Promise<void>((resolve, reject) => {
             if (!path.endsWith('hang')) inner.after(100, resolve);
-            signal?.addEventListener('abort', () => reject(signal.reason as Error));
+            signal?.addEventListener('abort', () => reject(signal.reason));
           });
         } finally {
           onSettled?.();

@@ -3,7 +3,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { Mailbox } from '../../progress/mailbox.ts';
 import type { ReadOptions } from '../../session/loader.ts';
-import type { ReadSignal } from '../../session/read-signal.ts';
+import type { Signal } from '../../signal.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Credential } from '../../upstream/credentials.ts';
@@ -64,7 +64,7 @@ export function isFresh(cacheControl: string | null): boolean {
 }
 
 /** The options of a read, with a signal that is made when something first listens to it. */
-export function withSignal(read: ReadOptions, signal: () => ReadSignal): ReadOptions {
+export function withSignal(read: ReadOptions, signal: () => Signal): ReadOptions {
   return new AbortableReads(read, signal);
 }
 
@@ -106,16 +106,16 @@ class AbortableReads implements ReadOptions {
   readonly caller: ReadOptions['caller'];
   readonly usages: ReadOptions['usages'];
   readonly isFresh: boolean;
-  readonly #signal: () => ReadSignal;
+  readonly #signal: () => Signal;
 
-  constructor({ caller, usages, isFresh = false }: ReadOptions, signal: () => ReadSignal) {
+  constructor({ caller, usages, isFresh = false }: ReadOptions, signal: () => Signal) {
     this.caller = caller;
     this.usages = usages;
     this.isFresh = isFresh;
     this.#signal = signal;
   }
 
-  get signal(): ReadSignal {
+  get signal(): Signal {
     return this.#signal();
   }
 }

@@ -3,12 +3,12 @@ import { Bag } from '../../bag.ts';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
-import { OperationSignal } from '../../session/read-signal.ts';
+import { LightSignal } from '../../signal.ts';
 
 /** What ends when an operation takes too long, or its client disconnects. */
 export interface OperationEnd {
   /** Each read of the operation listens to it. Aborting it ends the reads that have not ended. */
-  readonly signal: OperationSignal;
+  readonly signal: LightSignal;
   /** Call when the operation has its result. */
   release(): void;
 }
@@ -17,7 +17,7 @@ export interface OperationEnd {
 export type LimitTime = () => OperationEnd;
 
 interface RunningOperation {
-  signal: OperationSignal;
+  signal: LightSignal;
   /** On the monotonic clock. */
   endsAt: number;
 }
@@ -31,7 +31,7 @@ export function createLimitTime(clock: Clock, timeoutMs: number): LimitTime {
   let cancelTimer: (() => void) | null = null;
 
   return () => {
-    const signal = new OperationSignal();
+    const signal = new LightSignal();
     const remove = running.add({ signal, endsAt: clock.monotonic() + timeoutMs + GRACE_MS });
     cancelTimer ??= clock.after(timeoutMs + GRACE_MS, endLate);
     return {

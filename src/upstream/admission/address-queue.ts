@@ -1,3 +1,4 @@
+import type { Signal } from '../../signal.ts';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { RoundRobin } from './round-robin.ts';
@@ -13,7 +14,7 @@ export interface QueueRequest {
   isKnown: boolean;
   /** Milliseconds after which the request is refused. */
   maxWaitMs: number;
-  signal: AbortSignal;
+  signal: Signal;
 }
 
 // More requests would not be served in time, and each takes memory.

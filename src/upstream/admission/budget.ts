@@ -1,3 +1,4 @@
+import type { Signal } from '../../signal.ts';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { BURST_SHARE, type BudgetLimits, type BudgetWindow, type Slot } from '../../fleet/fleet.ts';
@@ -21,7 +22,7 @@ import type { QueueRequest } from './address-queue.ts';
 export type SlotRequest = {
   /** Callers in one lane are served round robin. Undefined: no particular caller. */
   caller?: string | undefined;
-  signal?: AbortSignal | undefined;
+  signal?: Signal | undefined;
 } & ({ lane: CallerLane; maxWaitMs: number } | { lane: PollLane });
 
 /** Grants slots for requests, in a fair order and never more than upstream allows. */

@@ -1,9 +1,10 @@
+import { LightSignal, type Signal } from '../../signal.ts';
 import type { Clock } from '../../clock.ts';
 
 /** A time limit that can be stopped and restarted, combined with abort signals. */
 export interface Deadline {
   /** Aborts with `reason` when the time is up, or with the reason of one of the other signals. */
-  signal: AbortSignal;
+  signal: Signal;
   /** Milliseconds left; Infinity while stopped. */
   remainingMs(): number;
   /** Stops the time until `restart`. */
@@ -25,17 +26,16 @@ export interface DeadlineOptions {
   /** Makes the reason of the abort when the time is up. */
   reason(): Error;
   /** Signals that end it early: the caller disconnects, the gateway closes. */
-  signals: readonly (AbortSignal | undefined)[];
+  signals: readonly (Signal | undefined)[];
 }
 
 /** The time starts immediately. Close it, or its listeners stay on the signals. */
 export function openDeadline(options: DeadlineOptions): Deadline {
   const { clock, timeoutMs } = options;
-  const controller = new AbortController();
-  const { signal } = controller;
+  const signal = new LightSignal();
   const signals = options.signals.filter(other => other !== undefined);
   // Not AbortSignal.any(): a signal that lives as long as the process would retain each result.
-  const onAbort = () => controller.abort(signals.find(({ aborted }) => aborted)?.reason);
+  const onAbort = () => signal.abort(signals.find(({ aborted }) => aborted)?.reason);
   for (const other of signals) other.addEventListener('abort', onAbort);
   let endsAt = Infinity;
   let cancelTimer = () => {};
@@ -65,7 +65,7 @@ export function openDeadline(options: DeadlineOptions): Deadline {
   function begin(leftMs: number): void {
     cancelTimer();
     endsAt = clock.monotonic() + leftMs;
-    cancelTimer = clock.after(leftMs, () => controller.abort(options.reason()));
+    cancelTimer = clock.after(leftMs, () => signal.abort(options.reason()));
   }
 
   function race<T>(work: Promise<T>): Promise<T> {
