@@ -181,19 +181,34 @@ function toEntries(
   after: Cursor | null,
 ): TaskSlice['entries'] {
   let firstTie = 0;
-  return tasks.map(({ task, offset }, place) => {
-    if (tasks[firstTie]?.task.created !== task.created) firstTie = place;
+  return tasks.map((placed, place) => {
+    if (tasks[firstTie]?.task.created !== placed.task.created) firstTie = place;
     const first = firstTie;
-    return {
-      task,
-      get cursor() {
-        const ties = tasks
-          .slice(Math.max(first, place - MAX_TIES), place)
-          .map(({ task: { id } }) => tagOf(id));
-        const isTieOfCursor = first === 0 && after?.created === task.created;
-        const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
-        return toCursor(order, offset, task, [...earlier, ...ties]);
-      },
-    };
+    return new Entry(placed.task, () => cursorOf(placed, place, first));
   });
+
+  function cursorOf({ task, offset }: PlacedTask, place: number, first: number): string {
+    const ties = tasks
+      .slice(Math.max(first, place - MAX_TIES), place)
+      .map(({ task: { id } }) => tagOf(id));
+    const isTieOfCursor = first === 0 && after?.created === task.created;
+    const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
+    return toCursor(order, offset, task, [...earlier, ...ties]);
+  }
+}
+
+// A class, because V8 keeps what the getter of an object literal refers to, here all rows, until it next marks the whole
+// heap.
+class Entry {
+  readonly task: Task;
+  readonly #cursor: () => string;
+
+  constructor(task: Task, cursor: () => string) {
+    this.task = task;
+    this.#cursor = cursor;
+  }
+
+  get cursor(): string {
+    return this.#cursor();
+  }
 }
