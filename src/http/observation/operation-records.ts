@@ -30,7 +30,7 @@ export interface OperationStart {
 export interface OperationRecord {
   readonly usage: OperationUsage;
   /** Which operation it is, as far as it is known. */
-  readonly identity: OperationIdentity;
+  identity(): OperationIdentity;
   /** The document was parsed. */
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
   /** It is the same operation as one that was identified before. */
@@ -85,9 +85,7 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
 
       return {
         usage,
-        get identity() {
-          return identity;
-        },
+        identity: () => identity,
         parsed(document, operationName) {
           identity = identityOf(document, operationName);
         },

@@ -31,10 +31,11 @@ export function createKeptResponses(sessions: Pick<Sessions, 'find'>): KeptRespo
   return {
     find: operation =>
       operation.isFresh ? undefined : memoryOf(operation)?.response(operation.body),
-    keep(operation, json, { identity, usage }) {
+    keep(operation, json, record) {
+      const identity = record.identity();
       const response: KeptResponse = { json, operation: identity, compressed: null };
       if (identity.type === QUERY)
-        memoryOf(operation)?.keepResponse(operation.body, response, usage);
+        memoryOf(operation)?.keepResponse(operation.body, response, record.usage);
       return response;
     },
   };

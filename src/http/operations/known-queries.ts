@@ -19,7 +19,7 @@ import type { LimitTime, OperationEnd } from '../plugins/operation-timeout.ts';
 export interface QueryClient {
   record: OperationRecord;
   header(name: string): string | null;
-  readonly hasLeft: boolean;
+  hasLeft(): boolean;
   /** Calls it when the client disconnects before the result is sent. */
   onLeave(leave: () => void): void;
 }
@@ -76,7 +76,7 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     });
     const signal = {
       throwIfAborted() {
-        if (client.hasLeft) throw leftReason();
+        if (client.hasLeft()) throw leftReason();
       },
     };
     const result = executePlanned({ ...args, signal });

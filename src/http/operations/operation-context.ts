@@ -1,9 +1,11 @@
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
-import type { Context } from '../../graphql/builder.ts';
+import type { Caller, Context } from '../../graphql/builder.ts';
+import type { Mailbox } from '../../progress/mailbox.ts';
 import type { ReadOptions } from '../../session/loader.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Credential } from '../../upstream/credentials.ts';
 import type { Admission } from '../access/operation-gate.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
@@ -30,26 +32,11 @@ export interface OperationContextParts {
 }
 
 export function createOperationContexts(parts: OperationContextParts): CreateOperationContext {
-  const { sessions, clock, introspection, routerTrust, printSdl } = parts;
+  const { clock, introspection, routerTrust, printSdl } = parts;
   return ({ admission, record, header }) => {
     const credential = admission && 'credential' in admission ? admission.credential : null;
-    let session: Session | null = null;
     return {
-      caller: {
-        get session() {
-          // Operations that need no credential, such as introspection, open no session.
-          if (credential === null)
-            throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
-          return (session ??= sessions.of(credential));
-        },
-        whileValid(stream) {
-          if (credential === null || credential.expiresAt === null) return stream;
-          const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
-          return stream.whenClosed(
-            clock.after(credential.expiresAt - clock.now(), () => stream.end(expired)),
-          );
-        },
-      },
+      caller: new OperationCaller(credential, parts),
       async subgraphSdl() {
         record?.usage.markUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
@@ -77,5 +64,55 @@ export function isFresh(cacheControl: string | null): boolean {
 
 /** The options of a read, with a signal that is made when something first listens to it. */
 export function withSignal(read: ReadOptions, signal: () => AbortSignal): ReadOptions {
-  return Object.defineProperty({ ...read }, 'signal', { get: signal, enumerable: true });
+  return new AbortableRead(read, signal);
+}
+
+// Classes, because V8 keeps what the getter of an object literal refers to, here all that an operation has made, until it
+// next marks the whole heap.
+
+class OperationCaller implements Caller {
+  readonly #credential: Credential | null;
+  readonly #parts: Pick<OperationContextParts, 'sessions' | 'clock'>;
+  #session: Session | null = null;
+
+  constructor(
+    credential: Credential | null,
+    parts: Pick<OperationContextParts, 'sessions' | 'clock'>,
+  ) {
+    this.#credential = credential;
+    this.#parts = parts;
+  }
+
+  get session(): Session {
+    // Operations that need no credential, such as introspection, open no session.
+    if (this.#credential === null)
+      throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
+    return (this.#session ??= this.#parts.sessions.of(this.#credential));
+  }
+
+  whileValid<T>(stream: Mailbox<T>): Mailbox<T> {
+    const { expiresAt = null } = this.#credential ?? {};
+    if (expiresAt === null) return stream;
+    const { clock } = this.#parts;
+    const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
+    return stream.whenClosed(clock.after(expiresAt - clock.now(), () => stream.end(expired)));
+  }
+}
+
+class AbortableRead implements ReadOptions {
+  readonly isFresh: boolean;
+  readonly caller: string | undefined;
+  readonly usages: ReadOptions['usages'];
+  readonly #signal: () => AbortSignal;
+
+  constructor({ isFresh = false, caller, usages }: ReadOptions, signal: () => AbortSignal) {
+    this.isFresh = isFresh;
+    this.caller = caller;
+    this.usages = usages;
+    this.#signal = signal;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal();
+  }
 }

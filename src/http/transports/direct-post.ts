@@ -138,9 +138,7 @@ function clientOf(
   return {
     record,
     header,
-    get hasLeft() {
-      return response.destroyed;
-    },
+    hasLeft: () => response.destroyed,
     onLeave(leave) {
       response.once('close', () => {
         if (!response.writableFinished) leave();
