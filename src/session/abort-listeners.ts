@@ -1,23 +1,29 @@
 /**
- * Runs callbacks when signals abort, with one listener per signal. An EventTarget compares each new
+ * Tells waiters when signals abort, with one listener per signal. An EventTarget compares each new
  * listener with all existing ones, and one operation may wait for hundreds of tasks.
  */
-export class AbortListeners {
-  readonly #callbacks = new WeakMap<AbortSignal, Set<() => void>>();
+export class AbortListeners<Waiter> {
+  readonly #waiters = new WeakMap<AbortSignal, Set<Waiter>>();
+  readonly #onAbort: (waiter: Waiter) => void;
 
-  /** The signal must not be aborted yet. The returned function removes the callback. */
-  listen(signal: AbortSignal, callback: () => void): () => void {
-    const callbacks = this.#callbacks.get(signal) ?? this.#open(signal);
-    callbacks.add(callback);
-    return () => void callbacks.delete(callback);
+  constructor(onAbort: (waiter: Waiter) => void) {
+    this.#onAbort = onAbort;
   }
 
-  #open(signal: AbortSignal): Set<() => void> {
-    const callbacks = new Set<() => void>();
-    this.#callbacks.set(signal, callbacks);
-    signal.addEventListener('abort', () => callbacks.forEach(callback => callback()), {
-      once: true,
-    });
-    return callbacks;
+  /** The signal must not be aborted yet. */
+  add(signal: AbortSignal, waiter: Waiter): void {
+    const waiters = this.#waiters.get(signal) ?? this.#open(signal);
+    waiters.add(waiter);
+  }
+
+  delete(signal: AbortSignal, waiter: Waiter): void {
+    this.#waiters.get(signal)?.delete(waiter);
+  }
+
+  #open(signal: AbortSignal): Set<Waiter> {
+    const waiters = new Set<Waiter>();
+    this.#waiters.set(signal, waiters);
+    signal.addEventListener('abort', () => waiters.forEach(this.#onAbort), { once: true });
+    return waiters;
   }
 }

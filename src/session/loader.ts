@@ -47,9 +47,10 @@ interface Load {
 }
 
 interface Caller {
+  load: Load;
   resolve(task: Task | null): void;
   reject(error: unknown): void;
-  stopListening?: () => void;
+  signal: AbortSignal | undefined;
 }
 
 /** Loads that one upstream request answers. */
@@ -84,7 +85,7 @@ const IDLE_PRESSURE = 0.25;
  * loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderParts): TaskLoader {
-  const aborts = new AbortListeners();
+  const aborts = new AbortListeners<Caller>(leave);
   /** Loads whose request is not sent yet. Any caller may join them. */
   const unsent = new Map<string, Load>();
   /** Loads whose request was sent. Callers may join them unless they need a fresh result. */
@@ -108,7 +109,9 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
         signal?.throwIfAborted();
         const load = loadOf(id, isFresh);
         for (const usage of usages) record(usage, load);
-        join(load, { resolve, reject }, signal);
+        const caller = { load, resolve, reject, signal };
+        load.callers.add(caller);
+        if (signal !== undefined) aborts.add(signal, caller);
       }),
     invalidate: id => void sent.delete(id),
   };
@@ -138,14 +141,12 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     } else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
   }
 
-  function join(load: Load, caller: Caller, signal: AbortSignal | undefined): void {
-    load.callers.add(caller);
-    if (signal === undefined) return;
-    caller.stopListening = aborts.listen(signal, () => {
-      load.callers.delete(caller);
-      caller.reject(signal.reason);
-      if (load.callers.size === 0) abandon(load);
-    });
+  /** Its operation has ended or its client left. */
+  function leave(caller: Caller): void {
+    const { load, signal } = caller;
+    load.callers.delete(caller);
+    caller.reject(signal?.reason);
+    if (load.callers.size === 0) abandon(load);
   }
 
   /** Its last caller has left. A caller who comes later gets another load. */
@@ -250,7 +251,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   function settle(load: Load, tell: (caller: Caller) => void): void {
     drop(load);
     for (const caller of load.callers) {
-      caller.stopListening?.();
+      if (caller.signal !== undefined) aborts.delete(caller.signal, caller);
       tell(caller);
     }
     load.callers.clear();
