@@ -9,17 +9,14 @@ import type { Session } from '../session/session.ts';
 import type { AccountAggregation } from '../task/account-aggregation.ts';
 import type { Instant } from '../task/task.ts';
 
-/** Who an operation is for. */
-export interface Caller {
-  /** The session of the caller's credential. Throws UNAUTHENTICATED if the request has none. */
-  readonly session: Session;
-  /** Ends the stream with UNAUTHENTICATED when the caller's credential expires. */
-  whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
-}
-
 /** The context of one operation, which resolvers receive. */
 export interface Context {
-  caller: Caller;
+  caller: {
+    /** The session of the caller's credential. Throws UNAUTHENTICATED if the request has none. */
+    readonly session: Session;
+    /** Ends the stream with UNAUTHENTICATED when the caller's credential expires. */
+    whileValid<T>(stream: Mailbox<T>): Mailbox<T>;
+  };
   /** The schema for composition, as SDL; null if the caller may not read it. */
   subgraphSdl(): Promise<string | null>;
   /** The current time, for fields that depend on it. */

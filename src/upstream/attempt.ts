@@ -80,7 +80,7 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
         encodings === ''
           ? received
           : await bodies.decode(() => decode(received, encodings, maxBodyBytes));
-      return new ReceivedAnswer(answer.statusCode, header, decoded);
+      return new ParsedOnUse(answer.statusCode, header, decoded);
     } catch (cause) {
       onSettled?.();
       if (controller.signal.aborted) throw controller.signal.reason;
@@ -93,9 +93,8 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
   };
 }
 
-// A class, because V8 keeps what the getter of an object literal refers to until it next marks the whole heap: a poll of
-// 10,000 tasks then leaves 10 MB of bodies behind, which bring that about.
-class ReceivedAnswer implements Answer {
+/** An answer whose body is parsed on first use: most rows of a poll are known by their bytes, so few bodies are parsed. */
+class ParsedOnUse implements Answer {
   readonly status: number;
   readonly header: Answer['header'];
   readonly body: Buffer;
@@ -107,7 +106,6 @@ class ReceivedAnswer implements Answer {
     this.body = body;
   }
 
-  // Parsed on first use: most rows of a poll are known by their bytes, so few bodies are parsed.
   get json(): unknown {
     this.#parsed ??= { json: readJson(this.body) };
     return this.#parsed.json;

@@ -31,11 +31,10 @@ export function createKeptResponses(sessions: Pick<Sessions, 'find'>): KeptRespo
   return {
     find: operation =>
       operation.isFresh ? undefined : memoryOf(operation)?.response(operation.body),
-    keep(operation, json, record) {
-      const identity = record.identity();
+    keep(operation, json, { identity, usage }) {
       const response: KeptResponse = { json, operation: identity, compressed: null };
       if (identity.type === QUERY)
-        memoryOf(operation)?.keepResponse(operation.body, response, record.usage);
+        memoryOf(operation)?.keepResponse(operation.body, response, usage);
       return response;
     },
   };

@@ -19,7 +19,7 @@ import type { LimitTime, OperationEnd } from '../plugins/operation-timeout.ts';
 export interface QueryClient {
   record: OperationRecord;
   header(name: string): string | null;
-  hasLeft(): boolean;
+  readonly hasLeft: boolean;
   /** Calls it when the client disconnects before the result is sent. */
   onLeave(leave: () => void): void;
 }
@@ -56,7 +56,8 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     const operation = document && getOperationAST(document, operationName);
     if (document === null || operation?.operation !== OperationTypeNode.QUERY) return null;
 
-    const contextValue = createContext({ ...client, admission });
+    const { record, header } = client;
+    const contextValue = createContext({ record, header, admission });
     const args = { schema, document, operationName, variableValues, contextValue };
     const tooCostly = refuseByCost(args);
     const refusal = tooCostly === null ? limit.refuse() : { errors: [tooCostly] };
@@ -69,14 +70,14 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     contextValue.read = withSignal(contextValue.read, () => {
       if (end === null) {
         end = limitTime();
-        const left = end;
-        client.onLeave(() => left.abort(leftReason()));
+        const { signal } = end;
+        client.onLeave(() => signal.abort(leftReason()));
       }
       return end.signal;
     });
     const signal = {
       throwIfAborted() {
-        if (client.hasLeft()) throw leftReason();
+        if (client.hasLeft) throw leftReason();
       },
     };
     const result = executePlanned({ ...args, signal });

@@ -1,8 +1,9 @@
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
-import type { Caller, Context } from '../../graphql/builder.ts';
+import type { Context } from '../../graphql/builder.ts';
 import type { Mailbox } from '../../progress/mailbox.ts';
 import type { ReadOptions } from '../../session/loader.ts';
+import type { ReadSignal } from '../../session/read-signal.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Credential } from '../../upstream/credentials.ts';
@@ -32,11 +33,11 @@ export interface OperationContextParts {
 }
 
 export function createOperationContexts(parts: OperationContextParts): CreateOperationContext {
-  const { clock, introspection, routerTrust, printSdl } = parts;
+  const { sessions, clock, introspection, routerTrust, printSdl } = parts;
   return ({ admission, record, header }) => {
     const credential = admission && 'credential' in admission ? admission.credential : null;
     return {
-      caller: new OperationCaller(credential, parts),
+      caller: new CredentialCaller(credential, sessions, clock),
       async subgraphSdl() {
         record?.usage.markUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
@@ -63,56 +64,58 @@ export function isFresh(cacheControl: string | null): boolean {
 }
 
 /** The options of a read, with a signal that is made when something first listens to it. */
-export function withSignal(read: ReadOptions, signal: () => AbortSignal): ReadOptions {
-  return new AbortableRead(read, signal);
+export function withSignal(read: ReadOptions, signal: () => ReadSignal): ReadOptions {
+  return new AbortableReads(read, signal);
 }
 
-// Classes, because V8 keeps what the getter of an object literal refers to, here all that an operation has made, until it
-// next marks the whole heap.
+type Caller = Context['caller'];
 
-class OperationCaller implements Caller {
+// Classes, because V8 gives each object literal with a getter a hidden class of its own, which keeps whatever the getter
+// refers to until a full garbage collection.
+
+class CredentialCaller implements Caller {
   readonly #credential: Credential | null;
-  readonly #parts: Pick<OperationContextParts, 'sessions' | 'clock'>;
+  readonly #sessions: Sessions;
+  readonly #clock: Clock;
   #session: Session | null = null;
 
-  constructor(
-    credential: Credential | null,
-    parts: Pick<OperationContextParts, 'sessions' | 'clock'>,
-  ) {
+  constructor(credential: Credential | null, sessions: Sessions, clock: Clock) {
     this.#credential = credential;
-    this.#parts = parts;
+    this.#sessions = sessions;
+    this.#clock = clock;
   }
 
   get session(): Session {
     // Operations that need no credential, such as introspection, open no session.
     if (this.#credential === null)
       throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
-    return (this.#session ??= this.#parts.sessions.of(this.#credential));
+    return (this.#session ??= this.#sessions.of(this.#credential));
   }
 
   whileValid<T>(stream: Mailbox<T>): Mailbox<T> {
     const { expiresAt = null } = this.#credential ?? {};
     if (expiresAt === null) return stream;
-    const { clock } = this.#parts;
     const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
-    return stream.whenClosed(clock.after(expiresAt - clock.now(), () => stream.end(expired)));
+    return stream.whenClosed(
+      this.#clock.after(expiresAt - this.#clock.now(), () => stream.end(expired)),
+    );
   }
 }
 
-class AbortableRead implements ReadOptions {
-  readonly isFresh: boolean;
-  readonly caller: string | undefined;
+class AbortableReads implements ReadOptions {
+  readonly caller: ReadOptions['caller'];
   readonly usages: ReadOptions['usages'];
-  readonly #signal: () => AbortSignal;
+  readonly isFresh: boolean;
+  readonly #signal: () => ReadSignal;
 
-  constructor({ isFresh = false, caller, usages }: ReadOptions, signal: () => AbortSignal) {
-    this.isFresh = isFresh;
+  constructor({ caller, usages, isFresh = false }: ReadOptions, signal: () => ReadSignal) {
     this.caller = caller;
     this.usages = usages;
+    this.isFresh = isFresh;
     this.#signal = signal;
   }
 
-  get signal(): AbortSignal {
+  get signal(): ReadSignal {
     return this.#signal();
   }
 }
