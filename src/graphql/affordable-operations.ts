@@ -41,6 +41,9 @@ export class AffordableOperations {
     if (variables.length === 0) return String(id);
     // A variable that is null is not the same as one that is missing, which has a default.
     const values = variables.map(name => ownValue(variableValues ?? {}, name));
+    // The references of a router have many kB, and each value of a list at least a digit and a comma.
+    if (values.some(([value]) => Array.isArray(value) && 2 * value.length > MAX_KEY_LENGTH))
+      return null;
     const key = JSON.stringify([id, values]);
     return key.length > MAX_KEY_LENGTH ? null : key;
   }

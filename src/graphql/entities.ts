@@ -1,8 +1,8 @@
 import { GraphQLScalarType } from 'graphql';
 import { GatewayError } from '../errors.ts';
-import type { Task } from '../task/task.ts';
 import { type Context, builder } from './builder.ts';
 import { costs } from './cost.ts';
+import { type ResolvedNode, typeOfNode } from './node.ts';
 import { Source } from './source.ts';
 import { TaskStatus } from './task-status-ref.ts';
 
@@ -11,8 +11,6 @@ interface Representation {
   __typename: string;
   id: string;
 }
-
-type ResolvedEntity = { __typename: string } & (Task | { id: string });
 
 // The fields that routers use. The Apollo Federation subgraph specification gives them their names with
 // underscores. Clients do not need them, so `printSdl` leaves them out.
@@ -27,7 +25,7 @@ builder.addScalarType(
 const Entity = builder.unionType('_Entity', {
   description: 'An entity type whose fields this subgraph resolves.',
   types: [TaskStatus, Source],
-  resolveType: entity => (entity as ResolvedEntity).__typename,
+  resolveType: typeOfNode,
 });
 
 builder.queryField('_entities', t =>
@@ -57,25 +55,24 @@ function costOfEntities({ representations }: { representations: unknown[] }) {
   return { multiplier: representations.length, ids };
 }
 
-async function resolveReference(
-  reference: unknown,
-  context: Context,
-): Promise<ResolvedEntity | null> {
-  return readEntity(readRepresentation(reference), context);
+function resolveReference(reference: unknown, context: Context): Promise<ResolvedNode | null> {
+  try {
+    return readEntity(readRepresentation(reference), context);
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /** The entity that a reference refers to; null if there is no such task. Throws BAD_USER_INPUT for another type. */
-export async function readEntity(
+export function readEntity(
   { __typename, id }: Representation,
   { caller, read }: Context,
-): Promise<ResolvedEntity | null> {
+): Promise<ResolvedNode | null> {
   switch (__typename) {
-    case 'TaskStatus': {
-      const task = await caller.session.tasks.load(id, read);
-      return task && { __typename, ...task };
-    }
+    case 'TaskStatus':
+      return caller.session.tasks.load(id, read);
     case 'Source':
-      return { __typename, id };
+      return Promise.resolve({ __typename, id });
     default:
       throw new GatewayError(
         'BAD_USER_INPUT',

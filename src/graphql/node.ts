@@ -1,3 +1,4 @@
+import type { Task } from '../task/task.ts';
 import { builder } from './builder.ts';
 
 /** The type of a node, and the id that upstream knows it by. */
@@ -13,7 +14,7 @@ type NodeType = (typeof NODE_TYPES)[number];
 export const Node = builder.interfaceRef<{ id: string }>('Node').implement({
   description:
     'An object that `node` reads again by its `nodeId`. For Relay, set `nodeInterfaceIdField` to `nodeId`.',
-  resolveType: node => (node as NodeReference).__typename,
+  resolveType: typeOfNode,
   fields: t => ({
     nodeId: t.id({
       description:
@@ -21,6 +22,14 @@ export const Node = builder.interfaceRef<{ id: string }>('Node').implement({
     }),
   }),
 });
+
+/** A task, or a source, which upstream is not asked about. */
+export type ResolvedNode = Task | { __typename: 'Source'; id: string };
+
+/** A task does not name its type, so that none has to be copied. */
+export function typeOfNode(node: object): NodeType {
+  return '__typename' in node ? 'Source' : 'TaskStatus';
+}
 
 /** The `nodeId` of an object. */
 export function toNodeId(type: NodeType, id: string): string {

@@ -33,6 +33,7 @@ export interface TaskPollerParts {
 }
 
 interface PolledTask {
+  id: string;
   cadence: Cadence;
   /** The etag of the last read; null before the first. */
   etag: string | null;
@@ -106,17 +107,17 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   async function pollDue(startedAt: number): Promise<boolean> {
     await gather();
     // Include tasks that are nearly due, because one joined poll costs less than two.
-    const due = [...polled].filter(
-      ([, { cadence }]) => cadence.dueAt <= startedAt + intervalMs / 2,
-    );
+    const due: PolledTask[] = [];
+    for (const entry of polled.values())
+      if (entry.cadence.dueAt <= startedAt + intervalMs / 2) due.push(entry);
     if (due.length === 0) return false;
-    const rows = await source.poll(due.map(([id]) => id));
+    const rows = await source.poll(due.map(({ id }) => id));
     publish(due, id => rows.get(id));
 
-    const missing = due.filter(([id]) => !rows.has(id)).slice(0, MAX_CONFIRMED);
+    const missing = due.filter(({ id }) => !rows.has(id)).slice(0, MAX_CONFIRMED);
     if (missing.length === 0) return true;
-    const confirmed = await Promise.all(missing.map(([id]) => confirm(id)));
-    const rowOf = new Map(missing.map(([id], place) => [id, confirmed[place]]));
+    const confirmed = await Promise.all(missing.map(({ id }) => confirm(id)));
+    const rowOf = new Map(missing.map(({ id }, place) => [id, confirmed[place]]));
     publish(missing, id => rowOf.get(id));
     return true;
   }
@@ -143,7 +144,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
       firstInMs,
       pressure: () => source.pressure(),
     });
-    polled.set(id, { cadence, etag: null, failingSince: null, isFailurePublished: false });
+    polled.set(id, { id, cadence, etag: null, failingSince: null, isFailurePublished: false });
   }
 
   /** Returns the error of a single task as its row. A rejected token fails the whole poll. */
@@ -161,14 +162,15 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
    * task, an error if it could not be read, undefined if it is not known.
    */
   function publish(
-    due: readonly (readonly [id: string, entry: PolledTask])[],
+    due: readonly PolledTask[],
     rowOf: (id: string) => TaskRow | null | undefined,
   ): void {
     if (!lease()?.isHeld) return;
     const tasks: Task[] = [];
     const deletedIds: string[] = [];
     const failures: { id: string; error: Failure }[] = [];
-    for (const [id, entry] of due) {
+    for (const entry of due) {
+      const { id } = entry;
       const row = rowOf(id);
       // The entry was replaced by a new subscription or a lease change, so subscribers may have a later
       // state.

@@ -97,21 +97,21 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   let onAnswered = () => {};
 
   return {
-    async load(id, options = {}) {
-      const { isFresh = false, usages = [] } = options;
-      // Checked here, because an error in the batch would fail the other loads too.
-      checkValue(id);
-      const kept = isFresh ? undefined : memory.task(id, usages);
-      if (kept !== undefined) return kept;
-      // The signal is made when it is first asked for.
-      const { signal } = options;
-      signal?.throwIfAborted();
-      return new Promise((resolve, reject) => {
+    // One promise for each: an operation may wait for hundreds.
+    load: (id, options = {}) =>
+      new Promise((resolve, reject) => {
+        const { isFresh = false, usages = [] } = options;
+        // Checked here, because an error in the batch would fail the other loads too.
+        checkValue(id);
+        const kept = isFresh ? undefined : memory.task(id, usages);
+        if (kept !== undefined) return resolve(kept);
+        // The signal is made when it is first asked for.
+        const { signal } = options;
+        signal?.throwIfAborted();
         const load = loadOf(id, isFresh);
         for (const usage of usages) record(usage, load);
         join(load, { resolve, reject }, signal);
-      });
-    },
+      }),
     invalidate(id) {
       for (const { loads } of sent) {
         const load = loads.get(id);

@@ -164,11 +164,18 @@ export function createMemories(options: MemoriesOptions): Memories {
         return aggregation;
       },
       keepTask(id, task, requestedAt) {
+        const key = taskKey(id);
         const part = parts.get(credentialKey);
-        const known = part?.entries.peek(taskKey(id));
-        if (part && known && 'task' in known && known.requestedAt < requestedAt)
+        const known = part?.entries.get(key);
+        if (part && known && 'task' in known && known.requestedAt < requestedAt) {
+          // A poll finds most tasks as they were.
+          if (known.task === task) {
+            known.requestedAt = requestedAt;
+            return;
+          }
           if (isChanged(known.task, task)) part.changedAt = requestedAt;
-        keep(credentialKey, taskKey(id), { task, requestedAt });
+        }
+        keep(credentialKey, key, { task, requestedAt });
       },
       keepPage: (list, limit, isCounted, page, requestedAt) =>
         keep(credentialKey, pageKey(list), { page, limit, isCounted, requestedAt }),
@@ -290,7 +297,7 @@ export function createMemories(options: MemoriesOptions): Memories {
 
 function isChanged(before: Task | null, after: Task | null): boolean {
   if (before === null || after === null) return before !== after;
-  return before !== after && changeOf(before, after) !== null;
+  return changeOf(before, after) !== null;
 }
 
 function noteAnswer(usages: Usages, requestedAt: number, maxAgeMs: number): void {

@@ -6,8 +6,12 @@ import type { Row } from '../upstream/wire.ts';
 
 /** Reads watched tasks with as few requests as possible. */
 export interface PollPlanner {
-  /** The watched tasks that were found. A missing task is on no list; read it by its id. */
-  read(ids: readonly string[], options: CallOptions): Promise<Map<string, Row>>;
+  /** Calls back for each watched task that is found. A missing task is on no list; read it by its id. */
+  read(
+    ids: readonly string[],
+    onFound: (id: string, row: Row) => void,
+    options: CallOptions,
+  ): Promise<void>;
 }
 
 // Running tasks are counted only once in so many polls, because counting is expensive for upstream.
@@ -30,16 +34,18 @@ export function createPollPlanner(
   let pollsUntilCount = 0;
 
   return {
-    async read(ids, options) {
+    async read(ids, onFound, options) {
       if (pollsUntilCount-- === 0) runningCount = null;
-      if (ids.length <= api.idsPerRequest || !isWorthPages(ids.length))
-        return api.byIds(ids, options);
-      const found = await readPages(new Set(ids), options);
-      const missing = new Set(ids.filter(id => !found.has(id)));
-      if (missing.size === 0) return found;
-      for (const row of await api.listed([...missing], options))
-        if (row.id !== null && missing.has(row.id)) found.set(row.id, row);
-      return found;
+      if (ids.length <= api.idsPerRequest || !isWorthPages(ids.length)) {
+        for (const [id, row] of await api.byIds(ids, options)) onFound(id, row);
+        return;
+      }
+      const missing = new Set(ids);
+      const find = (row: Row) => {
+        if (row.id !== null && missing.delete(row.id)) onFound(row.id, row);
+      };
+      await readPages(missing, find, options);
+      if (missing.size > 0) (await api.listed([...missing], options)).forEach(find);
     },
   };
 
@@ -47,11 +53,13 @@ export function createPollPlanner(
     return runningCount === null || Math.ceil(runningCount / PAGE_LIMIT) < requestsById(count);
   }
 
+  /** Reads pages until few tasks are missing. */
   async function readPages(
-    watched: ReadonlySet<string>,
+    missing: ReadonlySet<string>,
+    find: (row: Row) => void,
     options: CallOptions,
-  ): Promise<Map<string, Row>> {
-    const found = new Map<string, Row>();
+  ): Promise<void> {
+    const watched = missing.size;
     let end = 0;
     const fetchPage = async (offset: number) => {
       const isCountDue = pollsUntilCount < 0;
@@ -65,13 +73,11 @@ export function createPollPlanner(
     };
     // No overlap is needed: tasks that are missed are found by id.
     for await (const page of walkList({ order: api.runningOrder, fetchPage }, { overlap: 0 })) {
-      for (const { row } of page)
-        if (row.id !== null && watched.has(row.id)) found.set(row.id, row);
+      for (const { row } of page) find(row);
       const pagesToGo = Math.ceil(((runningCount ?? end) - end) / PAGE_LIMIT);
-      const isTooLong = end / PAGE_LIMIT >= MAX_PAGES_PER_ID_REQUEST * requestsById(watched.size);
-      if (isTooLong || requestsById(watched.size - found.size) <= pagesToGo) break;
+      const isTooLong = end / PAGE_LIMIT >= MAX_PAGES_PER_ID_REQUEST * requestsById(watched);
+      if (isTooLong || requestsById(missing.size) <= pagesToGo) break;
     }
-    return found;
   }
 
   function requestsById(count: number): number {

@@ -42,13 +42,13 @@ export function createTaskSource({
     pressure: () => api.pressure(),
     async poll(ids) {
       const requestedAt = clock.monotonic();
-      const rows = await planner.read(ids, TASK_POLL);
       const found = new Map<string, TaskRow>();
-      for (const [id, row] of rows) {
+      const keep = (id: string, row: Row) => {
         // Polled tasks are served to queries too.
-        if (!(row instanceof UnreadableTask)) memory.keepTask(row.id, row, requestedAt);
+        if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
         found.set(id, toTaskRow(row));
-      }
+      };
+      await planner.read(ids, keep, TASK_POLL);
       return found;
     },
     async confirm(id) {

@@ -147,8 +147,12 @@ class WalkState {
     // anchor.
     const isAnchor = this.#keepsTies ? wasRead : (row: Row) => this.#isBefore(row, this.#position);
     const isFirst = this.#known.size === 0 && this.#position === null;
-    const lastRead = isFirst ? -1 : rows.findLastIndex(wasRead);
-    const lastAnchor = isFirst ? -1 : rows.findLastIndex(isAnchor);
+    const lastRead =
+      !isFirst && rows.some(row => row instanceof UnreadableTask)
+        ? rows.findLastIndex(wasRead)
+        : -1;
+    // Where rows may be missed, a page needs no anchor.
+    const lastAnchor = isFirst || mayMiss ? -1 : rows.findLastIndex(isAnchor);
     if (lastAnchor === -1 && offset > 0 && !mayMiss) return { anchor: null, fresh: [] };
     const own = this.#after === null ? -1 : rows.findIndex(({ id }) => id === this.#after?.id);
     const start = this.#inOrder ? this.#position : this.#after;

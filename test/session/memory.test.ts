@@ -102,3 +102,35 @@ test('a slow answer does not replace one that was requested later', () => {
   memory.keepTask('t', task('older'), 1);
   assert.equal(memory.task('t')?.id, 'newer');
 });
+
+test('a task that is found unchanged is as fresh as the answer that was requested last', () => {
+  const clock = new HandClock();
+  const memory = createMemories({ maxStalenessMs: 1_000, clock }).of('a');
+  const [found, other] = [task('t'), task('t', { text: 'x' })];
+  const startedAt = clock.monotonic();
+  memory.keepTask('t', found, startedAt);
+  clock.advance(900);
+  memory.keepTask('t', found, clock.monotonic());
+  memory.keepTask('t', found, startedAt);
+  clock.advance(900);
+  assert.equal(memory.task('t'), found);
+  memory.keepTask('t', other, clock.monotonic());
+  assert.equal(memory.task('t'), other);
+  clock.advance(1_000);
+  assert.equal(memory.task('t'), undefined);
+});
+
+test('a task that is found unchanged is not evicted before others', () => {
+  const memory = createMemories({
+    maxStalenessMs: 1_000,
+    clock: new HandClock(),
+    maxEntries: 50,
+  }).of('a');
+  const found = task('t');
+  memory.keepTask('t', found, 0);
+  for (let count = 0; count < 40; count++) memory.keepTask(`t${count}`, task(`t${count}`), 0);
+  memory.keepTask('t', found, 1);
+  for (let count = 40; count < 60; count++) memory.keepTask(`t${count}`, task(`t${count}`), 1);
+  assert.equal(memory.task('t0'), undefined);
+  assert.equal(memory.task('t'), found);
+});
