@@ -4,6 +4,12 @@ import { type LineStream, createPrettyStream } from './pretty-log.ts';
 /** Structured log lines on standard output. They never hold a token, a header or a body. */
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 
+/** The log of a program. */
+export interface ProgramLog extends Log {
+  /** Resolves when no write is pending: if the process exits now, its last lines are written. */
+  drained(): Promise<void>;
+}
+
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -17,10 +23,11 @@ const MAX_WRITE_BYTES = 65_536;
 const FLUSH_EVERY_MS = 100;
 
 /** A log that writes lines of `level` and above. */
-export function createLog(level: LogLevel, format: LogFormat = 'json'): Log {
-  if (level === 'silent') return pino({ enabled: false });
-  const stdout = openStdout();
-  return pino(
+export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramLog {
+  if (level === 'silent')
+    return Object.assign(pino({ enabled: false }), { drained: () => Promise.resolve() });
+  const { drained, ...stdout } = openStdout();
+  const log = pino(
     {
       level,
       base: null,
@@ -29,9 +36,10 @@ export function createLog(level: LogLevel, format: LogFormat = 'json'): Log {
     },
     format === 'pretty' ? createPrettyStream(stdout) : stdout,
   );
+  return Object.assign(log, { drained });
 }
 
-function openStdout(): LineStream {
+function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
   const stdout = destination({
     fd: 1,
     sync: false,
@@ -39,9 +47,18 @@ function openStdout(): LineStream {
     maxWrite: MAX_WRITE_BYTES,
     periodicFlush: FLUSH_EVERY_MS,
     contentMode: 'buffer',
-  }) as unknown as { write(line: Buffer): boolean };
-  // Of strings, the library would measure all that wait for the next write again with each line.
-  return { write: line => stdout.write(Buffer.from(line)) };
+  });
+  return {
+    // Of strings, the library would measure all that wait for the next write again with each line. In this mode it
+    // takes buffers, which its types do not say.
+    write: line => stdout.write(Buffer.from(line) as unknown as string),
+    // At the exit the library writes the lines that wait for a write, but not the rest of a write that is pending.
+    drained: () =>
+      new Promise(resolve => {
+        stdout.once('drain', resolve).once('error', () => resolve());
+        stdout.flush();
+      }),
+  };
 }
 
 /** The field `time` of a line. Under load many lines are of the same millisecond. */
