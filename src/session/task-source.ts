@@ -40,9 +40,9 @@ export function createTaskSource({
   return {
     load: id => tasks.load(id),
     pressure: () => api.pressure(),
-    async poll(ids) {
+    async poll(ids, usage) {
       const requestedAt = clock.monotonic();
-      const rows = await planner.read(ids, TASK_POLL);
+      const rows = await planner.read(ids, { ...TASK_POLL, usages: [usage] });
       const found = new Map<string, TaskRow>();
       for (const [id, row] of rows) {
         // Polled tasks are served to queries too.
@@ -51,11 +51,11 @@ export function createTaskSource({
       }
       return found;
     },
-    async confirm(id) {
-      const row = await api.byId(id, TASK_POLL);
+    async confirm(id, usage) {
+      const row = await api.byId(id, { ...TASK_POLL, usages: [usage] });
       return row === null ? null : toTaskRow(row);
     },
-    pollHeads: requests => heads.readAll(requests, LIST_POLL),
+    pollHeads: (requests, usage) => heads.readAll(requests, { ...LIST_POLL, usages: [usage] }),
     readHead: request => readOrWait(options => heads.read(request, options)),
     running: (filter, signal) =>
       readOrWait(async options =>
