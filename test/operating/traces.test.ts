@@ -233,7 +233,7 @@ test('the poll of an account aggregation is a trace of its own', async t => {
   const root = collector.spans().find(({ name }) => name === 'poll aggregation');
   assert.ok(root && !root.parentSpanId);
   assert.deepEqual([numberOf(root, 'requests'), numberOf(root, 'changed')], [1, 1]);
-  const [request] = collector.spans().filter(({ parentSpanId }) => parentSpanId === root.spanId);
+  const request = collector.spans().find(({ parentSpanId }) => parentSpanId === root.spanId);
   assert.equal(request?.name, 'aggregation');
 });
 
