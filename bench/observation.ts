@@ -11,9 +11,9 @@ import { startTenant } from './tenant.ts';
  */
 const TASKS = 1_000;
 const GROUPS = 3;
-const TURNS = 4;
+const TURNS = 3;
 const READS = 1_000;
-const WARM_UP = 3_000;
+const WARM_UP = 2_500;
 const QUERY = 'query Read($id: ID!) { taskStatus(id: $id) { id state percentComplete } }';
 const KINDS = {
   'log and metrics': { LOG_LEVEL: 'info', BENCH_METRICS: 'true' },
@@ -32,11 +32,11 @@ interface Measurement {
 }
 
 const { sandbox, ids } = await startTenant(TASKS, { rateLimit: Infinity });
-const rows = [];
 for (const stalenessMs of [60_000, 0]) {
   const measured = new Map(NAMES.map(name => [name, [] as Measurement[]]));
   const memory = new Map(NAMES.map(name => [name, [] as Usage[]]));
   for (let group = 0; group < GROUPS; group++) await measureGroup(stalenessMs, measured, memory);
+  const rows = [];
   for (const [kind, turns] of measured) {
     const ratios = turns.map(({ ratio }) => 100 * (ratio - 1));
     const usages = memory.get(kind) ?? [];
@@ -50,9 +50,9 @@ for (const stalenessMs of [60_000, 0]) {
       'heap (MB)': round(median(usages.map(({ heapMb }) => heapMb))),
     });
   }
+  console.table(rows);
 }
 await sandbox.close();
-console.table(rows);
 
 /** Measures one gateway of each kind, in turns. */
 async function measureGroup(
