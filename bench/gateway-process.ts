@@ -1,17 +1,15 @@
 import { readConfig } from '../src/config.ts';
 import { startGateway } from '../src/gateway.ts';
 import { createMetrics } from '../src/metrics.ts';
-import { createNoMetrics } from './no-metrics.ts';
 
 // The process that bench/gateway.ts forks. It reports its URL, and its resource use on request.
 const config = readConfig(process.env);
 if (config.baseUrl === null) throw new Error('SAIL_BASE_URL must be set.');
-const isObserved = process.env['BENCH_OBSERVED'] !== 'false';
 const { url } = await startGateway(
   { ...config, baseUrl: config.baseUrl },
   undefined,
   undefined,
-  isObserved ? createMetrics({ process: true }) : createNoMetrics(),
+  createMetrics({ process: true }),
 );
 process.send?.({ url });
 process.on('message', message => {

@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { startGateway } from './gateway.ts';
 import type { FederationVersion } from './graphql/federation-version.ts';
-import { createLog } from './log.ts';
+import { type Log, type ProgramLog, createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { logProcess } from './process-log.ts';
 import type { Sandbox, SandboxOptions } from './sandbox/sandbox.ts';
@@ -25,7 +25,7 @@ export type Commands = Record<
   (options: CommandOptions) => Promise<number>
 >;
 
-type Start = (config: Config) => Promise<{ close(): Promise<void> }>;
+type Start = (config: Config, log: ProgramLog) => Promise<{ close(): Promise<void> }>;
 
 export function createCommands({ env, exit }: CommandProcess): Commands {
   return {
@@ -42,10 +42,17 @@ export function createCommands({ env, exit }: CommandProcess): Commands {
   async function start(begin: Start, given: NodeJS.ProcessEnv): Promise<number> {
     try {
       const config = readConfig(given);
-      logProcess(createLog(config.logLevel, config.logFormat), () => exit(1));
-      const started = begin(config);
+      const { shutdown } = config;
+      const log = createLog(config.logLevel, config.logFormat);
+      logProcess(log, () => void exitWithin(shutdown.graceMs, log.drained(), 1));
+      const started = begin(config, log);
+      const stop = async () => {
+        const { close } = await started;
+        await close();
+        await log.drained();
+      };
       for (const signal of ['SIGINT', 'SIGTERM'] as const)
-        process.once(signal, () => void stop(started, config.shutdown));
+        process.once(signal, () => void exitWithin(shutdown.delayMs + shutdown.graceMs, stop(), 0));
       await started;
       return 0;
     } catch (error) {
@@ -53,19 +60,14 @@ export function createCommands({ env, exit }: CommandProcess): Commands {
     }
   }
 
-  /** Exits when everything is closed, or at the timeout. */
-  async function stop(
-    started: ReturnType<Start>,
-    { delayMs, graceMs }: Config['shutdown'],
-  ): Promise<void> {
-    const closed = started.then(({ close }) => close());
-    await Promise.race([closed, wait(delayMs + graceMs)]);
-    exit(0);
+  /** Exits when all is done, or at the timeout. */
+  async function exitWithin(timeoutMs: number, done: Promise<void>, code: number): Promise<void> {
+    await Promise.race([done, wait(timeoutMs)]);
+    exit(code);
   }
 }
 
-async function serve(config: Config): Promise<{ close(): Promise<void> }> {
-  const log = createLog(config.logLevel, config.logFormat);
+async function serve(config: Config, log: Log): Promise<{ close(): Promise<void> }> {
   const metrics = createMetrics({ process: true });
   const { baseUrl } = config;
   if (baseUrl !== null) {

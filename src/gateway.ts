@@ -123,7 +123,19 @@ async function build(
     ...toProxyOptions(options.proxy),
     connections: MAX_CONNECTIONS,
   });
-  const tenant = createTenant(options, { fleet, dispatcher, userAgent, clock, log, metrics });
+  // The SDK is loaded only where it is needed: it takes time and memory.
+  const tracer = options.isTraced
+    ? (await import('./otlp-tracer.ts')).createOtlpTracer(readVersion())
+    : null;
+  const tenant = createTenant(options, {
+    fleet,
+    dispatcher,
+    userAgent,
+    clock,
+    log,
+    metrics,
+    tracer,
+  });
   const { sessions, service, isProven } = tenant;
   const readiness = createReadinessCheck({
     upstream: tenant.health,
@@ -132,10 +144,6 @@ async function build(
     notes: options.isSandbox ? [SANDBOX_NOTE] : [],
     log,
   });
-  // The SDK is loaded only where it is needed: it takes time and memory.
-  const tracer = options.isTraced
-    ? (await import('./otlp-tracer.ts')).createOtlpTracer(readVersion())
-    : null;
   const records = createOperationRecords({ log, clock, metrics, tracer });
   let metricsServer: MetricsServer | null = null;
   const http = createHttpServer({

@@ -11,6 +11,7 @@ import type { Metrics } from './metrics.ts';
 import { createMemories } from './session/memory.ts';
 import { createSession } from './session/session.ts';
 import { type Sessions, createSessions } from './session/sessions.ts';
+import type { Tracer } from './tracing.ts';
 import { createBreaker } from './upstream/admission/breaker.ts';
 import { createBudgets } from './upstream/admission/budgets.ts';
 import { createPauseLog } from './upstream/admission/pause-log.ts';
@@ -32,6 +33,8 @@ export interface TenantParts {
   clock: Clock;
   log: Log;
   metrics: Metrics;
+  /** Null: polls are not traced. */
+  tracer: Tracer | null;
 }
 
 /** All access to the tenant: the sessions of callers, the gateway's own credential, and what they share. */
@@ -50,7 +53,7 @@ export interface Tenant {
 /** Builds what reads from the tenant and writes to it. */
 export function createTenant(options: TenantOptions, parts: TenantParts): Tenant {
   const { baseUrl, rate } = options;
-  const { fleet, dispatcher, userAgent, clock, log, metrics } = parts;
+  const { fleet, dispatcher, userAgent, clock, log, metrics, tracer } = parts;
   const basePath = baseUrl.pathname.replace(/\/+$/, '');
   const send = createSendAttempt({
     dispatcher,
@@ -208,6 +211,7 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
       maxSubscribers: options.maxSubscriptionsPerCredential,
       onBatch: metrics.batchSent,
       observer: metrics,
+      tracer,
     });
 
     function openGroup<M>(subject: 'tasks' | 'aggregations', listener: GroupListener<M>) {

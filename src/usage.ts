@@ -9,7 +9,7 @@ export interface OperationIdentity {
   hash: string | null;
 }
 
-/** What one operation takes of upstream. A request that several operations share counts for each of them. */
+/** What one operation, or one poll, takes of upstream. A request that several operations share counts for each of them. */
 export class OperationUsage {
   /** Null where the operation is not traced. */
   readonly span: Span | null;

@@ -7,6 +7,7 @@ import {
   type AggregationSource,
   createAggregationPoller,
 } from './aggregation-poller.ts';
+import type { PollTracing } from './poller.ts';
 import { createWatchedIds } from './watched-ids.ts';
 
 /** The account aggregations that subscribers of this instance select, by the ids of their tasks. */
@@ -17,7 +18,7 @@ export interface AggregationFeed {
   close(): void;
 }
 
-export interface AggregationFeedParts {
+export interface AggregationFeedParts extends PollTracing {
   source: AggregationSource;
   /** Joins the group of gateway instances that poll aggregations with the same credential. */
   openGroup(listener: GroupListener<AggregationMessage>): WatchGroup<AggregationMessage>;

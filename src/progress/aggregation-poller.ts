@@ -4,14 +4,20 @@ import type { GatewayError } from '../errors.ts';
 import type { Lease } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import type { AccountAggregation, AggregationReading } from '../task/account-aggregation.ts';
+import type { OperationUsage } from '../usage.ts';
 import { CALM_PRESSURE, Cadence, MAX_QUIET_INTERVALS } from './cadence.ts';
 import { MAX_SILENCE_MS, allLeft, toFailure, toGatewayError } from './failure.ts';
-import { createPoller } from './poller.ts';
+import { type PollResult, tracePoll } from './poll-trace.ts';
+import { type PollTracing, createPoller } from './poller.ts';
 
 /** Reads account aggregations from upstream, which answers for one at a time. */
 export interface AggregationSource {
   /** Null where upstream has none. Waits for budget behind readers instead of failing. */
-  poll(taskId: string, signal: AbortSignal): Promise<AccountAggregation | null>;
+  poll(
+    taskId: string,
+    signal: AbortSignal,
+    usage: OperationUsage,
+  ): Promise<AccountAggregation | null>;
   /** The part of the request budget that is spent, 0–1. */
   pressure(): number;
 }
@@ -31,7 +37,7 @@ export interface AggregationPoller {
   close(): void;
 }
 
-export interface AggregationPollerParts {
+export interface AggregationPollerParts extends PollTracing {
   source: AggregationSource;
   /** The right to poll for the group; null while this instance watches none. */
   lease(): Lease | null;
@@ -67,7 +73,7 @@ const FORBIDDEN_PAUSE_MS = 60_000;
  * and every aggregation still has its turn.
  */
 export function createAggregationPoller(parts: AggregationPollerParts): AggregationPoller {
-  const { source, lease, clock, log, intervalMs } = parts;
+  const { source, lease, clock, log, intervalMs, tracer } = parts;
   const poller = createPoller({ clock, poll });
   const polled = new Map<string, PolledAggregation>();
   const inFlight = new Map<string, AbortController>();
@@ -102,7 +108,8 @@ export function createAggregationPoller(parts: AggregationPollerParts): Aggregat
       .filter(([id, entry]) => !inFlight.has(id) && isDue(entry))
       .toSorted(([, one], [, other]) => dueAtOf(one) - dueAtOf(other));
     const room = (isScarce() ? 1 : MAX_AT_ONCE) - inFlight.size;
-    for (const [id, entry] of due.slice(0, Math.max(0, room))) void read(id, entry);
+    for (const [id, entry] of due.slice(0, Math.max(0, room)))
+      void tracePoll(tracer, 'poll aggregation', {}, usage => read(id, entry, usage));
     return nextInMs();
   }
 
@@ -120,15 +127,25 @@ export function createAggregationPoller(parts: AggregationPollerParts): Aggregat
     return dueAtOf(entry) <= clock.monotonic() + intervalMs / 2;
   }
 
-  async function read(id: string, entry: PolledAggregation): Promise<void> {
+  /** Never rejects. */
+  async function read(
+    id: string,
+    entry: PolledAggregation,
+    usage: OperationUsage,
+  ): Promise<PollResult> {
     const controller = new AbortController();
     inFlight.set(id, controller);
-    let reading: AggregationReading | null;
+    let reading: AggregationReading | null = null;
+    let failureCode: string | null = null;
     try {
-      reading = { aggregation: await source.poll(id, controller.signal) };
+      reading = { aggregation: await source.poll(id, controller.signal, usage) };
       entry.failingSince = null;
     } catch (error) {
-      reading = controller.signal.aborted ? null : failureOf(entry, toGatewayError(error, log));
+      if (!controller.signal.aborted) {
+        const failure = toGatewayError(error, log);
+        failureCode = failure.code;
+        reading = failureOf(entry, failure);
+      }
     }
     inFlight.delete(id);
     const hasChanged = reading !== null && !isDeepStrictEqual(reading, entry.published);
@@ -139,6 +156,7 @@ export function createAggregationPoller(parts: AggregationPollerParts): Aggregat
       parts.publish({ kind: 'read', taskId: id, reading });
     }
     if (polled.size > 0) poller.startIn(nextInMs());
+    return { changed: hasChanged ? 1 : 0, failureCode };
   }
 
   /** The failure to publish; null while it is expected to pass. */

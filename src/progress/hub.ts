@@ -10,7 +10,7 @@ import type { AggregationFeed } from './aggregation-feed.ts';
 import { Cadence, LIVELY_INTERVALS } from './cadence.ts';
 import { MAX_SILENCE_MS, fromFailure, toGatewayError } from './failure.ts';
 import type { Failure, GroupMessage } from './group-message.ts';
-import type { PollObserver } from './poller.ts';
+import type { PollObserver, PollTracing } from './poller.ts';
 import { createListPoller } from './list-poller.ts';
 import { ListWatch } from './list-watch.ts';
 import type { Mailbox } from './mailbox.ts';
@@ -60,7 +60,7 @@ export interface HubObserver extends PollObserver {
   eventDelivered(ageMs: number): void;
 }
 
-export interface HubParts {
+export interface HubParts extends PollTracing {
   source: TaskSource;
   /** Opens the feed of account aggregations. It calls back for each that was read. */
   openAggregations(

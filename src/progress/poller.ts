@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Tracer } from '../tracing.ts';
 
 /** A timer loop that runs one poll at a time. */
 export interface Poller {
@@ -19,6 +20,12 @@ export interface PollerParts {
 /** Notes what polls cost, for metrics. */
 export interface PollObserver {
   polled(kind: 'tasks' | 'list', isFailure: boolean, tookMs: number): void;
+}
+
+/** What traces polls. */
+export interface PollTracing {
+  /** Null: they are not traced. */
+  tracer?: Pick<Tracer, 'start'> | null;
 }
 
 /** A poller that is idle until `startIn` is called, and whenever `poll` returns null. */

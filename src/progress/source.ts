@@ -2,6 +2,7 @@ import type { Signal } from '../signal.ts';
 import { GatewayError } from '../errors.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Instant, Task } from '../task/task.ts';
+import type { OperationUsage } from '../usage.ts';
 
 /** A row of an upstream answer: a task, or an error if it could not be read. */
 export type TaskRow = Task | GatewayError;
@@ -16,11 +17,11 @@ export interface TaskSource {
   /** Reads a task for a waiting caller; null if it does not exist. */
   load(id: string): Promise<Task | null>;
   /** Polls these tasks. A task missing from the result may still exist: check it with `confirm`. */
-  poll(ids: readonly string[]): Promise<Map<string, TaskRow>>;
+  poll(ids: readonly string[], usage: OperationUsage): Promise<Map<string, TaskRow>>;
   /** Polls one task with a request of its own; null if it does not exist. */
-  confirm(id: string): Promise<TaskRow | null>;
+  confirm(id: string, usage: OperationUsage): Promise<TaskRow | null>;
   /** Polls the heads of lists, joined where that saves requests. Returns one promise for each list. */
-  pollHeads(requests: readonly HeadRequest[]): Promise<ListHead>[];
+  pollHeads(requests: readonly HeadRequest[], usage: OperationUsage): Promise<ListHead>[];
   /** Reads the head of a list before it is polled. Waits for budget instead of failing. */
   readHead(request: HeadRequest): Promise<ListHead>;
   /** Reads all running tasks of a list before it is polled. Waits for budget instead of failing. */

@@ -3,10 +3,12 @@ import { GatewayError } from '../errors.ts';
 import type { Lease, WatchGroup } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import type { Task } from '../task/task.ts';
+import type { OperationUsage } from '../usage.ts';
 import { Cadence } from './cadence.ts';
 import { MAX_SILENCE_MS, toFailure, toGatewayError } from './failure.ts';
 import type { Failure, GroupMessage } from './group-message.ts';
-import { type PollObserver, createPoller } from './poller.ts';
+import { type PollResult, tracePoll } from './poll-trace.ts';
+import { type PollObserver, type PollTracing, createPoller } from './poller.ts';
 import { PublishedStates } from './published-states.ts';
 import type { TaskRow, TaskSource } from './source.ts';
 
@@ -21,7 +23,7 @@ export interface TaskPoller {
   close(): void;
 }
 
-export interface TaskPollerParts {
+export interface TaskPollerParts extends PollTracing {
   source: TaskSource;
   group: Pick<WatchGroup<GroupMessage>, 'watchedIds' | 'publish'>;
   /** The right to poll tasks for the group; null while this instance watches none. */
@@ -52,7 +54,7 @@ const TASKS_PER_MESSAGE = 200;
 
 /** A poller that is idle until a task is subscribed to while this instance holds the lease. */
 export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
-  const { source, group, lease, clock, log, intervalMs, observer } = parts;
+  const { source, group, lease, clock, log, intervalMs, observer, tracer } = parts;
   const poller = createPoller({ clock, poll });
   const polled = new Map<string, PolledTask>();
   const states = new PublishedStates();
@@ -111,15 +113,24 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     for (const entry of polled.values())
       if (entry.cadence.dueAt <= startedAt + intervalMs / 2) due.push(entry);
     if (due.length === 0) return false;
-    const rows = await source.poll(due.map(({ id }) => id));
-    publish(due, id => rows.get(id));
+    await tracePoll(tracer, 'poll tasks', { tasks: due.length }, usage => readDue(due, usage));
+    return true;
+  }
+
+  async function readDue(due: readonly PolledTask[], usage: OperationUsage): Promise<PollResult> {
+    const rows = await source.poll(
+      due.map(({ id }) => id),
+      usage,
+    );
+    let changed = publish(due, id => rows.get(id));
 
     const missing = due.filter(({ id }) => !rows.has(id)).slice(0, MAX_CONFIRMED);
-    if (missing.length === 0) return true;
-    const confirmed = await Promise.all(missing.map(({ id }) => confirm(id)));
-    const rowOf = new Map(missing.map(({ id }, place) => [id, confirmed[place]]));
-    publish(missing, id => rowOf.get(id));
-    return true;
+    if (missing.length > 0) {
+      const confirmed = await Promise.all(missing.map(({ id }) => confirm(id, usage)));
+      const rowOf = new Map(missing.map(({ id }, place) => [id, confirmed[place]]));
+      changed += publish(missing, id => rowOf.get(id));
+    }
+    return { changed, failureCode: null };
   }
 
   /** Updates the tasks to poll to those that any instance of the group watches. */
@@ -148,9 +159,9 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   }
 
   /** Returns the error of a single task as its row. A rejected token fails the whole poll. */
-  async function confirm(id: string): Promise<TaskRow | null> {
+  async function confirm(id: string, usage: OperationUsage): Promise<TaskRow | null> {
     try {
-      return await source.confirm(id);
+      return await source.confirm(id, usage);
     } catch (error) {
       if (error instanceof GatewayError && error.code !== 'UNAUTHENTICATED') return error;
       throw error;
@@ -159,13 +170,13 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
 
   /**
    * Publishes tasks whose state differs from what subscribers have. A row is null if upstream no longer has the
-   * task, an error if it could not be read, undefined if it is not known.
+   * task, an error if it could not be read, undefined if it is not known. Returns how many differed.
    */
   function publish(
     due: readonly PolledTask[],
     rowOf: (id: string) => TaskRow | null | undefined,
-  ): void {
-    if (!lease()?.isHeld) return;
+  ): number {
+    if (!lease()?.isHeld) return 0;
     const tasks: Task[] = [];
     const deletedIds: string[] = [];
     const failures: { id: string; error: Failure }[] = [];
@@ -199,6 +210,7 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
       const some = tasks.slice(first, first + TASKS_PER_MESSAGE);
       group.publish({ kind: 'polled', readAt, tasks: some, deletedIds: [], failures: [] });
     }
+    return tasks.length + deletedIds.length;
   }
 
   /** Whether a task has been unreadable for `MAX_SILENCE_MS` and this has not been published yet. */

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { type AccountAggregation, isFinalAggregation } from '../task/account-aggregation.ts';
 import { type Task, isAggregationGone } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
+import type { OperationUsage } from '../usage.ts';
 import type { ReadOptions } from './loader.ts';
 import type { Memory } from './memory.ts';
 import { SharedRequest } from './shared-request.ts';
@@ -13,7 +14,11 @@ export interface Aggregations {
   /** What `load` would give from memory; undefined if it would ask upstream. */
   known(taskId: string, options?: ReadOptions): AccountAggregation | null | undefined;
   /** Polls the aggregation of a task; null where upstream has none. */
-  poll(taskId: string, signal: AbortSignal): Promise<AccountAggregation | null>;
+  poll(
+    taskId: string,
+    signal: AbortSignal,
+    usage: OperationUsage,
+  ): Promise<AccountAggregation | null>;
   /** Call after a write: later calls do not join a request that was sent before it. */
   invalidate(taskId: string): void;
 }
@@ -45,9 +50,13 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
       for (const usage of usages) usage.markUnique();
       return isFresh ? undefined : memory.aggregation(taskId);
     },
-    async poll(taskId, signal) {
+    async poll(taskId, signal, usage) {
       const requestedAt = clock.monotonic();
-      const aggregation = await api.aggregation(taskId, { lane: 'aggregation-poll', signal });
+      const aggregation = await api.aggregation(taskId, {
+        lane: 'aggregation-poll',
+        signal,
+        usages: [usage],
+      });
       keep(taskId, aggregation, requestedAt, false);
       return aggregation;
     },

@@ -5,6 +5,7 @@ import { createAggregationFeed } from '../progress/aggregation-feed.ts';
 import type { AggregationMessage } from '../progress/aggregation-poller.ts';
 import { type Hub, type HubObserver, type HubParts, createHub } from '../progress/hub.ts';
 import type { GroupMessage } from '../progress/group-message.ts';
+import type { PollTracing } from '../progress/poller.ts';
 import type { TaskFilter } from '../task/filter.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
@@ -39,7 +40,7 @@ export interface Session {
   close(): void;
 }
 
-export interface SessionParts {
+export interface SessionParts extends PollTracing {
   api: TaskStatusApi;
   memory: Memory;
   clock: Clock;

@@ -40,7 +40,7 @@ export function createTaskSource({
   return {
     load: id => tasks.load(id),
     pressure: () => api.pressure(),
-    async poll(ids) {
+    async poll(ids, usage) {
       const requestedAt = clock.monotonic();
       const found = new Map<string, TaskRow>();
       const keep = (id: string, row: Row) => {
@@ -48,14 +48,14 @@ export function createTaskSource({
         if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
         found.set(id, toTaskRow(row));
       };
-      await planner.read(ids, keep, TASK_POLL);
+      await planner.read(ids, keep, { ...TASK_POLL, usages: [usage] });
       return found;
     },
-    async confirm(id) {
-      const row = await api.byId(id, TASK_POLL);
+    async confirm(id, usage) {
+      const row = await api.byId(id, { ...TASK_POLL, usages: [usage] });
       return row === null ? null : toTaskRow(row);
     },
-    pollHeads: requests => heads.readAll(requests, LIST_POLL),
+    pollHeads: (requests, usage) => heads.readAll(requests, { ...LIST_POLL, usages: [usage] }),
     readHead: request => readOrWait(options => heads.read(request, options)),
     running: (filter, signal) =>
       readOrWait(async options =>

@@ -22,7 +22,7 @@ export interface CallOptions {
   caller?: string | undefined;
   /** A slot for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
-  /** The operations that wait for the answer; none for a poll. */
+  /** The operations, or the poll, that wait for the answer. */
   usages?: readonly OperationUsage[] | undefined;
   /** What the requests are part of, in a trace. */
   span?: Span | null;

@@ -36,7 +36,7 @@ export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   isSafe?: boolean;
   /** A slot from `reserve`. The request settles or cancels it. */
   slot?: ReservedSlot | undefined;
-  /** The operations that wait for the answer; none for a poll. */
+  /** The operations, or the poll, that wait for the answer. */
   usages?: readonly OperationUsage[] | undefined;
   /** What it is part of, in a trace; by default it gets a span of its own for the operations that wait for it. */
   span?: Span | null | undefined;

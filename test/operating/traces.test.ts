@@ -3,8 +3,12 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { createCapturedLog } from '../support/captured-log.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
+import { startGateway } from '../support/start.ts';
+import { subscribe } from '../support/subscribe.ts';
+import { until } from '../support/until.ts';
 
 interface ReceivedSpan {
   traceId: string;
@@ -79,6 +83,10 @@ async function start(t: TestContext, more: Record<string, string> = {}) {
   return { ...gateway, collector, upstream };
 }
 
+function numberOf(span: ReceivedSpan | undefined, key: string): number {
+  return Number(span?.attributes.find(attribute => attribute.key === key)?.value.intValue);
+}
+
 function textOf(span: ReceivedSpan | undefined, key: string): string | undefined {
   return span?.attributes.find(attribute => attribute.key === key)?.value.stringValue;
 }
@@ -140,6 +148,93 @@ test('a read that fails is traced with its code, and each of its attempts', asyn
   assert.ok(attempts.length > 1 && attempts.every(({ status }) => status.code === 2));
   const operation = collector.spans().find(({ name }) => name === 'operation');
   assert.equal(textOf(operation, 'error.type'), 'UPSTREAM_UNAVAILABLE');
+});
+
+test('each poll is a trace of its own, with the requests that it sent and what it found', async t => {
+  const collector = await startCollector(t);
+  const otel = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+  setEnvironment(t, otel);
+  const log = createCapturedLog();
+  const { gateway, tenant, sandbox } = await startGateway(t, { log, env: otel });
+  const ids = tenant.addTasks(2, { queueMs: 0, runMs: 86_400_000 });
+  const states = ids.map(id =>
+    subscribe(t, 'sse', gateway.url, `subscription { taskProgress(id: "${id}") { state } }`),
+  );
+  const list = subscribe(t, 'sse', gateway.url, 'subscription { taskStatusChanged { kind } }');
+  const changes: unknown[] = [];
+  void (async () => {
+    for await (const { data } of list) changes.push(data);
+  })().catch(() => {});
+  await Promise.all(states.map(state => state.next()));
+  const polls = () => sandbox.journal.requests.length;
+  // The list is read once before it is polled.
+  await until(() => polls() > 10);
+  tenant.addTasks(1);
+  await until(() => changes.length > 0);
+  tenant.finish(ids[0] ?? '');
+  for (let state; state !== 'COMPLETED';)
+    state = (await states[0]?.next())?.value.data.taskProgress.state;
+  sandbox.faults.order({ fault: { kind: 'status', status: 503 } });
+  for (const message of ['a poll of tasks failed', 'a poll of a list failed'])
+    await until(() => log.lines.some(line => line.message === message));
+  await gateway.close();
+
+  const spans = collector.spans();
+  for (const [name, polled] of [
+    ['poll tasks', 'tasks'],
+    ['poll lists', 'lists'],
+  ] as const) {
+    const roots = spans.filter(span => span.name === name);
+    assert.ok(roots.every(({ parentSpanId }) => !parentSpanId));
+    assert.equal(new Set(roots.map(({ traceId }) => traceId)).size, roots.length);
+    assert.ok(
+      roots.some(root => numberOf(root, 'changed') === 1),
+      name,
+    );
+    assert.ok(
+      roots.some(root => numberOf(root, 'changed') === 0),
+      name,
+    );
+    assert.ok(
+      roots.some(root => textOf(root, 'error.type') === 'UPSTREAM_UNAVAILABLE'),
+      name,
+    );
+    for (const root of roots) {
+      const within = (parent: ReceivedSpan, child: string) =>
+        spans.filter(span => span.parentSpanId === parent.spanId && span.name === child);
+      assert.ok(numberOf(root, polled) >= 1);
+      const requests = spans.filter(({ parentSpanId }) => parentSpanId === root.spanId);
+      const count = (child: string) => requests.flatMap(request => within(request, child)).length;
+      assert.equal(numberOf(root, 'requests'), count('attempt'));
+      assert.ok(count('wait for the budget') >= count('attempt'));
+    }
+  }
+});
+
+test('the poll of an account aggregation is a trace of its own', async t => {
+  const collector = await startCollector(t);
+  const otel = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+  setEnvironment(t, otel);
+  const { gateway, tenant } = await startGateway(t, { env: otel });
+  const id = tenant.addTask({
+    definitionType: 'CLOUD_ACCOUNT_AGGREGATION',
+    queueMs: 0,
+    runMs: 5_000,
+  });
+  const query = `subscription {
+    taskProgress(id: "${id}") { accountAggregation { processedAccounts } }
+  }`;
+  const events = subscribe(t, 'sse', gateway.url, query);
+  // The first is read when the subscription begins.
+  await events.next();
+  await events.next();
+  await gateway.close();
+
+  const root = collector.spans().find(({ name }) => name === 'poll aggregation');
+  assert.ok(root && !root.parentSpanId);
+  assert.deepEqual([numberOf(root, 'requests'), numberOf(root, 'changed')], [1, 1]);
+  const request = collector.spans().find(({ parentSpanId }) => parentSpanId === root.spanId);
+  assert.equal(request?.name, 'aggregation');
 });
 
 test('the standard sampler variables decide what is traced', async t => {

@@ -39,10 +39,10 @@ function setUp(count: number, answer: AggregationSource['poll'] = async () => re
   let atOnce = 0;
   const poller = createAggregationPoller({
     source: {
-      async poll(id, signal) {
+      async poll(id, signal, usage) {
         state.polled.push({ id, at: clock.monotonic() });
         state.mostAtOnce = Math.max(state.mostAtOnce, ++atOnce);
-        return answer(id, signal).finally(() => atOnce--);
+        return answer(id, signal, usage).finally(() => atOnce--);
       },
       pressure: () => state.pressure,
     },
