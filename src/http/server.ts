@@ -26,6 +26,7 @@ import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metri
 import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createKeptResponses } from './operations/kept-responses.ts';
 import { createDirectPost } from './transports/direct-post.ts';
+import { createDirectStreams } from './transports/direct-streams.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import {
   type ServeUpgrade,
@@ -33,12 +34,16 @@ import {
   createWebSocketServer,
 } from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
+import { createResponseFormats } from './transports/response-results.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
 import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace'>,
+    Omit<
+      GraphQLServerParts,
+      'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace' | 'responseFormats'
+    >,
     Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
     ConnectionLimitsOptions,
     PagesOptions,
@@ -140,17 +145,27 @@ export function createHttpServer({
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
   const requestSpace = createRequestSpace();
-  const { yoga, runKnownQuery } = createGraphQLServer({
+  const responseFormats = createResponseFormats(drain, parts.maskError);
+  const { yoga, runKnownQuery, runKnownSubscription } = createGraphQLServer({
     ...parts,
     path: GRAPHQL_PATH,
     gate,
     callbacks,
     drain,
     requestSpace,
+    responseFormats,
   });
   const keptResponses = createKeptResponses(parts.sessions);
   const answering = { yoga, runKnownQuery, keptResponses, gate, requestSpace };
   const directPost = createDirectPost({ ...parts, ...answering });
+  const directStreams = createDirectStreams({
+    ...parts,
+    yoga,
+    runKnownSubscription,
+    sse: responseFormats.sse,
+    gate,
+    requestSpace,
+  });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
@@ -237,6 +252,8 @@ export function createHttpServer({
         if (path === GRAPHQL_PATH && pages.sendGraphiQL(request, response)) return undefined;
         if (path === GRAPHQL_PATH && directPost.accepts(request))
           return directPost.answer(request, response);
+        if (path === GRAPHQL_PATH && directStreams.accepts(request))
+          return directStreams.answer(request, response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });

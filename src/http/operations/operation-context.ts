@@ -1,9 +1,11 @@
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
+import type { Mailbox } from '../../progress/mailbox.ts';
 import type { ReadOptions } from '../../session/loader.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Credential } from '../../upstream/credentials.ts';
 import type { Admission } from '../access/operation-gate.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
@@ -33,23 +35,8 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
   const { sessions, clock, introspection, routerTrust, printSdl } = parts;
   return ({ admission, record, header }) => {
     const credential = admission && 'credential' in admission ? admission.credential : null;
-    let session: Session | null = null;
     return {
-      caller: {
-        get session() {
-          // Operations that need no credential, such as introspection, open no session.
-          if (credential === null)
-            throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
-          return (session ??= sessions.of(credential));
-        },
-        whileValid(stream) {
-          if (credential === null || credential.expiresAt === null) return stream;
-          const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
-          return stream.whenClosed(
-            clock.after(credential.expiresAt - clock.now(), () => stream.end(expired)),
-          );
-        },
-      },
+      caller: new OperationCaller(credential, sessions, clock),
       async subgraphSdl() {
         record?.usage.markUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
@@ -70,6 +57,36 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
   };
 }
 
+/** A class, because an object with a getter of its own takes ten times the memory. */
+class OperationCaller {
+  readonly #credential: Credential | null;
+  readonly #sessions: Sessions;
+  readonly #clock: Clock;
+  #session: Session | null = null;
+
+  constructor(credential: Credential | null, sessions: Sessions, clock: Clock) {
+    this.#credential = credential;
+    this.#sessions = sessions;
+    this.#clock = clock;
+  }
+
+  get session(): Session {
+    // Operations that need no credential, such as introspection, open no session.
+    if (this.#credential === null)
+      throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
+    return (this.#session ??= this.#sessions.of(this.#credential));
+  }
+
+  whileValid<T>(stream: Mailbox<T>): Mailbox<T> {
+    const expiresAt = this.#credential?.expiresAt ?? null;
+    if (expiresAt === null) return stream;
+    const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
+    return stream.whenClosed(
+      this.#clock.after(expiresAt - this.#clock.now(), () => stream.end(expired)),
+    );
+  }
+}
+
 /** Whether the client asks for an answer that does not come from memory. */
 export function isFresh(cacheControl: string | null): boolean {
   return cacheControl !== null && /\bno-cache\b/i.test(cacheControl);
@@ -77,5 +94,23 @@ export function isFresh(cacheControl: string | null): boolean {
 
 /** The options of a read, with a signal that is made when something first listens to it. */
 export function withSignal(read: ReadOptions, signal: () => AbortSignal): ReadOptions {
-  return Object.defineProperty({ ...read }, 'signal', { get: signal, enumerable: true });
+  return new LazyRead(read, signal);
+}
+
+class LazyRead implements ReadOptions {
+  readonly isFresh: ReadOptions['isFresh'];
+  readonly caller: ReadOptions['caller'];
+  readonly usages: ReadOptions['usages'];
+  readonly #signal: () => AbortSignal;
+
+  constructor({ isFresh, caller, usages }: ReadOptions, signal: () => AbortSignal) {
+    this.isFresh = isFresh;
+    this.caller = caller;
+    this.usages = usages;
+    this.#signal = signal;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal();
+  }
 }

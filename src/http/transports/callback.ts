@@ -145,14 +145,17 @@ export function createSubscriptionCallbacks(
     };
 
     let interrupted = Promise.resolve();
-    const remove = drain.add(() => {
-      interrupted = stop().catch((error: unknown) => void maskError(error));
-    });
+    const stream = {
+      interrupt() {
+        interrupted = stop().catch((error: unknown) => void maskError(error));
+      },
+    };
+    drain.add(stream);
     try {
       await deliver();
     } finally {
       await interrupted;
-      remove();
+      drain.remove(stream);
     }
   }
 

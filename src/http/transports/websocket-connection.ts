@@ -134,12 +134,15 @@ export function serveSocket(
     },
     extra,
   );
-  const remove = drain.add(() => {
-    isLeaving = true;
-    leaveIfAnswered();
-  });
+  const leaving = {
+    interrupt() {
+      isLeaving = true;
+      leaveIfAnswered();
+    },
+  };
+  drain.add(leaving);
   socket.once('close', (code, reason) => {
-    remove();
+    drain.remove(leaving);
     clearInterval(keepAlive);
     clearTimeout(unread);
     arriving.close();
