@@ -31,8 +31,8 @@ import { streamTransportOf } from './transports/accept.ts';
 import type { OperationRecords } from './observation/operation-records.ts';
 import { type RunKnownQuery, createRunKnownQuery } from './operations/known-queries.ts';
 import {
-  type RunKnownSubscription,
-  createRunKnownSubscription,
+  type KnownSubscriptions,
+  createKnownSubscriptions,
 } from './operations/known-subscriptions.ts';
 import { createOperationContexts } from './operations/operation-context.ts';
 import { useOperationRecords } from './plugins/operation-record.ts';
@@ -52,7 +52,7 @@ import { createLimitTime, useOperationTimeout } from './plugins/operation-timeou
 export interface GraphQLServer {
   yoga: YogaServerInstance<TransportContext, Context>;
   runKnownQuery: RunKnownQuery;
-  runKnownSubscription: RunKnownSubscription;
+  knownSubscriptions: KnownSubscriptions;
 }
 
 export interface GraphQLServerParts {
@@ -153,7 +153,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   return {
     yoga,
     runKnownQuery: createRunKnownQuery({ ...known, limitTime, executePlanned }),
-    runKnownSubscription: createRunKnownSubscription({ ...known, subscribe }),
+    knownSubscriptions: createKnownSubscriptions({ ...known, subscribe }),
   };
 }
 

@@ -44,7 +44,10 @@ export interface HttpServerParts
       GraphQLServerParts,
       'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace' | 'responseFormats'
     >,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
+    Omit<
+      WebSocketOptions,
+      'originPolicy' | 'gate' | 'knownSubscriptions' | 'connectionLimits' | 'drain' | 'requestSpace'
+    >,
     ConnectionLimitsOptions,
     PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
@@ -146,7 +149,7 @@ export function createHttpServer({
   });
   const requestSpace = createRequestSpace();
   const responseFormats = createResponseFormats(drain, parts.maskError);
-  const { yoga, runKnownQuery, runKnownSubscription } = createGraphQLServer({
+  const { yoga, runKnownQuery, knownSubscriptions } = createGraphQLServer({
     ...parts,
     path: GRAPHQL_PATH,
     gate,
@@ -161,7 +164,7 @@ export function createHttpServer({
   const directStreams = createDirectStreams({
     ...parts,
     yoga,
-    runKnownSubscription,
+    knownSubscriptions,
     sse: responseFormats.sse,
     gate,
     requestSpace,
@@ -171,6 +174,7 @@ export function createHttpServer({
     ...parts,
     originPolicy,
     gate,
+    knownSubscriptions,
     connectionLimits,
     drain,
     requestSpace,

@@ -36,7 +36,7 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
   whenClosed(run: (mailbox: Mailbox<T>) => void): this {
     if (this.#isClosed) run(this);
     // Not pushed: that would make room for many more.
-    else this.#onClose = [...this.#onClose, run];
+    else this.#onClose = this.#onClose.concat(run);
     return this;
   }
 

@@ -66,13 +66,15 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     }
 
     let end: OperationEnd | null = null;
-    contextValue.read = withSignal(contextValue.read, () => {
-      if (end === null) {
-        end = limitTime();
-        const left = end;
-        client.onLeave(() => left.abort(leftReason()));
-      }
-      return end.signal;
+    contextValue.read = withSignal(contextValue.read, {
+      signal() {
+        if (end === null) {
+          end = limitTime();
+          const left = end;
+          client.onLeave(() => left.abort(leftReason()));
+        }
+        return end.signal;
+      },
     });
     const signal = {
       throwIfAborted() {

@@ -93,24 +93,30 @@ export function isFresh(cacheControl: string | null): boolean {
 }
 
 /** The options of a read, with a signal that is made when something first listens to it. */
-export function withSignal(read: ReadOptions, signal: () => AbortSignal): ReadOptions {
-  return new LazyRead(read, signal);
+export function withSignal(read: ReadOptions, client: LeavingClient): ReadOptions {
+  return new LazyRead(read, client);
+}
+
+/** A client that may disconnect before it has its result. */
+export interface LeavingClient {
+  /** Aborts when it disconnects. */
+  signal(): AbortSignal;
 }
 
 class LazyRead implements ReadOptions {
   readonly isFresh: ReadOptions['isFresh'];
   readonly caller: ReadOptions['caller'];
   readonly usages: ReadOptions['usages'];
-  readonly #signal: () => AbortSignal;
+  readonly #client: LeavingClient;
 
-  constructor({ isFresh, caller, usages }: ReadOptions, signal: () => AbortSignal) {
+  constructor({ isFresh, caller, usages }: ReadOptions, client: LeavingClient) {
     this.isFresh = isFresh;
     this.caller = caller;
     this.usages = usages;
-    this.#signal = signal;
+    this.#client = client;
   }
 
   get signal(): AbortSignal {
-    return this.#signal();
+    return this.#client.signal();
   }
 }

@@ -83,7 +83,7 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         // The client disconnected while its token was checked.
         if (response.destroyed) return record.leave();
         const share = parts.requestSpace.open();
-        response.once('close', share.close);
+        response.once('close', () => share.close());
         const body = toText(await readBody(request, maxBodyBytes, share));
         const operation = { admission, body, isFresh: isFresh(header('cache-control')) };
         const kept = keptResponses.find(operation);

@@ -5,14 +5,11 @@ import type { Context } from '../../graphql/builder.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
-import type { MaskError } from '../access/mask-error.ts';
 import type { RequestSpace } from '../access/request-space.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
-import type {
-  RunKnownSubscription,
-  SubscriptionClient,
-} from '../operations/known-subscriptions.ts';
+import type { LeavingClient } from '../operations/operation-context.ts';
+import type { KnownSubscriptions, SubscriptionClient } from '../operations/known-subscriptions.ts';
 import type { DirectResults } from '../plugins/direct-results.ts';
 import { mediaRangesIn } from './accept.ts';
 import { parseOperation, toText } from './http-request.ts';
@@ -36,21 +33,20 @@ export interface DirectStreams {
 
 export interface DirectStreamsParts {
   yoga: YogaServerInstance<TransportContext, Context>;
-  runKnownSubscription: RunKnownSubscription;
+  knownSubscriptions: KnownSubscriptions;
   /** The format of Server-Sent Events. */
   sse: ResponseFormat;
   gate: OperationGate;
   clientAddress: ClientAddress;
   requestSpace: RequestSpace;
   records: OperationRecords;
-  maskError: MaskError;
   maxBodyBytes: number;
 }
 
 const SSE_TRANSPORT = () => 'sse' as const;
 
 export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
-  const { yoga, runKnownSubscription, sse, gate, clientAddress, requestSpace, maskError } = parts;
+  const { yoga, knownSubscriptions, sse, gate, clientAddress, requestSpace } = parts;
 
   return {
     accepts(request) {
@@ -71,7 +67,7 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
         // Before the body is read, which would be work for a caller without a credential.
         admission = await gate.identify(header, clientAddress.addressOf(request));
       } catch {
-        return void (await yoga(request, response, { record }));
+        return yoga(request, response, { record });
       }
       // The client disconnected while its token was checked.
       if (response.destroyed) return record.leave();
@@ -79,15 +75,15 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
       const parsed = readBody(request, parts.maxBodyBytes, share).then(body =>
         parseOperation(toText(body)),
       );
-      const client = { record, header, signal: createSignal(response) };
+      const client = { record, header, leaving: new LeavingReader(response) };
       const started = start(await settled(parsed), admission, client);
       if (started === null) {
-        response.on('close', share.close);
-        return void (await yoga(request, response, { parsed, record }));
+        response.once('close', () => share.close());
+        return yoga(request, response, { parsed, record });
       }
       // What was read is not kept for as long as the stream.
       share.close();
-      return send(response, await started.catch(toResult), record);
+      return send(response, await started, record);
     },
   };
 
@@ -96,9 +92,9 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
     params: OperationParams | null,
     admission: Admission,
     client: SubscriptionClient,
-  ): ReturnType<RunKnownSubscription> {
+  ): ReturnType<KnownSubscriptions['start']> {
     try {
-      return params && runKnownSubscription(gate.admit(params, admission), client);
+      return params && knownSubscriptions.start(gate.admit(params, admission), client);
     } catch {
       return null;
     }
@@ -119,10 +115,6 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
       response.writeHead(200, { 'content-type': SSE.contentType }).end(text);
     }
   }
-
-  function toResult(error: unknown): ExecutionResult {
-    return { errors: [maskError(error)] };
-  }
 }
 
 /** Null if it was rejected. */
@@ -130,15 +122,21 @@ function settled<T>(promise: Promise<T>): Promise<T | null> {
   return promise.catch(() => null);
 }
 
-/** A signal that aborts when the client disconnects, made when it is first asked for. */
-function createSignal(response: ServerResponse): () => AbortSignal {
-  let controller: AbortController | undefined;
-  return () => {
-    if (controller !== undefined) return controller.signal;
-    const leaving = new AbortController();
-    controller = leaving;
-    if (response.destroyed) leaving.abort();
-    else response.on('close', () => leaving.abort());
-    return leaving.signal;
-  };
+/** Its signal is made when it is first asked for. */
+class LeavingReader implements LeavingClient {
+  readonly #response: ServerResponse;
+  #controller: AbortController | null = null;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  signal(): AbortSignal {
+    if (this.#controller !== null) return this.#controller.signal;
+    const controller = new AbortController();
+    this.#controller = controller;
+    if (this.#response.destroyed) controller.abort();
+    else this.#response.on('close', () => controller.abort());
+    return controller.signal;
+  }
 }

@@ -31,19 +31,23 @@ export function readBody(
     };
     if (Number(request.headers['content-length'] ?? 0) > maxBytes)
       return refuse(tooLarge(maxBytes));
-    request.on('data', (chunk: Buffer) => {
+    const add = (chunk: Buffer) => {
       bytes += chunk.length;
       const refused = bytes > maxBytes ? tooLarge(maxBytes) : refusalOfSpace(share, chunk.length);
       if (refused === null) chunks.push(chunk);
       else refuse(refused);
-    });
+    };
+    request.on('data', add);
     const endEarly = () => reject(endedEarly());
     request.once('end', () => {
-      // Every request emits it, but making an error takes longer than reading a body.
-      request.off('close', endEarly);
+      // Every request emits `close`, but making an error takes longer than reading a body. A stream would keep what was
+      // read for as long as the request.
+      request.off('close', endEarly).off('error', endEarly).off('data', add).on('error', ignore);
       resolve(Buffer.concat(chunks));
     });
     request.once('error', endEarly);
     request.once('close', endEarly);
   });
 }
+
+function ignore(): void {}

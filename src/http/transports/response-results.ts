@@ -55,11 +55,7 @@ export class ResponseResults implements ResultSink {
     drain.add(this);
     response.on('close', () => this.#close());
     if (!response.headersSent)
-      response.writeHead(200, {
-        'content-type': framing.contentType,
-        ...STREAM_HEADERS,
-        ...takeHeaders(response),
-      });
+      response.writeHead(200, { 'content-type': framing.contentType, ...STREAM_HEADERS });
     response.write(framing.opening, () => this.#continue());
   }
 
@@ -115,11 +111,4 @@ export class ResponseResults implements ResultSink {
     this.#format.drain.remove(this);
     this.#reader.close();
   }
-}
-
-/** Removes the headers that were set: what is passed to `writeHead` instead is not kept for as long as the stream. */
-function takeHeaders(response: ServerResponse) {
-  const headers = response.getHeaders();
-  for (const name of response.getHeaderNames()) response.removeHeader(name);
-  return headers;
 }
