@@ -112,7 +112,10 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
     else {
       record.end(result);
       const text = SSE.only(JSON.stringify(result), isFinalResult(result));
-      response.writeHead(200, { 'content-type': SSE.contentType }).end(text);
+      const length = Buffer.byteLength(text);
+      response
+        .writeHead(200, { 'content-type': SSE.contentType, 'content-length': length })
+        .end(text);
     }
   }
 }

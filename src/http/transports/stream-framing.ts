@@ -1,6 +1,7 @@
 import type { ExecutionResult } from 'graphql';
 import type { ErrorCode } from '../../errors.ts';
 import type { MediaRange } from './accept.ts';
+import { jsonOf } from './result-json.ts';
 
 /** How successive results, or a single one, are written into one response. */
 export interface StreamFraming {
@@ -108,14 +109,14 @@ function acceptsJson({ type }: MediaRange): boolean {
   return /^(\*|application)\/(\*|(graphql-response\+)?json)$/.test(type);
 }
 
-/** Serialises each result once. */
+/** Makes the frame of each result once. */
 export function createFrameOf(framing: StreamFraming): FrameOf {
   const frames = new WeakMap<ExecutionResult, Frame>();
   let last: { result: ExecutionResult; frame: Frame } | null = null;
   return result => {
     // Subscribers of one event come one after another.
     if (last?.result === result) return last.frame;
-    const frame = frames.get(result) ?? toFrame(framing.frame(JSON.stringify(result)));
+    const frame = frames.get(result) ?? toFrame(framing.frame(jsonOf(result).text));
     frames.set(result, frame);
     last = { result, frame };
     return frame;

@@ -258,8 +258,9 @@ export class SocketConnection
     }
     try {
       const text = data.toString();
-      const isStarted = await (this.#parts.start(this, text) ?? false);
-      if (!isStarted) await this.#receive?.(withQuery(text));
+      const starting = this.#parts.start(this, text);
+      // Not later for other messages: `complete` frees an id that the next message may use.
+      if (starting === null || !(await starting)) await this.#receive?.(withQuery(text));
     } finally {
       share.close();
     }

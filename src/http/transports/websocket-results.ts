@@ -2,7 +2,7 @@ import type { ExecutionResult } from 'graphql';
 import type { MaskError } from '../access/mask-error.ts';
 import type { DirectResults } from '../plugins/direct-results.ts';
 import { DirectReader, type ResultSink } from './direct-reader.ts';
-import { type JsonOf, type Text, toText } from './result-json.ts';
+import { type Text, jsonOf, toText } from './result-json.ts';
 
 /** Writes messages to a socket. */
 export interface MessageWriter {
@@ -20,25 +20,17 @@ export interface OperationConnection {
   complete(id: string, results: object): void;
 }
 
-/** What the results of all sockets share. */
-export interface MessageFormat {
-  jsonOf: JsonOf;
-  maskError: MaskError;
-}
-
 /** Writes the results of an operation as `next` messages, without a promise for each. */
 abstract class SocketResults implements ResultSink, AsyncIterableIterator<never> {
   protected readonly reader: DirectReader;
   readonly #writer: MessageWriter;
-  readonly #format: MessageFormat;
   readonly #opening: Text;
   #isWaiting = false;
 
-  constructor(id: string, results: DirectResults, writer: MessageWriter, format: MessageFormat) {
+  constructor(id: string, results: DirectResults, writer: MessageWriter, maskError: MaskError) {
     this.#writer = writer;
-    this.#format = format;
     this.#opening = toText(openingOf(id));
-    this.reader = new DirectReader(results, format.maskError, this);
+    this.reader = new DirectReader(results, maskError, this);
   }
 
   isReady(): boolean {
@@ -47,7 +39,7 @@ abstract class SocketResults implements ResultSink, AsyncIterableIterator<never>
 
   write(result: ExecutionResult): void {
     const opening = this.#opening;
-    const json = this.#format.jsonOf(result);
+    const json = jsonOf(result);
     this.#isWaiting = !this.#writer.write(
       `${opening.text}${json.text}}`,
       opening.isAscii && json.isAscii,
@@ -112,9 +104,9 @@ export class StartedResults extends SocketResults {
     id: string,
     results: DirectResults,
     connection: OperationConnection,
-    format: MessageFormat,
+    maskError: MaskError,
   ) {
-    super(id, results, connection.output, format);
+    super(id, results, connection.output, maskError);
     this.#id = id;
     this.#connection = connection;
   }

@@ -1,4 +1,5 @@
 import { MessageType, validateMessage } from 'graphql-ws';
+import type { MaskError } from '../access/mask-error.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { AdmittedOperation, OperationGate } from '../access/operation-gate.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
@@ -7,13 +8,13 @@ import type { KnownSubscriptions } from '../operations/known-subscriptions.ts';
 import type { DirectResults } from '../plugins/direct-results.ts';
 import type { SocketConnection, SocketParts } from './websocket-connection.ts';
 import type { ReadHeader } from './websocket-headers.ts';
-import { type MessageFormat, StartedResults } from './websocket-results.ts';
+import { StartedResults } from './websocket-results.ts';
 
 export interface SocketSubscriptionsParts {
   knownSubscriptions: KnownSubscriptions;
   gate: OperationGate;
   records: OperationRecords;
-  format: MessageFormat;
+  maskError: MaskError;
   /** The maximum number of concurrent operations of one socket. */
   maxSubscriptionsPerConnection: number;
 }
@@ -34,7 +35,7 @@ const MAY_SUBSCRIBE = /"subscribe".*\bsubscription\b|\bsubscription\b.*"subscrib
  * as long as each is open. Whatever is to be refused is left to graphql-ws.
  */
 export function createSocketSubscriptions(parts: SocketSubscriptionsParts): SocketParts['start'] {
-  const { knownSubscriptions, gate, records, format, maxSubscriptionsPerConnection } = parts;
+  const { knownSubscriptions, gate, records, maskError, maxSubscriptionsPerConnection } = parts;
 
   return (connection, text) => {
     const message = MAY_SUBSCRIBE.test(text) ? readMessage(text) : null;
@@ -103,7 +104,7 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
       void direct.return?.();
       return;
     }
-    const results = new StartedResults(id, direct, connection, format);
+    const results = new StartedResults(id, direct, connection, maskError);
     subscriptions[id] = results;
     results.start();
   }

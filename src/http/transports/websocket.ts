@@ -26,7 +26,6 @@ import type { OperationRecords } from '../observation/operation-records.ts';
 import { requestIdOf } from '../observation/request-id.ts';
 import type { DirectContext } from '../plugins/direct-results.ts';
 import type { GetEnveloped, TransportContext } from './transport-context.ts';
-import { createJsonOf } from './result-json.ts';
 import { headerReader } from './websocket-headers.ts';
 import { IteratedResults } from './websocket-results.ts';
 import { createSocketSubscriptions } from './websocket-subscriptions.ts';
@@ -92,14 +91,13 @@ export function createWebSocketServer(
   sockets.on('wsClientError', ({ message }: Error, socket) =>
     refuseRaw(socket, refusalOf(400, 'BAD_USER_INPUT', `${message}.`)),
   );
-  const format = { jsonOf: createJsonOf(), maskError };
   const protocol = makeServer<Record<string, unknown>, SocketConnection>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
     onOperation({ extra: { output } }, id, _payload, { contextValue }, result) {
       const { direct } = contextValue as DirectContext;
       if (direct === undefined || !isAsyncIterable(result)) return result;
-      return new IteratedResults(id, direct, output, format);
+      return new IteratedResults(id, direct, output, maskError);
     },
     // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
@@ -170,7 +168,7 @@ export function createWebSocketServer(
       knownSubscriptions,
       gate,
       records,
-      format,
+      maskError,
       maxSubscriptionsPerConnection,
     }),
   };
