@@ -58,7 +58,7 @@ async function openSocket(t: TestContext, url: string) {
   const send = (message: object) => socket.send(JSON.stringify(message));
   const start = (id: string, payload: Operation) => send({ id, type: 'subscribe', payload });
   const of = (id: string) =>
-    messages.filter(message => message.id === id).map(({ id: _, ...message }) => message);
+    messages.filter(message => message.id === id).map(({ type, payload }) => ({ type, payload }));
   return { socket, send, start, of };
 }
 

@@ -3,6 +3,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { Mailbox } from '../../progress/mailbox.ts';
 import type { ReadOptions } from '../../session/loader.ts';
+import type { ReadSignal } from '../../session/read-signal.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Credential } from '../../upstream/credentials.ts';
@@ -36,7 +37,7 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
   return ({ admission, record, header }) => {
     const credential = admission && 'credential' in admission ? admission.credential : null;
     return {
-      caller: new OperationCaller(credential, sessions, clock),
+      caller: new CredentialCaller(credential, sessions, clock),
       async subgraphSdl() {
         record?.usage.markUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
@@ -57,8 +58,28 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
   };
 }
 
-/** A class, because an object with a getter of its own takes ten times the memory. */
-class OperationCaller {
+/** Whether the client asks for an answer that does not come from memory. */
+export function isFresh(cacheControl: string | null): boolean {
+  return cacheControl !== null && /\bno-cache\b/i.test(cacheControl);
+}
+
+/** The options of a read, with a signal that is made when something first listens to it. */
+export function withSignal(read: ReadOptions, client: LeavingClient): ReadOptions {
+  return new AbortableReads(read, client);
+}
+
+/** A client that may disconnect before it has its result. */
+export interface LeavingClient {
+  /** Aborts when it disconnects. */
+  signal(): ReadSignal;
+}
+
+type Caller = Context['caller'];
+
+// Classes, because V8 gives each object literal with a getter a hidden class of its own, which keeps whatever the getter
+// refers to until a full garbage collection.
+
+class CredentialCaller implements Caller {
   readonly #credential: Credential | null;
   readonly #sessions: Sessions;
   readonly #clock: Clock;
@@ -78,7 +99,7 @@ class OperationCaller {
   }
 
   whileValid<T>(stream: Mailbox<T>): Mailbox<T> {
-    const expiresAt = this.#credential?.expiresAt ?? null;
+    const { expiresAt = null } = this.#credential ?? {};
     if (expiresAt === null) return stream;
     const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
     return stream.whenClosed(
@@ -87,36 +108,20 @@ class OperationCaller {
   }
 }
 
-/** Whether the client asks for an answer that does not come from memory. */
-export function isFresh(cacheControl: string | null): boolean {
-  return cacheControl !== null && /\bno-cache\b/i.test(cacheControl);
-}
-
-/** The options of a read, with a signal that is made when something first listens to it. */
-export function withSignal(read: ReadOptions, client: LeavingClient): ReadOptions {
-  return new LazyRead(read, client);
-}
-
-/** A client that may disconnect before it has its result. */
-export interface LeavingClient {
-  /** Aborts when it disconnects. */
-  signal(): AbortSignal;
-}
-
-class LazyRead implements ReadOptions {
-  readonly isFresh: ReadOptions['isFresh'];
+class AbortableReads implements ReadOptions {
   readonly caller: ReadOptions['caller'];
   readonly usages: ReadOptions['usages'];
+  readonly isFresh: boolean;
   readonly #client: LeavingClient;
 
-  constructor({ isFresh, caller, usages }: ReadOptions, client: LeavingClient) {
-    this.isFresh = isFresh;
+  constructor({ caller, usages, isFresh = false }: ReadOptions, client: LeavingClient) {
     this.caller = caller;
     this.usages = usages;
+    this.isFresh = isFresh;
     this.#client = client;
   }
 
-  get signal(): AbortSignal {
+  get signal(): ReadSignal {
     return this.#client.signal();
   }
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { Context } from '../../graphql/builder.ts';
+import { OperationSignal, type ReadSignal } from '../../session/read-signal.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
@@ -128,18 +129,20 @@ function settled<T>(promise: Promise<T>): Promise<T | null> {
 /** Its signal is made when it is first asked for. */
 class LeavingReader implements LeavingClient {
   readonly #response: ServerResponse;
-  #controller: AbortController | null = null;
+  #signal: OperationSignal | null = null;
 
   constructor(response: ServerResponse) {
     this.#response = response;
   }
 
-  signal(): AbortSignal {
-    if (this.#controller !== null) return this.#controller.signal;
-    const controller = new AbortController();
-    this.#controller = controller;
-    if (this.#response.destroyed) controller.abort();
-    else this.#response.on('close', () => controller.abort());
-    return controller.signal;
+  signal(): ReadSignal {
+    if (this.#signal !== null) return this.#signal;
+    const signal = new OperationSignal();
+    this.#signal = signal;
+    const leave = () =>
+      signal.abort(new DOMException('The client has disconnected.', 'AbortError'));
+    if (this.#response.destroyed) leave();
+    else this.#response.on('close', leave);
+    return signal;
   }
 }

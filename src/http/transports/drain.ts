@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
+import { Bag } from '../../bag.ts';
 import { GatewayError } from '../../errors.ts';
 
 /** A stream that the server can end. */
@@ -36,23 +37,21 @@ const QUIET_MS = 100;
 /** Attaches to a server before its other listeners. */
 export function createDrain(server: Server): Drain {
   const streams = new Set<Interruptible>();
-  const exchanges = new Set<ServerResponse>();
+  const exchanges = new Bag<ServerResponse>();
   let hasBegun = false;
   let isEnding = false;
   let onActivity = () => {};
 
   // Added before the request handler, which may answer immediately.
   server.prependListener('request', (_request, response: ServerResponse) => {
-    exchanges.add(response);
+    const remove = exchanges.add(response);
     onActivity();
-    response.on('close', onClose);
+    response.once('close', () => {
+      remove();
+      onActivity();
+    });
     if (hasBegun) response.setHeader('connection', 'close');
   });
-
-  function onClose(this: ServerResponse): void {
-    exchanges.delete(this);
-    onActivity();
-  }
 
   server.on('connection', () => onActivity());
   server.on('upgrade', () => onActivity());
