@@ -36,6 +36,7 @@ import {
 import { createDrain } from './transports/drain.ts';
 import { createResponseFormats } from './transports/response-results.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
+import { toLocalTarget } from './request-target.ts';
 import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
@@ -284,20 +285,6 @@ export function createHttpServer({
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
-}
-
-/** The path below the prefix, and the query. A target outside of the prefix has no path. */
-function toLocalTarget(target = '/', prefix: string): string {
-  const local = toOriginForm(target);
-  if (prefix === '') return local;
-  return local.startsWith(`${prefix}/`) ? local.slice(prefix.length) : '';
-}
-
-/** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */
-function toOriginForm(target: string): string {
-  if (target.startsWith('/') || !URL.canParse(target)) return target;
-  const { pathname, search } = new URL(target);
-  return pathname + search;
 }
 
 function toBody(code: ErrorCode, message: string): object {

@@ -9,6 +9,15 @@ import type { RequestSpace } from '../access/request-space.ts';
 import type { LeavingClient } from '../operations/operation-context.ts';
 import type { Drain, Interruptible } from './drain.ts';
 import type { Beating, Heartbeats } from './heartbeats.ts';
+import {
+  BAD_REQUEST,
+  GOING_AWAY,
+  INTERNAL_ERROR,
+  MESSAGE_TOO_BIG,
+  POLICY_VIOLATION,
+  TRY_AGAIN_LATER,
+} from './websocket-codes.ts';
+import type { ConnectedSocket, SocketEvents } from './websocket-events.ts';
 import { frameLengthOf, withQuery } from './websocket-frames.ts';
 import type { ReadHeader } from './websocket-headers.ts';
 import { SocketOutput, type UnreadBounds, type WritingConnection } from './websocket-output.ts';
@@ -35,23 +44,9 @@ export interface SocketParts extends SocketBounds {
   start(connection: SocketConnection, text: string): Promise<boolean> | null;
 }
 
-/** A WebSocket with its connection, so that listeners need no functions of their own. */
-export class ConnectedSocket extends WebSocket {
-  connection: SocketConnection | null = null;
-}
-
 /** How often a connection is pinged. */
 export const KEEP_ALIVE_MS = 12_000;
-const INTERNAL_ERROR = 4500;
-const BAD_REQUEST = 4400;
 const UNEXPECTED_TYPE = /^Unexpected message of type /;
-/** The close code of RFC 6455 for a server that shuts down. Clients of graphql-ws reconnect after it. */
-const GOING_AWAY = 1001;
-/** The close code of RFC 6455 for a policy violation. Clients of graphql-ws do not reconnect after it. */
-const POLICY_VIOLATION = 1008;
-const MESSAGE_TOO_BIG = 1009;
-/** A registered close code, after which clients reconnect. */
-export const TRY_AGAIN_LATER = 1013;
 // It carries headers, and has as much room as Node allows for those of a request.
 const MAX_INIT_BYTES = 16_384;
 // A client has so long to complete the closing handshake before the socket is terminated.
@@ -66,7 +61,14 @@ const NO_HEADERS: ReadHeader = () => null;
  * A class whose functions are shared: most connections are idle, and what each holds is multiplied by thousands.
  */
 export class SocketConnection
-  implements Adapter, OperationConnection, WritingConnection, Beating, Interruptible, LeavingClient
+  implements
+    Adapter,
+    OperationConnection,
+    WritingConnection,
+    SocketEvents,
+    Beating,
+    Interruptible,
+    LeavingClient
 {
   readonly socket: ConnectedSocket;
   /** The address of the client. */
@@ -105,19 +107,12 @@ export class SocketConnection
     this.output = new SocketOutput(socket, request.socket, this, parts);
     this.#arriving = parts.requestSpace.open();
     this.#allowance = parts.messageBurst;
-    socket.connection = this;
     parts.keepAlive.add(this);
     // Before `ws` reads them, so that they are counted before the message is complete.
     request.socket.prependListener('data', (chunk: Buffer) => this.#arrive(chunk));
-    socket.on('pong', onPong);
-    socket.on('ping', onPing);
-    socket.on('message', onMessage);
-    // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right
-    // code.
-    socket.on('error', ignore);
+    socket.listen(this);
     this.#closed = opened(this, this);
     parts.drain.add(this);
-    socket.on('close', onClose);
   }
 
   /** The client has connected. Returns the headers of its upgrade request, which are not kept. */
@@ -176,13 +171,12 @@ export class SocketConnection
   /** Sends the only result of an operation. */
   answer(id: string, result: ExecutionResult): void {
     void this.send(JSON.stringify({ id, type: 'next', payload: result }));
-    const subscriptions = this.context?.subscriptions;
-    if (subscriptions) delete subscriptions[id];
-    void this.send(JSON.stringify({ id, type: 'complete' }));
+    this.complete(id, null);
   }
 
-  complete(id: string, results: object): void {
-    const subscriptions = this.context?.subscriptions;
+  /** The results of the operation have ended; null if it had a single one. */
+  complete(id: string, results: object | null): void {
+    const subscriptions = this.context?.subscriptions as Record<string, unknown> | undefined;
     if (subscriptions?.[id] !== results) return;
     delete subscriptions[id];
     void this.send(JSON.stringify({ id, type: 'complete' }));
@@ -292,21 +286,3 @@ export class SocketConnection
     setTimeout(() => this.socket.terminate(), CLOSE_WITHIN_MS).unref();
   }
 }
-
-function onPing(this: WebSocket, data: Buffer): void {
-  (this as ConnectedSocket).connection?.pinged(data);
-}
-
-function onPong(this: WebSocket, data: Buffer): void {
-  (this as ConnectedSocket).connection?.ponged(data);
-}
-
-function onMessage(this: WebSocket, data: Buffer): void {
-  (this as ConnectedSocket).connection?.received(data);
-}
-
-function onClose(this: WebSocket, code: number, reason: Buffer): void {
-  (this as ConnectedSocket).connection?.closed(code, reason);
-}
-
-function ignore(): void {}

@@ -15,13 +15,9 @@ import type { MaskError } from '../access/mask-error.ts';
 import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import { Heartbeats } from './heartbeats.ts';
-import {
-  ConnectedSocket,
-  KEEP_ALIVE_MS,
-  type SocketBounds,
-  SocketConnection,
-  TRY_AGAIN_LATER,
-} from './websocket-connection.ts';
+import { KEEP_ALIVE_MS, type SocketBounds, SocketConnection } from './websocket-connection.ts';
+import { TRY_AGAIN_LATER } from './websocket-codes.ts';
+import { ConnectedSocket } from './websocket-events.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
 import { requestIdOf } from '../observation/request-id.ts';
 import type { DirectContext } from '../plugins/direct-results.ts';
