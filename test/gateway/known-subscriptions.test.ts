@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Heartbeats } from '../../src/http/transports/heartbeats.ts';
@@ -79,6 +80,20 @@ test('sse: the second subscription has the headers and the bytes of the first', 
   const first = await read();
   assert.match(first.text, /^:\n\n.*null.*SUCCESS.*event: complete\nid: complete\ndata:\n\n$/s);
   assert.deepEqual(await read(), first);
+});
+
+test('sse: a known subscription without events stays open beyond the time limit', async t => {
+  const { tenant, url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
+  const [id = ''] = tenant.addTasks(1, LASTING);
+  await learn(t, url, PROGRESS, id);
+  let received = '';
+  const onText = (text: string) => (received = text);
+  const whole = readStream(url, { query: PROGRESS, variables: { id } }, { onText });
+  await until(() => received.includes(id));
+  // Another connection, opened later and closed because it was idle, shows that the time has passed.
+  await once(connect(Number(new URL(url).port), '127.0.0.1').resume(), 'close');
+  tenant.finish(id);
+  assert.match((await whole).text, /null.*SUCCESS.*event: complete/s);
 });
 
 const ENDS: [string, Operation][] = [
