@@ -21,26 +21,34 @@ export interface ByteSpaceOptions {
   refusal(): Error;
 }
 
-export function createByteSpace({ maxBytes, smallBytes, refusal }: ByteSpaceOptions): ByteSpace {
-  let taken = 0;
-  return {
-    open() {
-      let own = 0;
-      return {
-        take(bytes) {
-          if (taken + bytes > maxBytes && own + bytes > smallBytes) throw refusal();
-          own += bytes;
-          taken += bytes;
-        },
-        giveBack(bytes) {
-          own -= bytes;
-          taken -= bytes;
-        },
-        close() {
-          taken -= own;
-          own = 0;
-        },
-      };
-    },
-  };
+export function createByteSpace(options: ByteSpaceOptions): ByteSpace {
+  const whole = { ...options, taken: 0 };
+  return { open: () => new Share(whole) };
+}
+
+/** A class, because each connection has one, and functions of its own would take five times the memory. */
+class Share implements ByteShare {
+  readonly #whole: ByteSpaceOptions & { taken: number };
+  #own = 0;
+
+  constructor(whole: ByteSpaceOptions & { taken: number }) {
+    this.#whole = whole;
+  }
+
+  take(bytes: number): void {
+    const { taken, maxBytes, smallBytes, refusal } = this.#whole;
+    if (taken + bytes > maxBytes && this.#own + bytes > smallBytes) throw refusal();
+    this.#own += bytes;
+    this.#whole.taken += bytes;
+  }
+
+  giveBack(bytes: number): void {
+    this.#own -= bytes;
+    this.#whole.taken -= bytes;
+  }
+
+  close(): void {
+    this.#whole.taken -= this.#own;
+    this.#own = 0;
+  }
 }

@@ -23,15 +23,20 @@ import type { RouterTrust } from './access/router-trust.ts';
 import type { Drain } from './transports/drain.ts';
 import { useSingleConnection } from './transports/sse-single-connection.ts';
 import { createReadBody, useHttpRequests, useNotAcceptable } from './transports/http-request.ts';
+import type { ResponseFormats } from './transports/response-results.ts';
 import { useResultStreams } from './transports/streaming-responses.ts';
 import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
 import { streamTransportOf } from './transports/accept.ts';
 import type { OperationRecords } from './observation/operation-records.ts';
 import { type RunKnownQuery, createRunKnownQuery } from './operations/known-queries.ts';
+import {
+  type KnownSubscriptions,
+  createKnownSubscriptions,
+} from './operations/known-subscriptions.ts';
 import { createOperationContexts } from './operations/operation-context.ts';
 import { useOperationRecords } from './plugins/operation-record.ts';
-import { useSharedResults } from './plugins/shared-results.ts';
+import { createSubscribe, useSharedResults } from './plugins/shared-results.ts';
 import { type DocumentLimits, createDocumentCaches, useDocuments } from './plugins/documents.ts';
 import { usePlannedExecution } from './plugins/planned-execution.ts';
 import { useCompression } from './plugins/compression.ts';
@@ -47,6 +52,7 @@ import { createLimitTime, useOperationTimeout } from './plugins/operation-timeou
 export interface GraphQLServer {
   yoga: YogaServerInstance<TransportContext, Context>;
   runKnownQuery: RunKnownQuery;
+  knownSubscriptions: KnownSubscriptions;
 }
 
 export interface GraphQLServerParts {
@@ -70,6 +76,7 @@ export interface GraphQLServerParts {
   requestSpace: RequestSpace;
   routerTrust: RouterTrust;
   callbacks: SubscriptionCallbacks;
+  responseFormats: ResponseFormats;
   federatedTracing: boolean;
   maxSubscriptionsPerConnection: number;
   /** The maximum number of concurrent operations, over all clients. */
@@ -78,10 +85,11 @@ export interface GraphQLServerParts {
 
 /** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
-  const { path, gate, maskError, drain, clock, limits, introspection, callbacks } = parts;
+  const { path, gate, maskError, clock, limits, introspection, callbacks } = parts;
   const caches = createDocumentCaches();
   const readBody = createReadBody(parts.maxBodyBytes, parts.requestSpace);
   const executePlanned = createExecutePlanned();
+  const subscribe = createSubscribe(executePlanned, clock);
   const refuseByCost = createRefuseByCost(limits, maskError);
   const limitTime = createLimitTime(clock, parts.operationTimeoutMs);
   const limit = createOperationLimit(parts.maxOperations, maskError);
@@ -132,19 +140,20 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       useOperationCost(refuseByCost),
       useOperationTimeout(limitTime),
       useOmittedRows(),
-      useSharedResults(executePlanned, clock),
+      useSharedResults(subscribe),
       // After `useSharedResults`, which replaces the subscribe function that this plugin wraps.
       useOperationLimit(limit),
-      useResultStreams(path, drain, maskError),
+      useResultStreams(path, parts.responseFormats),
       callbacks.plugin,
       useNotAcceptable(),
       useCompression(),
     ],
   });
-  const knownQueries = { ...parts, schema, caches, createContext, refuseByCost, limit };
+  const known = { ...parts, schema, caches, createContext, refuseByCost, limit };
   return {
     yoga,
-    runKnownQuery: createRunKnownQuery({ ...knownQueries, limitTime, executePlanned }),
+    runKnownQuery: createRunKnownQuery({ ...known, limitTime, executePlanned }),
+    knownSubscriptions: createKnownSubscriptions({ ...known, subscribe }),
   };
 }
 

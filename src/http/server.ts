@@ -26,6 +26,7 @@ import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metri
 import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createKeptResponses } from './operations/kept-responses.ts';
 import { createDirectPost } from './transports/direct-post.ts';
+import { createDirectStreams } from './transports/direct-streams.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
 import {
   type ServeUpgrade,
@@ -33,13 +34,21 @@ import {
   createWebSocketServer,
 } from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
+import { createResponseFormats } from './transports/response-results.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
+import { toLocalTarget } from './request-target.ts';
 import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
   extends
-    Omit<GraphQLServerParts, 'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace'>,
-    Omit<WebSocketOptions, 'originPolicy' | 'gate' | 'connectionLimits' | 'drain' | 'requestSpace'>,
+    Omit<
+      GraphQLServerParts,
+      'path' | 'callbacks' | 'gate' | 'drain' | 'requestSpace' | 'responseFormats'
+    >,
+    Omit<
+      WebSocketOptions,
+      'originPolicy' | 'gate' | 'knownSubscriptions' | 'connectionLimits' | 'drain' | 'requestSpace'
+    >,
     ConnectionLimitsOptions,
     PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
@@ -140,22 +149,33 @@ export function createHttpServer({
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
   });
   const requestSpace = createRequestSpace();
-  const { yoga, runKnownQuery } = createGraphQLServer({
+  const responseFormats = createResponseFormats(drain, parts.maskError);
+  const { yoga, runKnownQuery, knownSubscriptions } = createGraphQLServer({
     ...parts,
     path: GRAPHQL_PATH,
     gate,
     callbacks,
     drain,
     requestSpace,
+    responseFormats,
   });
   const keptResponses = createKeptResponses(parts.sessions);
   const answering = { yoga, runKnownQuery, keptResponses, gate, requestSpace };
   const directPost = createDirectPost({ ...parts, ...answering });
+  const directStreams = createDirectStreams({
+    ...parts,
+    yoga,
+    knownSubscriptions,
+    sse: responseFormats.sse,
+    gate,
+    requestSpace,
+  });
   const connectionLimits = limitConnections(server, parts);
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,
     gate,
+    knownSubscriptions,
     connectionLimits,
     drain,
     requestSpace,
@@ -237,6 +257,8 @@ export function createHttpServer({
         if (path === GRAPHQL_PATH && pages.sendGraphiQL(request, response)) return undefined;
         if (path === GRAPHQL_PATH && directPost.accepts(request))
           return directPost.answer(request, response);
+        if (path === GRAPHQL_PATH && directStreams.accepts(request))
+          return directStreams.answer(request, response);
         return yoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
@@ -263,20 +285,6 @@ export function createHttpServer({
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
-}
-
-/** The path below the prefix, and the query. A target outside of the prefix has no path. */
-function toLocalTarget(target = '/', prefix: string): string {
-  const local = toOriginForm(target);
-  if (prefix === '') return local;
-  return local.startsWith(`${prefix}/`) ? local.slice(prefix.length) : '';
-}
-
-/** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */
-function toOriginForm(target: string): string {
-  if (target.startsWith('/') || !URL.canParse(target)) return target;
-  const { pathname, search } = new URL(target);
-  return pathname + search;
 }
 
 function toBody(code: ErrorCode, message: string): object {

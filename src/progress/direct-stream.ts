@@ -6,10 +6,15 @@ export interface DirectStream<T> extends AsyncIterableIterator<T> {
   /** The next value or, when the stream has ended, the end. Null if there is no value yet. */
   take(): IteratorResult<T> | null;
   /**
-   * Calls `run` each time after a value or the end was added, before the code that added it goes on. Replaces
-   * the function of an earlier call. `run` must not throw.
+   * Calls `read` of the reader each time after a value or the end was added, before the code that added it goes
+   * on. Replaces an earlier reader. `read` must not throw.
    */
-  whenAvailable(run: () => void): void;
+  whenAvailable(reader: AvailabilityReader): void;
+}
+
+/** Reads what has become available. An object, because a function for each stream would take more memory. */
+export interface AvailabilityReader {
+  read(): void;
 }
 
 /** Whether a stream can be read without promises. */

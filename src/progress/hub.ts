@@ -161,7 +161,11 @@ export function createHub(parts: HubParts): Hub {
 
   function counted<T>(mailbox: Mailbox<T>): Mailbox<T> {
     subscribers++;
-    return mailbox.whenClosed(() => subscribers--);
+    return mailbox.whenClosed(uncount);
+  }
+
+  function uncount(): void {
+    subscribers--;
   }
 
   function noteDelivery(task: Task | null): void {

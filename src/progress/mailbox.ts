@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors.ts';
-import type { DirectStream } from './direct-stream.ts';
+import type { AvailabilityReader, DirectStream } from './direct-stream.ts';
 
 /**
  * The values that a subscriber has not read yet: the newest of each key. A slow subscriber skips values
@@ -11,27 +11,32 @@ import type { DirectStream } from './direct-stream.ts';
  */
 export class Mailbox<T> implements DirectStream<T | GatewayError> {
   readonly #join: (earlier: T, later: T) => T;
-  readonly #onClose: (() => void)[];
+  #onClose: readonly ((mailbox: Mailbox<T>) => void)[];
   // Most streams never have a second unread value. The oldest one needs no map.
-  #oldest: { key: string; value: T | GatewayError } | null = null;
+  #oldestKey: string | null = null;
+  #oldest: T | GatewayError | undefined = undefined;
   #others: Map<string, T | GatewayError> | null = null;
   #readers: ((result: IteratorResult<T | GatewayError>) => void)[] | null = null;
   #onTaken: ((value: T) => void) | null = null;
-  #onAvailable: (() => void) | null = null;
+  #reader: AvailabilityReader | null = null;
   #error: GatewayError | null = null;
   #isEnded = false;
   #isClosed = false;
 
   /** `join` merges two unread values of one key. `onClose` is called once, when the stream has ended. */
-  constructor(onClose: () => void, join: (earlier: T, later: T) => T = (_, later) => later) {
+  constructor(
+    onClose: (mailbox: Mailbox<T>) => void,
+    join: (earlier: T, later: T) => T = takeLater,
+  ) {
     this.#onClose = [onClose];
     this.#join = join;
   }
 
   /** Calls `run` when the stream ends, or at once if it has ended. */
-  whenClosed(run: () => void): this {
-    if (this.#isClosed) run();
-    else this.#onClose.push(run);
+  whenClosed(run: (mailbox: Mailbox<T>) => void): this {
+    if (this.#isClosed) run(this);
+    // Not pushed: that would make room for many more.
+    else this.#onClose = this.#onClose.concat(run);
     return this;
   }
 
@@ -41,16 +46,17 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
     return this;
   }
 
-  whenAvailable(run: () => void): void {
-    this.#onAvailable = run;
+  whenAvailable(reader: AvailabilityReader): void {
+    this.#reader = reader;
   }
 
   /** Adds a value. It replaces or joins the unread value of the same key. */
   put(key: string, value: T | GatewayError): void {
     if (this.#isEnded) return;
-    if (this.#oldest === null) this.#oldest = { key, value };
-    else if (this.#oldest.key === key)
-      this.#oldest = { key, value: this.#joined(this.#oldest.value, value) };
+    if (this.#oldestKey === null) {
+      this.#oldestKey = key;
+      this.#oldest = value;
+    } else if (this.#oldestKey === key) this.#oldest = this.#joined(this.#oldest, value);
     else {
       const others = (this.#others ??= new Map());
       others.set(key, this.#joined(others.get(key), value));
@@ -76,7 +82,8 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
 
   /** The subscriber has left: drops unread values and ends the stream. */
   async return(): Promise<IteratorResult<T | GatewayError>> {
-    this.#oldest = null;
+    this.#oldestKey = null;
+    this.#oldest = undefined;
     this.#others = null;
     this.#isEnded = true;
     this.#error = null;
@@ -95,13 +102,13 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
       if (result === null) return;
       this.#readers.shift()?.(result);
     }
-    this.#onAvailable?.();
+    this.#reader?.read();
   }
 
   take(): IteratorResult<T | GatewayError> | null {
-    if (this.#oldest !== null) {
-      const { value } = this.#oldest;
-      this.#oldest = this.#takeOther();
+    if (this.#oldestKey !== null) {
+      const value = this.#oldest as T | GatewayError;
+      this.#moveOther();
       if (!(value instanceof GatewayError)) this.#onTaken?.(value);
       return { done: false, value };
     }
@@ -112,14 +119,18 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
     return { done: false, value };
   }
 
-  #takeOther(): { key: string; value: T | GatewayError } | null {
-    if (this.#others === null) return null;
+  /** The next of the others becomes the oldest. */
+  #moveOther(): void {
+    this.#oldestKey = null;
+    this.#oldest = undefined;
+    if (this.#others === null) return;
     for (const [key, value] of this.#others) {
       this.#others.delete(key);
-      return { key, value };
+      this.#oldestKey = key;
+      this.#oldest = value;
+      return;
     }
     this.#others = null;
-    return null;
   }
 
   #joined(earlier: T | GatewayError | undefined, later: T | GatewayError): T | GatewayError {
@@ -133,6 +144,11 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const run of this.#onClose) run();
+    for (const run of this.#onClose) run(this);
   }
+}
+
+/** Shared, because a function for each mailbox would take memory. */
+function takeLater<T>(_earlier: T, later: T): T {
+  return later;
 }

@@ -30,6 +30,11 @@ export class TaskWatch {
   /** Subscribers that wait for their first event. */
   readonly #waiting = new Set<Mailbox<Task>>();
   readonly #aggregations: SelectedAggregations<Mailbox<Task>>;
+  readonly #onLeave = (mailbox: Mailbox<Task>) => {
+    this.#waiting.delete(mailbox);
+    this.#aggregations.delete(mailbox);
+    if (this.#subscribers.delete(mailbox) && this.#subscribers.size === 0) this.#parts.onEmpty();
+  };
   #lastPublished: Task | null = null;
   #youngUntil = -Infinity;
   #publishCount = 0;
@@ -51,12 +56,8 @@ export class TaskWatch {
 
   /** `withAggregation`: a change of the account aggregation is an event for this subscriber. */
   subscribe(withAggregation: boolean): Mailbox<Task> {
-    const { clock, onStateNeeded, onEmpty } = this.#parts;
-    const mailbox = new Mailbox<Task>(() => {
-      this.#waiting.delete(mailbox);
-      this.#aggregations.delete(mailbox);
-      if (this.#subscribers.delete(mailbox) && this.#subscribers.size === 0) onEmpty();
-    });
+    const { clock, onStateNeeded } = this.#parts;
+    const mailbox = new Mailbox<Task>(this.#onLeave);
     this.#subscribers.add(mailbox);
     if (withAggregation) this.#aggregations.add(mailbox);
     if (this.#lastPublished !== null && clock.monotonic() < this.#youngUntil) {

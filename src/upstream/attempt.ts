@@ -76,7 +76,7 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
       onSettled?.();
       const header = (name: string) => [answer.headers[name] ?? null].flat()[0] ?? null;
       const encodings = [answer.headers['content-encoding'] ?? []].flat().join(',');
-      const received = await readBody(answer.body, maxBodyBytes, space.take);
+      const received = await readBody(answer.body, maxBodyBytes, bytes => space.take(bytes));
       const decoded =
         encodings === ''
           ? received

@@ -336,7 +336,7 @@ test('a listed name that resolves to this machine is not used, unless that addre
     });
     t.after(() => sender.close());
     assert.ok(sender.allows(url));
-    return sender.send(url, { action: 'check' }, { isRetried: false });
+    return sender.send(url, '{"action":"check"}', { isRetried: false });
   };
   assert.equal(await send(['router.example.com'], '127.0.0.1'), 'failed');
   assert.deepEqual(receiver.messages, []);
@@ -367,7 +367,7 @@ test('callbacks use the proxy of the environment, and failures are logged with t
     log,
   });
   t.after(() => sender.close());
-  const send = (url: string) => sender.send(new URL(url), {}, { isRetried: false });
+  const send = (url: string) => sender.send(new URL(url), '{}', { isRetried: false });
   assert.equal(await send('http://router.example.test/callback/1?x=secret'), 'accepted');
   assert.deepEqual(received, ['POST http://router.example.test/callback/1?x=secret gateway/1']);
   assert.equal(log.lines.length, 0);

@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ClientAddress } from './client-address.ts';
@@ -58,6 +57,10 @@ export function limitConnections(
   const refused = new WeakMap<Socket, ConnectionRefusal>();
   const exchangesOf = new WeakMap<Socket, Set<ServerResponse | Socket>>();
   const byAddress = new Map<string, number>();
+  /** The addresses that connections and exchanges count for. */
+  const countedFor = new WeakMap<object, string>();
+  /** Exchanges whose connections an application has accepted. */
+  const foreign = new WeakSet<object>();
   let connections = 0;
 
   server.maxConnections = maxConnections + MAX_REFUSED;
@@ -68,7 +71,7 @@ export function limitConnections(
     if (known.has(socket)) return;
     known.add(socket);
     connections++;
-    socket.once('close', () => connections--);
+    socket.on('close', onConnectionClose);
     if (connections > maxConnections) refused.set(socket, TOO_MANY);
     // Clients behind a proxy are counted per request.
     else if (!isProxy(socket) && !count(addressOf({ socket } as IncomingMessage), socket))
@@ -106,25 +109,43 @@ export function limitConnections(
         return TOO_MANY_OF_ADDRESS;
       if (isForeign) {
         connections++;
-        exchange.once('close', () => connections--);
+        foreign.add(exchange);
       }
       exchangesOf.set(socket, exchanges.add(exchange));
-      exchange.once('close', () => exchanges.delete(exchange));
+      exchange.on('close', onExchangeClose);
       return null;
     },
   };
 
-  /** Counts one more until the event `close`. False if the address has reached its limit. */
-  function count(address: string, until: EventEmitter): boolean {
+  // Listeners without functions of their own, which would take memory for each connection.
+  function onConnectionClose(this: Socket): void {
+    connections--;
+    release(this);
+  }
+
+  function onExchangeClose(this: ServerResponse | Socket): void {
+    const socket = 'req' in this ? this.req.socket : this;
+    exchangesOf.get(socket)?.delete(this);
+    if (foreign.delete(this)) connections--;
+    release(this);
+  }
+
+  /** Counts one more until `release`. False if the address has reached its limit. */
+  function count(address: string, counted: Socket | ServerResponse): boolean {
     const known = byAddress.get(address) ?? 0;
     if (known >= maxConnectionsPerAddress) return false;
     byAddress.set(address, known + 1);
-    until.once('close', () => {
-      const left = (byAddress.get(address) ?? 1) - 1;
-      if (left > 0) byAddress.set(address, left);
-      else byAddress.delete(address);
-    });
+    countedFor.set(counted, address);
     return true;
+  }
+
+  function release(counted: Socket | ServerResponse): void {
+    const address = countedFor.get(counted);
+    if (address === undefined) return;
+    countedFor.delete(counted);
+    const left = (byAddress.get(address) ?? 1) - 1;
+    if (left > 0) byAddress.set(address, left);
+    else byAddress.delete(address);
   }
 }
 

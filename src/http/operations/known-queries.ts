@@ -67,13 +67,15 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     }
 
     let end: OperationEnd | null = null;
-    contextValue.read = withSignal(contextValue.read, () => {
-      if (end === null) {
-        end = limitTime();
-        const { signal } = end;
-        client.onLeave(() => signal.abort(leftReason()));
-      }
-      return end.signal;
+    contextValue.read = withSignal(contextValue.read, {
+      signal() {
+        if (end === null) {
+          end = limitTime();
+          const { signal } = end;
+          client.onLeave(() => signal.abort(leftReason()));
+        }
+        return end.signal;
+      },
     });
     const signal = {
       throwIfAborted() {

@@ -64,8 +64,14 @@ export function isFresh(cacheControl: string | null): boolean {
 }
 
 /** The options of a read, with a signal that is made when something first listens to it. */
-export function withSignal(read: ReadOptions, signal: () => Signal): ReadOptions {
-  return new AbortableReads(read, signal);
+export function withSignal(read: ReadOptions, client: LeavingClient): ReadOptions {
+  return new AbortableReads(read, client);
+}
+
+/** A client that may disconnect before it has its result. */
+export interface LeavingClient {
+  /** Aborts when it disconnects. */
+  signal(): Signal;
 }
 
 type Caller = Context['caller'];
@@ -106,16 +112,16 @@ class AbortableReads implements ReadOptions {
   readonly caller: ReadOptions['caller'];
   readonly usages: ReadOptions['usages'];
   readonly isFresh: boolean;
-  readonly #signal: () => Signal;
+  readonly #client: LeavingClient;
 
-  constructor({ caller, usages, isFresh = false }: ReadOptions, signal: () => Signal) {
+  constructor({ caller, usages, isFresh = false }: ReadOptions, client: LeavingClient) {
     this.caller = caller;
     this.usages = usages;
     this.isFresh = isFresh;
-    this.#signal = signal;
+    this.#client = client;
   }
 
   get signal(): Signal {
-    return this.#signal();
+    return this.#client.signal();
   }
 }

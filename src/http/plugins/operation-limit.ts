@@ -3,8 +3,8 @@ import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { MaskError } from '../access/mask-error.ts';
-import { isDirect } from '../../progress/direct-stream.ts';
-import type { DirectContext, DirectResults } from './direct-results.ts';
+import { type AvailabilityReader, isDirect } from '../../progress/direct-stream.ts';
+import { type DirectContext, type DirectResults, PulledResults } from './direct-results.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 
 /** Limits the number of concurrent operations, over all transports and clients. */
@@ -13,8 +13,9 @@ export interface OperationLimit {
   refuse(): { errors: GraphQLError[] } | null;
   /** Counts an operation until it has a result. */
   count<T>(run: () => T | Promise<T>): Promise<T>;
-  /** Counts a stream until the returned function is called. */
-  open(): () => void;
+  /** Counts a stream until `close` is called. */
+  open(): void;
+  close(): void;
 }
 
 export function createOperationLimit(maxOperations: number, maskError: MaskError): OperationLimit {
@@ -37,7 +38,9 @@ export function createOperationLimit(maxOperations: number, maskError: MaskError
     },
     open() {
       running++;
-      return () => void running--;
+    },
+    close() {
+      running--;
     },
   };
 }
@@ -56,61 +59,82 @@ export function useOperationLimit(
       const refusal = limit.refuse();
       if (refusal !== null) setResultAndStopExecution(refusal);
       else
-        setSubscribeFn(subscribeArgs =>
-          countStream(() => subscribeFn(subscribeArgs), args.contextValue),
-        );
+        setSubscribeFn(async subscribeArgs => {
+          const context = args.contextValue;
+          const observed = await countStream(
+            limit,
+            () => subscribeFn(subscribeArgs),
+            context.record,
+          );
+          // Yoga wraps the stream in others that need several promises for each event. Transports find it here.
+          if (observed instanceof ObservedStream) context.direct = observed;
+          return observed;
+        });
     },
   };
-
-  async function countStream<T>(
-    run: () => T | Promise<T>,
-    context: DirectContext & { record?: OperationRecord },
-  ): Promise<T> {
-    const { record } = context;
-    const result = await limit.count(run);
-    if (!isAsyncIterable(result)) return result;
-    record?.streamBegan();
-    const observer = { close: limit.open(), record };
-    if (!isDirect(result)) return new ObservedStream(result[Symbol.asyncIterator](), observer) as T;
-    const observed = new DirectObservedStream(result as unknown as DirectResults, observer);
-    // Yoga wraps the stream in others that need several promises for each event. Transports find it here.
-    context.direct = observed;
-    return observed as T;
-  }
 }
 
-interface StreamObserver {
-  /** Called once, when the stream ends or its consumer stops reading. */
-  close(): void;
-  record: OperationRecord | undefined;
+/** Starts a subscription, counts it, and notes its events and its end. */
+export async function countStream<T>(
+  limit: OperationLimit,
+  run: () => T | Promise<T>,
+  record: OperationRecord | undefined,
+): Promise<T> {
+  const result = await limit.count(run);
+  if (!isAsyncIterable(result)) return result;
+  record?.streamBegan();
+  limit.open();
+  const results = isDirect(result)
+    ? (result as unknown as DirectResults)
+    : new PulledResults(result[Symbol.asyncIterator]() as AsyncIterator<ExecutionResult>);
+  return new ObservedStream(results, limit, record) as T;
 }
 
 /** Notes the events and the end of a stream. */
-class ObservedStream<S extends AsyncIterator<unknown>> implements AsyncIterableIterator<unknown> {
-  protected readonly results: S;
-  readonly #observer: StreamObserver;
+class ObservedStream implements DirectResults, AsyncIterableIterator<unknown> {
+  readonly #results: DirectResults;
+  readonly #limit: OperationLimit;
+  readonly #record: OperationRecord | undefined;
   #isOver = false;
 
-  constructor(results: S, observer: StreamObserver) {
-    this.results = results;
-    this.#observer = observer;
+  constructor(results: DirectResults, limit: OperationLimit, record: OperationRecord | undefined) {
+    this.#results = results;
+    this.#limit = limit;
+    this.#record = record;
+  }
+
+  take(): ReturnType<DirectResults['take']> {
+    const next = this.#results.take();
+    if (next === null) return null;
+    if (next.done) this.#end();
+    else if (next.value instanceof Promise)
+      next.value.then(
+        event => this.#note(event),
+        () => this.#end(),
+      );
+    else this.#note(next.value);
+    return next;
+  }
+
+  whenAvailable(reader: AvailabilityReader): void {
+    this.#results.whenAvailable(reader);
   }
 
   async next(): Promise<IteratorResult<unknown>> {
     try {
-      const next = await this.results.next();
-      if (next.done) this.end();
-      else this.note(next.value as ExecutionResult);
+      const next = await this.#results.next();
+      if (next.done) this.#end();
+      else this.#note(next.value as ExecutionResult);
       return next;
     } catch (error) {
-      this.end();
+      this.#end();
       throw error;
     }
   }
 
   async return(): Promise<IteratorResult<unknown>> {
-    this.end();
-    await this.results.return?.();
+    this.#end();
+    await this.#results.return?.();
     return { done: true, value: undefined };
   }
 
@@ -118,36 +142,14 @@ class ObservedStream<S extends AsyncIterator<unknown>> implements AsyncIterableI
     return this;
   }
 
-  protected note(event: ExecutionResult): void {
-    this.#observer.record?.eventSent(event);
+  #note(event: ExecutionResult): void {
+    this.#record?.eventSent(event);
   }
 
-  protected end(): void {
+  #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#observer.close();
-    this.#observer.record?.streamEnded();
-  }
-}
-
-class DirectObservedStream
-  extends ObservedStream<DirectResults>
-  implements Pick<DirectResults, 'take' | 'whenAvailable'>
-{
-  take(): ReturnType<DirectResults['take']> {
-    const next = this.results.take();
-    if (next === null) return null;
-    if (next.done) this.end();
-    else if (next.value instanceof Promise)
-      next.value.then(
-        event => this.note(event),
-        () => this.end(),
-      );
-    else this.note(next.value);
-    return next;
-  }
-
-  whenAvailable(run: () => void): void {
-    this.results.whenAvailable(run);
+    this.#limit.close();
+    this.#record?.streamEnded();
   }
 }

@@ -11,7 +11,11 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ExecutePlanned } from '../../graphql/execution/execute.ts';
-import { type DirectStream, isDirect } from '../../progress/direct-stream.ts';
+import {
+  type AvailabilityReader,
+  type DirectStream,
+  isDirect,
+} from '../../progress/direct-stream.ts';
 import type { DirectResults } from './direct-results.ts';
 import { withOmitted } from './omitted-rows.ts';
 
@@ -28,6 +32,17 @@ const NOT_SUBSCRIBABLE =
 // later than this gets a result of its own.
 const SHARED_FOR_MS = 100;
 
+/** Starts a subscription. Its results are shared with other subscribers. */
+export type Subscribe = (
+  args: ExecutionArgs,
+) => Promise<ExecutionResult | AsyncIterableIterator<ExecutionResult>>;
+
+export function useSharedResults(subscribe: Subscribe): Plugin<Context> {
+  return {
+    onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),
+  };
+}
+
 /**
  * Executes an event once for all subscribers with the same selection, who share the result.
  *
@@ -36,27 +51,23 @@ const SHARED_FOR_MS = 100;
  * session. Asynchronous results are not shared, so that a subscriber who disconnects does not abort the
  * others' result.
  */
-export function useSharedResults(
+export function createSubscribe(
   executePlanned: ExecutePlanned,
   clock: Pick<Clock, 'monotonic'>,
-): Plugin<Context> {
+): Subscribe {
   const results = new WeakMap<object, WeakMap<DocumentNode, Map<string, SharedResult>>>();
 
-  return {
-    onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),
-  };
-
-  async function subscribe(args: ExecutionArgs) {
+  return async args => {
     const events = await subscribeTo(args);
     if (!(Symbol.asyncIterator in events)) return events;
     const key = JSON.stringify([args.operationName, args.variableValues]);
-    const executeEvent = (event: unknown) => executeShared(args, event as object, key);
+    const subscription = { args, key, execute: executeShared };
     return isDirect(events)
-      ? new DirectEventResults(events, executeEvent)
-      : new EventResults(events[Symbol.asyncIterator](), executeEvent);
-  }
+      ? new DirectEventResults(events, subscription)
+      : new EventResults(events[Symbol.asyncIterator](), subscription);
+  };
 
-  function executeShared(subscription: ExecutionArgs, event: object, key: string) {
+  function executeShared({ args: subscription, key }: Subscription, event: object) {
     const byDocument = getOrAdd(
       results,
       event,
@@ -100,18 +111,29 @@ function getOrAdd<K extends object, V>(map: WeakMap<K, V>, key: K, create: () =>
   return created;
 }
 
-type Execute = (event: unknown) => ExecutionResult | Promise<ExecutionResult>;
+/** What it takes to execute the events of one subscriber. */
+interface Subscription {
+  readonly args: ExecutionArgs;
+  /** The same for subscribers whose operations differ in nothing but their documents. */
+  readonly key: string;
+  execute(subscription: Subscription, event: object): ExecutionResult | Promise<ExecutionResult>;
+}
 
 /** The results of events. Classes, because objects with own functions are several times larger. */
 class EventResults<
   E extends AsyncIterator<unknown>,
 > implements AsyncIterableIterator<ExecutionResult> {
   protected readonly events: E;
-  protected readonly execute: Execute;
+  readonly #subscription: Subscription;
 
-  constructor(events: E, execute: Execute) {
+  constructor(events: E, subscription: Subscription) {
     this.events = events;
-    this.execute = execute;
+    this.#subscription = subscription;
+  }
+
+  protected execute(event: unknown): ExecutionResult | Promise<ExecutionResult> {
+    const subscription = this.#subscription;
+    return subscription.execute(subscription, event as object);
   }
 
   async next(): Promise<IteratorResult<ExecutionResult>> {
@@ -138,7 +160,7 @@ class DirectEventResults
     return next === null || next.done ? next : { done: false, value: this.execute(next.value) };
   }
 
-  whenAvailable(run: () => void): void {
-    this.events.whenAvailable(run);
+  whenAvailable(reader: AvailabilityReader): void {
+    this.events.whenAvailable(reader);
   }
 }

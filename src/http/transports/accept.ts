@@ -11,7 +11,11 @@ export interface MediaRange {
 
 /** The media ranges of the Accept header, in their order. */
 export function mediaRangesOf({ headers }: Request): MediaRange[] {
-  const accept = headers.get('accept') ?? '';
+  return mediaRangesIn(headers.get('accept') ?? '');
+}
+
+/** The media ranges of the value of an Accept header, in their order. */
+export function mediaRangesIn(accept = ''): MediaRange[] {
   const ranges = accept.toLowerCase().replaceAll(/[\s"]/g, '').split(',');
   return ranges
     .map(range => {

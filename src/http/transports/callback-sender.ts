@@ -16,8 +16,8 @@ export type Delivery = 'accepted' | 'refused' | 'failed';
 export interface CallbackSender {
   /** Whether messages may be sent to the URL. */
   allows(url: URL): boolean;
-  /** Sends a message. With `isRetried`, a failed attempt is retried several times. Never rejects. */
-  send(url: URL, message: object, options: { isRetried: boolean }): Promise<Delivery>;
+  /** Sends a message in JSON. With `isRetried`, a failed attempt is retried several times. Never rejects. */
+  send(url: URL, message: string, options: { isRetried: boolean }): Promise<Delivery>;
   close(): Promise<void>;
 }
 
@@ -107,7 +107,7 @@ export function createCallbackSender({
   };
 
   /** Throws, and logs a warning, if the receiver cannot be reached or fails. */
-  async function attempt(url: URL, message: object): Promise<Delivery> {
+  async function attempt(url: URL, message: string): Promise<Delivery> {
     try {
       return await post(url, message);
     } catch (error) {
@@ -117,7 +117,7 @@ export function createCallbackSender({
     }
   }
 
-  async function post(url: URL, message: object): Promise<Delivery> {
+  async function post(url: URL, message: string): Promise<Delivery> {
     const { statusCode, body } = await agent.request({
       origin: url.origin,
       path: url.pathname + url.search,
@@ -127,7 +127,7 @@ export function createCallbackSender({
         'subscription-protocol': 'callback/1.0',
         'user-agent': userAgent,
       },
-      body: JSON.stringify(message),
+      body: message,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     await body.dump();

@@ -7,6 +7,7 @@ import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import { withHttp } from '../access/refusal.ts';
 import { type Drain, shuttingDown } from './drain.ts';
+import { jsonOf } from './result-json.ts';
 
 /** Where the events of a subscription are sent, and the values that identify it to the router. */
 interface Target {
@@ -145,23 +146,32 @@ export function createSubscriptionCallbacks(
     };
 
     let interrupted = Promise.resolve();
-    const remove = drain.add(() => {
-      interrupted = stop().catch((error: unknown) => void maskError(error));
-    });
+    const stream = {
+      interrupt() {
+        interrupted = stop().catch((error: unknown) => void maskError(error));
+      },
+    };
+    drain.add(stream);
     try {
       await deliver();
     } finally {
       await interrupted;
-      remove();
+      drain.remove(stream);
     }
   }
 
   function send(
     { url, id, verifier }: Target,
     action: 'check' | 'next' | 'complete',
-    { isRetried, ...more }: { isRetried: boolean; payload?: unknown; errors?: object[] },
+    {
+      isRetried,
+      payload,
+      errors,
+    }: { isRetried: boolean; payload?: ExecutionResult; errors?: object[] },
   ) {
-    return sender.send(url, { kind: 'subscription', action, id, verifier, ...more }, { isRetried });
+    const message = JSON.stringify({ kind: 'subscription', action, id, verifier, errors });
+    const whole = payload ? `${message.slice(0, -1)},"payload":${jsonOf(payload).text}}` : message;
+    return sender.send(url, whole, { isRetried });
   }
 
   function refusal(error: unknown): ExecutionResult {

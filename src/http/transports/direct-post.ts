@@ -6,7 +6,7 @@ import type { Context } from '../../graphql/builder.ts';
 import { encodeBody } from '../access/content-coding.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
-import type { RequestShare, RequestSpace } from '../access/request-space.ts';
+import type { RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { QueryClient, RunKnownQuery } from '../operations/known-queries.ts';
 import type { KeptResponses, RequestedOperation } from '../operations/kept-responses.ts';
@@ -14,7 +14,8 @@ import { isFresh } from '../operations/operation-context.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
-import { endedEarly, parseOperation, refusalOfSpace, toText, tooLarge } from './http-request.ts';
+import { parseOperation, toText } from './http-request.ts';
+import { isPlainPost, readBody } from './node-body.ts';
 import type { TransportContext } from './transport-context.ts';
 
 /**
@@ -47,7 +48,6 @@ export interface DirectPostParts {
 type MediaType = 'application/json' | 'application/graphql-response+json';
 
 const NO_ERRORS = {};
-const JSON_BODY = /^application\/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?$/i;
 // A result that is a stream needs Yoga, and so does a document that is not sent, which may be a subscription.
 const MAY_STREAM = /\bsubscription\b/;
 
@@ -55,14 +55,11 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
   const { yoga, runKnownQuery, keptResponses, gate, clientAddress, maskError, maxBodyBytes } =
     parts;
   return {
-    accepts: ({ method, url, headers }) =>
-      method === 'POST' &&
-      url?.includes('?') === false &&
-      JSON_BODY.test(headers['content-type'] ?? '') &&
-      headers['content-encoding'] === undefined &&
+    accepts: request =>
+      isPlainPost(request) &&
       // A trace is added by hooks that do not run here.
-      headers['apollo-federation-include-trace'] === undefined &&
-      mediaTypeFor(headers.accept) !== null,
+      request.headers['apollo-federation-include-trace'] === undefined &&
+      mediaTypeFor(request.headers.accept) !== null,
     async answer(request, response) {
       const mediaType = mediaTypeFor(request.headers.accept) ?? 'application/json';
       const header = (name: string) => request.headers[name]?.toString() ?? null;
@@ -86,7 +83,7 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         // The client disconnected while its token was checked.
         if (response.destroyed) return record.leave();
         const share = parts.requestSpace.open();
-        response.once('close', share.close);
+        response.once('close', () => share.close());
         const body = toText(await readBody(request, maxBodyBytes, share));
         const operation = { admission, body, isFresh: isFresh(header('cache-control')) };
         const kept = keptResponses.find(operation);
@@ -194,40 +191,6 @@ class DirectRequest {
     else this.#response.once('close', leave);
     return controller.signal;
   }
-}
-
-/** Rejects with a refusal for a body that is too large or ends early. */
-function readBody(
-  request: IncomingMessage,
-  maxBytes: number,
-  share: RequestShare,
-): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    // The rest is read and dropped: if the connection were reset, the client would not get the refusal. The time limit
-    // of the request ends this.
-    const refuse = (error: Error) => {
-      request.removeAllListeners('data').resume();
-      reject(error);
-    };
-    if (Number(request.headers['content-length'] ?? 0) > maxBytes)
-      return refuse(tooLarge(maxBytes));
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      const refused = bytes > maxBytes ? tooLarge(maxBytes) : refusalOfSpace(share, chunk.length);
-      if (refused === null) chunks.push(chunk);
-      else refuse(refused);
-    });
-    const endEarly = () => reject(endedEarly());
-    request.once('end', () => {
-      // Every request emits it, but making an error takes longer than reading a body.
-      request.off('close', endEarly);
-      resolve(Buffer.concat(chunks));
-    });
-    request.once('error', endEarly);
-    request.once('close', endEarly);
-  });
 }
 
 /** Receives what Yoga would make a Response of. */

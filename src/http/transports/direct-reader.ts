@@ -27,7 +27,7 @@ export class DirectReader {
     this.#results = results;
     this.#maskError = maskError;
     this.#sink = sink;
-    results.whenAvailable(() => this.read());
+    results.whenAvailable(this);
   }
 
   /** Call when the sink has become ready, and once at the start. */

@@ -3,15 +3,22 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Bag } from '../../bag.ts';
 import { GatewayError } from '../../errors.ts';
 
+/** A stream that the server can end. */
+export interface Interruptible {
+  interrupt(): void;
+}
+
 /** Tracks the open streams and requests of a server, and ends them when it shuts down. */
 export interface Drain {
   /** Whether the shutdown has begun. Responses close their connections from then on. */
   readonly hasBegun: boolean;
   /**
-   * Adds an open stream. `end` is called once, when the server shuts down, or immediately if it is already
-   * ending streams. The returned function removes a stream that has closed.
+   * Adds an open stream. It is interrupted once, when the server shuts down, or immediately if that is already
+   * ending streams.
    */
-  add(end: () => void): () => void;
+  add(stream: Interruptible): void;
+  /** Removes a stream that has closed. */
+  remove(stream: Interruptible): void;
   /** Begins the shutdown. Open streams and requests continue. */
   begin(): void;
   /**
@@ -29,7 +36,7 @@ const QUIET_MS = 100;
 
 /** Attaches to a server before its other listeners. */
 export function createDrain(server: Server): Drain {
-  const streams = new Bag<() => void>();
+  const streams = new Set<Interruptible>();
   const exchanges = new Bag<ServerResponse>();
   let hasBegun = false;
   let isEnding = false;
@@ -53,14 +60,13 @@ export function createDrain(server: Server): Drain {
     get hasBegun() {
       return hasBegun;
     },
-    add(end) {
-      // Not called immediately, because the caller first needs the returned function.
-      if (isEnding) queueMicrotask(end);
-      const remove = streams.add(end);
-      return () => {
-        remove();
-        onActivity();
-      };
+    add(stream) {
+      // Not called immediately, because the caller may have to complete it first.
+      if (isEnding) queueMicrotask(() => stream.interrupt());
+      streams.add(stream);
+    },
+    remove(stream) {
+      if (streams.delete(stream)) onActivity();
     },
     begin() {
       hasBegun = true;
@@ -89,12 +95,12 @@ export function shuttingDown(): GatewayError {
   return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
 }
 
-async function endInSteps(ends: readonly (() => void)[], withinMs: number): Promise<void> {
-  const steps = Math.ceil(ends.length / STREAMS_PER_STEP);
+async function endInSteps(streams: readonly Interruptible[], withinMs: number): Promise<void> {
+  const steps = Math.ceil(streams.length / STREAMS_PER_STEP);
   const stepMs = Math.min(STEP_MS, withinMs / steps);
   for (let step = 0; step < steps; step++) {
     if (step > 0) await wait(stepMs);
     const from = step * STREAMS_PER_STEP;
-    for (const end of ends.slice(from, from + STREAMS_PER_STEP)) end();
+    for (const stream of streams.slice(from, from + STREAMS_PER_STEP)) stream.interrupt();
   }
 }

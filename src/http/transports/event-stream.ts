@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import { isAsyncIterable } from 'graphql-yoga';
+import { jsonOf } from './result-json.ts';
 
 const HEARTBEAT_MS = 12_000;
 
@@ -116,7 +117,7 @@ export class EventStream extends Readable {
     const operations = [...this.#operations.values()];
     if (operations.some(({ results, isAnswer }) => results === null || isAnswer)) return;
     const payload = this.#interruption;
-    const last = operations.map(({ id }) => frameOf('next', { id, payload }));
+    const last = operations.map(({ id }) => frameOf('next', JSON.stringify({ id, payload })));
     const unread = this.#ready.map(({ text }) => text);
     for (const { id } of operations) this.stop(id);
     this.#isOver = true;
@@ -135,19 +136,21 @@ export class EventStream extends Readable {
     try {
       for (let next = await results.next(); !next.done; next = await results.next()) {
         if (!this.#isActive(operation)) return;
-        await this.#enqueue(id, 'next', { id, payload: next.value });
+        const idJson = JSON.stringify(id);
+        const data = `{"id":${idJson},"payload":${jsonOf(next.value).text}}`;
+        await this.#enqueue(id, 'next', data);
       }
     } catch {
       // Results only fail when they are aborted because the client has disconnected.
     }
     if (!this.#isActive(operation)) return;
     this.#operations.delete(id);
-    await this.#enqueue(id, 'complete', { id });
+    await this.#enqueue(id, 'complete', JSON.stringify({ id }));
     this.#interruptIfAnswered();
   }
 
   /** Resolves when the frame was read. */
-  #enqueue(id: string, event: 'next' | 'complete', data: object): Promise<void> {
+  #enqueue(id: string, event: 'next' | 'complete', data: string): Promise<void> {
     return new Promise(onRead => {
       if (this.#isOver) return onRead();
       this.#ready.push({ id, text: frameOf(event, data), onRead });
@@ -177,8 +180,8 @@ export class EventStream extends Readable {
   }
 }
 
-function frameOf(event: 'next' | 'complete', data: object): string {
-  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+function frameOf(event: 'next' | 'complete', data: string): string {
+  return `event: ${event}\ndata: ${data}\n\n`;
 }
 
 async function* only(result: ExecutionResult): AsyncGenerator<ExecutionResult> {

@@ -79,7 +79,7 @@ export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody 
         headers: { accept: 'application/json' },
       });
     const share = space.open();
-    response.once('close', share.close);
+    response.once('close', () => share.close());
     return parseOperation(toText(await decode(request, share)));
   };
 

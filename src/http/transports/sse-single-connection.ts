@@ -138,11 +138,11 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   function open(stream: EventStream, ResponseType: typeof Response): Response {
     if (stream.isOpen) throw refuse(409, 'BAD_USER_INPUT', 'The stream is already open.');
     stream.open();
-    const errors = () => [maskError(shuttingDown())];
-    stream.once(
-      'close',
-      drain.add(() => stream.interrupt({ errors: errors() })),
-    );
+    const interruptible = {
+      interrupt: () => stream.interrupt({ errors: [maskError(shuttingDown())] }),
+    };
+    drain.add(interruptible);
+    stream.once('close', () => drain.remove(interruptible));
     return streamResponse(stream, 'text/event-stream', ResponseType);
   }
 

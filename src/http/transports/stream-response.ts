@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
+import { STREAM_HEADERS } from './stream-framing.ts';
 
-/** A streaming response, with headers that keep proxies from buffering, compressing or caching it. */
+/** A streaming response. */
 export function streamResponse(
   stream: Readable,
   contentType: string,
@@ -9,12 +10,6 @@ export function streamResponse(
   // Yoga's server accepts a Node stream as a body and sends it with less overhead; its types do not
   // include that.
   return new ResponseType(stream as unknown as ReadableStream, {
-    headers: {
-      'content-type': contentType,
-      'cache-control': 'no-store',
-      connection: 'keep-alive',
-      'content-encoding': 'none',
-      'x-accel-buffering': 'no',
-    },
+    headers: { 'content-type': contentType, ...STREAM_HEADERS },
   });
 }

@@ -11,7 +11,7 @@ export interface TransportContext {
   /** Reads a header by its lower-case name, wherever the protocol carries it; null if it was not sent. */
   header?: (name: string) => string | null;
   /** The operation, if the body was read before Yoga got the request. */
-  parsed?: OperationParams;
+  parsed?: OperationParams | Promise<OperationParams>;
   /** The client's address (see access/client-address.ts). */
   address?: string;
   /** The record of the operation, set by the transport. */

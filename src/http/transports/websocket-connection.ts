@@ -1,28 +1,29 @@
-import type { IncomingMessage } from 'node:http';
-import type { Server } from 'graphql-ws';
-import type { WebSocket } from 'ws';
+import { setMaxListeners } from 'node:events';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { ExecutionResult } from 'graphql';
+import type { Context, Server, WebSocket as Adapter } from 'graphql-ws';
+import { WebSocket } from 'ws';
 import type { MaskError } from '../access/mask-error.ts';
+import type { ByteShare } from '../../byte-space.ts';
 import type { RequestSpace } from '../access/request-space.ts';
-import type { Drain } from './drain.ts';
-import type { Message, MessageWriter } from './websocket-results.ts';
+import type { LeavingClient } from '../operations/operation-context.ts';
+import type { Drain, Interruptible } from './drain.ts';
+import type { Beating, Heartbeats } from './heartbeats.ts';
+import {
+  BAD_REQUEST,
+  GOING_AWAY,
+  INTERNAL_ERROR,
+  MESSAGE_TOO_BIG,
+  POLICY_VIOLATION,
+  TRY_AGAIN_LATER,
+} from './websocket-codes.ts';
+import type { ConnectedSocket, SocketEvents } from './websocket-events.ts';
+import { frameLengthOf, withQuery } from './websocket-frames.ts';
+import type { ReadHeader } from './websocket-headers.ts';
+import { SocketOutput, type UnreadBounds, type WritingConnection } from './websocket-output.ts';
+import type { OperationConnection } from './websocket-results.ts';
 
-/** The `extra` of a graphql-ws context. */
-export interface SocketExtra {
-  socket: WebSocket;
-  request: IncomingMessage;
-  /** Reads the headers that the socket was opened with, once the client has connected. */
-  header?: (name: string) => string | null;
-  /** The running operations by id, once the client has connected. Null: no result yet, or a single one. */
-  operations: Readonly<Record<string, unknown>>;
-  /** Writes results of subscriptions. */
-  writer: MessageWriter;
-}
-
-export interface SocketBounds {
-  /** The maximum number of unread bytes. */
-  maxUnreadBytes: number;
-  /** How long more bytes than that may stay unread, in milliseconds. */
-  clientTimeoutMs: number;
+export interface SocketBounds extends UnreadBounds {
   /** The rate of messages, pings and pongs that a client may sustain. */
   maxMessagesPerSecond: number;
   /** How many of them it may send in one burst. */
@@ -30,230 +31,258 @@ export interface SocketBounds {
   requestSpace: RequestSpace;
 }
 
-const KEEP_ALIVE_MS = 12_000;
-const INTERNAL_ERROR = 4500;
-const BAD_REQUEST = 4400;
+/** What all connections of a server share. */
+export interface SocketParts extends SocketBounds {
+  maskError: MaskError;
+  drain: Drain;
+  /** Pings each connection. */
+  keepAlive: Heartbeats;
+  /**
+   * Starts an operation that graphql-ws need not start, and resolves to true, or to false if graphql-ws is to start it.
+   * Null for any other message.
+   */
+  start(connection: SocketConnection, text: string): Promise<boolean> | null;
+}
+
+/** How often a connection is pinged. */
+export const KEEP_ALIVE_MS = 12_000;
 const UNEXPECTED_TYPE = /^Unexpected message of type /;
-/** The close code of RFC 6455 for a server that shuts down. Clients of graphql-ws reconnect after it. */
-const GOING_AWAY = 1001;
-/** The close code of RFC 6455 for a policy violation. Clients of graphql-ws do not reconnect after it. */
-const POLICY_VIOLATION = 1008;
-const MESSAGE_TOO_BIG = 1009;
-/** A registered close code, after which clients reconnect. */
-export const TRY_AGAIN_LATER = 1013;
 // It carries headers, and has as much room as Node allows for those of a request.
 const MAX_INIT_BYTES = 16_384;
-const FINAL_TEXT = 0x81;
-/** Longer messages have another header, and gain nothing from being written as strings. */
-const MAX_SHORT_MESSAGE = 16_384 - 4;
 // A client has so long to complete the closing handshake before the socket is terminated.
 const CLOSE_WITHIN_MS = 1_000;
-// Running operations may still send results after the limit, up to this factor of it.
-const MAX_UNREAD_FACTOR = 16;
+const NO_HEADERS: ReadHeader = () => null;
 
 /**
- * Connects a socket to graphql-ws. Closes it if the client does not answer a ping within 12 seconds,
- * does not read, or sends too many messages. The library's own adapter is not used, because it prints a
+ * Connects a socket to graphql-ws, as the `extra` of its context. Closes it if the client does not answer a ping within
+ * 12 seconds, does not read, or sends too many messages. The library's own adapter is not used, because it prints a
  * stack trace to stderr for each invalid frame.
+ *
+ * A class whose functions are shared: most connections are idle, and what each holds is multiplied by thousands.
  */
-export function serveSocket(
-  socket: WebSocket,
-  opened: Server<SocketExtra>['opened'],
-  opening: Omit<SocketExtra, 'writer'>,
-  maskError: MaskError,
-  drain: Drain,
-  bounds: SocketBounds,
-): void {
-  const { maxUnreadBytes, clientTimeoutMs, maxMessagesPerSecond, messageBurst, requestSpace } =
-    bounds;
-  const extra: SocketExtra = { ...opening, writer: { write: writeMessage } };
+export class SocketConnection
+  implements
+    Adapter,
+    OperationConnection,
+    WritingConnection,
+    SocketEvents,
+    Beating,
+    Interruptible,
+    LeavingClient
+{
+  readonly socket: ConnectedSocket;
+  /** The address of the client. */
+  readonly address: string;
+  readonly output: SocketOutput;
+  /** Reads the headers that the socket was opened with, once the client has connected. */
+  header: ReadHeader = NO_HEADERS;
+  /** Once the client has connected. Its operations are null until they have a result, or a stream of them. */
+  context: Pick<Context, 'acknowledged' | 'subscriptions'> | null = null;
+  /** Those of the upgrade request, until the client has connected. */
+  #headers: IncomingHttpHeaders;
+  readonly #parts: SocketParts;
   /** Bytes of messages that have not arrived whole. */
-  const arriving = requestSpace.open();
-  const stream = opening.request.socket;
-  let isAlive = true;
-  let isEnding = false;
-  // The server shuts down: the socket is closed as soon as its queries and mutations are answered.
-  let isLeaving = false;
-  let unread: NodeJS.Timeout | undefined;
-  let allowance = messageBurst;
-  let countedAt = performance.now();
+  readonly #arriving: ByteShare;
+  readonly #closed: ReturnType<Server<SocketConnection>['opened']>;
+  #receive: ((text: string) => Promise<void>) | null = null;
+  #controller: AbortController | null = null;
+  #isAlive = true;
+  #isEnding = false;
+  /** The server shuts down: the socket is closed as soon as its queries and mutations are answered. */
+  #isLeaving = false;
+  #allowance: number;
+  #countedAt = performance.now();
 
-  const keepAlive = setInterval(() => {
+  constructor(
+    socket: ConnectedSocket,
+    request: IncomingMessage,
+    address: string,
+    opened: Server<SocketConnection>['opened'],
+    parts: SocketParts,
+  ) {
+    this.socket = socket;
+    this.#headers = request.headers;
+    this.address = address;
+    this.#parts = parts;
+    this.output = new SocketOutput(socket, request.socket, this, parts);
+    this.#arriving = parts.requestSpace.open();
+    this.#allowance = parts.messageBurst;
+    parts.keepAlive.add(this);
+    // Before `ws` reads them, so that they are counted before the message is complete.
+    request.socket.prependListener('data', (chunk: Buffer) => this.#arrive(chunk));
+    socket.listen(this);
+    this.#closed = opened(this, this);
+    parts.drain.add(this);
+  }
+
+  /** The client has connected. Returns the headers of its upgrade request, which are not kept. */
+  connect(context: Pick<Context, 'acknowledged' | 'subscriptions'>): IncomingHttpHeaders {
+    const headers = this.#headers;
+    this.#headers = {};
+    this.context = context;
+    return headers;
+  }
+
+  get protocol(): string {
+    return this.socket.protocol;
+  }
+
+  /**
+   * Resolves once the data is written: graphql-ws then pulls the next result of the operation. An error means that the
+   * client has disconnected; the `close` event follows.
+   */
+  send(data: string): Promise<void> {
+    return this.output.send((socket, done) => socket.send(data, done));
+  }
+
+  close(code = INTERNAL_ERROR, reason?: string): void {
+    this.#end(code, reason);
+  }
+
+  onMessage(receive: (text: string) => Promise<void>): void {
+    this.#receive = receive;
+  }
+
+  /** Pings the client. */
+  beat(): void {
     // While the socket is paused, pongs are not read either. The `unread` timer closes it in this case.
-    if (socket.isPaused) return undefined;
-    if (!isAlive) return socket.terminate();
-    isAlive = false;
-    return socket.ping();
-  }, KEEP_ALIVE_MS);
-  // Before `ws` reads them, so that they are counted before the message is complete.
-  stream.prependListener('data', (chunk: Buffer) => {
-    try {
-      arriving.take(chunk.length);
-    } catch {
-      end(TRY_AGAIN_LATER, 'Too much is being sent');
+    if (this.socket.isPaused) return;
+    if (!this.#isAlive) return this.socket.terminate();
+    this.#isAlive = false;
+    this.socket.ping();
+  }
+
+  interrupt(): void {
+    this.#isLeaving = true;
+    this.#leaveIfAnswered();
+  }
+
+  /** Aborts when the socket closes. Its operations share it. */
+  signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      // Every running operation adds a listener, so many listeners are not a leak.
+      setMaxListeners(0, this.#controller.signal);
+      if (this.socket.readyState === WebSocket.CLOSED) this.#controller.abort();
     }
-  });
-  socket.on('pong', (data: Buffer) => {
-    isAlive = true;
-    arriving.giveBack(frameLengthOf(data));
-    accept();
-  });
-  socket.on('ping', (data: Buffer) => {
-    arriving.giveBack(frameLengthOf(data));
-    if (accept()) void send(done => socket.pong(data, false, done));
-  });
-  // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right
-  // code.
-  socket.on('error', () => {});
+    return this.#controller.signal;
+  }
 
-  const closed = opened(
-    {
-      protocol: socket.protocol,
-      // Resolves once the data is written: graphql-ws then pulls the next result of the operation. An
-      // error means that the client has disconnected; the `close` event follows.
-      send: data => send(done => socket.send(data, done)),
-      close: (code, reason) => end(code ?? INTERNAL_ERROR, reason),
-      onMessage: receive =>
-        socket.on('message', (data: Buffer) => {
-          arriving.giveBack(frameLengthOf(data));
-          if (!accept()) return;
-          if (extra.header === undefined && data.length > MAX_INIT_BYTES) {
-            end(MESSAGE_TOO_BIG, 'connection_init is too long');
-            return;
-          }
-          if (isLeaving) setImmediate(leaveIfAnswered);
-          // Not awaited: handling a subscribe message takes as long as its operation.
-          void handle(data, receive).catch((error: unknown) => {
-            // graphql-ws closes the socket on an unknown type, but throws on a type that only servers send.
-            if (error instanceof Error && UNEXPECTED_TYPE.test(error.message))
-              return end(BAD_REQUEST, 'Invalid message');
-            maskError(error);
-            return end(INTERNAL_ERROR, 'Internal server error');
-          });
-        }),
-    },
-    extra,
-  );
-  const remove = drain.add(() => {
-    isLeaving = true;
-    leaveIfAnswered();
-  });
-  socket.once('close', (code, reason) => {
-    remove();
-    clearInterval(keepAlive);
-    clearTimeout(unread);
-    arriving.close();
+  /** Sends the only result of an operation. */
+  answer(id: string, result: ExecutionResult): void {
+    void this.send(JSON.stringify({ id, type: 'next', payload: result }));
+    this.complete(id, null);
+  }
+
+  /** The results of the operation have ended; null if it had a single one. */
+  complete(id: string, results: object | null): void {
+    const subscriptions = this.context?.subscriptions as Record<string, unknown> | undefined;
+    if (subscriptions?.[id] !== results) return;
+    delete subscriptions[id];
+    void this.send(JSON.stringify({ id, type: 'complete' }));
+  }
+
+  written(): void {
+    // graphql-ws removes an operation after its last message.
+    if (this.#isLeaving) setImmediate(() => this.#leaveIfAnswered());
+  }
+
+  resumed(): void {
+    this.#isAlive = true;
+  }
+
+  notRead(): void {
+    this.#end(TRY_AGAIN_LATER, 'Not read in time');
+  }
+
+  pinged(data: Buffer): void {
+    this.#arriving.giveBack(frameLengthOf(data));
+    if (this.#accept()) void this.output.send((socket, done) => socket.pong(data, false, done));
+  }
+
+  ponged(data: Buffer): void {
+    this.#isAlive = true;
+    this.#arriving.giveBack(frameLengthOf(data));
+    this.#accept();
+  }
+
+  received(data: Buffer): void {
+    this.#arriving.giveBack(frameLengthOf(data));
+    if (!this.#accept()) return;
+    if (this.context === null && data.length > MAX_INIT_BYTES) {
+      this.#end(MESSAGE_TOO_BIG, 'connection_init is too long');
+      return;
+    }
+    if (this.#isLeaving) setImmediate(() => this.#leaveIfAnswered());
+    // Not awaited: handling a subscribe message takes as long as its operation.
+    void this.#handle(data).catch((error: unknown) => {
+      // graphql-ws closes the socket on an unknown type, but throws on a type that only servers send.
+      if (error instanceof Error && UNEXPECTED_TYPE.test(error.message))
+        return this.#end(BAD_REQUEST, 'Invalid message');
+      this.#parts.maskError(error);
+      return this.#end(INTERNAL_ERROR, 'Internal server error');
+    });
+  }
+
+  closed(code: number, reason: Buffer): void {
+    const { drain, keepAlive, maskError } = this.#parts;
+    drain.remove(this);
+    keepAlive.delete(this);
+    this.output.close();
+    this.#arriving.close();
+    this.#controller?.abort();
     // Ends all operations of the socket.
-    void closed(code, String(reason))?.catch(maskError);
-  });
+    void this.#closed(code, String(reason))?.catch(maskError);
+  }
 
-  async function handle(data: Buffer, receive: (text: string) => Promise<void>): Promise<void> {
-    const share = requestSpace.open();
+  #arrive(chunk: Buffer): void {
+    try {
+      this.#arriving.take(chunk.length);
+    } catch {
+      this.#end(TRY_AGAIN_LATER, 'Too much is being sent');
+    }
+  }
+
+  async #handle(data: Buffer): Promise<void> {
+    const share = this.#parts.requestSpace.open();
     try {
       share.take(data.length);
     } catch {
-      return end(TRY_AGAIN_LATER, 'Too much is being sent');
+      return this.#end(TRY_AGAIN_LATER, 'Too much is being sent');
     }
     try {
-      await receive(withQuery(data.toString()));
+      const text = data.toString();
+      const starting = this.#parts.start(this, text);
+      // Not later for other messages: `complete` frees an id that the next message may use.
+      if (starting === null || !(await starting)) await this.#receive?.(withQuery(text));
     } finally {
       share.close();
     }
   }
 
   /** Counts a message. False if it must not be handled, because the socket is being closed. */
-  function accept(): boolean {
-    if (isEnding) return false;
+  #accept(): boolean {
+    if (this.#isEnding) return false;
+    const { maxMessagesPerSecond, messageBurst } = this.#parts;
     const now = performance.now();
-    allowance += ((now - countedAt) / 1000) * maxMessagesPerSecond;
-    allowance = Math.min(messageBurst, allowance) - 1;
-    countedAt = now;
-    if (allowance < 0) end(POLICY_VIOLATION, 'Too many messages');
-    return !isEnding;
+    this.#allowance += ((now - this.#countedAt) / 1000) * maxMessagesPerSecond;
+    this.#allowance = Math.min(messageBurst, this.#allowance) - 1;
+    this.#countedAt = now;
+    if (this.#allowance < 0) this.#end(POLICY_VIOLATION, 'Too many messages');
+    return !this.#isEnding;
   }
 
-  function send(write: (done: () => void) => void): Promise<void> {
-    return new Promise(resolve => {
-      write(() => {
-        afterWritten();
-        resolve();
-      });
-      afterWrite();
-    });
+  #leaveIfAnswered(): void {
+    if (!Object.values(this.context?.subscriptions ?? {}).includes(null as never))
+      this.#end(GOING_AWAY, 'Going away');
   }
 
-  function writeMessage({ text, isAscii }: Message, onWritten: () => void): boolean {
-    // As one string, because it is a third of what `ws` needs for the same. `ws` keeps no messages back, so they
-    // stay in order.
-    if (!isAscii || text.length > MAX_SHORT_MESSAGE) socket.send(text);
-    else if (socket.readyState === socket.OPEN)
-      stream.write(`${headerOf(text.length)}${text}`, 'latin1');
-    afterWrite();
-    if (socket.bufferedAmount === 0) return true;
-    stream.write('', () => {
-      afterWritten();
-      onWritten();
-    });
-    return false;
-  }
-
-  /** Limits how much is unread. */
-  function afterWrite(): void {
-    if (socket.bufferedAmount > maxUnreadBytes * MAX_UNREAD_FACTOR) socket.terminate();
-    else if (socket.bufferedAmount > maxUnreadBytes && unread === undefined) {
-      // Stop reading too: further operations would only add to the unread data.
-      socket.pause();
-      unread = setTimeout(() => end(TRY_AGAIN_LATER, 'Not read in time'), clientTimeoutMs);
-    }
-  }
-
-  function afterWritten(): void {
-    // graphql-ws removes an operation after its last message.
-    if (isLeaving) setImmediate(leaveIfAnswered);
-    if (unread !== undefined && socket.bufferedAmount <= maxUnreadBytes) {
-      clearTimeout(unread);
-      unread = undefined;
-      isAlive = true;
-      socket.resume();
-    }
-  }
-
-  function leaveIfAnswered(): void {
-    if (!Object.values(extra.operations).includes(null)) end(GOING_AWAY, 'Going away');
-  }
-
-  function end(code: number, reason?: string): void {
-    if (isEnding) return;
-    isEnding = true;
+  #end(code: number, reason?: string): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
     // Resume, so that the client's close frame is read.
-    socket.resume();
-    socket.close(code, reason);
-    setTimeout(() => socket.terminate(), CLOSE_WITHIN_MS).unref();
+    this.socket.resume();
+    this.socket.close(code, reason);
+    setTimeout(() => this.socket.terminate(), CLOSE_WITHIN_MS).unref();
   }
-}
-
-/** graphql-ws closes the socket for an operation without `query`, such as one that names a persisted document. */
-function withQuery(text: string): string {
-  if (!/"(documentId|persistedQuery)"/.test(text)) return text;
-  try {
-    const message = JSON.parse(text) as { payload?: { query?: unknown } };
-    if (typeof message.payload !== 'object' || message.payload === null) return text;
-    message.payload.query ??= '';
-    return JSON.stringify(message);
-  } catch {
-    // graphql-ws reports what is wrong with it.
-    return text;
-  }
-}
-
-/** As the client sent it: masked, and in one frame. */
-function frameLengthOf({ length }: Buffer): number {
-  return length + (length < 126 ? 6 : length < 65_536 ? 8 : 14);
-}
-
-/** The header of a text frame in RFC 6455, whose bytes are the characters of a string. */
-function headerOf(length: number): string {
-  return length < 126
-    ? String.fromCharCode(FINAL_TEXT, length)
-    : String.fromCharCode(FINAL_TEXT, 126, length >> 8, length & 0xff);
 }

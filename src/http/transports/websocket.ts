@@ -1,10 +1,9 @@
-import { setMaxListeners } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
 import { type PromiseOrValue, isAsyncIterable } from 'graphql-yoga';
 import { handleProtocols, makeServer } from 'graphql-ws';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ClientAddress } from '../access/client-address.ts';
@@ -15,17 +14,18 @@ import type { OriginPolicy } from '../access/origin-policy.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
-import {
-  type SocketBounds,
-  type SocketExtra,
-  TRY_AGAIN_LATER,
-  serveSocket,
-} from './websocket-connection.ts';
+import { Heartbeats } from './heartbeats.ts';
+import { KEEP_ALIVE_MS, type SocketBounds, SocketConnection } from './websocket-connection.ts';
+import { TRY_AGAIN_LATER } from './websocket-codes.ts';
+import { ConnectedSocket } from './websocket-events.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
 import { requestIdOf } from '../observation/request-id.ts';
 import type { DirectContext } from '../plugins/direct-results.ts';
 import type { GetEnveloped, TransportContext } from './transport-context.ts';
-import { SocketResults, createJsonOf } from './websocket-results.ts';
+import { headerReader } from './websocket-headers.ts';
+import { IteratedResults } from './websocket-results.ts';
+import { createSocketSubscriptions } from './websocket-subscriptions.ts';
+import type { KnownSubscriptions } from '../operations/known-subscriptions.ts';
 
 export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   maskError: MaskError;
@@ -37,6 +37,7 @@ export interface WebSocketOptions extends Omit<SocketBounds, 'messageBurst'> {
   isRouterOnly: boolean;
   originPolicy: OriginPolicy;
   gate: OperationGate;
+  knownSubscriptions: KnownSubscriptions;
   records: OperationRecords;
   /** The maximum size of a message, in bytes. */
   maxBodyBytes: number;
@@ -62,6 +63,7 @@ export function createWebSocketServer(
     isRouterOnly,
     originPolicy,
     gate,
+    knownSubscriptions,
     records,
     maxBodyBytes,
     clientAddress,
@@ -69,11 +71,12 @@ export function createWebSocketServer(
     ...bounds
   }: WebSocketOptions,
 ): { upgrade: ServeUpgrade; terminate(): void } {
-  const sockets = new WebSocketServer({
+  const sockets = new WebSocketServer<typeof ConnectedSocket>({
     noServer: true,
+    WebSocket: ConnectedSocket,
     maxPayload: maxBodyBytes,
     handleProtocols,
-    // `serveSocket` counts pings and answers them.
+    // `SocketConnection` counts pings and answers them.
     autoPong: false,
     verifyClient({ req }, decide) {
       const refusal = connectionLimits.admit(req, req.socket);
@@ -84,29 +87,22 @@ export function createWebSocketServer(
   sockets.on('wsClientError', ({ message }: Error, socket) =>
     refuseRaw(socket, refusalOf(400, 'BAD_USER_INPUT', `${message}.`)),
   );
-  const jsonOf = createJsonOf();
-  const closings = new WeakMap<WebSocket, AbortSignal>();
-  const protocol = makeServer<Record<string, unknown>, SocketExtra>({
+  const protocol = makeServer<Record<string, unknown>, SocketConnection>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
-    onOperation({ extra: { writer } }, id, _payload, { contextValue }, result) {
+    onOperation({ extra: { output } }, id, _payload, { contextValue }, result) {
       const { direct } = contextValue as DirectContext;
       if (direct === undefined || !isAsyncIterable(result)) return result;
-      return new SocketResults(id, direct, maskError, { writer, jsonOf });
+      return new IteratedResults(id, direct, output, maskError);
     },
     // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
     // Returning false closes the socket with 4403: Forbidden.
     async onConnect(context) {
       const { connectionParams, extra } = context;
-      const { request, socket } = extra;
-      extra.operations = context.subscriptions;
-      if (
-        !originPolicy.acceptsHost(request.headers) ||
-        !originPolicy.acceptsOrigin(request.headers)
-      )
-        return false;
-      const header = headerReader(connectionParams, request);
+      const headers = extra.connect(context);
+      if (!originPolicy.acceptsHost(headers) || !originPolicy.acceptsOrigin(headers)) return false;
+      const header = headerReader(connectionParams, headers);
       extra.header = header;
       // Keep only its headers while the socket is open.
       Object.assign(context, { connectionParams: undefined });
@@ -115,12 +111,12 @@ export function createWebSocketServer(
         return await routerTrust.isRouter(header(ROUTER_HEADER));
       } catch (error) {
         // Not 4403: the router cannot be verified at the moment.
-        socket.close(TRY_AGAIN_LATER, maskError(error).message);
+        extra.socket.close(TRY_AGAIN_LATER, maskError(error).message);
         return false;
       }
     },
     async onSubscribe({ extra, subscriptions }, _id, sent) {
-      const { header = () => null } = extra;
+      const { header, address } = extra;
       const record = records.begin({
         transport: 'websocket',
         requestId: requestIdOf(header),
@@ -133,14 +129,13 @@ export function createWebSocketServer(
       if (Object.keys(subscriptions).length > maxSubscriptionsPerConnection)
         return refuse([maskError(tooMany(maxSubscriptionsPerConnection))]);
       try {
-        const address = clientAddress.addressOf(extra.request);
         const { admission, params } = gate.admit(sent, await gate.identify(header, address));
         const { parse, validate, contextFactory, schema, execute, subscribe } = getEnveloped({
           params,
           header,
           admission,
           record,
-          signal: closingOf(extra.socket),
+          signal: extra.signal(),
         });
         const document = parse(params.query);
         const errors = validate(schema, document);
@@ -158,13 +153,24 @@ export function createWebSocketServer(
       }
     },
   });
-  sockets.on('connection', (socket, request) => {
-    const extra = { socket, request, operations: {} };
-    serveSocket(socket, protocol.opened, extra, maskError, drain, {
-      ...bounds,
-      // A client may start and stop all its operations in one burst.
-      messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
-    });
+  const connectionParts = {
+    ...bounds,
+    // A client may start and stop all its operations in one burst.
+    messageBurst: Math.max(MIN_MESSAGE_BURST, 2 * maxSubscriptionsPerConnection),
+    maskError,
+    drain,
+    keepAlive: new Heartbeats(KEEP_ALIVE_MS),
+    start: createSocketSubscriptions({
+      knownSubscriptions,
+      gate,
+      records,
+      maskError,
+      maxSubscriptionsPerConnection,
+    }),
+  };
+  sockets.on('connection', (socket: ConnectedSocket, request: IncomingMessage) => {
+    const address = clientAddress.addressOf(request);
+    void new SocketConnection(socket, request, address, protocol.opened, connectionParts);
   });
   return {
     upgrade(request, socket, head) {
@@ -199,18 +205,6 @@ export function createWebSocketServer(
       }
     };
   }
-
-  /** A signal that aborts when the socket closes, shared by its operations. */
-  function closingOf(socket: WebSocket): AbortSignal {
-    const known = closings.get(socket);
-    if (known) return known;
-    const controller = new AbortController();
-    // Every running operation adds a listener, so many listeners are not a leak.
-    setMaxListeners(0, controller.signal);
-    socket.once('close', () => controller.abort());
-    closings.set(socket, controller.signal);
-    return controller.signal;
-  }
 }
 
 type Result = ExecutionResult | AsyncGenerator<ExecutionResult> | AsyncIterable<ExecutionResult>;
@@ -226,29 +220,4 @@ function tooMany(most: number): GatewayError {
     'RATE_LIMITED',
     `A connection may have at most ${most} concurrent subscriptions.`,
   );
-}
-
-/**
- * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request.
- * Clients put them at the top of the payload or under `headers`; Apollo's router sends the caller's
- * `authorization` as `connectionParams.token`.
- */
-function headerReader(
-  params: Readonly<Record<string, unknown>> | undefined,
-  { headers }: IncomingMessage,
-): (name: string) => string | null {
-  const bags = [params, params?.['headers'], params?.['connectionParams']].flatMap(bag =>
-    typeof bag === 'object' && bag !== null ? Object.entries(bag) : [],
-  );
-  const initial = new Map<string, string>();
-  for (const [name, value] of bags) {
-    if (typeof value !== 'string') continue;
-    if (name === 'token') initial.set('authorization', withScheme(value));
-    else initial.set(name.toLowerCase(), value);
-  }
-  return name => initial.get(name) ?? [headers[name]].flat()[0] ?? null;
-}
-
-function withScheme(token: string): string {
-  return /^bearer /i.test(token) ? token : `Bearer ${token}`;
 }

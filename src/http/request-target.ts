@@ -1,0 +1,13 @@
+/** The path below the prefix, and the query. A target outside of the prefix has no path. */
+export function toLocalTarget(target = '/', prefix: string): string {
+  const local = toOriginForm(target);
+  if (prefix === '') return local;
+  return local.startsWith(`${prefix}/`) ? local.slice(prefix.length) : '';
+}
+
+/** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */
+function toOriginForm(target: string): string {
+  if (target.startsWith('/') || !URL.canParse(target)) return target;
+  const { pathname, search } = new URL(target);
+  return pathname + search;
+}
