@@ -41,8 +41,10 @@ const POLICY_VIOLATION = 1008;
 const MESSAGE_TOO_BIG = 1009;
 /** A registered close code, after which clients reconnect. */
 export const TRY_AGAIN_LATER = 1013;
-// It carries headers, and has as much room as Node allows for those of a request.
+// It carries headers, and has as much room as Node allows for those of a request. So has all that comes before it.
 const MAX_INIT_BYTES = 16_384;
+// While a socket is being closed: the client's answer, and what was on its way before it.
+const MAX_LATE_BYTES = 16_384;
 const FINAL_TEXT = 0x81;
 /** Longer messages have another header, and gain nothing from being written as strings. */
 const MAX_SHORT_MESSAGE = 16_384 - 4;
@@ -74,6 +76,8 @@ export function serveSocket(
   let isEnding = false;
   // The server shuts down: the socket is closed as soon as its queries and mutations are answered.
   let isLeaving = false;
+  let bytesBeforeInit = 0;
+  let lateBytes = 0;
   let unread: NodeJS.Timeout | undefined;
   let allowance = messageBurst;
   let countedAt = performance.now();
@@ -86,9 +90,20 @@ export function serveSocket(
     return socket.ping();
   }, KEEP_ALIVE_MS);
   // Before `ws` reads them, so that they are counted before the message is complete.
-  stream.prependListener('data', (chunk: Buffer) => {
+  stream.prependListener('data', ({ length }: Buffer) => {
+    if (isEnding || socket.readyState !== socket.OPEN) {
+      lateBytes += length;
+      if (lateBytes > MAX_LATE_BYTES) stopReading();
+      return;
+    }
+    if (extra.header === undefined) bytesBeforeInit += length;
+    if (bytesBeforeInit > MAX_INIT_BYTES) {
+      end(MESSAGE_TOO_BIG, 'connection_init is too long');
+      stopReading();
+      return;
+    }
     try {
-      arriving.take(chunk.length);
+      arriving.take(length);
     } catch {
       end(TRY_AGAIN_LATER, 'Too much is being sent');
     }
@@ -102,9 +117,8 @@ export function serveSocket(
     arriving.giveBack(frameLengthOf(data));
     if (accept()) void send(done => socket.pong(data, false, done));
   });
-  // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right
-  // code.
-  socket.on('error', () => {});
+  // An invalid or oversized frame, or a broken connection: `ws` itself has closed the socket with the right code.
+  socket.on('error', () => end(INTERNAL_ERROR));
 
   const closed = opened(
     {
@@ -117,10 +131,6 @@ export function serveSocket(
         socket.on('message', (data: Buffer) => {
           arriving.giveBack(frameLengthOf(data));
           if (!accept()) return;
-          if (extra.header === undefined && data.length > MAX_INIT_BYTES) {
-            end(MESSAGE_TOO_BIG, 'connection_init is too long');
-            return;
-          }
           if (isLeaving) setImmediate(leaveIfAnswered);
           // Not awaited: handling a subscribe message takes as long as its operation.
           void handle(data, receive).catch((error: unknown) => {
@@ -229,6 +239,12 @@ export function serveSocket(
     socket.resume();
     socket.close(code, reason);
     setTimeout(() => socket.terminate(), CLOSE_WITHIN_MS).unref();
+  }
+
+  /** Leaves the rest in the buffers of the operating system, where it costs nothing; it makes the client wait. */
+  function stopReading(): void {
+    socket.pause();
+    stream.end();
   }
 }
 
