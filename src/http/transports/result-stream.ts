@@ -140,7 +140,7 @@ export class ResultStream extends Readable {
       if (source === this) this.#response = response;
     });
     return new DirectReader(results, maskError, {
-      isReady: () => !this.#isWaiting && this.readableLength === 0 && !this.#isEnded,
+      isReady: () => !this.#isWaiting && !this.#isEnded,
       write: result => this.#write(result),
       end: () => {
         if (!this.#isEnded) this.#end(this.#framing.closing(this.#isFinal));
@@ -152,8 +152,9 @@ export class ResultStream extends Readable {
     this.#isFinal = isFinalResult(result);
     const frame = this.#frameOf(result);
     const socket = this.#response?.socket ?? null;
-    // The first result comes after the opening, which has sent the headers.
-    if (socket === null || !this.#response?.chunkedEncoding) {
+    // The first result comes after the opening, which sends the headers. Node asks for it before it takes the opening,
+    // and does not ask again until something is pushed.
+    if (this.readableLength > 0 || socket === null || !this.#response?.chunkedEncoding) {
       this.#isWaiting = true;
       this.push(frame.bytes);
       return;
