@@ -50,7 +50,7 @@ interface HttpInput {
 /** Requests that are framed as they should be: whatever is in them, there is an answer. */
 const requests: FuzzTarget = {
   name: 'http requests',
-  share: 12,
+  share: 150,
   async open(lifetime) {
     const gateway = await openFuzzedGateway(lifetime);
     const agent = new Agent({ keepAlive: true, maxSockets: 8 });
@@ -186,7 +186,7 @@ const RAW = [
 /** Bytes that are hardly HTTP any more: the connection ends, and every refusal on it has a code. */
 const bytes: FuzzTarget = {
   name: 'http bytes',
-  share: 8,
+  share: 100,
   async open(lifetime) {
     const gateway = await openFuzzedGateway(lifetime);
     return {

@@ -8,7 +8,6 @@ import { type FuzzTarget, type Lifetime, assertCoded } from './fuzz-target.ts';
 import { openFuzzedGateway } from './fuzzed-gateway.ts';
 import { anyJson, anyText } from './inputs.ts';
 
-const ENVIRONMENT = { MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '100000' };
 const post = (body: unknown, headers: Record<string, string>): RequestInit => ({
   method: 'POST',
   headers: { 'content-type': 'application/json', ...headers },
@@ -30,9 +29,9 @@ const ACCEPTS = ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0', 'm
 /** Distinct connections over SSE and multipart: the first bytes of each stream, which is then left. */
 const streams: FuzzTarget = {
   name: 'event streams',
-  share: 3,
+  share: 60,
   async open(lifetime) {
-    const gateway = await openFuzzedGateway(lifetime, ENVIRONMENT);
+    const gateway = await openFuzzedGateway(lifetime);
     return {
       checkHealth: gateway.checkHealth,
       async run(random) {
@@ -72,9 +71,9 @@ const streams: FuzzTarget = {
 /** One stream for many operations: odd requests to it, in any order. */
 const singleConnection: FuzzTarget = {
   name: 'single-connection streams',
-  share: 2,
+  share: 50,
   async open(lifetime) {
-    const gateway = await openFuzzedGateway(lifetime, ENVIRONMENT);
+    const gateway = await openFuzzedGateway(lifetime);
     const url = `${gateway.url}/stream`;
     return {
       checkHealth: gateway.checkHealth,
@@ -131,11 +130,10 @@ function anyStreamRequest(random: Random, id: string): { init: RequestInit; sear
 /** Requests that name a place for their events, which may or may not be one. */
 const callbacks: FuzzTarget = {
   name: 'callbacks',
-  share: 2,
+  share: 40,
   async open(lifetime) {
     const { port } = await startRouter(lifetime);
     const gateway = await openFuzzedGateway(lifetime, {
-      ...ENVIRONMENT,
       SUBSCRIPTION_CALLBACK_HOSTS: `127.0.0.1:${port}`,
     });
     return {
