@@ -80,6 +80,36 @@ test('while messages that do not end take too much memory, their sockets are clo
   );
 });
 
+test('while the operations of a single-connection stream take too much memory, long ones are refused', async t => {
+  const { url, tenant } = await startGateway(t, {
+    env: { MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '1000' },
+  });
+  const id = tenant.addTask({ queueMs: 0, runMs: 86_400_000 });
+  const token = await (await fetch(`${url}/stream`, { method: 'PUT' })).text();
+  const headers = { 'content-type': 'application/json', 'x-graphql-event-stream-token': token };
+  const stream = await fetch(`${url}/stream`, { headers });
+  t.after(() => stream.body?.cancel());
+  const start = async (operationId: string, comment: string) => {
+    const body = JSON.stringify({
+      query: `subscription ($id: ID!) { taskProgress(id: $id) { id } } # ${comment}`,
+      variables: { id },
+      extensions: { operationId },
+    });
+    const response = await fetch(`${url}/stream`, { method: 'POST', headers, body });
+    return { status: response.status, text: await response.text() };
+  };
+  let started = 0;
+  let last = await start('0', LONG);
+  for (; last.status === 202 && started < ENOUGH; started++)
+    last = await start(`${started + 1}`, LONG);
+  assert.equal(last.status, 503);
+  assert.match(last.text, /"code":"RATE_LIMITED"/);
+  assert.equal((await start('short', '')).status, 202);
+
+  await fetch(`${url}/stream?operationId=0`, { method: 'DELETE', headers });
+  assert.equal((await start('0', LONG)).status, 202);
+});
+
 test('a WebSocket keeps nothing of connection_init but its headers, and is closed with 1009 if that is long', async t => {
   const { url } = await startGateway(t);
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
