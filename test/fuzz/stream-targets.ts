@@ -16,8 +16,10 @@ const post = (body: unknown, headers: Record<string, string>): RequestInit => ({
 
 /** Asserts that what was streamed as JSON has no error without a code. */
 function assertStream(text: string, input: unknown): void {
-  // A frame that was not received to its end has no newline after it.
-  for (const [, json = ''] of text.matchAll(/^(?:data: )?(\{.+\})\r?\n/gm)) {
+  // What follows the last newline was not received to its end. In a text, U+2028 ends no line.
+  for (const line of text.split('\n').slice(0, -1)) {
+    const [, json] = /^(?:data: )?(\{[^]+\})\r?$/.exec(line) ?? [];
+    if (json === undefined) continue;
     const { errors, payload } = JSON.parse(json);
     const found = errors ?? payload?.errors;
     if (found !== undefined) assertCoded(found, input);
