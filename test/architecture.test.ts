@@ -17,8 +17,9 @@ const RANKS: Record<string, number> = {
   // Used everywhere: error codes, the clock, the log, proxy settings.
   'errors.ts': -1,
   'clock.ts': -1,
-  // Bounds of memory that many share.
+  // Bounds of memory that many share, and members that come and go.
   'byte-space.ts': -1,
+  'bag.ts': -1,
   // Where the package is installed, and its version.
   'package-folder.ts': -1,
   'pretty-log.ts': -2,

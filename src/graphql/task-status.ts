@@ -199,7 +199,7 @@ TaskStatus.implement({
       nullable: true,
       description:
         'Seconds from `launched` to `completed`, or until now while the task runs. Null before launch. For a task that has ended without an end date, seconds until `modified`, or null.',
-      resolve: (task: Task, _args, { now }) => elapsedSecondsOf(task, now()),
+      resolve: (task: Task, _args, { now }) => elapsedSecondsOf(task, now),
     }),
     estimatedCompletion: t.field({
       type: 'DateTime',
@@ -208,7 +208,7 @@ TaskStatus.implement({
         'The estimated end, extrapolated from `effectivePercentComplete`. Null unless the task is running and that percentage is 1–99.',
       resolve: (task: Task, _args, context, info) =>
         withKnownAggregation(task, context, info, known =>
-          estimatedCompletionOf(known, context.now()),
+          estimatedCompletionOf(known, context.now),
         ),
     }),
     accountAggregation: t.field({

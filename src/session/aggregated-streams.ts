@@ -23,7 +23,7 @@ interface StreamState {
   sent: Map<string, Task>;
   /** Until when it waits for the aggregations of tasks that have ended, on the monotonic clock. */
   readsEndsUntil: number;
-  read: ReadOptions;
+  read: ReadOptions & { signal: AbortSignal };
 }
 
 /** An event of a stream that shows a task. */
@@ -130,8 +130,8 @@ export function createAggregatedStreams(parts: AggregatedStreamsParts): Aggregat
     if (now >= state.readsEndsUntil) return known;
     const late = new AbortController();
     const cancel = clock.after(state.readsEndsUntil - now, () => late.abort());
-    const signals = [late.signal, state.read.signal].filter(signal => signal !== undefined);
-    const reading = await endOf(task, { ...state.read, signal: AbortSignal.any(signals) });
+    const signal = AbortSignal.any([late.signal, state.read.signal]);
+    const reading = await endOf(task, { ...state.read, signal });
     cancel();
     return late.signal.aborted ? known : (valueOf(reading) ?? known);
   }

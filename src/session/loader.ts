@@ -6,12 +6,12 @@ import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
-import { AbortListeners } from './abort-listeners.ts';
+import type { ReadSignal } from './read-signal.ts';
 
 /** Options of one read. */
 export interface ReadOptions {
   /** Aborts when the caller disconnects. */
-  signal?: AbortSignal | undefined;
+  signal?: ReadSignal | undefined;
   /** Bypasses memory and requests that were already sent. */
   isFresh?: boolean;
   /** Identifies the caller. The budget serves callers round robin. */
@@ -43,7 +43,9 @@ export interface TaskLoaderParts {
 interface Load {
   id: string;
   batch: Batch;
-  callers: Set<Caller>;
+  callers: Caller[];
+  /** The task was written to after the request was sent: later callers do not join. */
+  isOutdated: boolean;
 }
 
 interface Caller {
@@ -54,7 +56,8 @@ interface Caller {
 
 /** Loads that one upstream request answers. */
 interface Batch {
-  loads: Set<Load>;
+  /** By id. */
+  loads: Map<string, Load>;
   /** Aborts the request once all callers have left. */
   controller: AbortController;
   /** The operations that wait for it, and when each began to wait, on the monotonic clock. */
@@ -84,14 +87,13 @@ const IDLE_PRESSURE = 0.25;
  * loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderParts): TaskLoader {
-  const aborts = new AbortListeners();
-  /** Loads whose request is not sent yet. Any caller may join them. */
-  const unsent = new Map<string, Load>();
-  /** Loads whose request was sent. Callers may join them unless they need a fresh result. */
-  const sent = new Map<string, Load>();
+  // Lists of batches, whose loads go with them: one Map of all loads would hold on to those that have ended (see `Bag`).
+  /** Batches whose request is not sent yet. Any caller may join their loads. */
+  const unsent: Batch[] = [];
+  /** Batches whose request was sent, newest last. Callers may join their loads unless they need a fresh result. */
+  const sent: Batch[] = [];
   /** The batch that collects loads; null: the next load opens one. */
   let open: Batch | null = null;
-  let requestsInFlight = 0;
   let onAnswered = () => {};
 
   return {
@@ -110,57 +112,57 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
         join(load, { resolve, reject }, signal);
       });
     },
-    invalidate: id => void sent.delete(id),
+    invalidate(id) {
+      for (const { loads } of sent) {
+        const load = loads.get(id);
+        if (load !== undefined) load.isOutdated = true;
+      }
+    },
   };
 
   function loadOf(id: string, isFresh: boolean): Load {
-    const known = unsent.get(id) ?? (isFresh ? undefined : sent.get(id));
-    if (known) return known;
+    const known = find(unsent, id) ?? (isFresh ? undefined : find(sent, id));
+    if (known !== undefined && !known.isOutdated) return known;
     if (open === null || open.loads.size >= api.idsPerRequest) {
       open = {
-        loads: new Set(),
+        loads: new Map(),
         controller: new AbortController(),
         waiting: new Map(),
         requestedAt: Infinity,
       };
+      unsent.push(open);
       void dispatch(open);
     }
-    const load: Load = { id, batch: open, callers: new Set() };
-    open.loads.add(load);
-    unsent.set(id, load);
+    const load: Load = { id, batch: open, callers: [], isOutdated: false };
+    open.loads.set(id, load);
     return load;
   }
 
-  function record(usage: OperationUsage, { id, batch }: Load): void {
-    if (sent.get(id)?.batch === batch) {
+  function record(usage: OperationUsage, { batch }: Load): void {
+    if (batch.requestedAt < Infinity) {
       usage.sent();
       memory.noteAge([usage], batch.requestedAt);
     } else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
   }
 
-  function join(load: Load, caller: Caller, signal: AbortSignal | undefined): void {
-    load.callers.add(caller);
+  function join(load: Load, caller: Caller, signal: ReadSignal | undefined): void {
+    load.callers.push(caller);
     if (signal === undefined) return;
-    caller.stopListening = aborts.listen(signal, () => {
-      load.callers.delete(caller);
+    const leave = () => {
+      load.callers.splice(load.callers.indexOf(caller), 1);
       caller.reject(signal.reason);
-      if (load.callers.size === 0) abandon(load);
-    });
+      if (load.callers.length === 0) abandon(load);
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    caller.stopListening = () => signal.removeEventListener('abort', leave);
   }
 
-  /** Its last caller has left. A caller who comes later gets another load. */
-  function abandon(load: Load): void {
-    const { loads, controller } = load.batch;
-    drop(load);
-    loads.delete(load);
-    if (loads.size === 0)
+  /** Its last caller has left. A caller who comes later gets another load, in the same batch while that collects. */
+  function abandon({ id, batch: { loads, controller, requestedAt } }: Load): void {
+    loads.delete(id);
+    const wasSent = requestedAt < Infinity;
+    if (wasSent && loads.size === 0)
       controller.abort(new DOMException('Every caller has left.', 'AbortError'));
-  }
-
-  /** Another load may have taken the place of this one. */
-  function drop(load: Load): void {
-    if (unsent.get(load.id) === load) unsent.delete(load.id);
-    if (sent.get(load.id) === load) sent.delete(load.id);
   }
 
   async function dispatch(batch: Batch): Promise<void> {
@@ -168,25 +170,30 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     const since = { now: clock.now(), monotonic: clock.monotonic() };
     try {
       // No caller is named: the batch may serve several, so it is queued as one of its own.
-      const slot = await api
-        .reserve({ lane: 'interactive' })
-        .finally(() => recordWait(batch, since.monotonic));
-      if (open === batch) open = null;
+      const slot = await api.reserve({ lane: 'interactive' }).finally(() => {
+        close(batch);
+        recordWait(batch, since.monotonic);
+      });
       try {
         if (batch.loads.size > 0) await read(batch, slot, since);
       } finally {
         slot.cancel();
       }
     } catch (error) {
-      if (open === batch) open = null;
-      for (const load of batch.loads) settle(load, caller => caller.reject(error));
+      for (const load of batch.loads.values()) settle(load, caller => caller.reject(error));
     }
+  }
+
+  /** The batch collects no more loads. */
+  function close(batch: Batch): void {
+    if (open === batch) open = null;
+    unsent.splice(unsent.indexOf(batch), 1);
   }
 
   async function collect(): Promise<void> {
     if (api.pressure() >= IDLE_PRESSURE)
       await new Promise(resolve => setTimeout(resolve, BATCH_DELAY_MS));
-    else if (requestsInFlight === 0)
+    else if (sent.length === 0)
       // Loads that have arrived already join it.
       await new Promise(resolve => setImmediate(resolve));
     else
@@ -209,11 +216,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   async function read(batch: Batch, slot: Slot, since: Moment): Promise<void> {
     const { loads, waiting } = batch;
     const { signal } = batch.controller;
-    for (const load of loads) {
-      if (unsent.get(load.id) === load) unsent.delete(load.id);
-      sent.set(load.id, load);
-    }
-    const ids = [...loads].map(({ id }) => id);
+    const ids = [...loads.keys()];
     onBatch?.(ids.length);
     const usages = [...waiting.keys()];
     const attributes = { tasks: ids.length, operations: usages.length };
@@ -222,7 +225,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     const requestedAt = clock.monotonic();
     batch.requestedAt = requestedAt;
     memory.noteAge(usages, requestedAt);
-    requestsInFlight++;
+    sent.push(batch);
     try {
       const rows = await api.byIds(ids, { slot, signal, usages, span });
       // Match by id, not by position: upstream reorders rows and omits unknown ids.
@@ -230,10 +233,10 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
         const row = rows.get(id) ?? null;
         if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
       }
-      for (const load of loads) answer(load, rows.get(load.id) ?? null);
+      for (const load of loads.values()) answer(load, rows.get(load.id) ?? null);
     } finally {
       span?.end();
-      requestsInFlight--;
+      sent.splice(sent.indexOf(batch), 1);
       const answered = onAnswered;
       onAnswered = () => {};
       answered();
@@ -247,12 +250,15 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     });
   }
 
-  function settle(load: Load, tell: (caller: Caller) => void): void {
-    drop(load);
-    for (const caller of load.callers) {
+  function settle({ callers }: Load, tell: (caller: Caller) => void): void {
+    for (const caller of callers.splice(0)) {
       caller.stopListening?.();
       tell(caller);
     }
-    load.callers.clear();
   }
+}
+
+/** The load of this id in the newest of the batches that has one. */
+function find(batches: readonly Batch[], id: string): Load | undefined {
+  return batches.findLast(({ loads }) => loads.has(id))?.loads.get(id);
 }

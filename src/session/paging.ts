@@ -171,29 +171,49 @@ export async function readLatest(
   return row;
 }
 
-/**
- * Tasks with their cursors, which are encoded when they are read. A cursor lists the preceding tasks of the same
- * millisecond.
- */
+/** Tasks with their cursors. */
 function toEntries(
   tasks: readonly PlacedTask[],
   order: TaskOrder,
   after: Cursor | null,
 ): TaskSlice['entries'] {
+  const slice = { tasks, order, after };
   let firstTie = 0;
-  return tasks.map(({ task, offset }, place) => {
-    if (tasks[firstTie]?.task.created !== task.created) firstTie = place;
-    const first = firstTie;
-    return {
-      task,
-      get cursor() {
-        const ties = tasks
-          .slice(Math.max(first, place - MAX_TIES), place)
-          .map(({ task: { id } }) => tagOf(id));
-        const isTieOfCursor = first === 0 && after?.created === task.created;
-        const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
-        return toCursor(order, offset, task, [...earlier, ...ties]);
-      },
-    };
+  return tasks.map((placed, place) => {
+    if (tasks[firstTie]?.task.created !== placed.task.created) firstTie = place;
+    return new Entry(placed, slice, place, firstTie);
   });
+}
+
+interface PlacedSlice {
+  tasks: readonly PlacedTask[];
+  order: TaskOrder;
+  after: Cursor | null;
+}
+
+/** A task whose cursor is encoded when it is read. The cursor lists the preceding tasks of the same millisecond. */
+class Entry {
+  readonly task: Task;
+  readonly #offset: number;
+  readonly #slice: PlacedSlice;
+  readonly #place: number;
+  readonly #firstTie: number;
+
+  constructor({ task, offset }: PlacedTask, slice: PlacedSlice, place: number, firstTie: number) {
+    this.task = task;
+    this.#offset = offset;
+    this.#slice = slice;
+    this.#place = place;
+    this.#firstTie = firstTie;
+  }
+
+  get cursor(): string {
+    const { tasks, order, after } = this.#slice;
+    const ties = tasks
+      .slice(Math.max(this.#firstTie, this.#place - MAX_TIES), this.#place)
+      .map(({ task: { id } }) => tagOf(id));
+    const isTieOfCursor = this.#firstTie === 0 && after?.created === this.task.created;
+    const earlier = isTieOfCursor ? [...after.ties, tagOf(after.id)] : [];
+    return toCursor(order, this.#offset, this.task, [...earlier, ...ties]);
+  }
 }

@@ -18,6 +18,7 @@ import { type ReadOptions, type TaskLoader, createTaskLoader } from './loader.ts
 import { createSourcePages } from './source-pages.ts';
 import { createTaskSource } from './task-source.ts';
 import type { Memory } from './memory.ts';
+import { toAbortSignal } from './read-signal.ts';
 import { type SliceRequest, type TaskSlice, readLatest, readSlice } from './paging.ts';
 import { countTasks } from './task-count.ts';
 
@@ -79,7 +80,7 @@ export function createSession(parts: SessionParts): Session {
     latest: (filter, options) => readLatest(lists, filter, options),
     async update(id, update, { signal, caller, usages }) {
       try {
-        return await api.update(id, update, { signal, caller, usages });
+        return await api.update(id, update, { signal: toAbortSignal(signal), caller, usages });
       } finally {
         // Even after a failure, because upstream may have applied the update.
         memory.invalidate(id);

@@ -1,3 +1,5 @@
+import type { ReadSignal } from './read-signal.ts';
+
 /** A request that several callers share. It is aborted when the last of them leaves. */
 export class SharedRequest<T> {
   readonly #controller = new AbortController();
@@ -17,7 +19,7 @@ export class SharedRequest<T> {
   }
 
   /** The result. Rejects with the signal's reason as soon as that aborts. */
-  async join(signal?: AbortSignal): Promise<T> {
+  async join(signal?: ReadSignal): Promise<T> {
     signal?.throwIfAborted();
     this.#waiting++;
     const leave = () => {
@@ -33,7 +35,7 @@ export class SharedRequest<T> {
  */
 export function abortable<T>(
   promise: Promise<T>,
-  signal: AbortSignal | undefined,
+  signal: ReadSignal | undefined,
   onAbort: () => void = () => {},
 ): Promise<T> {
   if (signal === undefined) return promise;
@@ -49,7 +51,7 @@ export function abortable<T>(
 }
 
 /** A signal that aborts when all of these have. It never aborts if one of them is undefined. */
-export function whenAllAbort(signals: readonly (AbortSignal | undefined)[]): {
+export function whenAllAbort(signals: readonly (ReadSignal | undefined)[]): {
   signal: AbortSignal;
   close(): void;
 } {

@@ -166,13 +166,13 @@ export function keepProgress(before: Task | null, now: Task): Task {
 
 /**
  * Seconds from launch to the end, or to `now` while the task runs. Null before launch, or if the end is
- * not known.
+ * not known. Calls `now` only if the result depends on it.
  */
-export function elapsedSecondsOf(task: Task, now: Instant): number | null {
+export function elapsedSecondsOf(task: Task, now: () => Instant): number | null {
   const { launched, completed, modified } = task;
   if (launched === null) return null;
   // A task may have a status but no end date. Its record was last modified at its end or later.
-  const end = completed ?? (hasEnded(task) ? modified : now);
+  const end = completed ?? (hasEnded(task) ? modified : now());
   if (end === null) return null;
   // The tenant's clock may be ahead of ours. The result must not be negative.
   return Math.max(0, end - launched) / 1000;
@@ -180,11 +180,11 @@ export function elapsedSecondsOf(task: Task, now: Instant): number | null {
 
 /**
  * Extrapolates when the task ends from its percentage. Null unless the task runs and its percentage is
- * 1–99.
+ * 1–99. Calls `now` only if the result depends on it.
  */
-export function estimatedCompletionOf(task: Task, now: Instant): Instant | null {
+export function estimatedCompletionOf(task: Task, now: () => Instant): Instant | null {
   const { launched } = task;
   const percent = effectivePercentCompleteOf(task);
   if (launched === null || percent <= 0 || percent >= 100) return null;
-  return Math.round(launched + (Math.max(0, now - launched) * 100) / percent);
+  return Math.round(launched + (Math.max(0, now() - launched) * 100) / percent);
 }

@@ -80,7 +80,7 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
         encodings === ''
           ? received
           : await bodies.decode(() => decode(received, encodings, maxBodyBytes));
-      return toAnswer(answer.statusCode, header, decoded);
+      return new ParsedOnUse(answer.statusCode, header, decoded);
     } catch (cause) {
       onSettled?.();
       if (controller.signal.aborted) throw controller.signal.reason;
@@ -93,18 +93,23 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
   };
 }
 
-function toAnswer(status: number, header: Answer['header'], body: Buffer): Answer {
-  let parsed: { json: unknown } | null = null;
-  return {
-    status,
-    header,
-    body,
-    // Parsed on first use: most rows of a poll are known by their bytes, so few bodies are parsed.
-    get json() {
-      parsed ??= { json: readJson(body) };
-      return parsed.json;
-    },
-  };
+/** An answer whose body is parsed on first use: most rows of a poll are known by their bytes, so few bodies are parsed. */
+class ParsedOnUse implements Answer {
+  readonly status: number;
+  readonly header: Answer['header'];
+  readonly body: Buffer;
+  #parsed: { json: unknown } | null = null;
+
+  constructor(status: number, header: Answer['header'], body: Buffer) {
+    this.status = status;
+    this.header = header;
+    this.body = body;
+  }
+
+  get json(): unknown {
+    this.#parsed ??= { json: readJson(this.body) };
+    return this.#parsed.json;
+  }
 }
 
 function readJson(body: Buffer): unknown {

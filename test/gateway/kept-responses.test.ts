@@ -136,6 +136,17 @@ test('a response that depends on the time, on what the caller may see, or on wha
   assert.notDeepEqual(await query(LIST), rows);
 });
 
+test('a response with times is kept if no task of it is running', async t => {
+  const { clock, tenant, isKept } = await start(t);
+  tenant.finish(tenant.addTask(RUNNING));
+  const list = '{ taskStatuses { nodes { elapsedSeconds estimatedCompletion } } }';
+  assert.equal(await isKept(list, {}, { 'cache-control': 'no-cache' }), false);
+  assert.equal(await isKept(list), true);
+  tenant.addTask(RUNNING);
+  clock.advance(1_000);
+  assert.equal(await isKept(list), false);
+});
+
 test('after a write, by any caller, no response from before it is sent', async t => {
   const { clock, tenant, sandbox, query } = await start(t, {
     env: { AUTH_MODE: 'passthrough', MAX_STALENESS_MS: '60000' },

@@ -8,7 +8,8 @@ import {
   visit,
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
-import { ErrorList, type Execution, executeFields } from './execution.ts';
+import { ErrorList } from './error-list.ts';
+import { type Execution, executeFields } from './execution.ts';
 import { type Plan, createPlan } from './plan.ts';
 import { coerceVariables } from './variables.ts';
 

@@ -7,9 +7,8 @@ import {
   isObjectType,
   locatedError,
 } from 'graphql';
+import type { ErrorList, Path } from './error-list.ts';
 import type { FieldPlan, Fields, Plan, Shape } from './plan.ts';
-
-type Path = GraphQLResolveInfo['path'];
 
 /** The context of one execution of a plan. */
 export interface Execution {
@@ -21,24 +20,6 @@ export interface Execution {
   /** Throws when the client has disconnected. Values that arrive later are not completed. */
   signal: Pick<AbortSignal, 'throwIfAborted'> | undefined;
   errors: ErrorList;
-}
-
-/** The errors of an execution, without those below a value that is already null. */
-export class ErrorList {
-  readonly errors: GraphQLError[] = [];
-  readonly #nulled = new Set<Path | undefined>();
-
-  /**
-   * `path` is the place in the response that is null because of the error; undefined: the whole
-   * response.
-   */
-  add(error: GraphQLError, path: Path | undefined): void {
-    if (this.#nulled.has(undefined)) return;
-    for (let place = path; place !== undefined; place = place.prev)
-      if (this.#nulled.has(place)) return;
-    this.#nulled.add(path);
-    this.errors.push(error);
-  }
 }
 
 /**

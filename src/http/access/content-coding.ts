@@ -19,6 +19,7 @@ const COMPRESS_AT_ONCE: Record<ContentCoding, (body: Buffer) => Buffer> = {
 const LARGEST_AT_ONCE_BYTES = 131_072;
 // Smaller bodies fit into one packet anyway.
 const LEAST_BYTES = 1_024;
+const LONG_BYTES = 16_384;
 
 /** The coding for a client that sent this `Accept-Encoding` header; null if it accepts none of ours. */
 export function contentCodingFor(acceptEncoding: string): ContentCoding | null {
@@ -54,17 +55,19 @@ export interface CompressedBody {
  * the client accepts that; otherwise as it is. `headers` describe it. `known` is a form of the body that was
  * compressed before; `compressed` is one that was compressed now.
  */
-export async function encodeBody<Body extends string | Buffer>(
-  body: Body,
+export async function encodeBody(
+  body: string | Buffer,
   acceptEncoding: string,
   known: CompressedBody | null = null,
-): Promise<EncodedBody<Body>> {
-  const bytes = Buffer.byteLength(body);
+): Promise<EncodedBody> {
+  // Node would copy a long string together with the headers, then encode both.
+  const plain = body.length < LONG_BYTES ? body : toBuffer(body);
+  const bytes = Buffer.byteLength(plain);
   const coding = bytes < LEAST_BYTES ? null : contentCodingFor(acceptEncoding);
   if (coding === null)
-    return { body, headers: { 'content-length': String(bytes) }, compressed: null };
+    return { body: plain, headers: { 'content-length': String(bytes) }, compressed: null };
   const isKnown = known?.coding === coding;
-  const encoded = isKnown ? known.body : await compress(Buffer.from(body as string), coding);
+  const encoded = isKnown ? known.body : await compress(toBuffer(plain), coding);
   return {
     body: encoded,
     headers: { 'content-length': String(encoded.length), 'content-encoding': coding },
@@ -72,8 +75,12 @@ export async function encodeBody<Body extends string | Buffer>(
   };
 }
 
-export interface EncodedBody<Body> {
-  body: Body | Buffer;
+function toBuffer(body: string | Buffer): Buffer {
+  return typeof body === 'string' ? Buffer.from(body) : body;
+}
+
+export interface EncodedBody {
+  body: string | Buffer;
   headers: Record<string, string>;
   compressed: CompressedBody | null;
 }

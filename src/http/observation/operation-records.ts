@@ -67,101 +67,29 @@ const NO_ERRORS: readonly string[] = [];
 const UNKNOWN: OperationIdentity = { type: 'unknown', name: null, hash: null };
 
 export function createOperationRecords(parts: OperationRecordsParts): OperationRecords {
-  const { log, clock, metrics, tracer } = parts;
+  const identify = createIdentify();
+  return {
+    begin: start => new Recording(parts, identify, start),
+  };
+}
+
+type Identify = (
+  document: DocumentNode,
+  operationName: string | null | undefined,
+) => OperationIdentity;
+
+function createIdentify(): Identify {
   /** Parsed documents are kept, so that each is hashed once. */
   const hashes = new WeakMap<DocumentNode, string>();
 
-  return {
-    begin({ transport, streamTransport = () => transport, requestId, traceparent = null }) {
-      const startedAt = clock.monotonic();
-      const span = tracer?.start('operation', {}, traceparent) ?? null;
-      const usage = new OperationUsage(span);
-      let identity = UNKNOWN;
-      let isOver = false;
-      let events = 0;
-      let lastCodes = NO_ERRORS;
-      /** Null while there is no stream. */
-      let stream: TransportName | null = null;
-
-      return {
-        usage,
-        get identity() {
-          return identity;
-        },
-        parsed(document, operationName) {
-          identity = identityOf(document, operationName);
-        },
-        identifyAs(other) {
-          identity = other;
-        },
-        end(result) {
-          if (isOver) return;
-          isOver = true;
-          finish('operation', transport, codesOf(result));
-        },
-        leave() {
-          if (isOver) return;
-          isOver = true;
-          finish('operation', transport, ABORTED);
-        },
-        streamBegan() {
-          stream = streamTransport();
-          metrics.streamBegan(stream);
-          log.info({ ...fieldsOf(identity, stream), requestId }, 'subscription started');
-        },
-        eventSent(result) {
-          events++;
-          lastCodes = codesOf(result);
-          metrics.eventSent(stream ?? transport);
-        },
-        streamEnded() {
-          if (isOver || stream === null) return;
-          isOver = true;
-          metrics.streamEnded(stream);
-          finish('subscription ended', stream, lastCodes);
-        },
-      };
-
-      function finish(message: string, by: TransportName, codes: readonly string[]): void {
-        const tookMs = clock.monotonic() - startedAt;
-        const { type, name, hash } = identity;
-        metrics.operationEnded({ type, transport: by, outcome: codes[0] ?? 'OK', tookMs });
-        // Every operation makes one of these, so it is made at once.
-        const line = {
-          name,
-          hash,
-          type,
-          transport: by,
-          codes,
-          durationMs: round(tookMs),
-          upstreamRequests: usage.upstreamRequests,
-          budgetWaitMs: round(usage.waitedMs),
-          requestId,
-        };
-        log.info(stream === null ? line : { ...line, events }, message);
-        span?.set({
-          'graphql.operation.type': type,
-          ...(name !== null && { 'graphql.operation.name': name }),
-          ...(hash !== null && { 'graphql.document.hash': hash }),
-          transport: by,
-          requestId,
-        });
-        span?.end(codes[0]);
-      }
-    },
-  };
-
-  function identityOf(
-    document: DocumentNode,
-    operationName: string | null | undefined,
-  ): OperationIdentity {
+  return (document, operationName) => {
     const operation = getOperationAST(document, operationName);
     return {
       type: operation?.operation ?? UNKNOWN.type,
       name: operation?.name?.value.slice(0, MAX_NAME_LENGTH) ?? null,
       hash: hashOf(document),
     };
-  }
+  };
 
   function hashOf(document: DocumentNode): string | null {
     const known = hashes.get(document);
@@ -171,6 +99,105 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
     const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
     hashes.set(document, hash);
     return hash;
+  }
+}
+
+/** A class, because every operation makes one: closures and getters in an object literal take several times as long. */
+class Recording implements OperationRecord {
+  readonly usage: OperationUsage;
+  readonly #parts: OperationRecordsParts;
+  readonly #identify: Identify;
+  readonly #start: OperationStart;
+  readonly #startedAt: number;
+  #identity = UNKNOWN;
+  #isOver = false;
+  #events = 0;
+  #lastCodes = NO_ERRORS;
+  /** Null while there is no stream. */
+  #stream: TransportName | null = null;
+
+  constructor(parts: OperationRecordsParts, identify: Identify, start: OperationStart) {
+    this.#parts = parts;
+    this.#identify = identify;
+    this.#start = start;
+    this.#startedAt = parts.clock.monotonic();
+    const span = parts.tracer?.start('operation', {}, start.traceparent ?? null) ?? null;
+    this.usage = new OperationUsage(span);
+  }
+
+  get identity(): OperationIdentity {
+    return this.#identity;
+  }
+
+  parsed(document: DocumentNode, operationName: string | null | undefined): void {
+    this.#identity = this.#identify(document, operationName);
+  }
+
+  identifyAs(identity: OperationIdentity): void {
+    this.#identity = identity;
+  }
+
+  end(result: Pick<ExecutionResult, 'errors'>): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#finish('operation', this.#start.transport, codesOf(result));
+  }
+
+  leave(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#finish('operation', this.#start.transport, ABORTED);
+  }
+
+  streamBegan(): void {
+    const { transport, streamTransport, requestId } = this.#start;
+    const { metrics, log } = this.#parts;
+    this.#stream = streamTransport?.() ?? transport;
+    metrics.streamBegan(this.#stream);
+    log.info({ ...fieldsOf(this.#identity, this.#stream), requestId }, 'subscription started');
+  }
+
+  eventSent(result: Pick<ExecutionResult, 'errors'>): void {
+    this.#events++;
+    this.#lastCodes = codesOf(result);
+    this.#parts.metrics.eventSent(this.#stream ?? this.#start.transport);
+  }
+
+  streamEnded(): void {
+    if (this.#isOver || this.#stream === null) return;
+    this.#isOver = true;
+    this.#parts.metrics.streamEnded(this.#stream);
+    this.#finish('subscription ended', this.#stream, this.#lastCodes);
+  }
+
+  #finish(message: string, transport: TransportName, codes: readonly string[]): void {
+    const { clock, metrics, log } = this.#parts;
+    const { upstreamRequests, waitedMs, span } = this.usage;
+    const { requestId } = this.#start;
+    const { type, name, hash } = this.#identity;
+    const tookMs = clock.monotonic() - this.#startedAt;
+    metrics.operationEnded({ type, transport, outcome: codes[0] ?? 'OK', tookMs });
+    // Every operation makes one of these, so it is made at once.
+    const line = {
+      name,
+      hash,
+      type,
+      transport,
+      codes,
+      durationMs: round(tookMs),
+      upstreamRequests,
+      budgetWaitMs: round(waitedMs),
+      requestId,
+    };
+    log.info(this.#stream === null ? line : { ...line, events: this.#events }, message);
+    span?.set({
+      'graphql.operation.type': type,
+      ...(name !== null && { 'graphql.operation.name': name }),
+      ...(hash !== null && { 'graphql.document.hash': hash }),
+      transport,
+      requestId,
+    });
+    span?.end(codes[0]);
   }
 }
 

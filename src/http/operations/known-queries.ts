@@ -56,7 +56,8 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     const operation = document && getOperationAST(document, operationName);
     if (document === null || operation?.operation !== OperationTypeNode.QUERY) return null;
 
-    const contextValue = createContext({ ...client, admission });
+    const { record, header } = client;
+    const contextValue = createContext({ record, header, admission });
     const args = { schema, document, operationName, variableValues, contextValue };
     const tooCostly = refuseByCost(args);
     const refusal = tooCostly === null ? limit.refuse() : { errors: [tooCostly] };
@@ -69,8 +70,8 @@ export function createRunKnownQuery(parts: KnownQueriesParts): RunKnownQuery {
     contextValue.read = withSignal(contextValue.read, () => {
       if (end === null) {
         end = limitTime();
-        const left = end;
-        client.onLeave(() => left.abort(leftReason()));
+        const { signal } = end;
+        client.onLeave(() => signal.abort(leftReason()));
       }
       return end.signal;
     });

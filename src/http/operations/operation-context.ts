@@ -1,9 +1,12 @@
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
+import type { Mailbox } from '../../progress/mailbox.ts';
 import type { ReadOptions } from '../../session/loader.ts';
+import type { ReadSignal } from '../../session/read-signal.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Credential } from '../../upstream/credentials.ts';
 import type { Admission } from '../access/operation-gate.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
@@ -33,23 +36,8 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
   const { sessions, clock, introspection, routerTrust, printSdl } = parts;
   return ({ admission, record, header }) => {
     const credential = admission && 'credential' in admission ? admission.credential : null;
-    let session: Session | null = null;
     return {
-      caller: {
-        get session() {
-          // Operations that need no credential, such as introspection, open no session.
-          if (credential === null)
-            throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
-          return (session ??= sessions.of(credential));
-        },
-        whileValid(stream) {
-          if (credential === null || credential.expiresAt === null) return stream;
-          const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
-          return stream.whenClosed(
-            clock.after(credential.expiresAt - clock.now(), () => stream.end(expired)),
-          );
-        },
-      },
+      caller: new CredentialCaller(credential, sessions, clock),
       async subgraphSdl() {
         record?.usage.markUnique();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
@@ -76,6 +64,58 @@ export function isFresh(cacheControl: string | null): boolean {
 }
 
 /** The options of a read, with a signal that is made when something first listens to it. */
-export function withSignal(read: ReadOptions, signal: () => AbortSignal): ReadOptions {
-  return Object.defineProperty({ ...read }, 'signal', { get: signal, enumerable: true });
+export function withSignal(read: ReadOptions, signal: () => ReadSignal): ReadOptions {
+  return new AbortableReads(read, signal);
+}
+
+type Caller = Context['caller'];
+
+// Classes, because V8 gives each object literal with a getter a hidden class of its own, which keeps whatever the getter
+// refers to until a full garbage collection.
+
+class CredentialCaller implements Caller {
+  readonly #credential: Credential | null;
+  readonly #sessions: Sessions;
+  readonly #clock: Clock;
+  #session: Session | null = null;
+
+  constructor(credential: Credential | null, sessions: Sessions, clock: Clock) {
+    this.#credential = credential;
+    this.#sessions = sessions;
+    this.#clock = clock;
+  }
+
+  get session(): Session {
+    // Operations that need no credential, such as introspection, open no session.
+    if (this.#credential === null)
+      throw new GatewayError('UNAUTHENTICATED', 'The operation needs a bearer token.');
+    return (this.#session ??= this.#sessions.of(this.#credential));
+  }
+
+  whileValid<T>(stream: Mailbox<T>): Mailbox<T> {
+    const { expiresAt = null } = this.#credential ?? {};
+    if (expiresAt === null) return stream;
+    const expired = new GatewayError('UNAUTHENTICATED', 'The bearer token has expired.');
+    return stream.whenClosed(
+      this.#clock.after(expiresAt - this.#clock.now(), () => stream.end(expired)),
+    );
+  }
+}
+
+class AbortableReads implements ReadOptions {
+  readonly caller: ReadOptions['caller'];
+  readonly usages: ReadOptions['usages'];
+  readonly isFresh: boolean;
+  readonly #signal: () => ReadSignal;
+
+  constructor({ caller, usages, isFresh = false }: ReadOptions, signal: () => ReadSignal) {
+    this.caller = caller;
+    this.usages = usages;
+    this.isFresh = isFresh;
+    this.#signal = signal;
+  }
+
+  get signal(): ReadSignal {
+    return this.#signal();
+  }
 }

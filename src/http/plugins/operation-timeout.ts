@@ -1,15 +1,14 @@
-import { setMaxListeners } from 'node:events';
 import type { Plugin } from 'graphql-yoga';
+import { Bag } from '../../bag.ts';
 import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
+import { OperationSignal } from '../../session/read-signal.ts';
 
 /** What ends when an operation takes too long, or its client disconnects. */
 export interface OperationEnd {
-  /** Each read of the operation listens to it. */
-  readonly signal: AbortSignal;
-  /** Aborts the reads that have not ended. */
-  abort(reason: unknown): void;
+  /** Each read of the operation listens to it. Aborting it ends the reads that have not ended. */
+  readonly signal: OperationSignal;
   /** Call when the operation has its result. */
   release(): void;
 }
@@ -17,28 +16,47 @@ export interface OperationEnd {
 /** Aborts the reads of a query or mutation once it has taken too long. */
 export type LimitTime = () => OperationEnd;
 
+interface RunningOperation {
+  signal: OperationSignal;
+  /** On the monotonic clock. */
+  endsAt: number;
+}
+
 // Each upstream request has the same timeout. Its error is more specific, so it must come first.
 const GRACE_MS = 1_000;
 
+/** One timer serves all operations. */
 export function createLimitTime(clock: Clock, timeoutMs: number): LimitTime {
+  const running = new Bag<RunningOperation>();
+  let cancelTimer: (() => void) | null = null;
+
   return () => {
-    const controller = new AbortController();
-    // From eleven listeners on, Node would report a leak on stderr.
-    setMaxListeners(0, controller.signal);
-    const cancel = clock.after(timeoutMs + GRACE_MS, () =>
-      controller.abort(
-        new GatewayError('UPSTREAM_TIMEOUT', `The operation took longer than ${timeoutMs} ms.`),
-      ),
-    );
+    const signal = new OperationSignal();
+    const remove = running.add({ signal, endsAt: clock.monotonic() + timeoutMs + GRACE_MS });
+    cancelTimer ??= clock.after(timeoutMs + GRACE_MS, endLate);
     return {
-      signal: controller.signal,
-      abort(reason) {
-        cancel();
-        controller.abort(reason);
+      signal,
+      release() {
+        remove();
+        if (running.size > 0) return;
+        cancelTimer?.();
+        cancelTimer = null;
       },
-      release: cancel,
     };
   };
+
+  function endLate(): void {
+    const now = clock.monotonic();
+    let next = Infinity;
+    for (const { signal, endsAt } of running)
+      if (endsAt <= now) signal.abort(tooLate());
+      else next = Math.min(next, endsAt);
+    cancelTimer = next < Infinity ? clock.after(next - now, endLate) : null;
+  }
+
+  function tooLate(): GatewayError {
+    return new GatewayError('UPSTREAM_TIMEOUT', `The operation took longer than ${timeoutMs} ms.`);
+  }
 }
 
 /** Each field of a query or mutation that is still pending when its time is over fails with UPSTREAM_TIMEOUT. */
@@ -47,7 +65,7 @@ export function useOperationTimeout(limitTime: LimitTime): Plugin<Context> {
     onExecute({ args: { contextValue } }) {
       const { signal } = contextValue.read;
       const end = limitTime();
-      const onLeave = () => end.abort(signal?.reason);
+      const onLeave = () => end.signal.abort(signal?.reason);
       signal?.addEventListener('abort', onLeave, { once: true });
       if (signal?.aborted) onLeave();
       contextValue.read = { ...contextValue.read, signal: end.signal };

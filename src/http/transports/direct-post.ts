@@ -98,7 +98,7 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         const params = parseOperation(body);
         const known = runKnownQuery(
           gate.admit(params, admission),
-          clientOf(response, header, record),
+          new HttpClient(response, header, record),
         );
         // A hash is registered each time that it is sent with its document.
         const mayKeep = !params.query || params.extensions?.['persistedQuery'] === undefined;
@@ -130,23 +130,27 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
   }
 }
 
-function clientOf(
-  response: ServerResponse,
-  header: QueryClient['header'],
-  record: OperationRecord,
-): QueryClient {
-  return {
-    record,
-    header,
-    get hasLeft() {
-      return response.destroyed;
-    },
-    onLeave(leave) {
-      response.once('close', () => {
-        if (!response.writableFinished) leave();
-      });
-    },
-  };
+/** The client of a request, as queries see it. */
+class HttpClient implements QueryClient {
+  readonly record: OperationRecord;
+  readonly header: QueryClient['header'];
+  readonly #response: ServerResponse;
+
+  constructor(response: ServerResponse, header: QueryClient['header'], record: OperationRecord) {
+    this.#response = response;
+    this.header = header;
+    this.record = record;
+  }
+
+  get hasLeft(): boolean {
+    return this.#response.destroyed;
+  }
+
+  onLeave(leave: () => void): void {
+    this.#response.once('close', () => {
+      if (!this.#response.writableFinished) leave();
+    });
+  }
 }
 
 /**

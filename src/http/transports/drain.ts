@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
+import { Bag } from '../../bag.ts';
 import { GatewayError } from '../../errors.ts';
 
 /** Tracks the open streams and requests of a server, and ends them when it shuts down. */
@@ -28,18 +29,18 @@ const QUIET_MS = 100;
 
 /** Attaches to a server before its other listeners. */
 export function createDrain(server: Server): Drain {
-  const streams = new Set<() => void>();
-  const exchanges = new Set<ServerResponse>();
+  const streams = new Bag<() => void>();
+  const exchanges = new Bag<ServerResponse>();
   let hasBegun = false;
   let isEnding = false;
   let onActivity = () => {};
 
   // Added before the request handler, which may answer immediately.
   server.prependListener('request', (_request, response: ServerResponse) => {
-    exchanges.add(response);
+    const remove = exchanges.add(response);
     onActivity();
     response.once('close', () => {
-      exchanges.delete(response);
+      remove();
       onActivity();
     });
     if (hasBegun) response.setHeader('connection', 'close');
@@ -55,9 +56,9 @@ export function createDrain(server: Server): Drain {
     add(end) {
       // Not called immediately, because the caller first needs the returned function.
       if (isEnding) queueMicrotask(end);
-      streams.add(end);
+      const remove = streams.add(end);
       return () => {
-        streams.delete(end);
+        remove();
         onActivity();
       };
     },
