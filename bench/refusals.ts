@@ -59,8 +59,8 @@ const CASES: Case[] = [
 const micros = CASES.map((): number[] => []);
 for (let turn = 0; turn <= TURNS; turn++)
   for (const [place, tried] of CASES.entries()) {
-    const cost = await measure(tried);
-    // The first turn compiles.
+    // The first turn compiles, and in it upstream refuses the forged token.
+    const cost = await measure(tried, turn > 0);
     if (turn > 0) micros[place]!.push(cost);
   }
 const medians = micros.map(values => values.toSorted((a, b) => a - b)[Math.floor(TURNS / 2)]!);
@@ -74,7 +74,10 @@ console.table(
 for (const { child } of [bare, gateway]) child.kill('SIGKILL');
 await sandbox.close();
 
-async function measure({ server, authorization, body, status }: Case): Promise<number> {
+async function measure(
+  { server, authorization, body, status }: Case,
+  isChecked: boolean,
+): Promise<number> {
   const { child, url } = server;
   const headers = {
     'content-type': 'application/json',
@@ -95,7 +98,8 @@ async function measure({ server, authorization, body, status }: Case): Promise<n
   function send(): Promise<void> {
     return new Promise((resolve, reject) => {
       const sent = request(url, { method: 'POST', agent, headers }, response => {
-        if (response.statusCode !== status) reject(new Error(`status ${response.statusCode}`));
+        if (isChecked && response.statusCode !== status)
+          reject(new Error(`status ${response.statusCode}`));
         response.resume().on('end', resolve);
       });
       sent.on('error', reject);
