@@ -173,6 +173,13 @@ export function createAttacks(callerToken: string): Attack[] {
       },
     },
     {
+      name: 'WebSockets with nothing on them',
+      rate: 300,
+      async step(url) {
+        await openSocket(url, 'keep');
+      },
+    },
+    {
       name: 'bodies of 250 kB that do not end',
       rate: 300,
       async step(url) {

@@ -87,7 +87,7 @@ export interface GraphQLServerParts {
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, gate, maskError, clock, limits, introspection, callbacks } = parts;
   const caches = createDocumentCaches();
-  const readBody = createReadBody(parts.maxBodyBytes, parts.requestSpace);
+  const readBody = createReadBody(parts.maxBodyBytes);
   const executePlanned = createExecutePlanned();
   const subscribe = createSubscribe(executePlanned, clock);
   const refuseByCost = createRefuseByCost(limits, maskError);
@@ -126,7 +126,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
       // connections mode.
       useSingleConnection({ ...parts, path: `${path}/stream`, readBody }),
       useOperationRecords(parts.records, streamTransportOf),
-      useHttpRequests(readBody),
+      useHttpRequests(readBody, parts.requestSpace),
       useAdmission(gate, parts.clientAddress),
       useDocuments(schema, limits, caches, {
         isProven: parts.isProven,

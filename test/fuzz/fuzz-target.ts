@@ -65,6 +65,17 @@ export async function fuzz(
   };
 }
 
+/** Does `work` so many times at once, each with random numbers of its own, and gives the inputs of all. */
+export async function severally(
+  random: Random,
+  times: number,
+  work: (random: Random) => Promise<number>,
+): Promise<number> {
+  const seeds = Array.from({ length: times }, () => random.between(0, 2 ** 32 - 1));
+  const inputs = await Promise.all(seeds.map(seed => work(new Random(seed))));
+  return inputs.reduce((sum, count) => sum + count, 0);
+}
+
 /** Asserts that these are errors of a GraphQL answer, each with a code that is no bug of the gateway. */
 export function assertCoded(errors: unknown, context: unknown): void {
   assert.ok(Array.isArray(errors) && errors.length > 0, `no errors: ${JSON.stringify(context)}`);

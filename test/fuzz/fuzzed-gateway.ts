@@ -11,7 +11,12 @@ export async function openFuzzedGateway(lifetime: Lifetime, env: Record<string, 
   const log = createCapturedLog();
   const gateway = await startGateway(lifetime as TestContext, {
     log,
-    env: { MAX_MESSAGES_PER_SECOND: '1000000', MAX_STALENESS_MS: '60000', ...env },
+    env: {
+      MAX_MESSAGES_PER_SECOND: '1000000',
+      MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '100000',
+      MAX_STALENESS_MS: '60000',
+      ...env,
+    },
   });
   const id = gateway.tenant.addTask({ queueMs: 0, runMs: 0 });
   const { hostname, port } = new URL(gateway.url);

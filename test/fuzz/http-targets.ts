@@ -50,7 +50,7 @@ interface HttpInput {
 /** Requests that are framed as they should be: whatever is in them, there is an answer. */
 const requests: FuzzTarget = {
   name: 'http requests',
-  share: 12,
+  share: 150,
   async open(lifetime) {
     const gateway = await openFuzzedGateway(lifetime);
     const agent = new Agent({ keepAlive: true, maxSockets: 8 });
@@ -84,6 +84,8 @@ const requests: FuzzTarget = {
         text.slice(0, 300),
       ];
       assert.ok(statusCode < 500 || REFUSING.has(statusCode), JSON.stringify(input));
+      // It says in a form of its own whether upstream answers, which is not for the input to decide.
+      if (statusCode === 503 && path.startsWith('/health/ready')) return;
       if (statusCode >= 400 && method !== 'HEAD') assertCoded(errorsOf(text), input);
       assert.ok(!text.includes('INTERNAL_SERVER_ERROR'), JSON.stringify(input));
     }
@@ -186,7 +188,7 @@ const RAW = [
 /** Bytes that are hardly HTTP any more: the connection ends, and every refusal on it has a code. */
 const bytes: FuzzTarget = {
   name: 'http bytes',
-  share: 8,
+  share: 100,
   async open(lifetime) {
     const gateway = await openFuzzedGateway(lifetime);
     return {

@@ -35,7 +35,7 @@ function attempt<T>(work: () => T, ...codes: string[]): T | undefined {
 /** What the filter compiler writes is read by the sandbox's parser, with the very values. */
 const filters: FuzzTarget = {
   name: 'filters',
-  share: 350,
+  share: 130,
   open: () => ({
     run(random) {
       const values = () =>
@@ -71,7 +71,7 @@ function collect(expression: ReturnType<typeof parseFilter>, found: Set<string>)
 
 const cursors: FuzzTarget = {
   name: 'cursors',
-  share: 370,
+  share: 120,
   open: () => ({
     run(random) {
       const order = random.pick(['CREATED_ASC', 'CREATED_DESC'] as const);
@@ -159,7 +159,7 @@ function anyInstant(random: Random): unknown {
 /** Pages of rows, as upstream might send them. */
 const rows: FuzzTarget = {
   name: 'rows',
-  share: 110,
+  share: 46,
   open() {
     const reader = createRowReader();
     const mutations = Object.values(ROW_MUTATIONS);
@@ -197,7 +197,7 @@ const SECRET = 'eyJhbGciOiJub25lIn0.c2VjcmV0IG9mIHRoZSBjYWxsZXI.c2lnbmF0dXJl';
 /** Answers that are no success: which failure they are, and what of their words is repeated. */
 const answers: FuzzTarget = {
   name: 'answers',
-  share: 110,
+  share: 46,
   open: () => ({
     run(random) {
       const status = random.pick([

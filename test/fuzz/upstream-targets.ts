@@ -6,7 +6,7 @@ import type { Random } from '../../src/sandbox/random.ts';
 import { ROW_MUTATIONS } from '../../src/sandbox/row-mutations.ts';
 import { startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
-import { type FuzzTarget, assertCoded } from './fuzz-target.ts';
+import { type FuzzTarget, type Lifetime, assertCoded, severally } from './fuzz-target.ts';
 import { anyJson, anyText, mutateBytes, mutateText } from './inputs.ts';
 
 const TASK =
@@ -19,6 +19,9 @@ const READS: readonly string[] = [
   `mutation { updateTaskStatus(input: { id: "a", completionStatus: ERROR }) { taskStatus { ${TASK} } } }`,
 ];
 const HEADERS = ['content-type', 'x-total-count', 'retry-after', 'slpt-request-id', 'content-encoding', 'location', 'etag', 'content-length', 'set-cookie']; // oxfmt-ignore
+// Most of the time is spent waiting, for the rest of an answer or for a retry.
+const AT_ONCE = 16;
+const ROUNDS = 4;
 const MUTATIONS = Object.values(ROW_MUTATIONS);
 
 /** What upstream sends, framed or not. */
@@ -88,52 +91,66 @@ function asciiOf(text: string): string {
 /** Whatever upstream answers, callers have data or errors with codes; a good answer after it is read. */
 const answers: FuzzTarget = {
   name: "upstream's answers",
-  share: 2,
+  share: 40,
   async open(lifetime) {
-    const upstream = await startHostileUpstream(lifetime as TestContext);
-    // A new gateway after some inputs: the breaker of another would refuse to ask for the rest.
-    let left = 0;
-    let closeLast = async () => {};
-    let gateway: Awaited<ReturnType<typeof startGatewayOver>>;
-    lifetime.after(() => closeLast());
+    const pairs = await Promise.all(Array.from({ length: AT_ONCE }, () => openPair(lifetime)));
     return {
-      async run(random) {
-        if (left-- <= 0) {
-          await closeLast();
-          left = 20;
-          const closers: (() => unknown)[] = [];
-          const own = {
-            after: (close: () => unknown) => closers.push(close),
-          } as unknown as TestContext;
-          gateway = await startGatewayOver(own, upstream.url, {
-            UPSTREAM_TIMEOUT_MS: '2000',
-            OPERATION_TIMEOUT_MS: '4000',
-          });
-          closeLast = async () => void (await Promise.all(closers.splice(0).map(close => close())));
-        }
-        const given: UpstreamAnswer[] = [];
-        upstream.respond = response => {
-          const answer = anyAnswer(random);
-          given.push(answer);
-          send(response, answer);
-        };
-        const answered = await Promise.all(READS.map(read => gateway.query(read)));
-        const context = given.map(({ body, ...more }) => ({
-          ...more,
-          body: body.toString('latin1').slice(0, 300),
-        }));
-        for (const { data, errors } of answered) {
-          if (errors !== undefined) assertCoded(errors, context);
-          else assert.notEqual(data, undefined, JSON.stringify(context));
-        }
-        const logged = gateway.log.lines.filter(({ level }) => level === 'error');
-        assert.deepEqual(logged, [], JSON.stringify(context));
-        gateway.log.lines.length = 0;
-        upstream.requests.length = 0;
-        return Math.max(1, given.length);
+      run: random => {
+        const free = [...pairs];
+        return severally(random, AT_ONCE, async own => {
+          const tryAnswers = free.pop()!;
+          let inputs = 0;
+          for (let round = 0; round < ROUNDS; round++) inputs += await tryAnswers(own);
+          return inputs;
+        });
       },
     };
   },
 };
+
+/** A gateway over an upstream of its own. What is returned tries one answer to each of the reads. */
+async function openPair(lifetime: Lifetime): Promise<(random: Random) => Promise<number>> {
+  const upstream = await startHostileUpstream(lifetime as TestContext);
+  // A new gateway after some inputs: the breaker of another would refuse to ask for the rest.
+  let left = 0;
+  let closeLast = async () => {};
+  let gateway: Awaited<ReturnType<typeof startGatewayOver>>;
+  lifetime.after(() => closeLast());
+  return async random => {
+    if (left-- <= 0) {
+      await closeLast();
+      left = 20;
+      const closers: (() => unknown)[] = [];
+      const own = {
+        after: (close: () => unknown) => closers.push(close),
+      } as unknown as TestContext;
+      gateway = await startGatewayOver(own, upstream.url, {
+        UPSTREAM_TIMEOUT_MS: '500',
+        OPERATION_TIMEOUT_MS: '1500',
+      });
+      closeLast = async () => void (await Promise.all(closers.splice(0).map(close => close())));
+    }
+    const given: UpstreamAnswer[] = [];
+    upstream.respond = response => {
+      const answer = anyAnswer(random);
+      given.push(answer);
+      send(response, answer);
+    };
+    const answered = await Promise.all(READS.map(read => gateway.query(read)));
+    const context = given.map(({ body, ...more }) => ({
+      ...more,
+      body: body.toString('latin1').slice(0, 300),
+    }));
+    for (const { data, errors } of answered) {
+      if (errors !== undefined) assertCoded(errors, context);
+      else assert.notEqual(data, undefined, JSON.stringify(context));
+    }
+    const logged = gateway.log.lines.filter(({ level }) => level === 'error');
+    assert.deepEqual(logged, [], JSON.stringify(context));
+    gateway.log.lines.length = 0;
+    upstream.requests.length = 0;
+    return Math.max(1, given.length);
+  };
+}
 
 export const UPSTREAM_TARGETS: readonly FuzzTarget[] = [answers];

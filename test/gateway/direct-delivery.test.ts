@@ -131,6 +131,38 @@ for (const transport of TRANSPORTS)
     }
   });
 
+for (const [accept, opening] of [
+  ['text/event-stream', ':\n\nevent: next'],
+  [
+    'multipart/mixed;subscriptionSpec=1.0',
+    '\r\n--graphql\r\ncontent-type: application/json\r\n\r\n{}\r\n--graphql\r\ncontent-type: application/json\r\n\r\n{"payload"',
+  ],
+] as const)
+  for (const [state, duration] of [
+    ['has ended', { queueMs: 0, runMs: 0 }],
+    ['is running', LASTING],
+  ] as const)
+    test(`${accept}: what is already known of a task that ${state} is sent at once, not with the next heartbeat`, async t => {
+      const { tenant, url } = await startGateway(t, { env: { MAX_STALENESS_MS: '60000' } });
+      const id = tenant.addTask(duration);
+      for (let count = 0; count < 3; count++) {
+        const leaving = new AbortController();
+        t.after(() => leaving.abort());
+        const { body } = await fetch(url, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', accept },
+          body: JSON.stringify({ query: STATUS, variables: { id } }),
+          signal: leaving.signal,
+        });
+        let text = '';
+        for await (const chunk of body!.pipeThrough(new TextDecoderStream())) {
+          text += chunk;
+          if (text.includes(id)) break;
+        }
+        assert.equal(text.slice(0, opening.length), opening);
+      }
+    });
+
 test('sse: a client of HTTP/1.0, which has no chunks, gets the bytes of each event and the end', async t => {
   const { tenant, url } = await startGateway(t);
   const [id = ''] = tenant.addTasks(1, LASTING);

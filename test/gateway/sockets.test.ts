@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { type Socket, connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
@@ -8,6 +9,10 @@ import { fetchToken, postGraphQL, startGateway } from '../support/start.ts';
 import { subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
+const SOMAXCONN = '/proc/sys/net/core/somaxconn';
+const MAX_BACKLOG = existsSync(SOMAXCONN) ? Number(readFileSync(SOMAXCONN, 'latin1')) : 0;
+/** The state of a connection that has not been established, as Linux writes it. */
+const SYN_SENT = '02';
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id } }';
 const HEAD = 'POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
@@ -173,6 +178,45 @@ test('ws: a ping is answered with its own data', async t => {
   socket.ping('still there?');
   assert.equal(String((await once(socket, 'pong'))[0]), 'still there?');
 });
+
+const WHOLE = '{"query":"{ __typename }"}';
+for (const [part, first] of [
+  ['a request', ''],
+  ['the headers of a request', HEAD.slice(0, 30)],
+  ['the body of a request', `${HEAD}Connection: close\r\nContent-Length: ${WHOLE.length}\r\n\r\n{`],
+] as const)
+  test(`http: ${part} that arrived while the gateway was busy is answered, however long that took`, async t => {
+    const { url } = await startGateway(t, { env: { CLIENT_TIMEOUT_MS: '1000' } });
+    await postGraphQL(url, '{ __typename }');
+    const connection = openConnection(t, url, first);
+    const { socket } = connection;
+    await once(socket, 'connect');
+    // A request of another connection is answered: this one has been accepted, and what was sent on it was read.
+    await postGraphQL(url, '{ __typename }');
+    const head = `${HEAD}Connection: close\r\nContent-Length: ${WHOLE.length}\r\n\r\n`;
+    socket.write(`${head}${WHOLE}`.slice(first.length));
+    // Nothing else runs meanwhile.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_300);
+    await connection.ended;
+    assert.match(connection.text, /^HTTP\/1.1 200 [^]*\{"data":/);
+  });
+
+test(
+  'a thousand clients that connect at once need not try again',
+  { skip: MAX_BACKLOG < 1_000 && 'the system allows a backlog of less' },
+  async t => {
+    const { url } = await startGateway(t);
+    const connections = Array.from({ length: 1_000 }, () => openConnection(t, url));
+    // They have connected by then, and the gateway has accepted none.
+    await new Promise(process.nextTick);
+    const port = Number(new URL(url).port).toString(16).toUpperCase().padStart(4, '0');
+    const waiting = readFileSync('/proc/net/tcp', 'latin1').match(
+      new RegExp(` 0100007F:${port} ${SYN_SENT} `, 'g'),
+    );
+    assert.deepEqual(waiting?.length ?? 0, 0);
+    await Promise.all(connections.map(({ socket }) => once(socket, 'connect')));
+  },
+);
 
 test('ws: a socket without connection_init is closed with 4408 within seconds', async t => {
   const { url } = await startGateway(t);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { type TestContext, test } from 'node:test';
+import { WebSocket } from 'ws';
 import { createCapturedLog } from '../support/captured-log.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { fetchToken, startGateway } from '../support/start.ts';
@@ -91,20 +92,44 @@ test('the time that an operation waits for the budget is in its line', async t =
   assert.ok(first! < 500 && second! >= 900, `${first} and ${second} ms`);
 });
 
-test('a client that leaves before its answer is logged as ABORTED', async t => {
-  const upstream = await startHostileUpstream(t);
-  upstream.respond = () => {};
-  const { url, log } = await startGatewayOver(t, upstream.url);
-  const client = request(url, { method: 'POST', headers: { 'content-type': 'application/json' } });
-  client.on('error', () => {});
-  client.end(JSON.stringify({ query: '{ taskStatuses { nodes { id } } }' }));
-  await until(() => upstream.requests.length === 1);
-  client.destroy();
-  await until(() => log.lines.some(({ message }) => message === 'operation'));
-  const line = log.lines.find(({ message }) => message === 'operation');
-  assert.deepEqual(line?.['codes'], ['ABORTED']);
-  assert.ok(!log.lines.some(({ level }) => level === 'error'));
-});
+/** Each starts an operation, and leaves when it is called again. */
+const LEAVE: Record<string, (url: string, query: string) => () => void> = {
+  http(url, query) {
+    const client = request(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+    });
+    client.on('error', () => {});
+    client.end(JSON.stringify({ query }));
+    return () => client.destroy();
+  },
+  websocket(url, query) {
+    const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+    socket.on('open', () => socket.send('{"type":"connection_init"}'));
+    socket.once('message', () =>
+      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query } })),
+    );
+    return () => socket.terminate();
+  },
+};
+
+for (const [transport, begin] of Object.entries(LEAVE))
+  for (const query of [
+    '{ taskStatuses { nodes { id } } }',
+    'mutation { updateTaskStatus(input: { id: "1", completionStatus: ERROR }) { taskStatus { id } } }',
+  ])
+    test(`${transport}: a client that leaves before ${query} is answered is logged as ABORTED`, async t => {
+      const upstream = await startHostileUpstream(t);
+      upstream.respond = () => {};
+      const { url, log } = await startGatewayOver(t, upstream.url);
+      const leave = begin(url, query);
+      await until(() => upstream.requests.length === 1);
+      leave();
+      await until(() => log.lines.some(({ message }) => message === 'operation'));
+      const line = log.lines.find(({ message }) => message === 'operation');
+      assert.deepEqual(line?.['codes'], ['ABORTED']);
+      assert.ok(!log.lines.some(({ level }) => level === 'error'));
+    });
 
 for (const transport of TRANSPORTS)
   test(`${transport}: a subscription has a line at its start, and one at its end with the number of events`, async t => {

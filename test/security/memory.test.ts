@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { type Socket, connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { parse } from 'graphql';
 import { WebSocket } from 'ws';
@@ -9,6 +9,7 @@ import { startGateway } from '../support/start.ts';
 import { SEND } from '../support/transports.ts';
 
 const LONG = 'x'.repeat(250_000);
+const MEGABYTE = Buffer.alloc(1_000_000);
 const SMALL = { query: '{ __typename }' };
 const LARGE = { query: `{ __typename } # ${LONG}` };
 const ANSWER = '{"data":{"__typename":"Query"}}';
@@ -79,6 +80,36 @@ test('while messages that do not end take too much memory, their sockets are clo
   );
 });
 
+test('while the operations of a single-connection stream take too much memory, long ones are refused', async t => {
+  const { url, tenant } = await startGateway(t, {
+    env: { MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '1000' },
+  });
+  const id = tenant.addTask({ queueMs: 0, runMs: 86_400_000 });
+  const token = await (await fetch(`${url}/stream`, { method: 'PUT' })).text();
+  const headers = { 'content-type': 'application/json', 'x-graphql-event-stream-token': token };
+  const stream = await fetch(`${url}/stream`, { headers });
+  t.after(() => stream.body?.cancel());
+  const start = async (operationId: string, comment: string) => {
+    const body = JSON.stringify({
+      query: `subscription ($id: ID!) { taskProgress(id: $id) { id } } # ${comment}`,
+      variables: { id },
+      extensions: { operationId },
+    });
+    const response = await fetch(`${url}/stream`, { method: 'POST', headers, body });
+    return { status: response.status, text: await response.text() };
+  };
+  let started = 0;
+  let last = await start('0', LONG);
+  for (; last.status === 202 && started < ENOUGH; started++)
+    last = await start(`${started + 1}`, LONG);
+  assert.equal(last.status, 503);
+  assert.match(last.text, /"code":"RATE_LIMITED"/);
+  assert.equal((await start('short', '')).status, 202);
+
+  await fetch(`${url}/stream?operationId=0`, { method: 'DELETE', headers });
+  assert.equal((await start('0', LONG)).status, 202);
+});
+
 test('a WebSocket keeps nothing of connection_init but its headers, and is closed with 1009 if that is long', async t => {
   const { url } = await startGateway(t);
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
@@ -87,6 +118,42 @@ test('a WebSocket keeps nothing of connection_init but its headers, and is close
   socket.send(JSON.stringify({ type: 'connection_init', payload: { more: 'x'.repeat(17_000) } }));
   assert.equal((await once(socket, 'close'))[0], 1009);
 });
+
+test('before connection_init, a WebSocket is closed with 1009 at the first bytes that are too many', async t => {
+  const { url } = await startGateway(t);
+  const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+  t.after(() => socket.terminate());
+  await once(socket, 'open');
+  socket.send('x'.repeat(17_000), { fin: false });
+  assert.deepEqual((await once(socket, 'close')).map(String), [
+    '1009',
+    'connection_init is too long',
+  ]);
+});
+
+for (const [what, first] of [
+  ['too much before connection_init', 'x'.repeat(17_000)],
+  ['an invalid message', 'x'],
+] as const)
+  test(`a WebSocket that was closed for ${what} is not read on`, async t => {
+    const { url } = await startGateway(t);
+    const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
+    t.after(() => socket.terminate());
+    socket.on('error', () => {});
+    await once(socket, 'open');
+    const raw = (socket as unknown as { _socket: Socket })._socket;
+    raw.pause();
+    socket.send(first);
+    let taken = 0;
+    const flood = () => {
+      taken += MEGABYTE.length;
+      if (raw.writable) raw.write(MEGABYTE, flood);
+    };
+    raw.write(MEGABYTE, flood);
+    await new Promise(resolve => raw.once('close', resolve));
+    // What the operating system keeps for those who do not read.
+    assert.ok(taken < 64_000_000, `${taken} bytes were taken`);
+  });
 
 test('a WebSocket on which messages come and go takes no room that others need', async t => {
   const { url } = await startGateway(t, { env: { MAX_MESSAGES_PER_SECOND: '1000000' } });

@@ -56,6 +56,8 @@ export function limitConnections(
   const known = new WeakSet<Socket>();
   const refused = new WeakMap<Socket, ConnectionRefusal>();
   const exchangesOf = new WeakMap<Socket, Set<ServerResponse | Socket>>();
+  /** Of connections whose time is over: the last request of which anything has been read. */
+  const late = new WeakMap<Socket, IncomingMessage | undefined>();
   const byAddress = new Map<string, number>();
   /** The addresses that connections and exchanges count for. */
   const countedFor = new WeakMap<object, string>();
@@ -86,18 +88,20 @@ export function limitConnections(
     if (!isProcessing) socket.destroy();
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // It is being closed; anything else the client sends is discarded.
-    if (socket.writableEnded && !socket.destroyed) return;
-    const isAnswering = [...(exchangesOf.get(socket) ?? [])].some(
-      exchange => exchange === socket || (exchange as ServerResponse).headersSent,
-    );
-    if (!socket.writable || isAnswering) return void socket.destroy();
-    refuseRaw(socket, refusalFor(error));
+    if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') return endAfter(error, socket);
+    // Node looks at the clock before it reads what arrived while the process was busy. The rest may be there.
+    late.set(socket, requestBeingRead(socket));
+    setImmediate(() => {
+      const request = late.get(socket);
+      late.delete(socket);
+      if (request === undefined || !isWhole(request, socket)) endAfter(error, socket);
+    });
   });
 
   return {
     admit(request, exchange) {
       const { socket } = request;
+      if (late.has(socket)) late.set(socket, request);
       // An application that embeds the gateway has accepted the connection: count the exchange instead.
       const isForeign = !known.has(socket);
       if (isForeign && connections >= maxConnections) return TOO_MANY;
@@ -128,6 +132,30 @@ export function limitConnections(
     exchangesOf.get(socket)?.delete(this);
     if (foreign.delete(this)) connections--;
     release(this);
+  }
+
+  /** Ends a connection for an error of its client, with an answer if there is none yet. */
+  function endAfter(error: NodeJS.ErrnoException, socket: Socket): void {
+    // It is being closed; anything else the client sends is discarded.
+    if (socket.writableEnded && !socket.destroyed) return;
+    const isAnswering = [...(exchangesOf.get(socket) ?? [])].some(
+      exchange => exchange === socket || (exchange as ServerResponse).headersSent,
+    );
+    if (!socket.writable || isAnswering) return void socket.destroy();
+    refuseRaw(socket, refusalFor(error));
+  }
+
+  function requestBeingRead(socket: Socket): IncomingMessage | undefined {
+    const requests = [...(exchangesOf.get(socket) ?? [])].map(exchange =>
+      exchange === socket ? undefined : (exchange as ServerResponse).req,
+    );
+    return requests.find(request => request?.complete === false);
+  }
+
+  /** Whether all of a request has been received. */
+  function isWhole(request: IncomingMessage, socket: Socket): boolean {
+    // A WebSocket is opened by its headers.
+    return request.complete || exchangesOf.get(socket)?.has(socket) === true;
   }
 
   /** Counts one more until `release`. False if the address has reached its limit. */

@@ -70,9 +70,11 @@ export function useOperationTimeout(limitTime: LimitTime): Plugin<Context> {
       if (signal?.aborted) onLeave();
       contextValue.read = { ...contextValue.read, signal: end.signal };
       return {
-        onExecuteDone() {
+        onExecuteDone({ setResult }) {
           end.release();
           signal?.removeEventListener('abort', onLeave);
+          // Nobody gets the errors of the reads that were aborted, which are no bugs to be logged.
+          if (signal?.aborted) setResult({ data: null });
         },
       };
     },

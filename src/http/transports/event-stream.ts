@@ -12,6 +12,8 @@ export interface StreamOperation {
   results: AsyncIterator<ExecutionResult> | null;
   /** Whether it is a query or a mutation, with a single result. */
   isAnswer: boolean;
+  /** Called once the stream has no such operation any more. */
+  onOver(): void;
 }
 
 export interface EventStreamParts {
@@ -65,7 +67,7 @@ export class EventStream extends Readable {
 
   /** Reserves an id for an operation. Check with `has` first that it is free. */
   reserve(id: string): StreamOperation {
-    const operation = { id, results: null, isAnswer: false };
+    const operation = { id, results: null, isAnswer: false, onOver() {} };
     this.#operations.set(id, operation);
     return operation;
   }
@@ -85,13 +87,19 @@ export class EventStream extends Readable {
 
   /** Frees the id of an operation that did not start. */
   release(operation: StreamOperation): void {
-    if (this.#isActive(operation)) this.#operations.delete(operation.id);
+    if (this.#isActive(operation)) this.#remove(operation);
     this.#interruptIfAnswered();
+  }
+
+  /** Calls `run` once the stream no longer has the operation; at once if it has none. */
+  whenOver(operation: StreamOperation | null, run: () => void): void {
+    if (operation !== null && this.#isActive(operation)) operation.onOver = run;
+    else run();
   }
 
   stop(id: string): void {
     const operation = this.#operations.get(id);
-    this.#operations.delete(id);
+    if (operation) this.#remove(operation);
     if (operation?.results) void closeResults(operation.results);
     const dropped = this.#ready.filter(frame => frame.id === id);
     this.#ready = this.#ready.filter(frame => frame.id !== id);
@@ -131,6 +139,11 @@ export class EventStream extends Readable {
     return this.#operations.get(operation.id) === operation;
   }
 
+  #remove(operation: StreamOperation): void {
+    this.#operations.delete(operation.id);
+    operation.onOver();
+  }
+
   async #run(operation: StreamOperation, results: AsyncIterator<ExecutionResult>): Promise<void> {
     const { id } = operation;
     try {
@@ -144,7 +157,7 @@ export class EventStream extends Readable {
       // Results only fail when they are aborted because the client has disconnected.
     }
     if (!this.#isActive(operation)) return;
-    this.#operations.delete(id);
+    this.#remove(operation);
     await this.#enqueue(id, 'complete', JSON.stringify({ id }));
     this.#interruptIfAnswered();
   }

@@ -20,14 +20,11 @@ const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
-/**
- * Reads an operation from the body of a request. The body takes space until the response is closed. Throws a
- * refusal if the body is not an operation.
- */
-export type ReadBody = (request: Request, response: ServerResponse) => Promise<OperationParams>;
+/** Reads an operation from the body of a request, which takes `share`. Throws a refusal if it is not an operation. */
+export type ReadBody = (request: Request, share: RequestShare) => Promise<OperationParams>;
 
 /** Replaces Yoga's parsers: adds a code to refusals, and limits the size of bodies, decoded too. */
-export function useHttpRequests(readBody: ReadBody): Plugin {
+export function useHttpRequests(readBody: ReadBody, space: RequestSpace): Plugin {
   return {
     onRequestParse({ request, url, serverContext, setRequestParser }) {
       if (request.method !== 'GET' && request.method !== 'POST')
@@ -39,10 +36,13 @@ export function useHttpRequests(readBody: ReadBody): Plugin {
       const { res, parsed } = serverContext as unknown as TransportContext & {
         res: ServerResponse;
       };
-      const read = async () =>
-        request.method === 'GET'
-          ? readSearchParams(url.searchParams)
-          : (parsed ?? readBody(request, res));
+      const read = async () => {
+        if (request.method === 'GET') return readSearchParams(url.searchParams);
+        if (parsed) return parsed;
+        const share = space.open();
+        res.once('close', () => share.close());
+        return readBody(request, share);
+      };
       // Yoga's types allow only its own members.
       setRequestParser(read as Parameters<typeof setRequestParser>[0]);
     },
@@ -70,16 +70,14 @@ export function useNotAcceptable(): Plugin {
 }
 
 /** `maxBytes` limits the body both as sent and decoded. */
-export function createReadBody(maxBytes: number, space: RequestSpace): ReadBody {
-  return async (request, response) => {
+export function createReadBody(maxBytes: number): ReadBody {
+  return async (request, share) => {
     // Accept no other type: a page of another origin can send some types without a preflight.
     if (mediaTypeOf(request) !== 'application/json' || !isUtf8(request))
       throw refusal('BAD_USER_INPUT', 'The Content-Type must be application/json, in UTF-8.', {
         status: 415,
         headers: { accept: 'application/json' },
       });
-    const share = space.open();
-    response.once('close', () => share.close());
     return parseOperation(toText(await decode(request, share)));
   };
 

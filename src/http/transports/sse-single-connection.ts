@@ -8,12 +8,13 @@ import {
 } from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
-import type { EventStream } from './event-stream.ts';
+import type { EventStream, StreamOperation } from './event-stream.ts';
 import type { Authenticate } from '../access/authenticate.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import { httpOf } from '../access/refusal.ts';
+import type { RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { requestIdOf } from '../observation/request-id.ts';
@@ -34,6 +35,7 @@ export interface SingleConnectionOptions {
   gate: OperationGate;
   records: OperationRecords;
   readBody: ReadBody;
+  requestSpace: RequestSpace;
 }
 
 interface NodeContext {
@@ -70,8 +72,8 @@ const STATUSES: Readonly<Record<string, number>> = {
  * the reader is slow, and it keeps streams that are reserved and never opened.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
-  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, records, readBody } =
-    options;
+  const { path, maskError, drain, maxSubscriptionsPerConnection, gate, records } = options;
+  const { readBody, requestSpace } = options;
   const reservations = createStreamReservations();
   let server: Pick<YogaServerInstance<object, object>, 'getEnveloped'>;
 
@@ -81,8 +83,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
       try {
         const { req, res } = serverContext as unknown as NodeContext;
-        const read = () => readBody(request, res);
-        endResponse(await respond(request, url, await ownerOf(req), Response, read));
+        endResponse(await respond(request, url, await ownerOf(req), Response, res));
       } catch (error) {
         const { status, errors, headers } =
           error instanceof Refusal ? error : toRefusal(error, 500);
@@ -96,7 +97,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     url: URL,
     owner: StreamOwner,
     ResponseType: typeof Response,
-    read: () => Promise<OperationParams>,
+    response: ServerResponse,
   ): Promise<Response> {
     if (request.method === 'PUT')
       return new ResponseType(reservations.reserve(owner), { status: 201 });
@@ -111,7 +112,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request, owner.address, await read());
+        await start(stream, request, owner.address, response);
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -150,8 +151,13 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     stream: EventStream,
     request: Request,
     address: string,
-    params: OperationParams,
+    response: ServerResponse,
   ): Promise<void> {
+    let operation: StreamOperation | null = null;
+    const share = requestSpace.open();
+    // What the body became is held by the operation, which may last longer than this request.
+    response.once('close', () => stream.whenOver(operation, () => share.close()));
+    const params = await readBody(request, share);
     // The client disconnected while the operation was read.
     if (stream.destroyed || stream.isOver)
       throw refuse(404, 'NOT_FOUND', 'There is no stream with this token.');
@@ -166,7 +172,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         'RATE_LIMITED',
         `A connection may have at most ${maxSubscriptionsPerConnection} concurrent subscriptions.`,
       );
-    const operation = stream.reserve(id);
+    operation = stream.reserve(id);
     const header = (name: string) => request.headers.get(name);
     const record = records.begin({
       transport: 'single-connection',

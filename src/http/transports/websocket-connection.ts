@@ -47,8 +47,10 @@ export interface SocketParts extends SocketBounds {
 /** How often a connection is pinged. */
 export const KEEP_ALIVE_MS = 12_000;
 const UNEXPECTED_TYPE = /^Unexpected message of type /;
-// It carries headers, and has as much room as Node allows for those of a request.
+// It carries headers, and has as much room as Node allows for those of a request. So has all that comes before it.
 const MAX_INIT_BYTES = 16_384;
+// While a socket is being closed: the client's answer, and what was on its way before it.
+const MAX_LATE_BYTES = 16_384;
 // A client has so long to complete the closing handshake before the socket is terminated.
 const CLOSE_WITHIN_MS = 1_000;
 const NO_HEADERS: ReadHeader = () => null;
@@ -90,6 +92,8 @@ export class SocketConnection
   #isEnding = false;
   /** The server shuts down: the socket is closed as soon as its queries and mutations are answered. */
   #isLeaving = false;
+  #bytesBeforeInit = 0;
+  #lateBytes = 0;
   #allowance: number;
   #countedAt = performance.now();
 
@@ -209,10 +213,6 @@ export class SocketConnection
   received(data: Buffer): void {
     this.#arriving.giveBack(frameLengthOf(data));
     if (!this.#accept()) return;
-    if (this.context === null && data.length > MAX_INIT_BYTES) {
-      this.#end(MESSAGE_TOO_BIG, 'connection_init is too long');
-      return;
-    }
     if (this.#isLeaving) setImmediate(() => this.#leaveIfAnswered());
     // Not awaited: handling a subscribe message takes as long as its operation.
     void this.#handle(data).catch((error: unknown) => {
@@ -235,9 +235,25 @@ export class SocketConnection
     void this.#closed(code, String(reason))?.catch(maskError);
   }
 
-  #arrive(chunk: Buffer): void {
+  failed(): void {
+    // `ws` itself has closed the socket with the right code.
+    this.#end(INTERNAL_ERROR);
+  }
+
+  #arrive({ length }: Buffer): void {
+    if (this.#isEnding || this.socket.readyState !== WebSocket.OPEN) {
+      this.#lateBytes += length;
+      if (this.#lateBytes > MAX_LATE_BYTES) this.output.stopReading();
+      return;
+    }
+    if (this.context === null) this.#bytesBeforeInit += length;
+    if (this.#bytesBeforeInit > MAX_INIT_BYTES) {
+      this.#end(MESSAGE_TOO_BIG, 'connection_init is too long');
+      this.output.stopReading();
+      return;
+    }
     try {
-      this.#arriving.take(chunk.length);
+      this.#arriving.take(length);
     } catch {
       this.#end(TRY_AGAIN_LATER, 'Too much is being sent');
     }

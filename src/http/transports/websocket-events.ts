@@ -5,6 +5,8 @@ export interface SocketEvents {
   pinged(data: Buffer): void;
   ponged(data: Buffer): void;
   received(data: Buffer): void;
+  /** The client sent an invalid or oversized frame, or the connection broke. */
+  failed(): void;
   closed(code: number, reason: Buffer): void;
 }
 
@@ -17,9 +19,7 @@ export class ConnectedSocket extends WebSocket {
     this.on('pong', onPong);
     this.on('ping', onPing);
     this.on('message', onMessage);
-    // An invalid or oversized frame, or a broken connection: `ws` itself closes the socket with the right
-    // code.
-    this.on('error', ignore);
+    this.on('error', onError);
     this.on('close', onClose);
   }
 }
@@ -40,4 +40,6 @@ function onClose(this: WebSocket, code: number, reason: Buffer): void {
   (this as ConnectedSocket).events?.closed(code, reason);
 }
 
-function ignore(): void {}
+function onError(this: WebSocket): void {
+  (this as ConnectedSocket).events?.failed();
+}

@@ -73,6 +73,12 @@ export class SocketOutput implements MessageWriter {
     });
   }
 
+  /** Leaves the rest in the buffers of the operating system, where it costs nothing; it makes the client wait. */
+  stopReading(): void {
+    this.#socket.pause();
+    this.#stream.end();
+  }
+
   close(): void {
     clearTimeout(this.#unread);
   }

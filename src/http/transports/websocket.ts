@@ -191,7 +191,8 @@ export function createWebSocketServer(
       const { read, record } = args.contextValue as Context & TransportContext;
       try {
         const result = await run(args as EnvelopedArgs);
-        if (!isAsyncIterable(result)) record?.end(result);
+        if (read.signal?.aborted) record?.leave();
+        else if (!isAsyncIterable(result)) record?.end(result);
         return result;
       } catch (error) {
         // An aborted operation has no client. Do not log it as a bug.
