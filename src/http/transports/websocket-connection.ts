@@ -20,6 +20,7 @@ import {
 import type { ConnectedSocket, SocketEvents } from './websocket-events.ts';
 import { frameLengthOf, withQuery } from './websocket-frames.ts';
 import type { ReadHeader } from './websocket-headers.ts';
+import { type StartingOperation, isStarting } from './websocket-operations.ts';
 import { SocketOutput, type UnreadBounds, type WritingConnection } from './websocket-output.ts';
 import type { OperationConnection } from './websocket-results.ts';
 
@@ -78,7 +79,7 @@ export class SocketConnection
   readonly output: SocketOutput;
   /** Reads the headers that the socket was opened with, once the client has connected. */
   header: ReadHeader = NO_HEADERS;
-  /** Once the client has connected. Its operations are null until they have a result, or a stream of them. */
+  /** Once the client has connected. */
   context: Pick<Context, 'acknowledged' | 'subscriptions'> | null = null;
   /** Those of the upgrade request, until the client has connected. */
   #headers: IncomingHttpHeaders;
@@ -173,13 +174,13 @@ export class SocketConnection
   }
 
   /** Sends the only result of an operation. */
-  answer(id: string, result: ExecutionResult): void {
-    void this.send(JSON.stringify({ id, type: 'next', payload: result }));
-    this.complete(id, null);
+  answer(operation: StartingOperation, result: ExecutionResult): void {
+    void this.send(JSON.stringify({ id: operation.id, type: 'next', payload: result }));
+    this.complete(operation.id, operation);
   }
 
-  /** The results of the operation have ended; null if it had a single one. */
-  complete(id: string, results: object | null): void {
+  /** The results of the operation have ended. */
+  complete(id: string, results: object): void {
     const subscriptions = this.context?.subscriptions as Record<string, unknown> | undefined;
     if (subscriptions?.[id] !== results) return;
     delete subscriptions[id];
@@ -289,7 +290,7 @@ export class SocketConnection
   }
 
   #leaveIfAnswered(): void {
-    if (!Object.values(this.context?.subscriptions ?? {}).includes(null as never))
+    if (!Object.values(this.context?.subscriptions ?? {}).some(isStarting))
       this.#end(GOING_AWAY, 'Going away');
   }
 

@@ -8,6 +8,7 @@ import type { KnownSubscriptions } from '../operations/known-subscriptions.ts';
 import type { DirectResults } from '../plugins/direct-results.ts';
 import type { SocketConnection, SocketParts } from './websocket-connection.ts';
 import type { ReadHeader } from './websocket-headers.ts';
+import { StartingOperation } from './websocket-operations.ts';
 import { StartedResults } from './websocket-results.ts';
 
 export interface SocketSubscriptionsParts {
@@ -19,16 +20,11 @@ export interface SocketSubscriptionsParts {
   maxSubscriptionsPerConnection: number;
 }
 
-/** Those of a socket, by their ids. Null: there is no result yet. */
-type Operations = Record<string, unknown>;
-
 interface Subscribe {
   id: string;
   type: 'subscribe';
   payload: OperationParams & { query: string };
 }
-
-const MAY_SUBSCRIBE = /"subscribe".*\bsubscription\b|\bsubscription\b.*"subscribe"/s;
 
 /**
  * Starts known subscriptions without graphql-ws, which would keep its message, its functions and several promises for
@@ -38,27 +34,28 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
   const { knownSubscriptions, gate, records, maskError, maxSubscriptionsPerConnection } = parts;
 
   return (connection, text) => {
-    const message = MAY_SUBSCRIBE.test(text) ? readMessage(text) : null;
+    const message = mayStart(text) ? readMessage(text) : null;
     if (message === null || !connection.context?.acknowledged) return null;
     const { subscriptions } = connection.context;
     if (message.id in subscriptions || !knownSubscriptions.has(message.payload)) return null;
     if (Object.keys(subscriptions).length >= maxSubscriptionsPerConnection) return null;
-    return start(connection, message, subscriptions as Operations);
+    return start(connection, message, connection.context);
   };
 
   async function start(
     connection: SocketConnection,
     { id, payload }: Subscribe,
-    subscriptions: Operations,
+    context: { readonly subscriptions: Record<string, unknown> },
   ): Promise<boolean> {
     const { header, address } = connection;
-    // As graphql-ws does: the id is taken, and there is no result yet.
-    subscriptions[id] = null;
+    const starting = new StartingOperation(id);
+    context.subscriptions[id] = starting;
+    // The client may stop it and start another with this id. Once the socket is closed, `subscriptions` is another object.
+    const isWanted = () => context.subscriptions[id] === starting;
     const operation = await admit(payload, header, address);
-    // The client has stopped it meanwhile.
-    if (!(id in subscriptions)) return true;
+    if (!isWanted()) return true;
     if (operation === null) {
-      delete subscriptions[id];
+      delete context.subscriptions[id];
       return false;
     }
     const record = records.begin({
@@ -69,10 +66,12 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
     const client = { record, header, leaving: connection };
     const result = await knownSubscriptions.start(operation, client);
     if (result === null) throw new Error('A known subscription is not known any more.');
-    if ('take' in result) open(connection, id, result, subscriptions);
-    else {
+    if ('take' in result) {
+      if (isWanted()) open(connection, id, result, context.subscriptions);
+      else void result.return?.();
+    } else {
       record.end(result);
-      if (id in subscriptions) connection.answer(id, result);
+      if (isWanted()) connection.answer(starting, result);
     }
     return true;
   }
@@ -97,17 +96,17 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
     connection: SocketConnection,
     id: string,
     direct: DirectResults,
-    subscriptions: Operations,
+    subscriptions: Record<string, unknown>,
   ): void {
-    // The client has stopped it meanwhile, and perhaps started another with this id.
-    if (subscriptions[id] !== null) {
-      void direct.return?.();
-      return;
-    }
     const results = new StartedResults(id, direct, connection, maskError);
     subscriptions[id] = results;
     results.start();
   }
+}
+
+/** Whether a message may start a subscription. No expression, whose time could grow with the square of the length. */
+function mayStart(text: string): boolean {
+  return text.includes('"subscribe"') && text.includes('subscription');
 }
 
 function readMessage(text: string): Subscribe | null {
