@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { type Socket, connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { createCapturedLog } from '../support/captured-log.ts';
@@ -71,6 +71,30 @@ test('ws: a subscription does not start once its client has left', async t => {
   staying.start('b', id);
   await until(() => staying.of('b').length === 1);
   assert.equal(log.lines.filter(({ message }) => message === 'subscription started').length, 2);
+});
+
+test('sse: bodies of clients that leave before they end take no space', async t => {
+  const { tenant, url } = await startGateway(t, { env: { MAX_BODY_BYTES: '41943040' } });
+  const [id = ''] = tenant.addTasks(1, LASTING);
+  const { hostname, port } = new URL(url);
+  const half = Buffer.alloc(16_000_000, ' ');
+  // Together they would take more than the space for all requests.
+  for (let count = 0; count < 5; count++) {
+    const socket = connect(Number(port), hostname);
+    t.after(() => socket.destroy());
+    socket.write(
+      `POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: ${2 * half.length}\r\n\r\n`,
+    );
+    await new Promise(resolve => socket.write(half, resolve));
+    socket.end();
+    await once(socket.resume(), 'close');
+  }
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query: `{ taskStatus(id: "${id}") { id } }` }) + ' '.repeat(4_000_000),
+  });
+  assert.equal(response.status, 200);
 });
 
 test('ws: a long message without a subscription does not hold up the gateway', async t => {

@@ -73,17 +73,18 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
       // The client disconnected while its token was checked.
       if (response.destroyed) return record.leave();
       const share = requestSpace.open();
+      const closeShare = () => share.close();
+      // Before the body is read: the response closes before the read fails.
+      response.once('close', closeShare);
       const parsed = readBody(request, parts.maxBodyBytes, share).then(body =>
         parseOperation(toText(body)),
       );
       const client = { record, header, leaving: new LeavingReader(response) };
       const started = start(await settled(parsed), admission, client);
-      if (started === null) {
-        response.once('close', () => share.close());
-        return yoga(request, response, { parsed, record });
-      }
+      if (started === null) return yoga(request, response, { parsed, record });
       // What was read is not kept for as long as the stream.
-      share.close();
+      response.off('close', closeShare);
+      closeShare();
       return send(response, await started, record);
     },
   };
