@@ -62,21 +62,25 @@ export function createLimitTime(clock: Clock, timeoutMs: number): LimitTime {
 /** Each field of a query or mutation that is still pending when its time is over fails with UPSTREAM_TIMEOUT. */
 export function useOperationTimeout(limitTime: LimitTime): Plugin<Context> {
   return {
-    onExecute({ args: { contextValue } }) {
-      const { signal } = contextValue.read;
-      const end = limitTime();
-      const onLeave = () => end.signal.abort(signal?.reason);
-      signal?.addEventListener('abort', onLeave, { once: true });
-      if (signal?.aborted) onLeave();
-      contextValue.read = { ...contextValue.read, signal: end.signal };
-      return {
-        onExecuteDone({ setResult }) {
+    onExecute({ executeFn, setExecuteFn }) {
+      // Not `onExecuteDone`, which is not called if the execution rejects because the client has left.
+      setExecuteFn(async args => {
+        const { contextValue } = args as { contextValue: Context };
+        const { signal } = contextValue.read;
+        const end = limitTime();
+        const onLeave = () => end.signal.abort(signal?.reason);
+        signal?.addEventListener('abort', onLeave, { once: true });
+        if (signal?.aborted) onLeave();
+        contextValue.read = { ...contextValue.read, signal: end.signal };
+        try {
+          const result: unknown = await executeFn(args);
+          // Nobody gets the errors of the reads that were aborted, which are no bugs to be logged.
+          return signal?.aborted ? { data: null } : result;
+        } finally {
           end.release();
           signal?.removeEventListener('abort', onLeave);
-          // Nobody gets the errors of the reads that were aborted, which are no bugs to be logged.
-          if (signal?.aborted) setResult({ data: null });
-        },
-      };
+        }
+      });
     },
   };
 }
