@@ -143,6 +143,18 @@ for (const [name, operation] of ENDS) {
   });
 }
 
+test('sse: a known subscription that names a callback is refused as the first time', async t => {
+  const { tenant, url } = await startGateway(t);
+  const [id = ''] = tenant.addTasks(1, LASTING);
+  const subscription = { callbackUrl: 'https://a.example', subscriptionId: 'a', verifier: 'b' };
+  const headers = { accept: 'text/event-stream, application/json;callbackSpec=1.0' };
+  const operation = { query: PROGRESS, variables: { id }, extensions: { subscription } };
+  const first = await readStream(url, operation, { headers });
+  assert.match(first.text, /FORBIDDEN/);
+  await learn(t, url, PROGRESS, id);
+  assert.deepEqual(await readStream(url, operation, { headers }), first);
+});
+
 /** Subscribes with a document that may be unknown, so that it is known from then on. */
 async function learn(t: TestContext, url: string, query: string, id: string): Promise<void> {
   const { start, of } = await openSocket(t, url);

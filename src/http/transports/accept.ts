@@ -9,6 +9,9 @@ export interface MediaRange {
   parameters: readonly string[];
 }
 
+/** The parameter of a media range that asks for results over Apollo's HTTP callback protocol. */
+export const CALLBACK_SPEC = 'callbackspec=1.0';
+
 /** The media ranges of the Accept header, in their order. */
 export function mediaRangesOf({ headers }: Request): MediaRange[] {
   return mediaRangesIn(headers.get('accept') ?? '');
@@ -33,7 +36,7 @@ function isExclusion(parameter: string): boolean {
 /** The transport that sends the results of a subscription to this client. */
 export function streamTransportOf(request: Request): TransportName {
   const ranges = mediaRangesOf(request);
-  if (ranges.some(({ parameters }) => parameters.includes('callbackspec=1.0'))) return 'callback';
+  if (ranges.some(({ parameters }) => parameters.includes(CALLBACK_SPEC))) return 'callback';
   return ranges.some(({ type }) => type === 'text/event-stream') ? 'sse' : 'multipart';
 }
 

@@ -12,7 +12,7 @@ import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
 import type { LeavingClient } from '../operations/operation-context.ts';
 import type { KnownSubscriptions, SubscriptionClient } from '../operations/known-subscriptions.ts';
 import type { DirectResults } from '../plugins/direct-results.ts';
-import { mediaRangesIn } from './accept.ts';
+import { CALLBACK_SPEC, mediaRangesIn } from './accept.ts';
 import { parseOperation, toText } from './http-request.ts';
 import { isPlainPost, readBody } from './node-body.ts';
 import { type ResponseFormat, ResponseResults } from './response-results.ts';
@@ -53,6 +53,8 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
     accepts(request) {
       if (!isPlainPost(request) || request.headers['last-event-id'] === COMPLETE_ID) return false;
       const ranges = mediaRangesIn(request.headers.accept);
+      // The operation may name a callback.
+      if (ranges.some(({ parameters }) => parameters.includes(CALLBACK_SPEC))) return false;
       return framingFor(ranges) === SSE && !prefersJson(ranges, SSE);
     },
     async answer(request, response) {
