@@ -104,3 +104,32 @@ test('ws: a long message without a subscription does not hold up the gateway', a
   socket.send(JSON.stringify({ type: 'ping', payload: { text: 'subscription '.repeat(320_000) } }));
   await answered;
 });
+
+for (const state of ['known', 'unknown'])
+  test(`ws: a socket whose ${state} subscription starts during the shutdown is closed once it has`, async t => {
+    const issuer = await startIssuer(t);
+    const { tenant, gateway, url } = await startGateway(t, {
+      env: { JWKS_URL: issuer.jwksUrl, JWT_ISSUER: issuer.issuer, JWT_AUDIENCE: 'gateway' },
+    });
+    const [id = ''] = tenant.addTasks(1, LASTING);
+    const headers = { authorization: `Bearer ${await issuer.sign()}` };
+    const { socket, start, of } = await openSocket(t, url, headers);
+    if (state === 'known') {
+      start('before', id);
+      await until(() => of('before').length === 1);
+    }
+    let decide = (_isValid: boolean) => {};
+    const isValid = new Promise<boolean>(resolve => (decide = resolve));
+    const verify = t.mock.method(crypto.subtle, 'verify', () => isValid);
+    start('a', id);
+    await until(() => verify.mock.callCount() === 1);
+    const other = await openSocket(t, url);
+    const closed = gateway.close();
+    await once(other.socket, 'close');
+    const [code] = await Promise.all([
+      once(socket, 'close').then(([first]: number[]) => first),
+      decide(true),
+    ]);
+    assert.equal(code, 1001);
+    await closed;
+  });

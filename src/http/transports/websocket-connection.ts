@@ -187,9 +187,13 @@ export class SocketConnection
     void this.send(JSON.stringify({ id, type: 'complete' }));
   }
 
+  /** An operation has a result, or a stream of them. */
+  started(): void {
+    this.#leaveSoon();
+  }
+
   written(): void {
-    // graphql-ws removes an operation after its last message.
-    if (this.#isLeaving) setImmediate(() => this.#leaveIfAnswered());
+    this.#leaveSoon();
   }
 
   resumed(): void {
@@ -214,7 +218,7 @@ export class SocketConnection
   received(data: Buffer): void {
     this.#arriving.giveBack(frameLengthOf(data));
     if (!this.#accept()) return;
-    if (this.#isLeaving) setImmediate(() => this.#leaveIfAnswered());
+    this.#leaveSoon();
     // Not awaited: handling a subscribe message takes as long as its operation.
     void this.#handle(data).catch((error: unknown) => {
       // graphql-ws closes the socket on an unknown type, but throws on a type that only servers send.
@@ -287,6 +291,11 @@ export class SocketConnection
     this.#countedAt = now;
     if (this.#allowance < 0) this.#end(POLICY_VIOLATION, 'Too many messages');
     return !this.#isEnding;
+  }
+
+  #leaveSoon(): void {
+    // graphql-ws adds the stream of an operation, or removes the operation, a moment after it has called back.
+    if (this.#isLeaving) setImmediate(() => this.#leaveIfAnswered());
   }
 
   #leaveIfAnswered(): void {

@@ -101,6 +101,7 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
     const results = new StartedResults(id, direct, connection, maskError);
     subscriptions[id] = results;
     results.start();
+    connection.started();
   }
 }
 

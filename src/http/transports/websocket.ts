@@ -90,10 +90,11 @@ export function createWebSocketServer(
   const protocol = makeServer<Record<string, unknown>, SocketConnection>({
     execute: guarded(args => args.rootValue.execute(args)),
     subscribe: guarded(args => args.rootValue.subscribe(args)),
-    onOperation({ extra: { output } }, id, _payload, { contextValue }, result) {
+    onOperation({ extra }, id, _payload, { contextValue }, result) {
+      extra.started();
       const { direct } = contextValue as DirectContext;
       if (direct === undefined || !isAsyncIterable(result)) return result;
-      return new IteratedResults(id, direct, output, maskError);
+      return new IteratedResults(id, direct, extra.output, maskError);
     },
     // Errors of graphql-ws itself have no code.
     onError: (_context, _id, _payload, errors) => errors.map(error => maskError(error).toJSON()),
