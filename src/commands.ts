@@ -16,7 +16,10 @@ export interface CommandOptions {
 /** What a command takes from the process. */
 export interface CommandProcess {
   env: NodeJS.ProcessEnv;
+  /** Ends it once the last lines of its output are written. */
   exit(code: number): void;
+  /** Ends it at once. */
+  kill(): void;
 }
 
 /** The commands of the program. Each resolves to its exit code, a server's once it listens; none rejects. */
@@ -27,7 +30,10 @@ export type Commands = Record<
 
 type Start = (config: Config, log: ProgramLog) => Promise<{ close(): Promise<void> }>;
 
-export function createCommands({ env, exit }: CommandProcess): Commands {
+// Time to write the last lines of the log when everything else has taken too long.
+const LAST_LINES_MS = 200;
+
+export function createCommands({ env, exit, kill }: CommandProcess): Commands {
   return {
     serve: () => start(serve, env),
     sandbox: () => start(serveSandbox, { ...env, SANDBOX: 'true', SAIL_BASE_URL: '' }),
@@ -44,7 +50,7 @@ export function createCommands({ env, exit }: CommandProcess): Commands {
       const config = readConfig(given);
       const { shutdown } = config;
       const log = createLog(config.logLevel, config.logFormat);
-      logProcess(log, () => void exitWithin(shutdown.graceMs, log.drained(), 1));
+      logProcess(log, () => void exitWithin(shutdown.graceMs, log.drained(), log, 1));
       const started = begin(config, log);
       const stop = async () => {
         const { close } = await started;
@@ -52,7 +58,10 @@ export function createCommands({ env, exit }: CommandProcess): Commands {
         await log.drained();
       };
       for (const signal of ['SIGINT', 'SIGTERM'] as const)
-        process.once(signal, () => void exitWithin(shutdown.delayMs + shutdown.graceMs, stop(), 0));
+        process.once(
+          signal,
+          () => void exitWithin(shutdown.delayMs + shutdown.graceMs, stop(), log, 0),
+        );
       await started;
       return 0;
     } catch (error) {
@@ -60,10 +69,17 @@ export function createCommands({ env, exit }: CommandProcess): Commands {
     }
   }
 
-  /** Exits when all is done, or at the timeout. */
-  async function exitWithin(timeoutMs: number, done: Promise<void>, code: number): Promise<void> {
+  /** Exits when all is done, or at the timeout. While nobody reads the log, an exit would wait for it without end. */
+  async function exitWithin(
+    timeoutMs: number,
+    done: Promise<void>,
+    log: ProgramLog,
+    code: number,
+  ): Promise<void> {
     await Promise.race([done, wait(timeoutMs)]);
-    exit(code);
+    const isWritten = log.drained().then(() => true);
+    if (await Promise.race([isWritten, wait(LAST_LINES_MS, false)])) exit(code);
+    else kill();
   }
 }
 

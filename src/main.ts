@@ -31,7 +31,11 @@ async function main(): Promise<void> {
   else {
     // Loaded only now: the answers above need none of it.
     const { createCommands } = await import('./commands.ts');
-    const commands = createCommands({ env: process.env, exit: code => process.exit(code) });
+    const commands = createCommands({
+      env: process.env,
+      exit: code => process.exit(code),
+      kill: () => process.kill(process.pid, 'SIGKILL'),
+    });
     process.exitCode = await commands[args.command](args);
   }
 }

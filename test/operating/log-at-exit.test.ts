@@ -9,6 +9,9 @@ import { until } from '../support/until.ts';
 const OPERATIONS = 1_500;
 const AT_ONCE = 50;
 
+const THROW = 'process.once("SIGUSR2", () => { throw new Error("a bug") })';
+const CRASH = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(THROW)}` };
+
 interface LogLine {
   msg: string;
   time: string;
@@ -62,15 +65,22 @@ test('the log is whole after a SIGTERM, even if nothing has read it for a while'
 });
 
 test('the log is whole after an exception that nothing catches', async t => {
-  const crash = 'process.once("SIGUSR2", () => { throw new Error("a bug") })';
-  const { child, read } = await startUnread(t, {
-    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(crash)}`,
-  });
+  const { child, read } = await startUnread(t, CRASH);
   child.kill('SIGUSR2');
   const lines = await read();
   assert.equal(countOperations(lines), OPERATIONS);
   assert.match(lines.at(-1)?.msg ?? '', /uncaught exception/);
 });
+
+for (const [name, signal] of [
+  ['a SIGTERM', 'SIGTERM'],
+  ['an exception that nothing catches', 'SIGUSR2'],
+] as const)
+  test(`the process ends in time after ${name} even if its log is never read`, async t => {
+    const { child } = await startUnread(t, { ...CRASH, SHUTDOWN_GRACE_MS: '500' });
+    child.kill(signal);
+    await once(child, 'exit');
+  });
 
 function isListening(url: string): Promise<boolean> {
   return fetch(url).then(
