@@ -126,10 +126,9 @@ for (const state of ['known', 'unknown'])
     const other = await openSocket(t, url);
     const closed = gateway.close();
     await once(other.socket, 'close');
-    const [code] = await Promise.all([
-      once(socket, 'close').then(([first]: number[]) => first),
-      decide(true),
-    ]);
+    const gone = once(socket, 'close');
+    decide(true);
+    const [code] = await gone;
     assert.equal(code, 1001);
     await closed;
   });

@@ -9,6 +9,7 @@ import type { RequestSpace } from '../access/request-space.ts';
 import type { LeavingClient } from '../operations/operation-context.ts';
 import type { Drain, Interruptible } from './drain.ts';
 import type { Beating, Heartbeats } from './heartbeats.ts';
+import { MessageAllowance, type MessageRate } from './websocket-allowance.ts';
 import {
   BAD_REQUEST,
   GOING_AWAY,
@@ -19,16 +20,12 @@ import {
 } from './websocket-codes.ts';
 import type { ConnectedSocket, SocketEvents } from './websocket-events.ts';
 import { frameLengthOf, withQuery } from './websocket-frames.ts';
-import type { ReadHeader } from './websocket-headers.ts';
+import { NO_HEADERS, type ReadHeader } from './websocket-headers.ts';
 import { type StartingOperation, isStarting } from './websocket-operations.ts';
 import { SocketOutput, type UnreadBounds, type WritingConnection } from './websocket-output.ts';
 import type { OperationConnection } from './websocket-results.ts';
 
-export interface SocketBounds extends UnreadBounds {
-  /** The rate of messages, pings and pongs that a client may sustain. */
-  maxMessagesPerSecond: number;
-  /** How many of them it may send in one burst. */
-  messageBurst: number;
+export interface SocketBounds extends UnreadBounds, MessageRate {
   requestSpace: RequestSpace;
 }
 
@@ -45,8 +42,6 @@ export interface SocketParts extends SocketBounds {
   start(connection: SocketConnection, text: string): Promise<boolean> | null;
 }
 
-/** How often a connection is pinged. */
-export const KEEP_ALIVE_MS = 12_000;
 const UNEXPECTED_TYPE = /^Unexpected message of type /;
 // It carries headers, and has as much room as Node allows for those of a request. So has all that comes before it.
 const MAX_INIT_BYTES = 16_384;
@@ -54,7 +49,6 @@ const MAX_INIT_BYTES = 16_384;
 const MAX_LATE_BYTES = 16_384;
 // A client has so long to complete the closing handshake before the socket is terminated.
 const CLOSE_WITHIN_MS = 1_000;
-const NO_HEADERS: ReadHeader = () => null;
 
 /**
  * Connects a socket to graphql-ws, as the `extra` of its context. Closes it if the client does not answer a ping within
@@ -95,8 +89,7 @@ export class SocketConnection
   #isLeaving = false;
   #bytesBeforeInit = 0;
   #lateBytes = 0;
-  #allowance: number;
-  #countedAt = performance.now();
+  readonly #allowance: MessageAllowance;
 
   constructor(
     socket: ConnectedSocket,
@@ -111,7 +104,7 @@ export class SocketConnection
     this.#parts = parts;
     this.output = new SocketOutput(socket, request.socket, this, parts);
     this.#arriving = parts.requestSpace.open();
-    this.#allowance = parts.messageBurst;
+    this.#allowance = new MessageAllowance(parts);
     parts.keepAlive.add(this);
     // Before `ws` reads them, so that they are counted before the message is complete.
     request.socket.prependListener('data', (chunk: Buffer) => this.#arrive(chunk));
@@ -284,12 +277,7 @@ export class SocketConnection
   /** Counts a message. False if it must not be handled, because the socket is being closed. */
   #accept(): boolean {
     if (this.#isEnding) return false;
-    const { maxMessagesPerSecond, messageBurst } = this.#parts;
-    const now = performance.now();
-    this.#allowance += ((now - this.#countedAt) / 1000) * maxMessagesPerSecond;
-    this.#allowance = Math.min(messageBurst, this.#allowance) - 1;
-    this.#countedAt = now;
-    if (this.#allowance < 0) this.#end(POLICY_VIOLATION, 'Too many messages');
+    if (!this.#allowance.take()) this.#end(POLICY_VIOLATION, 'Too many messages');
     return !this.#isEnding;
   }
 

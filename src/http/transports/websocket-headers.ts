@@ -5,7 +5,8 @@ export type ReadHeader = (name: string) => string | null;
 
 // Headers that concern the handshake alone. What is kept of the others is kept for as long as the socket is open.
 const HANDSHAKE = /^(host|origin|connection|upgrade|user-agent|pragma|cookie|accept-.*|sec-.*)$/;
-const NONE: ReadHeader = () => null;
+/** Of a socket that has none. */
+export const NO_HEADERS: ReadHeader = () => null;
 
 /**
  * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request.
@@ -29,7 +30,7 @@ export function headerReader(
     if (name === 'token') values.set('authorization', withScheme(value));
     else values.set(name.toLowerCase(), value);
   }
-  return values.size === 0 ? NONE : name => values.get(name) ?? null;
+  return values.size === 0 ? NO_HEADERS : name => values.get(name) ?? null;
 }
 
 function withScheme(token: string): string {

@@ -15,7 +15,7 @@ import type { MaskError } from '../access/mask-error.ts';
 import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import { Heartbeats } from './heartbeats.ts';
-import { KEEP_ALIVE_MS, type SocketBounds, SocketConnection } from './websocket-connection.ts';
+import { type SocketBounds, SocketConnection } from './websocket-connection.ts';
 import { TRY_AGAIN_LATER } from './websocket-codes.ts';
 import { ConnectedSocket } from './websocket-events.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
@@ -216,6 +216,8 @@ type EnvelopedArgs = ExecutionArgs & {
 };
 
 const MIN_MESSAGE_BURST = 1_000;
+/** How often a connection is pinged. */
+const KEEP_ALIVE_MS = 12_000;
 
 function tooMany(most: number): GatewayError {
   return new GatewayError(
