@@ -104,7 +104,7 @@ const ENDS: [string, Operation][] = [
   ['a filter that matches nothing', { query: CHANGES, variables: { filter: { ids: [] } } }],
   ['the name of a subscription', { query: TWO, operationName: 'S', variables: { id: 'none' } }],
   ['the name of a query', { query: TWO, operationName: 'Q' }],
-  ['a name that the document has not', { query: TWO, operationName: 'X' }],
+  ['a name that the document does not have', { query: TWO, operationName: 'X' }],
   ['no name', { query: TWO, variables: { id: 'none' } }],
   ['a name that is no text', { query: TWO, operationName: 7 }],
   [

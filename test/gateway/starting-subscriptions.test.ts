@@ -73,8 +73,9 @@ test('ws: a subscription does not start once its client has left', async t => {
   assert.equal(log.lines.filter(({ message }) => message === 'subscription started').length, 2);
 });
 
-test('sse: bodies of clients that leave before they end take no space', async t => {
-  const { tenant, url } = await startGateway(t, { env: { MAX_BODY_BYTES: '41943040' } });
+test('sse: bodies of clients that leave before they end take no space, and are noted as such', async t => {
+  const log = createCapturedLog();
+  const { tenant, url } = await startGateway(t, { log, env: { MAX_BODY_BYTES: '41943040' } });
   const [id = ''] = tenant.addTasks(1, LASTING);
   const { hostname, port } = new URL(url);
   const half = Buffer.alloc(16_000_000, ' ');
@@ -89,6 +90,10 @@ test('sse: bodies of clients that leave before they end take no space', async t 
     socket.end();
     await once(socket.resume(), 'close');
   }
+  const codes = () =>
+    log.lines.filter(({ message }) => message === 'operation').map(line => String(line['codes']));
+  await until(() => codes().length === 5);
+  assert.deepEqual(new Set(codes()), new Set(['ABORTED']));
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

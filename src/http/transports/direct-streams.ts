@@ -82,7 +82,9 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
         parseOperation(toText(body)),
       );
       const client = { record, header, leaving: new LeavingReader(response) };
-      const started = start(await settled(parsed), admission, client);
+      const params = await settled(parsed);
+      if (response.destroyed) return record.leave();
+      const started = start(params, admission, client);
       if (started === null) return yoga(request, response, { parsed, record });
       // What was read is not kept for as long as the stream.
       response.off('close', closeShare);

@@ -43,7 +43,7 @@ export interface SocketParts extends SocketBounds {
 }
 
 const UNEXPECTED_TYPE = /^Unexpected message of type /;
-// It carries headers, and has as much room as Node allows for those of a request. So has all that comes before it.
+// `connection_init` carries headers: it and all that comes before it have the room that Node allows for those of a request.
 const MAX_INIT_BYTES = 16_384;
 // While a socket is being closed: the client's answer, and what was on its way before it.
 const MAX_LATE_BYTES = 16_384;
