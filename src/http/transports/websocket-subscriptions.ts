@@ -40,25 +40,21 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
   return (connection, text) => {
     const message = MAY_SUBSCRIBE.test(text) ? readMessage(text) : null;
     if (message === null || !connection.context?.acknowledged) return null;
-    const { subscriptions } = connection.context;
+    const subscriptions = operationsOf(connection);
     if (message.id in subscriptions || !knownSubscriptions.has(message.payload)) return null;
     if (Object.keys(subscriptions).length >= maxSubscriptionsPerConnection) return null;
-    return start(connection, message, subscriptions as Operations);
+    return start(connection, message);
   };
 
-  async function start(
-    connection: SocketConnection,
-    { id, payload }: Subscribe,
-    subscriptions: Operations,
-  ): Promise<boolean> {
+  async function start(connection: SocketConnection, { id, payload }: Subscribe): Promise<boolean> {
     const { header, address } = connection;
     // As graphql-ws does: the id is taken, and there is no result yet.
-    subscriptions[id] = null;
+    operationsOf(connection)[id] = null;
     const operation = await admit(payload, header, address);
-    // The client has stopped it meanwhile.
-    if (!(id in subscriptions)) return true;
+    // The client has stopped it meanwhile, or left.
+    if (!(id in operationsOf(connection))) return true;
     if (operation === null) {
-      delete subscriptions[id];
+      delete operationsOf(connection)[id];
       return false;
     }
     const record = records.begin({
@@ -69,10 +65,10 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
     const client = { record, header, leaving: connection };
     const result = await knownSubscriptions.start(operation, client);
     if (result === null) throw new Error('A known subscription is not known any more.');
-    if ('take' in result) open(connection, id, result, subscriptions);
+    if ('take' in result) open(connection, id, result);
     else {
       record.end(result);
-      if (id in subscriptions) connection.answer(id, result);
+      if (id in operationsOf(connection)) connection.answer(id, result);
     }
     return true;
   }
@@ -93,13 +89,9 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
     }
   }
 
-  function open(
-    connection: SocketConnection,
-    id: string,
-    direct: DirectResults,
-    subscriptions: Operations,
-  ): void {
-    // The client has stopped it meanwhile, and perhaps started another with this id.
+  function open(connection: SocketConnection, id: string, direct: DirectResults): void {
+    const subscriptions = operationsOf(connection);
+    // The client has left or stopped it meanwhile, and perhaps started another with this id.
     if (subscriptions[id] !== null) {
       void direct.return?.();
       return;
@@ -108,6 +100,11 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
     subscriptions[id] = results;
     results.start();
   }
+}
+
+/** Ask each time: graphql-ws replaces them when the socket closes. */
+function operationsOf({ context }: SocketConnection): Operations {
+  return (context?.subscriptions ?? {}) as Operations;
 }
 
 function readMessage(text: string): Subscribe | null {
