@@ -2,6 +2,7 @@ import type { YogaServerInstance } from 'graphql-yoga';
 import type { Admission } from '../access/operation-gate.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
+import type { Signal } from '../../signal.ts';
 import type { Context } from '../../graphql/builder.ts';
 
 /** The context that a transport passes to the GraphQL server with each operation. */
@@ -17,7 +18,7 @@ export interface TransportContext {
   /** The record of the operation, set by the transport. */
   record?: OperationRecord;
   /** Aborts when the client disconnects. */
-  signal?: AbortSignal;
+  signal?: Signal;
 }
 
 /** Runs the phases of an operation with the plugins of the GraphQL server. */
