@@ -1,5 +1,6 @@
 import type { YogaServerInstance } from 'graphql-yoga';
 import type { Admission } from '../access/operation-gate.ts';
+import type { RequestShare } from '../access/request-space.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 import type { Signal } from '../../signal.ts';
@@ -13,6 +14,8 @@ export interface TransportContext {
   header?: (name: string) => string | null;
   /** The operation, if the body was read before Yoga got the request. */
   parsed?: OperationParams | Promise<OperationParams>;
+  /** What the body takes of the space for requests, until the request is answered. */
+  share?: RequestShare;
   /** The client's address (see access/client-address.ts). */
   address?: string;
   /** The record of the operation, set by the transport. */
