@@ -10,6 +10,8 @@ export interface ByteShare {
   giveBack(bytes: number): void;
   /** Gives back all that the share holds. */
   close(): void;
+  /** Another share, with all that this one holds. This one holds nothing any more. */
+  handOver(): ByteShare;
 }
 
 export interface ByteSpaceOptions {
@@ -50,5 +52,12 @@ class Share implements ByteShare {
   close(): void {
     this.#whole.taken -= this.#own;
     this.#own = 0;
+  }
+
+  handOver(): ByteShare {
+    const other = new Share(this.#whole);
+    other.#own = this.#own;
+    this.#own = 0;
+    return other;
   }
 }

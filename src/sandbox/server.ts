@@ -203,7 +203,9 @@ async function applyToResponse(
   trackingId: string,
 ): Promise<boolean> {
   for (const fault of drawn) {
-    if (fault.kind === 'latency') await new Promise(resolve => setTimeout(resolve, fault.ms));
+    // Unreferenced: the process may exit before the answer.
+    if (fault.kind === 'latency')
+      await new Promise(resolve => setTimeout(resolve, fault.ms).unref());
     if (fault.kind === 'drop') response.destroy();
     if (fault.kind === 'status') {
       const refusal =

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Heartbeats } from '../../src/http/transports/heartbeats.ts';
 import { createCapturedLog } from '../support/captured-log.ts';
+import { startIssuer } from '../support/issuer.ts';
 import { startGateway } from '../support/start.ts';
 import { TRANSPORTS, subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
@@ -48,13 +50,13 @@ interface StreamOptions {
   onText?: (text: string) => void;
 }
 
-async function openSocket(t: TestContext, url: string) {
+async function openSocket(t: TestContext, url: string, payload?: { authorization: string }) {
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
   t.after(() => socket.terminate());
   const messages: { id?: string; type: string; payload?: unknown }[] = [];
   await once(socket, 'open');
   socket.on('message', (data: Buffer) => messages.push(JSON.parse(data.toString())));
-  socket.send('{"type":"connection_init"}');
+  socket.send(JSON.stringify({ type: 'connection_init', payload }));
   await until(() => messages.length === 1);
   const send = (message: object) => socket.send(JSON.stringify(message));
   const start = (id: string, payload: Operation) => send({ id, type: 'subscribe', payload });
@@ -264,4 +266,36 @@ test('members beat once in an interval, spread over it, until they are deleted',
   heartbeats.add(a);
   t.mock.timers.tick(12_000);
   assert.deepEqual(beats, { a: 2, b: 2 });
+});
+
+test('ws: a known subscription whose client leaves while its token is checked is not started', async t => {
+  const issuer = await startIssuer(t);
+  const log = createCapturedLog();
+  const { tenant, url, query } = await startGateway(t, {
+    log,
+    env: { JWKS_URL: issuer.jwksUrl, JWT_ISSUER: issuer.issuer, JWT_AUDIENCE: 'gateway' },
+  });
+  const [id = ''] = tenant.addTasks(1, LASTING);
+  const known = subscribe(t, 'ws', url, PROGRESS, { id }, `Bearer ${await issuer.sign()}`);
+  assert.ok((await known.next()).value.data);
+
+  const keys = await (await fetch(issuer.jwksUrl)).text();
+  const authorization = `Bearer ${await issuer.sign({ kid: 'new' })}`;
+  // The keys are fetched again for a key that is not known, though not so soon after they were fetched.
+  const now = Date.now() + 60_000;
+  t.mock.method(Date, 'now', () => now);
+  const held: ServerResponse[] = [];
+  issuer.fault = response => void held.push(response);
+  const { socket, start } = await openSocket(t, url, { authorization });
+  start('a', { query: PROGRESS, variables: { id } });
+  await until(() => held.length === 1);
+  const closed = t.mock.method(Heartbeats.prototype, 'delete');
+  socket.terminate();
+  await until(() => closed.mock.callCount() === 1);
+  // It waits for the same keys, and is answered after the subscription would have started.
+  const answered = query('{ taskStatuses { nodes { id } } }', {}, { authorization });
+  held[0]!.setHeader('content-type', 'application/json').end(keys.replace('"k0"', '"new"'));
+  assert.equal((await answered).errors, undefined);
+  const started = log.lines.filter(({ message }) => message === 'subscription started');
+  assert.equal(started.length, 1);
 });

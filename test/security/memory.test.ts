@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type Socket, connect } from 'node:net';
+import { createServer } from 'node:http';
+import { type AddressInfo, type Socket, connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { parse } from 'graphql';
 import { WebSocket } from 'ws';
@@ -108,6 +109,47 @@ test('while the operations of a single-connection stream take too much memory, l
 
   await fetch(`${url}/stream?operationId=0`, { method: 'DELETE', headers });
   assert.equal((await start('0', LONG)).status, 202);
+});
+
+test('while subscriptions over callbacks take too much memory, long ones are refused', async t => {
+  const { url, tenant } = await startGateway(t, {
+    env: { MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '1000', SUBSCRIPTION_CALLBACK_HOSTS: '127.0.0.1' },
+  });
+  const router = createServer((request, response) =>
+    request.resume().on('end', () => response.writeHead(204).end()),
+  );
+  router.listen(0, '127.0.0.1');
+  await once(router, 'listening');
+  t.after(() => router.close().closeAllConnections());
+  const { port } = router.address() as AddressInfo;
+  const id = tenant.addTask({ queueMs: 0, runMs: 86_400_000 });
+  const start = async (comment: string) => {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json;callbackSpec=1.0' },
+      body: JSON.stringify({
+        query: `subscription ($id: ID!) { taskProgress(id: $id) { id } } # ${comment}`,
+        variables: { id },
+        extensions: {
+          subscription: {
+            callbackUrl: `http://127.0.0.1:${port}/`,
+            subscriptionId: 's',
+            verifier: 'v',
+          },
+        },
+      }),
+    });
+    return { status: response.status, text: await response.text() };
+  };
+  let started = 0;
+  let last = await start(LONG);
+  for (; last.status === 200 && started < ENOUGH; started++) last = await start(LONG);
+  assert.equal(last.status, 503);
+  assert.match(last.text, /"code":"RATE_LIMITED"/);
+  assert.equal((await start('')).status, 200);
+
+  tenant.finish(id);
+  while ((await start(LONG)).status !== 200);
 });
 
 test('a WebSocket keeps nothing of connection_init but its headers, and is closed with 1009 if that is long', async t => {

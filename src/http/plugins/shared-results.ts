@@ -83,13 +83,19 @@ export function createSubscribe(
     if (known && now - known.executedAt < SHARED_FOR_MS) return known.result;
     const args = { ...subscription, rootValue: event };
     const executed = executePlanned(args) ?? execute(args);
-    if (executed instanceof Promise)
-      return executed.then(result => withOmitted(result, args.contextValue as Context));
-    const result = withOmitted(executed, args.contextValue as Context);
+    const context = args.contextValue as Context;
+    if (executed instanceof Promise) return executed.then(result => resultFor(context, result));
+    const result = withOmitted(executed, context);
     if (result.errors) return result;
     byKey.set(key, { result, executedAt: now });
     return result;
   }
+}
+
+/** Throws if the subscriber has left: nobody gets the errors of the reads that were aborted, which are no bugs. */
+function resultFor(context: Context, result: ExecutionResult): ExecutionResult {
+  context.read.signal?.throwIfAborted();
+  return withOmitted(result, context);
 }
 
 /** Calls `createSourceEventStream` and converts anything it throws into an error of the operation. */

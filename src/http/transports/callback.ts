@@ -5,9 +5,11 @@ import { GatewayError } from '../../errors.ts';
 import { mediaRangesOf } from './accept.ts';
 import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
+import type { RequestShare } from '../access/request-space.ts';
 import { withHttp } from '../access/refusal.ts';
 import { type Drain, shuttingDown } from './drain.ts';
 import { jsonOf } from './result-json.ts';
+import type { TransportContext } from './transport-context.ts';
 
 /** Where the events of a subscription are sent, and the values that identify it to the router. */
 interface Target {
@@ -16,6 +18,13 @@ interface Target {
   verifier: string;
   /** 0: no heartbeats. */
   heartbeatMs: number;
+}
+
+/** The request that subscribes. */
+interface Subscribing {
+  target: Target;
+  /** What its body takes of the space for requests. */
+  share: RequestShare | undefined;
 }
 
 export interface SubscriptionCallbacksParts {
@@ -68,11 +77,13 @@ export function createSubscriptionCallbacks(
           setResult(refusal(error));
         }
       },
-      onResultProcess({ request, result, setResultProcessor }) {
+      onResultProcess({ request, result, serverContext, setResultProcessor }) {
         const target = targets.get(request);
         if (target === undefined || !isAsyncIterable(result)) return;
+        const { share } = serverContext as TransportContext;
         setResultProcessor(
-          (results, fetchAPI) => start(results as AsyncIterable<ExecutionResult>, target, fetchAPI),
+          (results, fetchAPI) =>
+            start(results as AsyncIterable<ExecutionResult>, { target, share }, fetchAPI),
           'application/json',
         );
       },
@@ -83,13 +94,17 @@ export function createSubscriptionCallbacks(
   /** Responds to the router after it has confirmed the callback. */
   async function start(
     results: AsyncIterable<ExecutionResult>,
-    target: Target,
+    { target, share }: Subscribing,
     { Response }: FetchAPI,
   ): Promise<Response> {
     const events = results[Symbol.asyncIterator]();
     const delivery = await send(target, 'check', { isRetried: true });
     if (delivery === 'accepted' && !drain.hasBegun) {
-      void run(events, target).catch((error: unknown) => maskError(error));
+      // What the body became is held by the subscription.
+      const held = share?.handOver();
+      void run(events, target)
+        .catch((error: unknown) => maskError(error))
+        .finally(() => held?.close());
       return Response.json(
         { data: null },
         { headers: { 'subscription-protocol': 'callback/1.0' } },

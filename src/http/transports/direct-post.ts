@@ -102,7 +102,7 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
         const keptAs = mayKeep ? operation : undefined;
         if (known !== null) await respond(await known, keptAs);
         else if (!params.query || MAY_STREAM.test(params.query))
-          await yoga(request, response, { parsed: params, record });
+          await yoga(request, response, { parsed: params, record, share });
         else await respond(await execute(request, response, params, admission, record), keptAs);
       } catch (error) {
         if (response.destroyed) record.leave();

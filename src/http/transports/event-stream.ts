@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import { isAsyncIterable } from 'graphql-yoga';
+import { LightSignal, type Signal } from '../../signal.ts';
 import { jsonOf } from './result-json.ts';
 
 const HEARTBEAT_MS = 12_000;
@@ -12,8 +13,13 @@ export interface StreamOperation {
   results: AsyncIterator<ExecutionResult> | null;
   /** Whether it is a query or a mutation, with a single result. */
   isAnswer: boolean;
-  /** Called once the stream has no such operation any more. */
-  onOver(): void;
+  /** Aborts once the stream has no such operation any more. */
+  readonly signal: Signal;
+}
+
+/** As only its stream sees it. */
+interface RunningOperation extends StreamOperation {
+  readonly signal: LightSignal;
 }
 
 export interface EventStreamParts {
@@ -29,7 +35,7 @@ export interface EventStreamParts {
 export class EventStream extends Readable {
   readonly #onOpen: () => void;
   readonly #onClose: (wasOpened: boolean) => void;
-  readonly #operations = new Map<string, StreamOperation>();
+  readonly #operations = new Map<string, RunningOperation>();
   /** Frames to be read, at most one per operation. */
   #ready: { id: string; text: string; onRead: () => void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
@@ -67,7 +73,7 @@ export class EventStream extends Readable {
 
   /** Reserves an id for an operation. Check with `has` first that it is free. */
   reserve(id: string): StreamOperation {
-    const operation = { id, results: null, isAnswer: false, onOver() {} };
+    const operation = { id, results: null, isAnswer: false, signal: new LightSignal() };
     this.#operations.set(id, operation);
     return operation;
   }
@@ -87,14 +93,8 @@ export class EventStream extends Readable {
 
   /** Frees the id of an operation that did not start. */
   release(operation: StreamOperation): void {
-    if (this.#isActive(operation)) this.#remove(operation);
+    this.#remove(operation);
     this.#interruptIfAnswered();
-  }
-
-  /** Calls `run` once the stream no longer has the operation; at once if it has none. */
-  whenOver(operation: StreamOperation | null, run: () => void): void {
-    if (operation !== null && this.#isActive(operation)) operation.onOver = run;
-    else run();
   }
 
   stop(id: string): void {
@@ -139,9 +139,12 @@ export class EventStream extends Readable {
     return this.#operations.get(operation.id) === operation;
   }
 
-  #remove(operation: StreamOperation): void {
-    this.#operations.delete(operation.id);
-    operation.onOver();
+  #remove({ id, signal }: StreamOperation): void {
+    const operation = this.#operations.get(id);
+    // Another operation may have its id by now.
+    if (operation?.signal !== signal) return;
+    this.#operations.delete(id);
+    operation.signal.abort(new DOMException('The client has stopped the operation.', 'AbortError'));
   }
 
   async #run(operation: StreamOperation, results: AsyncIterator<ExecutionResult>): Promise<void> {

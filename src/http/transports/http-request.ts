@@ -33,13 +33,13 @@ export function useHttpRequests(readBody: ReadBody, space: RequestSpace): Plugin
           headers: { allow: 'GET, POST' },
         });
       if (!mediaRangesOf(request).some(({ type }) => ACCEPTED.test(type))) throw notAcceptable();
-      const { res, parsed } = serverContext as unknown as TransportContext & {
-        res: ServerResponse;
-      };
+      const context = serverContext as unknown as TransportContext & { res: ServerResponse };
+      const { res, parsed } = context;
       const read = async () => {
         if (request.method === 'GET') return readSearchParams(url.searchParams);
         if (parsed) return parsed;
         const share = space.open();
+        context.share = share;
         res.once('close', () => share.close());
         return readBody(request, share);
       };

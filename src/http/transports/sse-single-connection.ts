@@ -8,6 +8,7 @@ import {
 } from 'graphql';
 import { type Plugin, type YogaServerInstance, isAsyncIterable } from 'graphql-yoga';
 import { GatewayError } from '../../errors.ts';
+import type { Signal } from '../../signal.ts';
 import type { EventStream, StreamOperation } from './event-stream.ts';
 import type { Authenticate } from '../access/authenticate.ts';
 import type { ClientAddress } from '../access/client-address.ts';
@@ -41,6 +42,15 @@ export interface SingleConnectionOptions {
 interface NodeContext {
   req: IncomingMessage;
   res: ServerResponse;
+}
+
+interface ExecuteOptions {
+  request: Request;
+  sent: OperationParams;
+  address: string;
+  record: OperationRecord;
+  /** Aborts when the client has stopped the operation, or left. */
+  signal: Signal;
 }
 
 /** An error response: its status and the errors. */
@@ -156,7 +166,10 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     let operation: StreamOperation | null = null;
     const share = requestSpace.open();
     // What the body became is held by the operation, which may last longer than this request.
-    response.once('close', () => stream.whenOver(operation, () => share.close()));
+    response.once('close', () => {
+      if (operation === null || operation.signal.aborted) share.close();
+      else operation.signal.addEventListener('abort', () => share.close());
+    });
     const params = await readBody(request, share);
     // The client disconnected while the operation was read.
     if (stream.destroyed || stream.isOver)
@@ -180,8 +193,10 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       traceparent: header('traceparent'),
     });
     try {
-      const result = await execute(request, params, address, record);
-      if (!isAsyncIterable(result)) record.end(result);
+      const { signal } = operation;
+      const result = await execute({ request, sent: params, address, record, signal });
+      if (signal.aborted) record.leave();
+      else if (!isAsyncIterable(result)) record.end(result);
       stream.start(operation, result);
     } catch (error) {
       stream.release(operation);
@@ -191,15 +206,16 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     }
   }
 
-  async function execute(
-    request: Request,
-    sent: OperationParams,
-    address: string,
-    record: OperationRecord,
-  ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
+  async function execute({
+    request,
+    sent,
+    address,
+    record,
+    signal,
+  }: ExecuteOptions): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
     const identified = await gate.identify(name => request.headers.get(name), address);
     const { admission, params } = gate.admit(sent, identified);
-    const enveloped = server.getEnveloped({ request, params, admission, record });
+    const enveloped = server.getEnveloped({ request, params, admission, record, signal });
     const document = enveloped.parse(params.query);
     const errors = enveloped.validate(enveloped.schema, document);
     if (errors.length > 0) throw new Refusal(400, errors);
