@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import { createCapturedLog } from '../support/captured-log.ts';
+import { type LogLine, createCapturedLog } from '../support/captured-log.ts';
 import { scrape } from '../support/exposition.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { startHeldRequests } from '../support/held-requests.ts';
@@ -372,29 +372,27 @@ test('one who shares a response and leaves is logged at once, and the others are
 
 test('a query that shares a response is logged as the first one is, for the time that it took', async t => {
   const log = createCapturedLog();
-  const { tenant, clock, query, begin, upstream } = await start(t, {
-    log,
-    env: { UPSTREAM_RATE_LIMIT: '5' },
-  });
+  const { tenant, sandbox, clock, query, begin } = await start(t, { log });
   const id = tenant.addTask(RUNNING);
   const state = () => query(STATE, { id });
   await state();
-  const [first] = await begin(state);
-  clock.advance(1_000);
-  const [second] = await begin(state);
-  upstream.hold();
-  clock.advance(10_000);
-  await upstream.waiting(1);
-  upstream.release();
-  await Promise.all([first, second]);
-  const [, one, other] = log.lines.filter(({ message }) => message === 'operation');
-  const duration = Number(other?.['durationMs']);
-  assert.equal(duration, Number(one?.['durationMs']) - 1_000);
+  sandbox.faults.order({ fault: { kind: 'status', status: 429, retryAfter: '1' }, times: 1 });
+  const answers = await begin(state);
+  await until(() => log.lines.some(({ message }) => message.startsWith('the budget is paused')));
+  clock.advance(400);
+  answers.push(...(await begin(state)));
+  clock.advance(600);
+  await Promise.all(answers);
+  const [, first, second] = log.lines.filter(({ message }) => message === 'operation');
+  const { name, hash, type, codes } = first as LogLine;
   assert.deepEqual(
-    { ...other, requestId: '' },
-    { ...one, requestId: '', durationMs: duration, budgetWaitMs: duration },
+    [first, second].map(line => ({ ...line, requestId: '' })),
+    [1_000, 600].map(ms => ({
+      ...{ level: 'info', message: 'operation', transport: 'http', requestId: '' },
+      ...{ name, hash, type, codes, durationMs: ms, budgetWaitMs: ms, upstreamRequests: 2 },
+    })),
   );
-  assert.equal(other?.['upstreamRequests'], 1);
+  assert.equal(name, 'State');
 });
 
 test('credentials share no response', async t => {
