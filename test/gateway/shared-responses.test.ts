@@ -341,6 +341,26 @@ test('those who share a response are answered though the first client leaves', a
   assert.equal((await asked('task')) - before, 3);
 });
 
+test('no query waits for one that has ended, with or without a response', async t => {
+  const { tenant, query, asked, begin, upstream, url } = await start(t);
+  const id = tenant.addTask(RUNNING);
+  const state = () => query(STATE, { id });
+  await state();
+  for (const _ of [1, 2, 3]) assert.equal((await query('{ __typename }')).data.__typename, 'Query');
+
+  const before = await asked('task');
+  upstream.hold();
+  const leaving = createLeaving(url, id);
+  const [left] = await begin(leaving.send);
+  await upstream.waiting(1);
+  leaving.leave();
+  await assert.rejects(left as Promise<unknown>);
+  const [answer] = await begin(state);
+  await until(async () => (await asked('task')) - before === 2);
+  upstream.release();
+  assert.equal((await answer)?.data.taskStatus.id, id);
+});
+
 test('one who shares a response and leaves is logged at once, and the others are answered', async t => {
   const log = createCapturedLog();
   const { tenant, query, asked, begin, upstream, url } = await start(t, { log });
