@@ -404,15 +404,12 @@ test('a query that shares a response is logged as the first one is, for the time
   clock.advance(600);
   await Promise.all(answers);
   const [, first, second] = log.lines.filter(({ message }) => message === 'operation');
-  const { name, hash, type, codes } = first as LogLine;
   assert.deepEqual(
-    [first, second].map(line => ({ ...line, requestId: '' })),
-    [1_000, 600].map(ms => ({
-      ...{ level: 'info', message: 'operation', transport: 'http', requestId: '' },
-      ...{ name, hash, type, codes, durationMs: ms, budgetWaitMs: ms, upstreamRequests: 2 },
-    })),
+    { ...first, requestId: '' },
+    { ...second, requestId: '', durationMs: 1_000, budgetWaitMs: 1_000 },
   );
-  assert.equal(name, 'State');
+  const { name, durationMs, budgetWaitMs, upstreamRequests } = second as LogLine;
+  assert.deepEqual([name, durationMs, budgetWaitMs, upstreamRequests], ['State', 600, 600, 2]);
 });
 
 test('credentials share no response', async t => {
