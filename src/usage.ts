@@ -18,6 +18,8 @@ export class OperationUsage {
   #waitedUntil = -Infinity;
   #readAt = Infinity;
   #freshUntil = Infinity;
+  #hasReceived = false;
+  #isPersonal = false;
 
   constructor(span: Span | null = null) {
     this.span = span;
@@ -43,15 +45,43 @@ export class OperationUsage {
     return this.#freshUntil;
   }
 
+  /** Whether it has received a part of its result, from memory or from upstream: the others may only be newer. */
+  get hasReceived(): boolean {
+    return this.#hasReceived;
+  }
+
+  /** Whether its result would be another one for another caller with the same credential. */
+  get isPersonal(): boolean {
+    return this.#isPersonal;
+  }
+
   /** A part of its result was requested at one moment of the monotonic clock and may be served until another. */
-  answered(readAt: number, freshUntil: number): void {
+  requested(readAt: number, freshUntil: number): void {
     this.#readAt = Math.min(this.#readAt, readAt);
     this.#freshUntil = Math.min(this.#freshUntil, freshUntil);
   }
 
-  /** Its result would be another one a moment later, or for another caller. */
+  /** It has an answer, or an error instead. */
+  received(): void {
+    this.#hasReceived = true;
+  }
+
+  /** Its result would be another one a moment later. */
   markUnique(): void {
     this.#freshUntil = -Infinity;
+    this.#hasReceived = true;
+  }
+
+  /** Its result would be another one for another caller with the same credential. */
+  markPersonal(): void {
+    this.#isPersonal = true;
+    this.markUnique();
+  }
+
+  /** It waited for what the same operation of another caller took; for no longer than `tookMs`. */
+  joined({ upstreamRequests, waitedMs }: OperationUsage, tookMs: number): void {
+    this.#upstreamRequests += upstreamRequests;
+    this.#waitedMs += Math.min(waitedMs, tookMs);
   }
 
   /** An upstream request was sent for it, or it joined one that was sent before. */

@@ -25,6 +25,7 @@ import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
 import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createKeptResponses } from './operations/kept-responses.ts';
+import { createResponsesUnderWay } from './operations/responses-under-way.ts';
 import { createDirectPost } from './transports/direct-post.ts';
 import { createDirectStreams } from './transports/direct-streams.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
@@ -163,7 +164,9 @@ export function createHttpServer({
     responseFormats,
   });
   const keptResponses = createKeptResponses(parts.sessions);
-  const answering = { yoga, runKnownQuery, keptResponses, gate, requestSpace };
+  const responsesUnderWay = createResponsesUnderWay(parts.sessions);
+  const responses = { keptResponses, responsesUnderWay };
+  const answering = { yoga, runKnownQuery, ...responses, gate, requestSpace };
   const directPost = createDirectPost({ ...parts, ...answering });
   const directStreams = createDirectStreams({
     ...parts,

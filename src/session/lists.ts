@@ -47,14 +47,15 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
       const kept = isFresh ? undefined : recall(query, key, usages);
       if (kept !== undefined) return kept;
       const known = isFresh ? undefined : findPending(key, limit, isCounted);
-      if (known !== undefined) {
-        for (const usage of usages) usage.sent();
-        memory.noteAge(usages, known.requestedAt);
-        return firstOf(await known.request.join(signal), limit, isCounted);
+      if (known !== undefined) for (const usage of usages) usage.sent();
+      const { requestedAt, request } = known ?? start(key, query, { caller, usages });
+      memory.noteAge(usages, requestedAt);
+      try {
+        const page = await request.join(signal);
+        return known === undefined ? page : firstOf(page, limit, isCounted);
+      } finally {
+        for (const usage of usages) usage.received();
       }
-      const started = start(key, query, { caller, usages });
-      memory.noteAge(usages, started.requestedAt);
-      return started.request.join(signal);
     },
     fits: query => api.fits(query),
     invalidate: () => pending.clear(),

@@ -49,6 +49,7 @@ interface Load {
 }
 
 interface Caller {
+  usages: readonly OperationUsage[];
   resolve(task: Task | null): void;
   reject(error: unknown): void;
   stopListening?: () => void;
@@ -110,7 +111,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
         signal?.throwIfAborted();
         const load = loadOf(id, isFresh);
         for (const usage of usages) record(usage, load);
-        join(load, { resolve, reject }, signal);
+        join(load, { usages, resolve, reject }, signal);
       }),
     invalidate(id) {
       for (const { loads } of sent) {
@@ -252,6 +253,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   function settle({ callers }: Load, tell: (caller: Caller) => void): void {
     for (const caller of callers.splice(0)) {
       caller.stopListening?.();
+      for (const usage of caller.usages) usage.received();
       tell(caller);
     }
   }

@@ -8,13 +8,13 @@ import type { OperationIdentity, OperationUsage } from '../usage.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
 
 type Usage = Pick<OperationUsage, 'readAt' | 'freshUntil'>;
-type Usages = readonly Pick<OperationUsage, 'answered'>[];
+type Usages = readonly Pick<OperationUsage, 'requested' | 'received'>[];
 
 /** A response as it was sent. */
 export interface KeptResponse {
   json: string;
-  /** The compressed form that was sent first; null before. */
-  compressed: { coding: string; body: Buffer } | null;
+  /** The compressed form that was asked for first; null before. */
+  compressed: { coding: string; body: Promise<Buffer> } | null;
   operation: OperationIdentity;
 }
 
@@ -31,6 +31,11 @@ export interface Memory {
   count(list: string, usages?: Usages): number | null | undefined;
   /** The response to an operation, all parts of which may still be served. */
   response(operation: string): KeptResponse | undefined;
+  /**
+   * Whether something was written, or a task was found to have changed, since a request that was sent at this moment
+   * of the monotonic clock.
+   */
+  hasChangedSince(requestedAt: number): boolean;
   /** By the id of the task, with the same meanings as `task`. */
   aggregation(taskId: string): AccountAggregation | null | undefined;
   /**
@@ -158,6 +163,7 @@ export function createMemories(options: MemoriesOptions): Memories {
         onAsked?.('response', response !== undefined);
         return response;
       },
+      hasChangedSince,
       aggregation(taskId) {
         const aggregation = freshAggregation(taskId);
         onAsked?.('aggregation', aggregation !== undefined);
@@ -186,7 +192,7 @@ export function createMemories(options: MemoriesOptions): Memories {
         if (clock.monotonic() >= freshUntil || requestedAt === Infinity) return;
         keep(credentialKey, responseKey(operation), { response, freshUntil, requestedAt });
       },
-      noteAge: (usages, requestedAt) => noteAnswer(usages, requestedAt, maxStalenessMs),
+      noteAge: (usages, requestedAt) => noteRequest(usages, requestedAt, maxStalenessMs),
       keepAggregation: (taskId, aggregation, requestedAt, final) =>
         keep(credentialKey, aggregationKey(taskId), { aggregation, isFinal: final, requestedAt }),
       invalidate(id) {
@@ -230,9 +236,13 @@ export function createMemories(options: MemoriesOptions): Memories {
       const entry = find(responseKey(operation));
       if (entry === undefined || !('response' in entry)) return undefined;
       // What is known of a task since then must not be taken back.
-      const changedAt = Math.max(lastWrittenAt, parts.get(credentialKey)?.changedAt ?? -Infinity);
-      const isKept = entry.requestedAt > changedAt && clock.monotonic() < entry.freshUntil;
+      const isKept = !hasChangedSince(entry.requestedAt) && clock.monotonic() < entry.freshUntil;
       return isKept ? entry.response : undefined;
+    }
+
+    function hasChangedSince(requestedAt: number): boolean {
+      const { changedAt = -Infinity } = parts.get(credentialKey) ?? {};
+      return requestedAt <= Math.max(lastWrittenAt, changedAt);
     }
 
     function freshCount(list: string, usages: Usages): number | null | undefined {
@@ -300,8 +310,13 @@ function isChanged(before: Task | null, after: Task | null): boolean {
   return changeOf(before, after) !== null;
 }
 
+function noteRequest(usages: Usages, requestedAt: number, maxAgeMs: number): void {
+  for (const usage of usages) usage.requested(requestedAt, requestedAt + maxAgeMs);
+}
+
 function noteAnswer(usages: Usages, requestedAt: number, maxAgeMs: number): void {
-  for (const usage of usages) usage.answered(requestedAt, requestedAt + maxAgeMs);
+  noteRequest(usages, requestedAt, maxAgeMs);
+  for (const usage of usages) usage.received();
 }
 
 /** The first rows of a page, and the length of its list only if that is counted. */

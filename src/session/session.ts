@@ -33,7 +33,7 @@ export interface Session {
   latest(filter: TaskFilter, options: ReadOptions): Promise<Task | null>;
   update(id: string, update: TaskUpdate, options: ReadOptions): Promise<Task>;
   /** Responses that were sent to the credential. */
-  responses: Pick<Memory, 'response' | 'keepResponse'>;
+  responses: Pick<Memory, 'response' | 'keepResponse' | 'hasChangedSince'>;
   progress: Hub;
   /** Adds account aggregations to streams of `progress`. */
   aggregatedStreams: AggregatedStreams;

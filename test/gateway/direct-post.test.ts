@@ -4,7 +4,7 @@ import { request as send } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { mediaTypeFor } from '../../src/http/transports/direct-post.ts';
+import { mediaTypeFor } from '../../src/http/transports/single-results.ts';
 import { startGateway } from '../support/start.ts';
 
 // Most POST requests are answered without Yoga's Fetch API layer. A request that names a Content-Encoding is answered

@@ -44,34 +44,24 @@ export async function compress(body: Buffer, coding: ContentCoding): Promise<Buf
   return COMPRESS[coding](body);
 }
 
-/** A compressed form of a body. */
-export interface CompressedBody {
-  coding: string;
-  body: Buffer;
-}
-
 /**
  * The body as a client with this `Accept-Encoding` header gets it: compressed if it has 1 kB or more and
- * the client accepts that; otherwise as it is. `headers` describe it. `known` is a form of the body that was
- * compressed before; `compressed` is one that was compressed now.
+ * the client accepts that; otherwise as it is. `headers` describe it.
  */
 export async function encodeBody(
   body: string | Buffer,
   acceptEncoding: string,
-  known: CompressedBody | null = null,
+  compressBody: typeof compress = compress,
 ): Promise<EncodedBody> {
   // Node would copy a long string together with the headers, then encode both.
   const plain = body.length < LONG_BYTES ? body : toBuffer(body);
   const bytes = Buffer.byteLength(plain);
   const coding = bytes < LEAST_BYTES ? null : contentCodingFor(acceptEncoding);
-  if (coding === null)
-    return { body: plain, headers: { 'content-length': String(bytes) }, compressed: null };
-  const isKnown = known?.coding === coding;
-  const encoded = isKnown ? known.body : await compress(toBuffer(plain), coding);
+  if (coding === null) return { body: plain, headers: { 'content-length': String(bytes) } };
+  const encoded = await compressBody(toBuffer(plain), coding);
   return {
     body: encoded,
     headers: { 'content-length': String(encoded.length), 'content-encoding': coding },
-    compressed: isKnown ? null : { coding, body: encoded },
   };
 }
 
@@ -82,5 +72,4 @@ function toBuffer(body: string | Buffer): Buffer {
 export interface EncodedBody {
   body: string | Buffer;
   headers: Record<string, string>;
-  compressed: CompressedBody | null;
 }

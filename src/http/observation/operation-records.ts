@@ -35,6 +35,8 @@ export interface OperationRecord {
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
   /** It is the same operation as one that was identified before. */
   identifyAs(identity: OperationIdentity): void;
+  /** It waited for the result of the same operation of another caller, which it shares if that may be shared. */
+  joined(first: OperationRecord): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
   end(result: Pick<ExecutionResult, 'errors'>): void;
   /** The client left before there was a result. */
@@ -135,6 +137,11 @@ class Recording implements OperationRecord {
 
   identifyAs(identity: OperationIdentity): void {
     this.#identity = identity;
+  }
+
+  joined({ identity, usage }: OperationRecord): void {
+    this.#identity = identity;
+    this.usage.joined(usage, this.#parts.clock.monotonic() - this.#startedAt);
   }
 
   end(result: Pick<ExecutionResult, 'errors'>): void {

@@ -39,7 +39,7 @@ export function createOperationContexts(parts: OperationContextParts): CreateOpe
     return {
       caller: new CredentialCaller(credential, sessions, clock),
       async subgraphSdl() {
-        record?.usage.markUnique();
+        record?.usage.markPersonal();
         const mayRead = introspection || (await routerTrust.isRouter(header(ROUTER_HEADER)));
         return mayRead ? printSdl() : null;
       },
