@@ -4,19 +4,11 @@ import type { AccountAggregation } from '../task/account-aggregation.ts';
 import { changeOf } from '../task/change.ts';
 import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
-import type { OperationIdentity, OperationUsage } from '../usage.ts';
-import { UnreadableTask } from '../upstream/wire.ts';
+import type { OperationUsage } from '../usage.ts';
+import { type Answer, type KeptResponse, bytesOf } from './memory-entry.ts';
 
 type Usage = Pick<OperationUsage, 'readAt' | 'freshUntil'>;
 type Usages = readonly Pick<OperationUsage, 'requested' | 'received'>[];
-
-/** A response as it was sent. */
-export interface KeptResponse {
-  json: string;
-  /** The compressed form that was asked for first; null before. */
-  compressed: { coding: string; body: Promise<Buffer> } | null;
-  operation: OperationIdentity;
-}
 
 /** A cache of what upstream answered to one credential. */
 export interface Memory {
@@ -94,20 +86,10 @@ const COMPLETED_STALENESS_FACTOR = 60;
 const MAX_ENTRIES = 50_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_WRITES = 10_000;
-// A parsed task takes about twice the bytes of its JSON, plus keys and bookkeeping.
-const HEAP_PER_WIRE_BYTE = 2;
-const ENTRY_BYTES = 200;
 
 // When the bound is exceeded, entries are evicted down to this share of it, so that evictions are rare.
 const LOW_WATER = 0.98;
 
-type Answer = { requestedAt: number } & (
-  | { task: Task | null }
-  | { page: TaskPage; limit: number; isCounted: boolean }
-  | { count: number | null }
-  | { response: KeptResponse; freshUntil: number }
-  | { aggregation: AccountAggregation | null; isFinal: boolean }
-);
 type Kept = Answer & { bytes: number };
 
 /** The memory of one credential. */
@@ -333,19 +315,4 @@ export function firstOf({ rows, total }: TaskPage, limit: number, isCounted: boo
  */
 function isFinal(task: Task | null): boolean {
   return task !== null && isCompleted(task) && task.completed !== null;
-}
-
-/** The estimated memory use of an entry, in bytes. */
-function bytesOf(key: string, answer: Answer): number {
-  // The JSON and its compressed form.
-  if ('response' in answer) return 2 * (key.length + answer.response.json.length) + 2 * ENTRY_BYTES;
-  if ('aggregation' in answer || 'count' in answer) return 2 * key.length + 2 * ENTRY_BYTES;
-  const rows = 'page' in answer ? answer.page.rows : [answer.task];
-  const wireBytes = rows.map(row =>
-    row === null || row instanceof UnreadableTask ? 0 : row.wireBytes,
-  );
-  return wireBytes.reduce(
-    (sum, bytes) => sum + HEAP_PER_WIRE_BYTE * bytes + ENTRY_BYTES,
-    2 * key.length + ENTRY_BYTES,
-  );
 }

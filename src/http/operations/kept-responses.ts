@@ -1,5 +1,5 @@
 import { OperationTypeNode } from 'graphql';
-import type { KeptResponse } from '../../session/memory.ts';
+import type { KeptResponse } from '../../session/memory-entry.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Admission } from '../access/operation-gate.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';

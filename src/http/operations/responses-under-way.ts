@@ -1,4 +1,4 @@
-import type { KeptResponse } from '../../session/memory.ts';
+import type { KeptResponse } from '../../session/memory-entry.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import type { YogaServerInstance } from 'graphql-yoga';
-import type { KeptResponse } from '../../session/memory.ts';
+import type { KeptResponse } from '../../session/memory-entry.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';

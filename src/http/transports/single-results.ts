@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { processRegularResult } from 'graphql-yoga';
-import type { KeptResponse } from '../../session/memory.ts';
+import type { KeptResponse } from '../../session/memory-entry.ts';
 import { type ContentCoding, compress, encodeBody } from '../access/content-coding.ts';
 
 /** A type of single results. */
