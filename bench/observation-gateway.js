@@ -1,5 +1,7 @@
 // The process of the gateway that bench/observation.ts measures: as built, because tsx gives each function an own name,
 // which takes longer than some of what is measured. It reports its URL, and its resource use on request.
+import { reportUsage } from './report-usage.js';
+
 const built = path => import(new URL(`../dist/${path}`, import.meta.url).href);
 const { readConfig, startGateway } = await built('gateway.js');
 const { createMetrics } = await built('metrics.js');
@@ -13,17 +15,7 @@ const { url } = await startGateway(
   undefined,
   isObserved ? metrics : withoutRecording(metrics),
 );
-process.send({ url });
-process.on('message', message => {
-  const { user, system } = process.cpuUsage();
-  if (message === 'usage') globalThis.gc();
-  const { heapUsed, rss } = process.memoryUsage();
-  process.send({
-    heapMb: heapUsed / 2 ** 20,
-    rssMb: rss / 2 ** 20,
-    cpuSeconds: (user + system) / 1e6,
-  });
-});
+reportUsage(url);
 
 /** Metrics that record nothing. */
 function withoutRecording({ contentType, close, ...recorders }) {

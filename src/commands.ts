@@ -69,7 +69,7 @@ export function createCommands({ env, exit, kill }: CommandProcess): Commands {
     }
   }
 
-  /** Exits when all is done, or at the timeout. While nobody reads the log, an exit would wait for it without end. */
+  /** Exits when all is done, or at the timeout. If the log is not read, an exit would wait for it forever. */
   async function exitWithin(
     timeoutMs: number,
     done: Promise<void>,

@@ -11,7 +11,7 @@ export interface PollResult {
 }
 
 /**
- * Polls, in a trace of its own: nobody asked for it. `polled` is what is polled, as counts. The requests of the poll
+ * Polls, in a trace of its own, because a poll has no caller. `polled` is what is polled, as counts. The requests of the poll
  * belong to the usage that it is given.
  */
 export async function tracePoll(

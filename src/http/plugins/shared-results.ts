@@ -92,7 +92,7 @@ export function createSubscribe(
   }
 }
 
-/** Throws if the subscriber has left: nobody gets the errors of the reads that were aborted, which are no bugs. */
+/** Throws if the subscriber has left: the errors of its aborted reads have no reader, and are no bugs. */
 function resultFor(context: Context, result: ExecutionResult): ExecutionResult {
   context.read.signal?.throwIfAborted();
   return withOmitted(result, context);
