@@ -74,7 +74,7 @@ export function useOperationTimeout(limitTime: LimitTime): Plugin<Context> {
         contextValue.read = { ...contextValue.read, signal: end.signal };
         try {
           const result: unknown = await executeFn(args);
-          // Nobody gets the errors of the reads that were aborted, which are no bugs to be logged.
+          // The errors of the aborted reads have no reader, and are not bugs to be logged.
           return signal?.aborted ? { data: null } : result;
         } finally {
           end.release();
