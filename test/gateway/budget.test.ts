@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { scrape } from '../support/exposition.ts';
+import { scrape, sumOf } from '../support/exposition.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { fetchToken, postGraphQL, startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
@@ -39,14 +39,9 @@ test('tasks requested by any operation while no request may be sent share upstre
 
 /** How many tasks were not found in memory. */
 async function missesOf(url: string): Promise<number> {
-  const { samples } = await scrape(new URL('/metrics', url).href);
-  const misses = samples.find(
-    ({ name, labels }) =>
-      name.endsWith('memory_lookups_total') &&
-      labels['kind'] === 'task' &&
-      labels['result'] === 'miss',
-  );
-  return misses?.value ?? 0;
+  const scraped = await scrape(new URL('/metrics', url).href);
+  const lookups = 'task_status_gateway_memory_lookups_total';
+  return sumOf(scraped, lookups, { kind: 'task', result: 'miss' });
 }
 
 test('250 tasks in one operation cost at most three upstream requests', async t => {
