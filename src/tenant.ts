@@ -12,6 +12,7 @@ import { createMemories } from './session/memory.ts';
 import { createSession } from './session/session.ts';
 import { type Sessions, createSessions } from './session/sessions.ts';
 import type { Tracer } from './tracing.ts';
+import { AttemptFailure } from './upstream/admission/attempt-failure.ts';
 import { createBreaker } from './upstream/admission/breaker.ts';
 import { createBudgets } from './upstream/admission/budgets.ts';
 import { createPauseLog } from './upstream/admission/pause-log.ts';
@@ -81,7 +82,10 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
       metrics.attempted(report);
       health.attempted(report);
     },
-    waited: metrics.waited,
+    waited(lane, waitedMs) {
+      metrics.waited(lane, waitedMs);
+      health.asked();
+    },
     refused: metrics.refused,
   };
   // Failures to connect affect every credential, so this breaker is shared. Other failures may be due
@@ -145,14 +149,27 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
   /** One row is asked for. Without a client, upstream refuses that, which is an answer too. */
   function createProbe() {
     const clientId = service?.clientId ?? PROBE_CLIENT;
+    let isRefused = false;
     const requests = createRequests({
       ...requestParts(clientId),
-      credential: service,
+      credential: service && {
+        token: service.token,
+        // After a refusal, the next probe tries the new token.
+        discard: token => service.discard(token) && !isRefused,
+      },
       // One attempt tells; its failure is the answer.
       retries: { earn() {}, backoffMs: () => null },
     });
     const { list } = createApi({ ...apiParts, requests });
-    return (signal: AbortSignal) => list({ limit: 1 }, { lane: 'list-poll', signal });
+    return async (signal: AbortSignal) => {
+      try {
+        await list({ limit: 1 }, { lane: 'list-poll', signal });
+        isRefused = false;
+      } catch (error) {
+        isRefused ||= error instanceof AttemptFailure && error.status === 401;
+        throw error;
+      }
+    };
   }
 
   /**

@@ -1,5 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { GatewayError } from '../errors.ts';
+import { AnswerTime } from './admission/answer-time.ts';
+import { AttemptFailure } from './admission/attempt-failure.ts';
 import type { AttemptReport } from './attempt-report.ts';
 
 /** Whether something that requests depend on works. `unknown`: it was not tried lately, and cannot be now. */
@@ -11,6 +13,8 @@ export interface PartStatus {
 
 /** Knows from the requests that are sent anyway whether upstream answers. */
 export interface UpstreamHealth {
+  /** A request has got its slot and is sent now. */
+  asked(): void;
   /** An attempt ended. */
   attempted(report: AttemptReport): void;
   /** The gateway has a token of its own, or could not get one for this reason. */
@@ -29,11 +33,20 @@ export interface UpstreamHealthParts {
   probe(signal: AbortSignal): Promise<unknown>;
 }
 
+/** What has been wrong since upstream last answered well. */
+interface Fault {
+  part: 'token' | 'upstream';
+  reason: string;
+  at: number;
+}
+
 // An answer is recent for so long, and one probe is sent in so much time. A failure shows within five seconds.
 const RECENT_MS = 3_000;
 // Kubernetes waits one second for the answer to its probe.
 const ANSWER_WITHIN_MS = 900;
 const PROBE_TIMEOUT_MS = 2_500;
+// An upstream that is slow has so long before it counts as silent, unless it usually answers sooner.
+const MAX_PATIENCE_MS = 2_400;
 
 export function createUpstreamHealth({
   clock,
@@ -41,22 +54,29 @@ export function createUpstreamHealth({
   probe,
 }: UpstreamHealthParts): UpstreamHealth {
   let wellAt = -Infinity;
-  let failure: { reason: string; at: number } | null = null;
+  let fault: Fault | null = null;
+  /** When the first request was sent since upstream last answered any; null if none was. */
+  let askedAt: number | null = null;
+  const answerTime = new AnswerTime();
   /** Undefined before the first token. */
   let tokenError: GatewayError | null | undefined;
   let probedAt = -Infinity;
   let probing: Promise<void> | null = null;
 
   return {
-    attempted({ status, failure: failed }) {
+    asked: () => void (askedAt ??= clock.monotonic()),
+    attempted({ endpoint, status, tookMs, failure }) {
       if (status === 'aborted') return;
-      // A refusal in upstream's own words is an answer; a redirect or the answer of a firewall is none of upstream's.
-      if (
-        failed === null ||
-        (failed.diagnosis.health === 'healthy' && failed.explanation === undefined)
-      )
-        wellAt = clock.monotonic();
-      else failure = { reason: failed.explanation ?? failed.message, at: clock.monotonic() };
+      askedAt = null;
+      if (failure !== null && !isRefusal(failure)) {
+        setFault('upstream', failure.explanation ?? failure.message);
+        return;
+      }
+      // Tokens may come from another server than tasks.
+      if (endpoint === 'token') return;
+      answerTime.add(tookMs);
+      // What a caller is refused says nothing about others, who have the same token: a probe tells.
+      if (failure === null || status === 429 || !hasClient) wellAt = clock.monotonic();
     },
     tokenFetched: error => void (tokenError = error),
     hasToken: () => (hasClient && tokenError !== undefined ? tokenError === null : null),
@@ -73,6 +93,10 @@ export function createUpstreamHealth({
     return clock.monotonic() - wellAt <= RECENT_MS;
   }
 
+  function setFault(part: Fault['part'], reason: string): void {
+    fault = { part, reason, at: clock.monotonic() };
+  }
+
   function startProbe(): void {
     if (probing !== null || clock.monotonic() - probedAt < RECENT_MS) return;
     probedAt = clock.monotonic();
@@ -81,14 +105,23 @@ export function createUpstreamHealth({
       controller.abort(new Error('The probe took too long.')),
     );
     probing = probe(controller.signal)
-      .then(
-        () => {},
-        () => {},
-      )
+      .then(() => {}, noteRefusal)
       .finally(() => {
         cancel();
         probing = null;
       });
+  }
+
+  /** If upstream refuses the gateway's own token, or its simplest request, nobody can be served. */
+  function noteRefusal(error: unknown): void {
+    if (!hasClient || !(error instanceof AttemptFailure) || !isRefusal(error)) return;
+    const { status } = error;
+    if (status === 401)
+      setFault('token', "Upstream does not accept the gateway's token. (status 401)");
+    else if (status === 403)
+      setFault('token', "The gateway's client may not read tasks. (status 403)");
+    else if (status !== 429)
+      setFault('upstream', `Upstream refuses to list tasks. (status ${status})`);
   }
 
   function settledWithin(work: Promise<void>, ms: number): Promise<void> {
@@ -101,23 +134,51 @@ export function createUpstreamHealth({
     });
   }
 
+  function currentFault(): Fault | null {
+    return fault !== null && fault.at > wellAt && !isRecent() ? fault : null;
+  }
+
   function tokenStatus(): PartStatus {
-    if (tokenError === null) return { status: 'ok' };
     if (tokenError === undefined)
       return { status: 'failed', reason: 'upstream has not granted a token yet' };
-    const { upstream } = tokenError.extensions;
-    const status = upstream === undefined ? '' : ` (status ${upstream.status})`;
-    return { status: 'failed', reason: `${tokenError.message}${status}` };
+    if (tokenError !== null) {
+      const { upstream } = tokenError.extensions;
+      const status = upstream === undefined ? '' : ` (status ${upstream.status})`;
+      return { status: 'failed', reason: `${tokenError.message}${status}` };
+    }
+    const current = currentFault();
+    return current?.part === 'token'
+      ? { status: 'failed', reason: current.reason }
+      : { status: 'ok' };
   }
 
   function upstreamStatus(): PartStatus {
     if (isRecent()) return { status: 'ok' };
-    if (failure !== null && failure.at > wellAt)
-      return { status: 'failed', reason: failure.reason };
+    const current = currentFault();
+    if (current?.part === 'upstream') return { status: 'failed', reason: current.reason };
+    // It has answered, although with a refusal.
+    if (current !== null) return { status: 'ok' };
     if (hasClient && tokenError !== null)
       return { status: 'unknown', reason: 'not asked, because there is no token' };
-    const silentMs = clock.monotonic() - wellAt;
-    const since = Number.isFinite(silentMs) ? `for ${Math.round(silentMs / 1000)} s` : 'yet';
-    return { status: 'failed', reason: `upstream has not answered ${since}` };
+    const isNew = wellAt === -Infinity;
+    if (askedAt === null && isNew)
+      return { status: 'failed', reason: 'upstream has not been asked yet' };
+    // Requests wait while upstream's Retry-After passes, or until the rules for a lost Redis allow some. That is no
+    // reason to turn callers away: they would find every instance closed.
+    if (askedAt === null)
+      return { status: 'unknown', reason: 'not asked, because the request budget allows none now' };
+    const silentMs = clock.monotonic() - askedAt;
+    if (!isNew && silentMs < patienceMs()) return { status: 'ok' };
+    const seconds = Math.round(silentMs / 1000);
+    return { status: 'failed', reason: `upstream has not answered for ${seconds} s` };
   }
+
+  function patienceMs(): number {
+    return Math.min(MAX_PATIENCE_MS, answerTime.upperBoundMs);
+  }
+}
+
+/** Whether it is a refusal in upstream's own words; a redirect or the answer of a firewall is none. */
+function isRefusal({ diagnosis, explanation }: AttemptFailure): boolean {
+  return diagnosis.health === 'healthy' && explanation === undefined;
 }
