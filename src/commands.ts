@@ -42,8 +42,8 @@ export function createCommands({ env, exit, kill }: CommandProcess): Commands {
   };
 
   /**
-   * Starts a server and closes it on SIGINT or SIGTERM. A faulty configuration is printed one fault per
-   * line.
+   * Starts a server and closes it on the first SIGINT or SIGTERM. A faulty configuration is printed one
+   * fault per line.
    */
   async function start(begin: Start, given: NodeJS.ProcessEnv): Promise<number> {
     try {
@@ -51,18 +51,18 @@ export function createCommands({ env, exit, kill }: CommandProcess): Commands {
       const { shutdown } = config;
       const log = createLog(config.logLevel, config.logFormat);
       logProcess(log, () => void exitWithin(shutdown.graceMs, log.drained(), log, 1));
-      const started = begin(config, log);
-      const stop = async () => {
-        const { close } = await started;
-        await close();
-        await log.drained();
+      let server: { close(): Promise<void> } | null = null;
+      let isStopping = false;
+      const stop = () => {
+        // npm passes on a signal that the process group has got already. The second one must not cut streams.
+        if (isStopping) return;
+        isStopping = true;
+        // Before the program listens, there is nobody to wait for.
+        const closed = server?.close() ?? Promise.resolve();
+        void exitWithin(shutdown.delayMs + shutdown.graceMs, closed, log, 0);
       };
-      for (const signal of ['SIGINT', 'SIGTERM'] as const)
-        process.once(
-          signal,
-          () => void exitWithin(shutdown.delayMs + shutdown.graceMs, stop(), log, 0),
-        );
-      await started;
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+      server = await begin(config, log);
       return 0;
     } catch (error) {
       return fail(error);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createClient as createSseClient } from 'graphql-sse';
 import { createClient as createWsClient } from 'graphql-ws';
@@ -194,6 +194,52 @@ test('the process exits, whatever its clients do', async t => {
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
   assert.deepEqual(await exited, [0, null]);
+});
+
+test('a second signal does not cut the shutdown short', async t => {
+  const upstream = await startHostileUpstream(t);
+  const child = spawnMain(t, ['serve'], {
+    SAIL_BASE_URL: upstream.url,
+    AUTH_MODE: 'service',
+    SAIL_CLIENT_ID: 'client',
+    SAIL_CLIENT_SECRET: 'secret of the client',
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+    ...PATIENT,
+  });
+  const [, url = ''] = /^GraphQL at (\S+), over/.exec(await firstLine(child)) ?? [];
+  const held = holdAnswers(upstream);
+  const answer = post(url, { query: TASK });
+  const respond = await held;
+  const exited = once(child, 'exit');
+
+  child.kill('SIGTERM');
+  await untilNotListening(url);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGINT'] as const) child.kill(signal);
+  respond();
+
+  assert.deepEqual(JSON.parse((await answer).text), { data: { taskStatus: { id: 'a' } } });
+  assert.deepEqual(await exited, [0, null]);
+});
+
+test('a signal ends the process at once if it does not listen yet', async t => {
+  const redis = createServer(socket => socket.on('error', () => {}).resume());
+  redis.listen(0, '127.0.0.1');
+  t.after(() => redis.close());
+  const sandbox = await startSandbox(t);
+  const { port } = redis.address() as AddressInfo;
+  const child = spawnMain(t, ['serve'], {
+    ...environmentOver(sandbox),
+    REDIS_URL: `redis://127.0.0.1:${port}`,
+    SHUTDOWN_DELAY_MS: '600000',
+  });
+  let output = '';
+  child.stdout!.on('data', (chunk: Buffer) => (output += String(chunk)));
+  const exited = once(child, 'exit');
+  await once(redis, 'connection');
+  child.kill('SIGTERM');
+  assert.deepEqual(await exited, [0, null]);
+  assert.equal(output, '');
 });
 
 async function startProcess(t: TestContext, sandbox: Sandbox, env: Record<string, string>) {
