@@ -2,6 +2,7 @@ import type { Server, ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Bag } from '../../bag.ts';
 import { GatewayError } from '../../errors.ts';
+import { createPipelines } from './pipelines.ts';
 
 /** A stream that the server can end. */
 export interface Interruptible {
@@ -50,8 +51,10 @@ export function createDrain(server: Server): Drain {
       remove();
       onActivity();
     });
-    if (hasBegun) response.setHeader('connection', 'close');
+    if (hasBegun) announceEnds();
   });
+  // Prepended last, so that it is called first.
+  const pipelines = createPipelines(server);
 
   server.on('connection', () => onActivity());
   server.on('upgrade', () => onActivity());
@@ -70,8 +73,7 @@ export function createDrain(server: Server): Drain {
     },
     begin() {
       hasBegun = true;
-      for (const response of exchanges)
-        if (!response.headersSent) response.setHeader('connection', 'close');
+      announceEnds();
     },
     async finish(withinMs) {
       isEnding = true;
@@ -88,6 +90,15 @@ export function createDrain(server: Server): Drain {
       await done;
     },
   };
+
+  /** Says on each connection that it ends with the last response: after that, nothing is sent any more. */
+  function announceEnds(): void {
+    for (const response of exchanges) {
+      if (response.headersSent) continue;
+      if (pipelines.isLast(response)) response.setHeader('connection', 'close');
+      else response.removeHeader('connection');
+    }
+  }
 }
 
 /** The error of a stream that ends because the gateway shuts down. */
