@@ -152,6 +152,7 @@ async function build(
     sessions,
     records,
     checkReadiness: readiness.check,
+    giveUp: tenant.giveUp,
     metrics: options.metricsPort === null ? metrics : null,
     authenticate: createAuthenticate(),
     isProven,

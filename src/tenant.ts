@@ -48,6 +48,8 @@ export interface Tenant {
   isProven(credential: Credential): boolean;
   /** Why a token was refused within the last minute; null if it was not. */
   refusalOf: Proofs['refusalOf'];
+  /** Fails all requests under way, and those that come. */
+  giveUp(): void;
   close(): void;
 }
 
@@ -121,13 +123,18 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
     health,
     isProven,
     refusalOf: proofs.refusalOf,
+    giveUp,
     close() {
-      closing.abort(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
+      giveUp();
       sessions.close();
       pauseLog.close();
       budgets.close();
     },
   };
+
+  function giveUp(): void {
+    closing.abort(new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.'));
+  }
 
   /** Names shared state in Redis. Upstream counts requests by tenant, API version and client. */
   function budgetName(clientId: string): string {

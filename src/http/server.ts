@@ -70,6 +70,8 @@ export interface HttpServerParts
   /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
+  /** Fails what still waits for upstream, because the time for the shutdown is nearly over. */
+  giveUp(): void;
   /** The path under which an application serves the gateway, such as `/api`; empty if it is the root. */
   pathPrefix: string;
 }
@@ -97,9 +99,6 @@ export interface HttpServer {
 }
 
 const GRAPHQL_PATH = '/graphql';
-// Shares of the time for the shutdown: to end streams, and until connections are closed.
-const ENDING_SHARE = 0.5;
-const ANSWERING_SHARE = 0.9;
 // With Node's 511, a part of a thousand clients that connect at once would be made to wait for a second, after which
 // their systems try again. The operating system may allow fewer.
 const LISTEN_BACKLOG = 4_096;
@@ -218,11 +217,7 @@ export function createHttpServer({
       // way on one.
       NetServer.prototype.close.call(server);
       const closed = once(server, 'close');
-      const finished = new AbortController();
-      await Promise.race([
-        drain.finish(shutdown.graceMs * ENDING_SHARE).finally(() => finished.abort()),
-        wait(shutdown.graceMs * ANSWERING_SHARE, undefined, finished).catch(() => {}),
-      ]);
+      await drain.finish(shutdown.graceMs, parts.giveUp);
       await callbacks.close();
       sockets.terminate();
       server.closeAllConnections();

@@ -18,6 +18,8 @@ const TASK = '{ taskStatus(id: "a") { id } }';
 const ROW = { id: 'a', type: 'QUARTZ', uniqueName: 'n', created: 1, percentComplete: 0 };
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const PATIENT = { SHUTDOWN_GRACE_MS: '60000' };
+// A twentieth of it is left for refusals.
+const IMPATIENT = { SHUTDOWN_GRACE_MS: '2000' };
 const REASON = { message: 'The gateway is shutting down.', code: 'UPSTREAM_UNAVAILABLE' };
 
 for (const transport of TRANSPORTS)
@@ -35,6 +37,30 @@ for (const transport of TRANSPORTS)
     assert.deepEqual((await answer).value, { data: { taskStatus: { id: 'a' } } });
     await closed;
   });
+
+for (const transport of TRANSPORTS)
+  test(`${transport}: a query that upstream does not answer in time is refused before the gateway has closed`, async t => {
+    const upstream = await startHostileUpstream(t);
+    const { gateway } = await startGatewayOver(t, upstream.url, IMPATIENT);
+    const held = holdAnswers(upstream);
+    const answer = subscribe(t, transport, gateway.url, TASK).next();
+    await held;
+    await gateway.close();
+    const [error] = (await answer).value.errors;
+    assert.deepEqual({ message: error.message, code: error.extensions.code }, REASON);
+  });
+
+test('a POST that upstream does not answer in time is refused before the gateway has closed', async t => {
+  const upstream = await startHostileUpstream(t);
+  const { gateway, log } = await startGatewayOver(t, upstream.url, IMPATIENT);
+  const held = holdAnswers(upstream);
+  const answer = post(gateway.url, { query: TASK });
+  await held;
+  await gateway.close();
+  assert.deepEqual(reasonOf((await answer).text, /(.*)/), REASON);
+  const line = log.lines.find(({ message }) => message === 'operation');
+  assert.deepEqual(line?.['codes'], [REASON.code]);
+});
 
 test('a POST under way is answered, and its connection is closed after it', async t => {
   const upstream = await startHostileUpstream(t);

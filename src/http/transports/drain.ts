@@ -23,12 +23,16 @@ export interface Drain {
   /** Begins the shutdown. Open streams and requests continue. */
   begin(): void;
   /**
-   * Ends all streams, one after another, within `withinMs` milliseconds. Resolves when they are closed
-   * and all requests are answered.
+   * Ends all streams, one after another. Resolves when they are closed and all requests are answered, or after
+   * `graceMs` milliseconds. Shortly before that it calls `giveUp`, so that requests under way are at least refused.
    */
-  finish(withinMs: number): Promise<void>;
+  finish(graceMs: number, giveUp: () => void): Promise<void>;
 }
 
+// Shares of the time: to end streams, to answer requests, and then to refuse those that are not answered.
+const ENDING_SHARE = 0.5;
+const ANSWERING_SHARE = 0.9;
+const REFUSING_SHARE = 0.05;
 // Clients reconnect when their streams end. This limits how many reconnect to the other instances at once.
 const STREAMS_PER_STEP = 25;
 const STEP_MS = 50;
@@ -75,7 +79,7 @@ export function createDrain(server: Server): Drain {
       hasBegun = true;
       announceEnds();
     },
-    async finish(withinMs) {
+    async finish(graceMs, giveUp) {
       isEnding = true;
       const isDone = () => streams.size === 0 && exchanges.size === 0;
       const done = new Promise<void>(resolve => {
@@ -86,8 +90,10 @@ export function createDrain(server: Server): Drain {
         };
         onActivity();
       });
-      await endInSteps([...streams], withinMs);
-      await done;
+      const finished = endInSteps(streams, graceMs * ENDING_SHARE).then(() => done);
+      if (await isSettledWithin(finished, graceMs * ANSWERING_SHARE)) return;
+      giveUp();
+      await isSettledWithin(finished, graceMs * REFUSING_SHARE);
     },
   };
 
@@ -106,12 +112,23 @@ export function shuttingDown(): GatewayError {
   return new GatewayError('UPSTREAM_UNAVAILABLE', 'The gateway is shutting down.');
 }
 
-async function endInSteps(streams: readonly Interruptible[], withinMs: number): Promise<void> {
-  const steps = Math.ceil(streams.length / STREAMS_PER_STEP);
+async function endInSteps(streams: ReadonlySet<Interruptible>, withinMs: number): Promise<void> {
+  const open = [...streams];
+  const steps = Math.ceil(open.length / STREAMS_PER_STEP);
   const stepMs = Math.min(STEP_MS, withinMs / steps);
   for (let step = 0; step < steps; step++) {
     if (step > 0) await wait(stepMs);
     const from = step * STREAMS_PER_STEP;
-    for (const stream of streams.slice(from, from + STREAMS_PER_STEP)) stream.interrupt();
+    for (const stream of open.slice(from, from + STREAMS_PER_STEP))
+      // It may have ended by itself meanwhile.
+      if (streams.has(stream)) stream.interrupt();
   }
+}
+
+async function isSettledWithin(work: Promise<void>, ms: number): Promise<boolean> {
+  const timer = new AbortController();
+  return Promise.race([
+    work.then(() => true).finally(() => timer.abort()),
+    wait(ms, false, timer).catch(() => true),
+  ]);
 }
