@@ -269,7 +269,7 @@ export function createHttpServer({
       }
       case METRICS_PATH:
         if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
-        return sendMetrics(response, parts.metrics);
+        return sendMetrics(request, response, parts.metrics);
       case '/':
         if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
         if (pages.sendBoard(request, response)) return undefined;

@@ -61,6 +61,15 @@ test('a small result is not compressed, but caches learn that others are', async
   assert.equal(body.toString(), '{"data":{"__typename":"Query"}}');
 });
 
+for (const env of [{}, { METRICS_PORT: '0' }] as Record<string, string>[])
+  test(`the metrics are compressed (${Object.keys(env).join() || 'on the same port'})`, async t => {
+    const { gateway } = await startWithTasks(t, env);
+    const { headers, body } = await send(gateway.metricsUrl, { 'accept-encoding': 'gzip' });
+    assert.equal(headers['content-encoding'], 'gzip');
+    assert.equal(headers['content-length'], String(body.length));
+    assert.match(gunzipSync(body).toString(), /^# HELP /);
+  });
+
 test('a large refusal keeps its status and its headers when it is compressed', async t => {
   const { url } = await startWithTasks(t, { CORS_ORIGINS: 'https://app.example' });
   const fields = Array.from({ length: 40 }, (_, place) => `unknownField${place}`).join(' ');

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { type ServerResponse, createServer } from 'node:http';
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Metrics } from '../../metrics.ts';
+import { encodeBody } from '../access/content-coding.ts';
 
 export const METRICS_PATH = '/metrics';
 
@@ -21,7 +22,8 @@ export async function startMetricsServer(
   metrics: MetricsPage,
 ): Promise<MetricsServer> {
   const server = createServer((request, response) => {
-    if (request.url?.split('?', 1)[0] === METRICS_PATH) return void sendMetrics(response, metrics);
+    if (request.url?.split('?', 1)[0] === METRICS_PATH)
+      return void sendMetrics(request, response, metrics);
     return response.writeHead(404).end();
   });
   server.listen(port, host);
@@ -38,7 +40,11 @@ export async function startMetricsServer(
 }
 
 /** Answers with the metrics as they are now. */
-export async function sendMetrics(response: ServerResponse, page: MetricsPage): Promise<void> {
-  const text = await page.render();
-  response.writeHead(200, { 'content-type': page.contentType }).end(text);
+export async function sendMetrics(
+  { headers: { 'accept-encoding': accepted = '' } }: IncomingMessage,
+  response: ServerResponse,
+  page: MetricsPage,
+): Promise<void> {
+  const { body, headers } = await encodeBody(await page.render(), accepted);
+  response.writeHead(200, { 'content-type': page.contentType, ...headers }).end(body);
 }
