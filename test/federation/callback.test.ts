@@ -259,6 +259,20 @@ test('an error that ends the stream is the last event', async t => {
   assert.equal(receiver.of('next').at(-1)?.payload.errors[0].extensions.code, 'NOT_FOUND');
 });
 
+test('a subscription that starts while the gateway shuts down is completed with an error too', async t => {
+  const { ask, tenant, gateway } = await start(t);
+  let closed = Promise.resolve();
+  const receiver = await startReceiver(t, ({ action }) => {
+    if (action === 'check') closed = gateway.close();
+    return null;
+  });
+  const { status, data } = await ask(tenant.addTask(LASTING), subscriptionTo(receiver.url));
+  assert.deepEqual([status, data], [200, null]);
+  await closed;
+  const [complete] = receiver.of('complete');
+  assert.equal(complete?.errors?.[0]?.extensions.code, 'UPSTREAM_UNAVAILABLE');
+});
+
 test('a gateway that shuts down completes the subscription with an error', async t => {
   const { tenant, ask, gateway } = await start(t);
   const receiver = await startReceiver(t);

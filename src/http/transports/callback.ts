@@ -69,7 +69,6 @@ export function createSubscriptionCallbacks(
         if (!extension || !acceptsCallback(request)) return;
         try {
           const target = readTarget(extension);
-          if (drain.hasBegun) throw shuttingDown();
           if (!sender.allows(target.url) || !(await isTrusted(request)))
             throw new GatewayError('FORBIDDEN', 'Events may not be sent to this callback URL.');
           targets.set(request, target);
@@ -99,7 +98,7 @@ export function createSubscriptionCallbacks(
   ): Promise<Response> {
     const events = results[Symbol.asyncIterator]();
     const delivery = await send(target, 'check', { isRetried: true });
-    if (delivery === 'accepted' && !drain.hasBegun) {
+    if (delivery === 'accepted') {
       // What the body became is held by the subscription.
       const held = share?.handOver();
       void run(events, target)

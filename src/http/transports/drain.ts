@@ -11,8 +11,6 @@ export interface Interruptible {
 
 /** Tracks the open streams and requests of a server, and ends them when it shuts down. */
 export interface Drain {
-  /** Whether the shutdown has begun. Responses close their connections from then on. */
-  readonly hasBegun: boolean;
   /**
    * Adds an open stream. It is interrupted once, when the server shuts down, or immediately if that is already
    * ending streams.
@@ -20,7 +18,7 @@ export interface Drain {
   add(stream: Interruptible): void;
   /** Removes a stream that has closed. */
   remove(stream: Interruptible): void;
-  /** Begins the shutdown. Open streams and requests continue. */
+  /** Begins the shutdown. Open streams and requests continue, but responses close their connections. */
   begin(): void;
   /**
    * Ends all streams, one after another. Resolves when they are closed and all requests are answered, or after
@@ -64,9 +62,6 @@ export function createDrain(server: Server): Drain {
   server.on('upgrade', () => onActivity());
 
   return {
-    get hasBegun() {
-      return hasBegun;
-    },
     add(stream) {
       // Not called immediately, because the caller may have to complete it first.
       if (isEnding) queueMicrotask(() => stream.interrupt());
