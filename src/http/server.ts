@@ -102,6 +102,7 @@ const GRAPHQL_PATH = '/graphql';
 // With Node's 511, a part of a thousand clients that connect at once would be made to wait for a second, after which
 // their systems try again. The operating system may allow fewer.
 const LISTEN_BACKLOG = 4_096;
+const LIVENESS_PATH = '/health/live';
 const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
 const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
 const ALREADY_READ = toBody(
@@ -235,12 +236,16 @@ export function createHttpServer({
     setSecurityHeaders(response);
     const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
     response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
-    const refusal = connectionLimits.admit(request, response);
-    if (refusal !== null) return refuse(response, refusal);
-    if (request.headers.host === undefined && request.httpVersion === '1.1')
-      return sendJson(response, 400, NO_HOST);
     request.url = toLocalTarget(request.url, pathPrefix);
     const path = request.url.split('?', 1)[0] ?? '';
+    const refusal = connectionLimits.admit(request, response);
+    if (refusal !== null) {
+      if (path !== LIVENESS_PATH) return refuse(response, refusal);
+      // A gateway with too many connections works, and a restart would end them all.
+      response.setHeader('connection', 'close');
+    }
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      return sendJson(response, 400, NO_HOST);
     switch (path) {
       case GRAPHQL_PATH:
       case `${GRAPHQL_PATH}/stream`:
@@ -261,7 +266,7 @@ export function createHttpServer({
         if (path === GRAPHQL_PATH && directStreams.accepts(request))
           return directStreams.answer(request, response);
         return yoga(request, response);
-      case '/health/live':
+      case LIVENESS_PATH:
         return sendJson(response, 200, { status: 'ok' });
       case '/health/ready': {
         const readiness = await parts.checkReadiness();

@@ -255,6 +255,19 @@ test('connections above the limit are refused with 503 and a code, over HTTP and
   }
 });
 
+test('a gateway with too many connections is alive, and not ready', async t => {
+  const { url } = await startGateway(t, { env: { MAX_CONNECTIONS: '1' } });
+  await openSocket(t, url);
+  for (const [path, status] of [
+    ['/health/live', 200],
+    ['/health/ready', 503],
+  ] as const) {
+    const probe = openConnection(t, url, `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    await probe.ended;
+    assert.ok(probe.text.startsWith(`HTTP/1.1 ${status} `), probe.text);
+  }
+});
+
 test('the connections of an address are limited, behind a trusted proxy those of each client; X-Forwarded-For of others is ignored', async t => {
   const limit = { MAX_CONNECTIONS_PER_ADDRESS: '2' };
   const direct = await startGateway(t, { env: limit });
