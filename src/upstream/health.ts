@@ -35,7 +35,6 @@ export interface UpstreamHealthParts {
 
 /** What has been wrong since upstream last answered well. */
 interface Fault {
-  part: 'token' | 'upstream';
   reason: string;
   at: number;
 }
@@ -47,6 +46,11 @@ const ANSWER_WITHIN_MS = 900;
 const PROBE_TIMEOUT_MS = 2_500;
 // An upstream that is slow has so long before it counts as silent, unless it usually answers sooner.
 const MAX_PATIENCE_MS = 2_400;
+
+const REFUSED: Readonly<Record<number, string>> = {
+  401: "Upstream does not accept the gateway's token.",
+  403: "The gateway's client may not read tasks.",
+};
 
 export function createUpstreamHealth({
   clock,
@@ -69,7 +73,7 @@ export function createUpstreamHealth({
       if (status === 'aborted') return;
       askedAt = null;
       if (failure !== null && !isRefusal(failure)) {
-        setFault('upstream', failure.explanation ?? failure.message);
+        setFault(failure.explanation ?? failure.message);
         return;
       }
       // Tokens may come from another server than tasks.
@@ -93,8 +97,8 @@ export function createUpstreamHealth({
     return clock.monotonic() - wellAt <= RECENT_MS;
   }
 
-  function setFault(part: Fault['part'], reason: string): void {
-    fault = { part, reason, at: clock.monotonic() };
+  function setFault(reason: string): void {
+    fault = { reason, at: clock.monotonic() };
   }
 
   function startProbe(): void {
@@ -116,12 +120,9 @@ export function createUpstreamHealth({
   function noteRefusal(error: unknown): void {
     if (!hasClient || !(error instanceof AttemptFailure) || !isRefusal(error)) return;
     const { status } = error;
-    if (status === 401)
-      setFault('token', "Upstream does not accept the gateway's token. (status 401)");
-    else if (status === 403)
-      setFault('token', "The gateway's client may not read tasks. (status 403)");
-    else if (status !== 429)
-      setFault('upstream', `Upstream refuses to list tasks. (status ${status})`);
+    if (status === 429) return;
+    const refused = REFUSED[status ?? 0] ?? 'Upstream refuses to list tasks.';
+    setFault(`${refused} (status ${status})`);
   }
 
   function settledWithin(work: Promise<void>, ms: number): Promise<void> {
@@ -134,10 +135,6 @@ export function createUpstreamHealth({
     });
   }
 
-  function currentFault(): Fault | null {
-    return fault !== null && fault.at > wellAt && !isRecent() ? fault : null;
-  }
-
   function tokenStatus(): PartStatus {
     if (tokenError === undefined)
       return { status: 'failed', reason: 'upstream has not granted a token yet' };
@@ -146,18 +143,12 @@ export function createUpstreamHealth({
       const status = upstream === undefined ? '' : ` (status ${upstream.status})`;
       return { status: 'failed', reason: `${tokenError.message}${status}` };
     }
-    const current = currentFault();
-    return current?.part === 'token'
-      ? { status: 'failed', reason: current.reason }
-      : { status: 'ok' };
+    return { status: 'ok' };
   }
 
   function upstreamStatus(): PartStatus {
     if (isRecent()) return { status: 'ok' };
-    const current = currentFault();
-    if (current?.part === 'upstream') return { status: 'failed', reason: current.reason };
-    // It has answered, although with a refusal.
-    if (current !== null) return { status: 'ok' };
+    if (fault !== null && fault.at > wellAt) return { status: 'failed', reason: fault.reason };
     if (hasClient && tokenError !== null)
       return { status: 'unknown', reason: 'not asked, because there is no token' };
     const isNew = wellAt === -Infinity;
