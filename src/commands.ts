@@ -16,6 +16,8 @@ export interface CommandOptions {
 /** What a command takes from the process. */
 export interface CommandProcess {
   env: NodeJS.ProcessEnv;
+  /** From now on SIGINT and SIGTERM call this, and no longer end the process at once. */
+  onStop(listener: () => void): void;
   /** Ends it once the last lines of its output are written. */
   exit(code: number): void;
   /** Ends it at once. */
@@ -33,7 +35,7 @@ type Start = (config: Config, log: ProgramLog) => Promise<{ close(): Promise<voi
 // Time to write the last lines of the log when everything else has taken too long.
 const LAST_LINES_MS = 200;
 
-export function createCommands({ env, exit, kill }: CommandProcess): Commands {
+export function createCommands({ env, onStop, exit, kill }: CommandProcess): Commands {
   return {
     serve: () => start(serve, env),
     sandbox: () => start(serveSandbox, { ...env, SANDBOX: 'true', SAIL_BASE_URL: '' }),
@@ -53,15 +55,14 @@ export function createCommands({ env, exit, kill }: CommandProcess): Commands {
       logProcess(log, () => void exitWithin(shutdown.graceMs, log.drained(), log, 1));
       let server: { close(): Promise<void> } | null = null;
       let isStopping = false;
-      const stop = () => {
+      onStop(() => {
         // npm passes on a signal that the process group has got already. The second one must not cut streams.
         if (isStopping) return;
         isStopping = true;
         // Before the program listens, there is nobody to wait for.
         const closed = server?.close() ?? Promise.resolve();
         void exitWithin(shutdown.delayMs + shutdown.graceMs, closed, log, 0);
-      };
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+      });
       server = await begin(config, log);
       return 0;
     } catch (error) {

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { CommandOptions, Commands } from './commands.ts';
 import { FEDERATION_VERSIONS } from './graphql/federation-version.ts';
@@ -29,16 +30,22 @@ async function main(): Promise<void> {
   } else if (args.help) process.stdout.write(USAGE);
   else if (args.version) process.stdout.write(`${readVersion()}\n`);
   else {
+    // The first process of a container gets only the signals that it listens to.
+    let stop = (signal: StopSignal): void => process.exit(128 + constants.signals[signal]);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(signal));
     // Loaded only now: the answers above need none of it.
     const { createCommands } = await import('./commands.ts');
     const commands = createCommands({
       env: process.env,
+      onStop: listener => void (stop = listener),
       exit: code => process.exit(code),
       kill: () => process.kill(process.pid, 'SIGKILL'),
     });
     process.exitCode = await commands[args.command](args);
   }
 }
+
+type StopSignal = 'SIGINT' | 'SIGTERM';
 
 interface Arguments extends CommandOptions {
   command: keyof Commands;

@@ -129,3 +129,14 @@ test('check says that Redis cannot be used', async t => {
   assert.ok(!text.includes('a-password'));
   assert.equal(code, 1);
 });
+
+// As the first process of a container, it would not get a signal that it does not listen to.
+test('check listens to the signals that end it', async t => {
+  const upstream = await startHostileUpstream(t);
+  const asked = new Promise<void>(resolve => (upstream.respond = () => resolve()));
+  const child = spawnMain(t, ['check'], { SAIL_BASE_URL: upstream.url, ...CLIENT });
+  const ended = once(child, 'exit');
+  await asked;
+  child.kill('SIGINT');
+  assert.deepEqual(await ended, [130, null]);
+});
