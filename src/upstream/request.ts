@@ -24,6 +24,8 @@ import { readSuccess } from './failure.ts';
 /** A REST request before it has a token and a slot. */
 export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
   method: 'GET' | 'PATCH' | 'POST';
+  /** The path as it is logged, if it holds more than the query that must not be. */
+  loggedPath?: string;
   endpoint: EndpointName;
   lane: Lane;
   /** Identifies the caller. The budget serves callers round robin. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { createCapturedLog } from '../support/captured-log.ts';
+import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { fetchToken, startGateway } from '../support/start.ts';
 import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
@@ -232,8 +232,52 @@ test('no log line holds a token, a header or a variable, whatever happens', asyn
       .next()
       .catch(() => {});
   await until(() => log.lines.filter(({ message }) => /operation|ended/.test(message)).length >= 6);
+  checkLines(log, secrets);
+});
+
+test('no log line of a failed request or poll holds an id or a filter of a caller', async t => {
+  const { log, lines, query, url, tenant, sandbox } = await start(t);
+  const inner =
+    'updateTaskStatus(input: { id: $id, completionStatus: ERROR }) { taskStatus { id } }';
+  const update = () => query(`mutation ($id: ID!) { ${inner} }`, { id: 'SECRET-ID' });
+  await update();
+  const id = tenant.addTask({
+    definitionType: 'CLOUD_ACCOUNT_AGGREGATION',
+    queueMs: 0,
+    runMs: 86_400_000,
+  });
+  const list = subscribe(
+    t,
+    'ws',
+    url,
+    `subscription ($filter: TaskStatusFilter) {
+      taskStatusChanged(filter: $filter, snapshot: true) { kind }
+    }`,
+    { filter: { sourceId: { in: ['SECRET-SOURCE'] } } },
+  );
+  await list.next();
+  const fault = { kind: 'status', status: 503 } as const;
+  sandbox.faults.order({ fault, route: 'aggregation' });
+  const ofTask = 'taskStatus(id: $id) { accountAggregation { percentComplete } }';
+  await query(`query ($id: ID!) { ${ofTask} }`, { id });
+  sandbox.faults.order({ fault });
+  await update();
+  await until(() => lines('a poll of a list failed').length > 0);
+  assert.deepEqual(
+    new Set(lines('an attempt at upstream failed').map(line => line['request'])),
+    new Set([
+      'GET /account-aggregations/v1/{id}/status',
+      'PATCH /task-status/v1/{id}',
+      'GET /task-status/v1',
+    ]),
+  );
+  checkLines(log, ['SECRET', id]);
+});
+
+/** Fails if a line, or the stack of an error, holds one of these. */
+function checkLines(log: CapturedLog, secrets: readonly string[]): void {
   const text = JSON.stringify(log.lines, (_, value: unknown) =>
     value instanceof Error ? [value.message, value.stack] : value,
   );
   for (const secret of secrets) assert.ok(!text.includes(secret), secret);
-});
+}
