@@ -80,6 +80,10 @@ class OtlpSpan implements Span {
     this.#span.setAttributes(attributes);
   }
 
+  link(other: Span): void {
+    if (other instanceof OtlpSpan) this.#span.addLink({ context: other.context });
+  }
+
   end(failureCode?: string): void {
     if (failureCode !== undefined) {
       this.#span.setAttribute('error.type', failureCode);

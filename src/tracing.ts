@@ -17,6 +17,8 @@ export interface Span {
   /** Starts a span within this one. */
   start(name: string, options?: SpanOptions): Span;
   set(attributes: SpanAttributes): void;
+  /** Adds a link to a span that it depends on, besides its parent. */
+  link(other: Span): void;
   /** Ends it; with a code, as failed for that reason. */
   end(failureCode?: string): void;
 }

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createCapturedLog } from '../support/captured-log.ts';
+import { scrape, sumOf } from '../support/exposition.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
 import { startGateway } from '../support/start.ts';
@@ -136,6 +137,40 @@ test('operations that share a batch are traced down to the one attempt that upst
   assert.ok(resource?.some(([key, value]) => key === 'service.name' && value === 'our-gateway'));
   assert.ok(resource?.some(([key, value]) => key === 'deployment.environment' && value === 'test'));
   assert.ok(collector.paths.every(path => path === '/v1/traces'));
+});
+
+test('operations that share a response have a link to the one that is executed', async t => {
+  const { query, gateway, collector, upstream } = await start(t);
+  const { respond } = upstream;
+  await query(BY_ID, { id: 'before' });
+  let answer = () => {};
+  upstream.respond = (response, request) => (answer = () => respond(response, request));
+  const asked = async () =>
+    sumOf(await scrape(gateway.metricsUrl), 'task_status_gateway_memory_lookups_total', {
+      kind: 'response',
+    });
+  const traceIds = ['a', 'b', 'c'].map(letter => letter.repeat(32));
+  const answers = [];
+  for (const traceId of traceIds) {
+    const before = await asked();
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    answers.push(query(BY_ID, { id: 'task' }, headers));
+    await until(async () => upstream.requests.length === 2 && (await asked()) > before);
+  }
+  answer();
+  await Promise.all(answers);
+  await gateway.close();
+
+  assert.equal(upstream.requests.length, 2);
+  const [first, ...others] = traceIds.map(traceId =>
+    collector.spans().find(span => span.name === 'operation' && span.traceId === traceId),
+  );
+  assert.deepEqual(first?.links, []);
+  for (const { links } of others as ReceivedSpan[])
+    assert.deepEqual(
+      links?.map(({ traceId, spanId }) => [traceId, spanId]),
+      [[first?.traceId, first?.spanId]],
+    );
 });
 
 test('a read that fails is traced with its code, and each of its attempts', async t => {

@@ -142,6 +142,7 @@ class Recording implements OperationRecord {
   joined({ identity, usage }: OperationRecord): void {
     this.#identity = identity;
     this.usage.joined(usage, this.#parts.clock.monotonic() - this.#startedAt);
+    if (usage.span !== null) this.usage.span?.link(usage.span);
   }
 
   end(result: Pick<ExecutionResult, 'errors'>): void {
