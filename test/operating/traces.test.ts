@@ -181,8 +181,63 @@ test('a read that fails is traced with its code, and each of its attempts', asyn
   const attempts = collector.spans().filter(({ name }) => name === 'attempt');
   assert.equal(attempts.length, upstream.requests.length);
   assert.ok(attempts.length > 1 && attempts.every(({ status }) => status.code === 2));
-  const operation = collector.spans().find(({ name }) => name === 'operation');
-  assert.equal(textOf(operation, 'error.type'), 'UPSTREAM_UNAVAILABLE');
+  for (const name of ['operation', 'list']) {
+    const span = collector.spans().find(span => span.name === name);
+    assert.equal(textOf(span, 'error.type'), 'UPSTREAM_UNAVAILABLE', name);
+  }
+});
+
+for (const [status, headers, code] of [
+  [503, {}, 'UPSTREAM_UNAVAILABLE'],
+  // The wait for a slot is refused, because the pause is longer than an operation may take.
+  [429, { 'retry-after': '120' }, 'RATE_LIMITED'],
+] as const)
+  test(`a batch that upstream answers with ${status} is traced with ${code}, and so is its wait if that failed`, async t => {
+    const { query, gateway, collector, upstream } = await start(t);
+    upstream.respond = response => {
+      response.writeHead(status, { 'content-type': 'application/json', ...headers });
+      response.end('{"messages":[{"text":"Later."}]}');
+    };
+    for (const id of ['one', 'another']) await query(BY_ID, { id });
+    await gateway.close();
+    const spans = collector.spans();
+    const batches = spans.filter(({ name }) => name === 'batch');
+    assert.equal(batches.length, 2);
+    for (const batch of batches) assert.equal(textOf(batch, 'error.type'), code);
+    const waits = spans.filter(({ name }) => name === 'wait for the budget');
+    assert.equal(
+      waits.some(wait => textOf(wait, 'error.type') === code),
+      code === 'RATE_LIMITED',
+    );
+  });
+
+test('an operation that waits for a batch under way has a link to it', async t => {
+  const { query, gateway, collector, upstream } = await start(t);
+  const { respond } = upstream;
+  let answer = () => {};
+  upstream.respond = (response, request) => (answer = () => respond(response, request));
+  const first = query(BY_ID, { id: 'task' });
+  await until(() => upstream.requests.length === 1);
+  const asked = async () =>
+    sumOf(await scrape(gateway.metricsUrl), 'task_status_gateway_memory_lookups_total', {
+      kind: 'task',
+    });
+  const before = await asked();
+  const second = query('query Second($id: ID!) { task: taskStatus(id: $id) { id } }', {
+    id: 'task',
+  });
+  await until(async () => (await asked()) > before);
+  answer();
+  await Promise.all([first, second]);
+  await gateway.close();
+  const batch = collector.spans().find(({ name }) => name === 'batch');
+  const joined = collector
+    .spans()
+    .find(span => textOf(span, 'graphql.operation.name') === 'Second');
+  assert.deepEqual(
+    joined?.links?.map(({ spanId }) => spanId),
+    [batch?.spanId],
+  );
 });
 
 test('each poll is a trace of its own, with the requests that it sent and what it found', async t => {
