@@ -6,7 +6,7 @@ import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './admission/lanes.ts';
 import { readAggregation } from './aggregation-reader.ts';
 import type { Span } from '../tracing.ts';
-import type { OperationUsage } from '../usage.ts';
+import type { RequestUsage } from '../usage.ts';
 import type { OnFallback } from './json-fields.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
 import type { EndpointName } from './attempt-report.ts';
@@ -23,7 +23,7 @@ export interface CallOptions {
   /** A slot for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
   /** The operations, or the poll, that wait for the answer. */
-  usages?: readonly OperationUsage[] | undefined;
+  usages?: readonly RequestUsage[] | undefined;
   /** What the requests are part of, in a trace. */
   span?: Span | null;
 }

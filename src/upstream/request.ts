@@ -4,7 +4,7 @@ import { GatewayError, failureCodeOf } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import type { Span } from '../tracing.ts';
-import { type OperationUsage, startSpanFor } from '../usage.ts';
+import { type RequestUsage, startSpanFor } from '../usage.ts';
 import { AttemptFailure, DEFAULT_RETRY_AFTER_SECONDS } from './admission/attempt-failure.ts';
 import type { Breaker } from './admission/breaker.ts';
 import type { Budget } from './admission/budget.ts';
@@ -40,7 +40,7 @@ export interface RestRequest extends AttemptContent, Pick<Attempt, 'signal'> {
   /** A slot from `reserve`. The request settles or cancels it. */
   slot?: ReservedSlot | undefined;
   /** The operations, or the poll, that wait for the answer. */
-  usages?: readonly OperationUsage[] | undefined;
+  usages?: readonly RequestUsage[] | undefined;
   /** What it is part of, in a trace; by default it gets a span of its own for the operations that wait for it. */
   span?: Span | null | undefined;
 }

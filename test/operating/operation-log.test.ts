@@ -3,6 +3,8 @@ import { request } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts';
+import { scrape, sumOf } from '../support/exposition.ts';
+import { HandClock } from '../support/hand-clock.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { fetchToken, startGateway } from '../support/start.ts';
 import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
@@ -90,6 +92,57 @@ test('the time that an operation waits for the budget is in its line', async t =
   await query('{ taskStatuses { nodes { id } } }');
   const [first, second] = lines('operation').map(line => Number(line['budgetWaitMs']));
   assert.ok(first! < 500 && second! >= 900, `${first} and ${second} ms`);
+});
+
+test('an operation that joins a read of another has the wait and the requests from then on in its line', async t => {
+  const clock = new HandClock();
+  const log = createCapturedLog();
+  const { query, sandbox, gateway, tenant } = await startGateway(t, {
+    log,
+    clock,
+    env: { MAX_STALENESS_MS: '60000' },
+  });
+  const id = tenant.addTask({
+    definitionType: 'CLOUD_ACCOUNT_AGGREGATION',
+    queueMs: 0,
+    runMs: 3_600_000,
+  });
+  const aggregation = 'accountAggregation { processedAccounts }';
+  const asked = async (kind: string) =>
+    sumOf(await scrape(gateway.metricsUrl), 'task_status_gateway_memory_lookups_total', { kind });
+  for (const [kind, first, second] of [
+    ['list', '{ taskStatuses { nodes { id } } }', '{ taskStatuses { nodes { state } } }'],
+    [
+      'aggregation',
+      `{ taskStatus(id: "${id}") { ${aggregation} } }`,
+      `{ taskStatus(id: "${id}") { id ${aggregation} } }`,
+    ],
+  ] as const) {
+    // The task is in memory, so both ask for the aggregation at once.
+    if (kind === 'aggregation') await query(`{ taskStatus(id: "${id}") { id } }`);
+    log.lines.length = 0;
+    const fault = { kind: 'status', status: 429, retryAfter: '10' } as const;
+    sandbox.faults.order({ fault, times: 1, route: kind });
+    const answers = [query(first)];
+    await until(() => log.lines.some(({ message }) => message.startsWith('the budget is paused')));
+    clock.advance(4_000);
+    const before = await asked(kind);
+    answers.push(query(second));
+    await until(async () => (await asked(kind)) > before);
+    while (log.lines.filter(({ message }) => message === 'operation').length < 2) {
+      clock.advance(500);
+      await new Promise(setImmediate);
+    }
+    await Promise.all(answers);
+    const lines = log.lines.filter(({ message }) => message === 'operation');
+    const waits = lines.map(line => Number(line['budgetWaitMs'])).toSorted((a, b) => a - b);
+    assert.equal(waits[1]! - waits[0]!, 4_000, kind);
+    assert.ok(waits[0]! > 0);
+    assert.deepEqual(
+      lines.map(line => line['upstreamRequests']),
+      [2, 2],
+    );
+  }
 });
 
 /** Each starts an operation, and leaves when it is called again. */
