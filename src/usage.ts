@@ -88,10 +88,17 @@ export class OperationUsage implements RequestUsage {
     this.markUnique();
   }
 
-  /** It waited for what the same operation of another caller took; for no longer than `tookMs`. */
-  joined({ upstreamRequests, waitedMs }: OperationUsage, tookMs: number): void {
+  /**
+   * It waited `tookMs` for the result of the same operation of another caller, which had waited `waitedBefore`
+   * milliseconds for the budget until then.
+   */
+  joined(
+    { upstreamRequests, waitedMs }: OperationUsage,
+    waitedBefore: number,
+    tookMs: number,
+  ): void {
     this.#upstreamRequests += upstreamRequests;
-    this.#waitedMs += Math.min(waitedMs, tookMs);
+    this.#waitedMs += Math.min(waitedMs - waitedBefore, tookMs);
   }
 
   /** An upstream request was sent for it, or it joined one that was sent before. */

@@ -35,8 +35,11 @@ export interface OperationRecord {
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
   /** It is the same operation as one that was identified before. */
   identifyAs(identity: OperationIdentity): void;
-  /** It waited for the result of the same operation of another caller, which it shares if that may be shared. */
-  joined(first: OperationRecord): void;
+  /**
+   * It waited for the result of the same operation of another caller, which it shares if that may be shared.
+   * `waitedBefore`: the milliseconds that the other had waited for the budget until then.
+   */
+  joined(first: OperationRecord, waitedBefore: number): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
   end(result: Pick<ExecutionResult, 'errors'>): void;
   /** The client left before there was a result. */
@@ -139,9 +142,9 @@ class Recording implements OperationRecord {
     this.#identity = identity;
   }
 
-  joined({ identity, usage }: OperationRecord): void {
+  joined({ identity, usage }: OperationRecord, waitedBefore: number): void {
     this.#identity = identity;
-    this.usage.joined(usage, this.#parts.clock.monotonic() - this.#startedAt);
+    this.usage.joined(usage, waitedBefore, this.#parts.clock.monotonic() - this.#startedAt);
     if (usage.span !== null) this.usage.span?.link(usage.span);
   }
 
