@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type DocumentNode, type ExecutionResult, getOperationAST } from 'graphql';
 import type { Clock } from '../../clock.ts';
+import type { ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Recorders } from '../../metrics.ts';
 import type { Tracer } from '../../tracing.ts';
@@ -48,13 +49,15 @@ export interface OperationRecord {
   streamBegan(): void;
   /** A result of the stream is sent. */
   eventSent(result: Pick<ExecutionResult, 'errors'>): void;
-  /** The stream has ended, or its reader has left. Later calls do nothing. */
-  streamEnded(): void;
+  /** The stream has ended, or its reader has left; or it was refused after it began. Later calls do nothing. */
+  streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void;
 }
 
 /** Writes a line of the log for each operation, and counts it. */
 export interface OperationRecords {
   begin(start: OperationStart): OperationRecord;
+  /** A request was refused before anything of its operation was known. */
+  refuse(start: OperationStart, code: ErrorCode): void;
 }
 
 export interface OperationRecordsParts {
@@ -75,6 +78,7 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
   const identify = createIdentify();
   return {
     begin: start => new Recording(parts, identify, start),
+    refuse: (start, code) => new Recording(parts, identify, start).refuse(code),
   };
 }
 
@@ -160,6 +164,11 @@ class Recording implements OperationRecord {
     this.#finish('operation', this.#start.transport, ABORTED);
   }
 
+  refuse(code: ErrorCode): void {
+    this.#isOver = true;
+    this.#finish('operation', this.#start.transport, [code]);
+  }
+
   streamBegan(): void {
     const { transport, streamTransport, requestId } = this.#start;
     const { metrics, log } = this.#parts;
@@ -174,11 +183,12 @@ class Recording implements OperationRecord {
     this.#parts.metrics.eventSent(this.#stream ?? this.#start.transport);
   }
 
-  streamEnded(): void {
+  streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void {
     if (this.#isOver || this.#stream === null) return;
     this.#isOver = true;
     this.#parts.metrics.streamEnded(this.#stream);
-    this.#finish('subscription ended', this.#stream, this.#lastCodes);
+    const codes = refusal === undefined ? this.#lastCodes : codesOf(refusal);
+    this.#finish('subscription ended', this.#stream, codes);
   }
 
   #finish(message: string, transport: TransportName, codes: readonly string[]): void {
