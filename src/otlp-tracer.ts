@@ -4,6 +4,7 @@ import {
   type SpanContext,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
   type Tracer as ApiTracer,
   ROOT_CONTEXT,
   isSpanContextValid,
@@ -12,11 +13,16 @@ import {
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-node';
-import type { Span, SpanAttributes, SpanOptions, Tracer } from './tracing.ts';
+import {
+  type Span,
+  type SpanAttributes,
+  type SpanOptions,
+  type Tracer,
+  readTraceparent,
+} from './tracing.ts';
 
 // A collector that is down must not delay the shutdown for longer.
 const CLOSE_WITHIN_MS = 2_000;
-const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})/;
 const KINDS: Readonly<Record<string, SpanKind>> = {
   operation: SpanKind.SERVER,
   attempt: SpanKind.CLIENT,
@@ -109,8 +115,9 @@ function startSpan(
 }
 
 function remoteContext(traceparent: string | null): Context {
-  const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent ?? '') ?? [];
-  if (traceId === undefined || spanId === undefined || flags === undefined) return ROOT_CONTEXT;
-  const context = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true };
-  return isSpanContextValid(context) ? trace.setSpanContext(ROOT_CONTEXT, context) : ROOT_CONTEXT;
+  const remote = readTraceparent(traceparent);
+  if (remote === null) return ROOT_CONTEXT;
+  const { traceId, spanId, isSampled } = remote;
+  const traceFlags = isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE;
+  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
 }
