@@ -233,6 +233,7 @@ test('a request id is taken from the request, or its trace, or made, and sent ba
     [{ traceparent: `${traceparent}, ${traceparent}` }, /^[\da-f-]{36}$/],
     [{ traceparent: traceparent.toUpperCase() }, /^[\da-f-]{36}$/],
     [{ 'x-request-id': 'a"b' }, /^[\da-f-]{36}$/],
+    [{ 'x-request-id': 'eyJhbGciOiJub25lIn0.e30.c2lnbmF0dXJl' }, /^[\da-f-]{36}$/],
     [{ 'x-request-id': 'x'.repeat(129) }, /^[\da-f-]{36}$/],
     [{}, /^[\da-f-]{36}$/],
   ];

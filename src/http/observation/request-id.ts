@@ -4,7 +4,8 @@ import { readTraceparent } from '../../tracing.ts';
 /** The header that names a request in the logs of everything it passes. */
 export const REQUEST_ID_HEADER = 'x-request-id';
 
-const REQUEST_ID = /^[\w.:+/=@-]{1,128}$/;
+// A JWT is a token, which must not be logged.
+const REQUEST_ID = /^(?!eyJ)[\w.:+/=@-]{1,128}$/;
 
 /** A request's own id, the id of the trace that it belongs to, or a new one. */
 export function requestIdOf(header: (name: string) => string | null): string {
