@@ -28,18 +28,21 @@ const KINDS: Readonly<Record<string, SpanKind>> = {
   attempt: SpanKind.CLIENT,
 };
 
+/** Called after each attempt to send spans: with the cause if it failed, else with null. */
+export type OnSent = (cause: string | null) => void;
+
 /**
  * A tracer that sends spans to an OTLP/HTTP collector, as JSON. The SDK reads the collector, the sampler, the name of
  * the service and everything else from the standard `OTEL_…` variables.
  */
-export function createOtlpTracer(version: string): Tracer {
+export function createOtlpTracer(version: string, onSent: OnSent): Tracer {
   const resource = resourceFromAttributes({
     'service.name': 'task-status-gateway',
     'service.version': version,
   }).merge(detectResources({ detectors: [envDetector] }));
   const provider = new BasicTracerProvider({
     resource,
-    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+    spanProcessors: [new BatchSpanProcessor(createExporter(onSent))],
   });
   const tracer = provider.getTracer('task-status-gateway', version);
 
@@ -56,6 +59,24 @@ export function createOtlpTracer(version: string): Tracer {
       clearTimeout(timer);
     },
   };
+}
+
+/** The SDK itself tells nobody of a failure. */
+function createExporter(onSent: OnSent): OTLPTraceExporter {
+  const exporter = new OTLPTraceExporter();
+  const send = exporter.export.bind(exporter);
+  exporter.export = (spans, done) =>
+    send(spans, result => {
+      onSent(result.error === undefined ? null : explain(result.error));
+      done(result);
+    });
+  return exporter;
+}
+
+/** Of the collector's answer no more than its status. */
+function explain({ message, ...error }: Error): string {
+  const { code } = error as { code?: string | number };
+  return typeof code === 'number' ? `status ${code}` : (code ?? message);
 }
 
 class OtlpSpan implements Span {

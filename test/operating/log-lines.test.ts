@@ -161,12 +161,14 @@ test('a start without Redis is logged', { skip: WITHOUT_OWN_REDIS }, async t => 
   await untilLogged(log, 'Redis is back; instances share their state again');
 });
 
-/** Lines of bugs, and two that have tests of their own (callback.test.ts, main.test.ts). */
+/** Lines of bugs, and some that have tests of their own (traces.test.ts, callback.test.ts, main.test.ts). */
 const ELSEWHERE = [
   'unexpected error',
   'a watch failed unexpectedly',
   'a message from another instance could not be read',
   'the process ends because of an uncaught exception',
+  'traces cannot be sent to the collector',
+  'traces are sent to the collector again',
   'an event could not be sent to a callback',
   'SAIL_BASE_URL is not set: all tasks are invented by the embedded sandbox tenant',
 ];

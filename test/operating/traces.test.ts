@@ -351,6 +351,38 @@ test('a collector that is down neither fails an operation nor holds up the end',
   assert.ok(performance.now() - startedAt < 10_000);
 });
 
+test('a collector that refuses traces is logged once, and once more when it takes them', async t => {
+  const statuses: number[] = [];
+  let status = 401;
+  const server = createServer((request, response) => {
+    request.resume();
+    statuses.push(status);
+    response.writeHead(status).end('{}');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const upstream = await startHostileUpstream(t);
+  const otel = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    OTEL_BSP_SCHEDULE_DELAY: '1',
+  };
+  setEnvironment(t, otel);
+  const { query, log } = await startGatewayOver(t, upstream.url, otel);
+  const lines = () => log.lines.filter(({ message }) => message.startsWith('traces '));
+  const untilSent = async (count: number) => {
+    while (statuses.length < count) await query('{ __typename }');
+  };
+  await untilSent(2);
+  status = 200;
+  await untilSent(statuses.length + 2);
+  await until(() => lines().length === 2);
+  assert.deepEqual(lines(), [
+    { level: 'warn', message: 'traces cannot be sent to the collector', cause: 'status 401' },
+    { level: 'info', message: 'traces are sent to the collector again' },
+  ]);
+});
+
 test('without a collector nothing is traced, and upstream is sent no traceparent', async t => {
   const upstream = await startHostileUpstream(t);
   const { query } = await startGatewayOver(t, upstream.url, {
