@@ -111,8 +111,6 @@ export function createMetrics({ process = false } = {}): Metrics {
     'Times that a circuit breaker opened or closed.',
     'to',
   );
-  // Prometheus sees the first change of a series only if the series was there before.
-  for (const to of ['open', 'closed']) breakerChanges.inc({ to }, 0);
   const batchTasks = new Histogram({
     name: `${PREFIX}batch_tasks`,
     help: 'Tasks that a batch reads by id.',
@@ -127,6 +125,10 @@ export function createMetrics({ process = false } = {}): Metrics {
   );
   const polls = counter('polls_total', 'Polls of watched tasks and lists.', 'kind', 'outcome');
   const pollSeconds = histogram('poll_duration_seconds', 'Time of a poll.', 'kind');
+  // Prometheus sees the first change of a series only if the series was there before.
+  for (const to of ['open', 'closed']) breakerChanges.inc({ to }, 0);
+  for (const kind of ['tasks', 'list'])
+    for (const outcome of ['ok', 'failed']) polls.inc({ kind, outcome }, 0);
 
   const used = gauge(
     'budget_used_ratio',
@@ -201,7 +203,10 @@ export function createMetrics({ process = false } = {}): Metrics {
   function takeReadings(from: Readings): void {
     const budgets = from.budgets();
     used.set(budgets.used);
-    for (const [lane, count] of Object.entries(budgets.waiting)) waiting.set({ lane }, count);
+    for (const [lane, count] of Object.entries(budgets.waiting)) {
+      waiting.set({ lane }, count);
+      refusals.inc({ lane }, 0);
+    }
     paused.set(budgets.pausedForMs / 1000);
     const { entries, bytes } = from.memory();
     memoryEntries.set(entries);

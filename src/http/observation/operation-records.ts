@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type DocumentNode, type ExecutionResult, getOperationAST } from 'graphql';
 import type { Clock } from '../../clock.ts';
+import type { ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Recorders } from '../../metrics.ts';
 import type { Tracer } from '../../tracing.ts';
@@ -35,8 +36,11 @@ export interface OperationRecord {
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
   /** It is the same operation as one that was identified before. */
   identifyAs(identity: OperationIdentity): void;
-  /** It waited for the result of the same operation of another caller, which it shares if that may be shared. */
-  joined(first: OperationRecord): void;
+  /**
+   * It waited for the result of the same operation of another caller, which it shares if that may be shared.
+   * `waitedBefore`: the milliseconds that the other had waited for the budget until then.
+   */
+  joined(first: OperationRecord, waitedBefore: number): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
   end(result: Pick<ExecutionResult, 'errors'>): void;
   /** The client left before there was a result. */
@@ -45,13 +49,15 @@ export interface OperationRecord {
   streamBegan(): void;
   /** A result of the stream is sent. */
   eventSent(result: Pick<ExecutionResult, 'errors'>): void;
-  /** The stream has ended, or its reader has left. Later calls do nothing. */
-  streamEnded(): void;
+  /** The stream has ended, or its reader has left; or it was refused after it began. Later calls do nothing. */
+  streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void;
 }
 
 /** Writes a line of the log for each operation, and counts it. */
 export interface OperationRecords {
   begin(start: OperationStart): OperationRecord;
+  /** A request was refused before anything of its operation was known. */
+  refuse(start: OperationStart, code: ErrorCode): void;
 }
 
 export interface OperationRecordsParts {
@@ -72,6 +78,7 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
   const identify = createIdentify();
   return {
     begin: start => new Recording(parts, identify, start),
+    refuse: (start, code) => new Recording(parts, identify, start).refuse(code),
   };
 }
 
@@ -139,9 +146,10 @@ class Recording implements OperationRecord {
     this.#identity = identity;
   }
 
-  joined({ identity, usage }: OperationRecord): void {
+  joined({ identity, usage }: OperationRecord, waitedBefore: number): void {
     this.#identity = identity;
-    this.usage.joined(usage, this.#parts.clock.monotonic() - this.#startedAt);
+    this.usage.joined(usage, waitedBefore, this.#parts.clock.monotonic() - this.#startedAt);
+    if (usage.span !== null) this.usage.span?.link(usage.span);
   }
 
   end(result: Pick<ExecutionResult, 'errors'>): void {
@@ -154,6 +162,11 @@ class Recording implements OperationRecord {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#finish('operation', this.#start.transport, ABORTED);
+  }
+
+  refuse(code: ErrorCode): void {
+    this.#isOver = true;
+    this.#finish('operation', this.#start.transport, [code]);
   }
 
   streamBegan(): void {
@@ -170,11 +183,12 @@ class Recording implements OperationRecord {
     this.#parts.metrics.eventSent(this.#stream ?? this.#start.transport);
   }
 
-  streamEnded(): void {
+  streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void {
     if (this.#isOver || this.#stream === null) return;
     this.#isOver = true;
     this.#parts.metrics.streamEnded(this.#stream);
-    this.#finish('subscription ended', this.#stream, this.#lastCodes);
+    const codes = refusal === undefined ? this.#lastCodes : codesOf(refusal);
+    this.#finish('subscription ended', this.#stream, codes);
   }
 
   #finish(message: string, transport: TransportName, codes: readonly string[]): void {
