@@ -1,3 +1,5 @@
+import { type Dispatcher, Pool } from 'undici';
+
 /** The URLs of the proxies for requests, by the scheme of the target; null: no proxy. */
 export interface ProxySettings {
   httpProxy: string | null;
@@ -15,12 +17,32 @@ export function toProxyOptions({ httpProxy, httpsProxy, noProxy }: ProxySettings
   httpsProxy: string;
   noProxy: string;
   proxyTunnel: boolean;
+  clientFactory: (origin: URL, options: object) => Dispatcher;
 } {
   return {
     // Many proxies open tunnels only to port 443, so plain HTTP requests are forwarded without a tunnel.
     proxyTunnel: false,
+    clientFactory: openProxyConnections,
     httpProxy: httpProxy ?? '',
     httpsProxy: httpsProxy ?? '',
     noProxy: noProxy.trim() === '*' ? '*' : [noProxy, ...LOOPBACK].join(','),
   };
+}
+
+/**
+ * The connections to a proxy over which tunnels are requested. If the proxy closes one instead, undici would connect
+ * again at once, thousands of times a second, until the request times out: it takes a lost socket for a reason to do
+ * so, but no other error.
+ */
+function openProxyConnections(origin: URL, options: object): Dispatcher {
+  const pool = new Pool(origin, options);
+  const connect = pool.connect.bind(pool);
+  return Object.assign(pool, {
+    connect: (to: Parameters<typeof connect>[0]) =>
+      connect(to).catch((cause: Error & { code?: string }) => {
+        if (cause.code !== 'UND_ERR_SOCKET') throw cause;
+        const error = new Error('The proxy closed the connection.', { cause });
+        throw Object.assign(error, { code: 'UND_ERR_PRX_CONN' });
+      }),
+  });
 }
