@@ -21,7 +21,8 @@ import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
-import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
+import type { HttpServer } from './http-server.ts';
+import { createFetch } from './in-memory-fetch.ts';
 import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createKeptResponses } from './operations/kept-responses.ts';
@@ -29,11 +30,7 @@ import { createResponsesUnderWay } from './operations/responses-under-way.ts';
 import { createDirectPost } from './transports/direct-post.ts';
 import { createDirectStreams } from './transports/direct-streams.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
-import {
-  type ServeUpgrade,
-  type WebSocketOptions,
-  createWebSocketServer,
-} from './transports/websocket.ts';
+import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
 import { createResponseFormats } from './transports/response-results.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
@@ -82,18 +79,6 @@ export interface ShutdownOptions {
   delayMs: number;
   /** Milliseconds from then on in which requests are answered and streams end. */
   graceMs: number;
-}
-
-/** Serves requests of its own port, once it listens, and of an application that embeds it. */
-export interface HttpServer {
-  fetch: GatewayFetch;
-  /** Answers a request of Node's HTTP server. */
-  handle(request: IncomingMessage, response: ServerResponse): void;
-  upgrade: ServeUpgrade;
-  /** Starts listening, and resolves to the URL of the GraphQL endpoint. */
-  listen(host: string, port: number): Promise<string>;
-  /** Answers what is under way, and ends all streams. Later requests are answered with 503. */
-  close(): Promise<void>;
 }
 
 const GRAPHQL_PATH = '/graphql';
