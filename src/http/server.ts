@@ -139,7 +139,7 @@ export function createHttpServer({
   });
   const requestSpace = createRequestSpace();
   const responseFormats = createResponseFormats(drain, parts.maskError);
-  const { yoga, runKnownQuery, knownSubscriptions } = createGraphQLServer({
+  const { yoga, answerByYoga, runKnownQuery, knownSubscriptions } = createGraphQLServer({
     ...parts,
     path: GRAPHQL_PATH,
     gate,
@@ -151,11 +151,11 @@ export function createHttpServer({
   const keptResponses = createKeptResponses(parts.sessions);
   const responsesUnderWay = createResponsesUnderWay(parts.sessions);
   const responses = { keptResponses, responsesUnderWay };
-  const answering = { yoga, runKnownQuery, ...responses, gate, requestSpace };
+  const answering = { yoga, answerByYoga, runKnownQuery, ...responses, gate, requestSpace };
   const directPost = createDirectPost({ ...parts, ...answering });
   const directStreams = createDirectStreams({
     ...parts,
-    yoga,
+    answerByYoga,
     knownSubscriptions,
     sse: responseFormats.sse,
     gate,
@@ -250,7 +250,7 @@ export function createHttpServer({
           return directPost.answer(request, response);
         if (path === GRAPHQL_PATH && directStreams.accepts(request))
           return directStreams.answer(request, response);
-        return yoga(request, response);
+        return answerByYoga(request, response);
       case '/health/live':
         return sendJson(response, 200, { status: 'ok' });
       case '/health/ready': {
