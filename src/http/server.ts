@@ -34,7 +34,7 @@ import { type WebSocketOptions, createWebSocketServer } from './transports/webso
 import { createDrain } from './transports/drain.ts';
 import { createResponseFormats } from './transports/response-results.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
-import { toLocalTarget } from './request-target.ts';
+import { toLocalTarget, toPathPrefix } from './request-target.ts';
 import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
@@ -97,15 +97,16 @@ const ALREADY_READ = toBody(
 const CLOSED = toBody('UPSTREAM_UNAVAILABLE', 'The gateway is closed.');
 const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host header.');
 const UNEXPECTED = toBody('BAD_USER_INPUT', 'The gateway meets no expectation but 100-continue.');
-const NOT_FOUND = toBody('NOT_FOUND', `GraphQL is at ${GRAPHQL_PATH}.`);
 
 /** Serves every route of the gateway. */
 export function createHttpServer({
   callbackHosts,
   shutdown,
-  pathPrefix,
+  pathPrefix: givenPrefix,
   ...parts
 }: HttpServerParts): HttpServer {
+  const pathPrefix = toPathPrefix(givenPrefix);
+  const notFound = toBody('NOT_FOUND', `GraphQL is at ${pathPrefix}${GRAPHQL_PATH}.`);
   const server = createServer(
     {
       connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
@@ -258,17 +259,17 @@ export function createHttpServer({
         return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
       }
       case METRICS_PATH:
-        if (parts.metrics === null) return sendJson(response, 404, NOT_FOUND);
+        if (parts.metrics === null) return sendJson(response, 404, notFound);
         return sendMetrics(response, parts.metrics);
       case '/':
         if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
         if (pages.sendBoard(request, response)) return undefined;
-        if (!parts.graphiql) return sendJson(response, 404, NOT_FOUND);
+        if (!parts.graphiql) return sendJson(response, 404, notFound);
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
         if (pages.sendAsset(path, request, response)) return undefined;
-        return sendJson(response, 404, NOT_FOUND);
+        return sendJson(response, 404, notFound);
     }
   }
 

@@ -182,7 +182,21 @@ test('a gateway under a path of the application serves that path only', async t 
   const { gateway } = await embed(t, {}, { pathPrefix: '/api' });
   const served = await gateway.fetch(post('{ __typename }', {}, { path: '/api/graphql' }));
   assert.deepEqual(await served.json(), { data: { __typename: 'Query' } });
-  assert.equal((await gateway.fetch(post('{ __typename }'))).status, 404);
+  const elsewhere = await gateway.fetch(post('{ __typename }'));
+  assert.equal(elsewhere.status, 404);
+  assert.match(await elsewhere.text(), /GraphQL is at \/api\/graphql\./);
+});
+
+for (const pathPrefix of ['/api/', 'api', 'api/', '//api//'])
+  test(`the path prefix ${pathPrefix} means /api`, async t => {
+    const { gateway } = await embed(t, {}, { pathPrefix });
+    const served = await gateway.fetch(post('{ __typename }', {}, { path: '/api/graphql' }));
+    assert.equal(served.status, 200);
+  });
+
+test('the path prefix / means the root', async t => {
+  const { gateway } = await embed(t, {}, { pathPrefix: '/' });
+  assert.equal((await gateway.fetch(post('{ __typename }'))).status, 200);
 });
 
 test('a server of the application passes its requests and WebSockets on, and they count as connections', async t => {
