@@ -2,6 +2,8 @@
 import '../support/as-next.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readConfig } from '../../src/config.ts';
+import { createGateway } from '../../src/gateway.ts';
 import { environmentOver, startSandbox } from '../support/start.ts';
 
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
@@ -28,4 +30,35 @@ test('the route handler of Next.js answers queries and streams subscriptions', a
   const stream = await ask(PROGRESS, 'text/event-stream');
   sandbox.tenant.finish(id);
   assert.match(await stream.text(), /"state":"COMPLETED".*event: complete/s);
+});
+
+test('in Next.js, clients of both modes of SSE may disconnect', async t => {
+  const sandbox = await startSandbox(t, { rateLimit: Infinity });
+  const gateway = await createGateway({
+    ...readConfig(environmentOver(sandbox)),
+    shutdown: { delayMs: 0, graceMs: 200 },
+  });
+  t.after(() => gateway.close());
+  const url = 'http://localhost/graphql';
+  const distinct = await gateway.fetch(
+    new Request(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      body: '{"query":"subscription { taskStatusChanged(snapshot: true) { kind } }"}',
+    }),
+  );
+  const reserved = await gateway.fetch(new Request(`${url}/stream`, { method: 'PUT' }));
+  const token = await reserved.text();
+  const single = await gateway.fetch(
+    new Request(`${url}/stream?token=${token}`, { headers: { accept: 'text/event-stream' } }),
+  );
+  for (const { status, body } of [distinct, single]) {
+    assert.equal(status, 200);
+    const reader = body?.getReader();
+    await reader?.read();
+    // An error after this would end the process.
+    await reader?.cancel();
+  }
+  const open = () => gateway.fetch(new Request('http://localhost/metrics')).then(r => r.text());
+  while (!/_streams\{transport="sse"\} 0/.test(await open()));
 });
