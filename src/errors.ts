@@ -44,3 +44,8 @@ export class GatewayError extends Error {
     return this.extensions.code;
   }
 }
+
+/** Why a part of the work failed, for its span: a code, or `aborted` if nobody waits for it any more. */
+export function failureCodeOf(error: unknown): string {
+  return error instanceof GatewayError ? error.code : 'aborted';
+}

@@ -27,6 +27,7 @@ import { readVersion } from './package-folder.ts';
 import { type Readiness, createReadinessCheck } from './readiness.ts';
 import { toProxyOptions } from './proxy.ts';
 import { createTenant } from './tenant.ts';
+import { createTraceLog } from './trace-log.ts';
 import { idsPerRequest } from './upstream/api.ts';
 
 export { ConfigError, readConfig, type Config } from './config.ts';
@@ -126,7 +127,7 @@ async function build(
   });
   // The SDK is loaded only where it is needed: it takes time and memory.
   const tracer = options.isTraced
-    ? (await import('./otlp-tracer.ts')).createOtlpTracer(readVersion())
+    ? (await import('./otlp-tracer.ts')).createOtlpTracer(readVersion(), createTraceLog(log))
     : null;
   const tenant = createTenant(options, {
     fleet,

@@ -20,7 +20,7 @@ export type LogFormat = (typeof LOG_FORMATS)[number];
 // Lines are written together: a system call for each would cost more than the line itself.
 const BUFFER_BYTES = 61_440;
 const MAX_WRITE_BYTES = 65_536;
-const FLUSH_EVERY_MS = 100;
+const FLUSH_EVERY_MS = 250;
 
 /** A log that writes lines of `level` and above. */
 export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramLog {

@@ -111,8 +111,6 @@ export function createMetrics({ process = false } = {}): Metrics {
     'Times that a circuit breaker opened or closed.',
     'to',
   );
-  // Prometheus sees the first change of a series only if the series was there before.
-  for (const to of ['open', 'closed']) breakerChanges.inc({ to }, 0);
   const batchTasks = new Histogram({
     name: `${PREFIX}batch_tasks`,
     help: 'Tasks that a batch reads by id.',
@@ -127,6 +125,10 @@ export function createMetrics({ process = false } = {}): Metrics {
   );
   const polls = counter('polls_total', 'Polls of watched tasks and lists.', 'kind', 'outcome');
   const pollSeconds = histogram('poll_duration_seconds', 'Time of a poll.', 'kind');
+  // Prometheus sees the first change of a series only if the series was there before.
+  for (const to of ['open', 'closed']) breakerChanges.inc({ to }, 0);
+  for (const kind of ['tasks', 'list'])
+    for (const outcome of ['ok', 'failed']) polls.inc({ kind, outcome }, 0);
 
   const used = gauge(
     'budget_used_ratio',
@@ -201,7 +203,10 @@ export function createMetrics({ process = false } = {}): Metrics {
   function takeReadings(from: Readings): void {
     const budgets = from.budgets();
     used.set(budgets.used);
-    for (const [lane, count] of Object.entries(budgets.waiting)) waiting.set({ lane }, count);
+    for (const [lane, count] of Object.entries(budgets.waiting)) {
+      waiting.set({ lane }, count);
+      refusals.inc({ lane }, 0);
+    }
     paused.set(budgets.pausedForMs / 1000);
     const { entries, bytes } = from.memory();
     memoryEntries.set(entries);
@@ -232,18 +237,38 @@ export function createMetrics({ process = false } = {}): Metrics {
  * longer than some of what is counted.
  */
 function tally(total: Counter, names: readonly string[]) {
-  const counts = new Map<string, { values: readonly string[]; count: number }>();
+  const root = createCount();
   return {
     add(...values: string[]) {
-      const key = values.join(' ');
-      const known = counts.get(key);
-      if (known === undefined) counts.set(key, { values, count: 1 });
-      else known.count++;
+      let count = root;
+      for (const value of values) {
+        let next = count.byNextLabel.get(value);
+        if (next === undefined) count.byNextLabel.set(value, (next = createCount()));
+        count = next;
+      }
+      count.untold++;
     },
-    flush() {
-      for (const { values, count } of counts.values())
-        total.inc(Object.fromEntries(names.map((name, place) => [name, values[place]])), count);
-      counts.clear();
-    },
+    flush: () => flush(root, {}, 0),
   };
+
+  function flush(count: Count, labels: Record<string, string>, depth: number): void {
+    const name = names[depth];
+    if (name === undefined) {
+      if (count.untold > 0) total.inc(labels, count.untold);
+      count.untold = 0;
+    } else
+      for (const [value, next] of count.byNextLabel)
+        flush(next, { ...labels, [name]: value }, depth + 1);
+  }
+}
+
+/** A count for each combination of labels, as a tree: to look it up makes no key. */
+interface Count {
+  /** Where all labels are given: what was counted since the metrics were last read. */
+  untold: number;
+  readonly byNextLabel: Map<string, Count>;
+}
+
+function createCount(): Count {
+  return { untold: 0, byNextLabel: new Map() };
 }

@@ -4,6 +4,7 @@ import {
   type SpanContext,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
   type Tracer as ApiTracer,
   ROOT_CONTEXT,
   isSpanContextValid,
@@ -12,28 +13,36 @@ import {
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-node';
-import type { Span, SpanAttributes, SpanOptions, Tracer } from './tracing.ts';
+import {
+  type Span,
+  type SpanAttributes,
+  type SpanOptions,
+  type Tracer,
+  readTraceparent,
+} from './tracing.ts';
 
 // A collector that is down must not delay the shutdown for longer.
 const CLOSE_WITHIN_MS = 2_000;
-const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})/;
 const KINDS: Readonly<Record<string, SpanKind>> = {
   operation: SpanKind.SERVER,
   attempt: SpanKind.CLIENT,
 };
 
+/** Called after each attempt to send spans: with the cause if it failed, else with null. */
+export type OnSent = (cause: string | null) => void;
+
 /**
  * A tracer that sends spans to an OTLP/HTTP collector, as JSON. The SDK reads the collector, the sampler, the name of
  * the service and everything else from the standard `OTEL_…` variables.
  */
-export function createOtlpTracer(version: string): Tracer {
+export function createOtlpTracer(version: string, onSent: OnSent): Tracer {
   const resource = resourceFromAttributes({
     'service.name': 'task-status-gateway',
     'service.version': version,
   }).merge(detectResources({ detectors: [envDetector] }));
   const provider = new BasicTracerProvider({
     resource,
-    spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+    spanProcessors: [new BatchSpanProcessor(createExporter(onSent))],
   });
   const tracer = provider.getTracer('task-status-gateway', version);
 
@@ -50,6 +59,24 @@ export function createOtlpTracer(version: string): Tracer {
       clearTimeout(timer);
     },
   };
+}
+
+/** The SDK itself tells nobody of a failure. */
+function createExporter(onSent: OnSent): OTLPTraceExporter {
+  const exporter = new OTLPTraceExporter();
+  const send = exporter.export.bind(exporter);
+  exporter.export = (spans, done) =>
+    send(spans, result => {
+      onSent(result.error === undefined ? null : explain(result.error));
+      done(result);
+    });
+  return exporter;
+}
+
+/** Of the collector's answer no more than its status. */
+function explain({ message, ...error }: Error): string {
+  const { code } = error as { code?: string | number };
+  return typeof code === 'number' ? `status ${code}` : (code ?? message);
 }
 
 class OtlpSpan implements Span {
@@ -80,6 +107,10 @@ class OtlpSpan implements Span {
     this.#span.setAttributes(attributes);
   }
 
+  link(other: Span): void {
+    if (other instanceof OtlpSpan) this.#span.addLink({ context: other.context });
+  }
+
   end(failureCode?: string): void {
     if (failureCode !== undefined) {
       this.#span.setAttribute('error.type', failureCode);
@@ -105,8 +136,9 @@ function startSpan(
 }
 
 function remoteContext(traceparent: string | null): Context {
-  const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent ?? '') ?? [];
-  if (traceId === undefined || spanId === undefined || flags === undefined) return ROOT_CONTEXT;
-  const context = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true };
-  return isSpanContextValid(context) ? trace.setSpanContext(ROOT_CONTEXT, context) : ROOT_CONTEXT;
+  const remote = readTraceparent(traceparent);
+  if (remote === null) return ROOT_CONTEXT;
+  const { traceId, spanId, isSampled } = remote;
+  const traceFlags = isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE;
+  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
 }

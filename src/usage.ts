@@ -9,8 +9,18 @@ export interface OperationIdentity {
   hash: string | null;
 }
 
+/** Who waits for an upstream request: an operation, or several that share the request. */
+export interface RequestUsage {
+  /** Null where it is not traced. */
+  readonly span: Span | null;
+  /** An upstream request was sent for it, or it joined one that was sent before. */
+  sent(): void;
+  /** Its request waited for a slot between these moments of the monotonic clock. */
+  waited(from: number, until: number): void;
+}
+
 /** What one operation, or one poll, takes of upstream. A request that several operations share counts for each of them. */
-export class OperationUsage {
+export class OperationUsage implements RequestUsage {
   /** Null where the operation is not traced. */
   readonly span: Span | null;
   #upstreamRequests = 0;
@@ -78,10 +88,17 @@ export class OperationUsage {
     this.markUnique();
   }
 
-  /** It waited for what the same operation of another caller took; for no longer than `tookMs`. */
-  joined({ upstreamRequests, waitedMs }: OperationUsage, tookMs: number): void {
+  /**
+   * It waited `tookMs` for the result of the same operation of another caller, which had waited `waitedBefore`
+   * milliseconds for the budget until then.
+   */
+  joined(
+    { upstreamRequests, waitedMs }: OperationUsage,
+    waitedBefore: number,
+    tookMs: number,
+  ): void {
     this.#upstreamRequests += upstreamRequests;
-    this.#waitedMs += Math.min(waitedMs, tookMs);
+    this.#waitedMs += Math.min(waitedMs - waitedBefore, tookMs);
   }
 
   /** An upstream request was sent for it, or it joined one that was sent before. */
@@ -97,12 +114,44 @@ export class OperationUsage {
   }
 }
 
+/** Operations that join an upstream request under way: it counts for each of them from then on. */
+export class JoiningUsages implements RequestUsage {
+  /** The request is traced as a part of the operation that it began for. */
+  readonly span = null;
+  readonly #first: Span | null;
+  readonly #joined: { usage: OperationUsage; at: number }[] = [];
+  #isSent = false;
+
+  /** `first`: the operations that the request begins for. */
+  constructor(first: readonly OperationUsage[]) {
+    this.#first = first.find(({ span }) => span !== null)?.span ?? null;
+  }
+
+  /** `now` is on the monotonic clock. */
+  join(usages: readonly OperationUsage[], now: number): void {
+    for (const usage of usages) {
+      this.#joined.push({ usage, at: now });
+      if (this.#isSent) usage.sent();
+      if (this.#first !== null) usage.span?.link(this.#first);
+    }
+  }
+
+  sent(): void {
+    this.#isSent = true;
+    for (const { usage } of this.#joined) usage.sent();
+  }
+
+  waited(from: number, until: number): void {
+    for (const { usage, at } of this.#joined) usage.waited(Math.max(from, at), until);
+  }
+}
+
 /**
  * Starts a span for work that these operations share: within the span of the first, with a link to each. Null
  * where none of them is traced.
  */
 export function startSpanFor(
-  usages: Iterable<OperationUsage>,
+  usages: Iterable<RequestUsage>,
   name: string,
   options: Omit<SpanOptions, 'links'> = {},
 ): Span | null {

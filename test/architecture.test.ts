@@ -34,6 +34,7 @@ const RANKS: Record<string, number> = {
   'usage.ts': -1,
   'proxy.ts': -1,
   'process-log.ts': 0,
+  'trace-log.ts': 0,
   // Counts how upstream's rows deviate from its specification.
   'drift.ts': 0,
   // The domain: tasks, filters, cursors, changes. Pure.

@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 import { type AddressInfo, Server as NetServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { ErrorCode } from '../errors.ts';
+import { codeOf } from './access/mask-error.ts';
+import { REFUSALS, type RequestRefusal, notFoundBut, sendJson, sendRefusal } from './answers.ts';
 import {
   type ConnectionLimitsOptions,
   checkingIntervalOf,
@@ -19,6 +20,7 @@ import {
 } from './access/persisted-documents.ts';
 import { createRequestSpace } from './access/request-space.ts';
 import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
+import { createRecordRefusal } from './observation/refused-requests.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import type { HttpServer } from './http-server.ts';
@@ -88,15 +90,7 @@ const ANSWERING_SHARE = 0.9;
 // With Node's 511, a part of a thousand clients that connect at once would be made to wait for a second, after which
 // their systems try again. The operating system may allow fewer.
 const LISTEN_BACKLOG = 4_096;
-const ROUTER_ONLY = toBody('FORBIDDEN', 'This subgraph accepts requests only from its router.');
-const WRONG_HOST = toBody('FORBIDDEN', 'The Host header does not name this gateway.');
-const ALREADY_READ = toBody(
-  'INTERNAL_SERVER_ERROR',
-  'The application has read the body before the gateway. Register the gateway before middleware that parses bodies.',
-);
-const CLOSED = toBody('UPSTREAM_UNAVAILABLE', 'The gateway is closed.');
-const NO_HOST = toBody('BAD_USER_INPUT', 'The request has no Host header.');
-const UNEXPECTED = toBody('BAD_USER_INPUT', 'The gateway meets no expectation but 100-continue.');
+const STREAM_PATH = `${GRAPHQL_PATH}/stream`;
 
 /** Serves every route of the gateway. */
 export function createHttpServer({
@@ -106,7 +100,7 @@ export function createHttpServer({
   ...parts
 }: HttpServerParts): HttpServer {
   const pathPrefix = toPathPrefix(givenPrefix);
-  const notFound = toBody('NOT_FOUND', `GraphQL is at ${pathPrefix}${GRAPHQL_PATH}.`);
+  const notFound = notFoundBut(pathPrefix + GRAPHQL_PATH);
   const server = createServer(
     {
       connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
@@ -117,7 +111,7 @@ export function createHttpServer({
   );
   server.on('checkExpectation', (_request, response) => {
     setSecurityHeaders(response);
-    sendJson(response, 417, UNEXPECTED);
+    sendRefusal(response, REFUSALS.unexpected);
   });
   const drain = createDrain(server);
   const callbacks = createSubscriptionCallbacks({
@@ -137,6 +131,10 @@ export function createHttpServer({
     ),
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
+  });
+  const recordRefusal = createRecordRefusal(parts.records, {
+    [GRAPHQL_PATH]: 'http',
+    [STREAM_PATH]: 'single-connection',
   });
   const requestSpace = createRequestSpace();
   const responseFormats = createResponseFormats(drain, parts.maskError);
@@ -183,7 +181,7 @@ export function createHttpServer({
     fetch: createFetch(server),
     handle(request, response) {
       // Middleware that parses bodies came first, so the body would never arrive.
-      if (request.readableEnded) return sendJson(response, 500, ALREADY_READ);
+      if (request.readableEnded) return sendRefusal(response, REFUSALS.alreadyRead);
       server.emit('request', request, response);
     },
     upgrade(request, socket, head) {
@@ -222,27 +220,32 @@ export function createHttpServer({
   async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     // The connection ends after an earlier answer: there is no way to send another.
     if (request.socket.writableEnded) return undefined;
-    if (isClosed) return sendJson(response, 503, CLOSED);
+    if (isClosed) return sendRefusal(response, REFUSALS.closed);
     setSecurityHeaders(response);
     const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
     response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
-    const refusal = connectionLimits.admit(request, response);
-    if (refusal !== null) return refuse(response, refusal);
-    if (request.headers.host === undefined && request.httpVersion === '1.1')
-      return sendJson(response, 400, NO_HOST);
     request.url = toLocalTarget(request.url, pathPrefix);
     const path = request.url.split('?', 1)[0] ?? '';
+    const refusal = connectionLimits.admit(request, response);
+    if (refusal !== null) {
+      recordRefusal(request, response, refusal.code);
+      return refuse(response, refusal);
+    }
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      return sendRefusal(response, REFUSALS.noHost);
     switch (path) {
       case GRAPHQL_PATH:
-      case `${GRAPHQL_PATH}/stream`:
-        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
+      case STREAM_PATH:
+        if (!originPolicy.acceptsHost(request.headers))
+          return refuseOperation(request, response, REFUSALS.wrongHost);
         if (parts.corsOrigins.length > 0) setCorsHeaders(request, response, isListedOrigin);
         if (request.method === 'OPTIONS') return answerPreflight(request, response);
         try {
-          if (!(await isAllowed(request))) return sendJson(response, 403, ROUTER_ONLY);
+          if (!(await isAllowed(request)))
+            return refuseOperation(request, response, REFUSALS.routerOnly);
         } catch (error) {
-          const { message, extensions } = parts.maskError(error);
-          return sendJson(response, 503, { errors: [{ message, extensions }] });
+          const { message } = parts.maskError(error);
+          return refuseOperation(request, response, { status: 503, code: codeOf(error), message });
         }
         // The client disconnected while the router's token was checked.
         if (response.destroyed) return undefined;
@@ -259,30 +262,32 @@ export function createHttpServer({
         return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
       }
       case METRICS_PATH:
-        if (parts.metrics === null) return sendJson(response, 404, notFound);
+        if (parts.metrics === null) return sendRefusal(response, notFound);
         return sendMetrics(response, parts.metrics);
       case '/':
-        if (!originPolicy.acceptsHost(request.headers)) return sendJson(response, 403, WRONG_HOST);
+        if (!originPolicy.acceptsHost(request.headers))
+          return sendRefusal(response, REFUSALS.wrongHost);
         if (pages.sendBoard(request, response)) return undefined;
-        if (!parts.graphiql) return sendJson(response, 404, notFound);
+        if (!parts.graphiql) return sendRefusal(response, notFound);
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
         if (pages.sendAsset(path, request, response)) return undefined;
-        return sendJson(response, 404, notFound);
+        return sendRefusal(response, notFound);
     }
+  }
+
+  function refuseOperation(
+    request: IncomingMessage,
+    response: ServerResponse,
+    refusal: RequestRefusal,
+  ): void {
+    recordRefusal(request, response, refusal.code);
+    sendRefusal(response, refusal);
   }
 
   async function isAllowed({ headers }: IncomingMessage): Promise<boolean> {
     if (!parts.isRouterOnly) return true;
     return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
   }
-}
-
-function toBody(code: ErrorCode, message: string): object {
-  return { errors: [{ message, extensions: { code } }] };
-}
-
-function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }

@@ -65,7 +65,8 @@ export function createListPoller(parts: ListPollerParts): ListPoller {
     } catch (error) {
       isFailure = true;
       const failure = toFailure(toGatewayError(error, log));
-      log.warn({ code: failure.code, list: watch.key }, 'a poll of a list failed');
+      // Without the filter, which a caller has sent.
+      log.warn({ code: failure.code }, 'a poll of a list failed');
       group.publish({ kind: 'failed', list: watch.key, error: failure });
       return { changed: 0, failureCode: failure.code };
     } finally {

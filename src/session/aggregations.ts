@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import { type AccountAggregation, isFinalAggregation } from '../task/account-aggregation.ts';
 import { type Task, isAggregationGone } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
-import type { OperationUsage } from '../usage.ts';
+import { JoiningUsages, type OperationUsage } from '../usage.ts';
 import type { ReadOptions } from './loader.ts';
 import type { Memory } from './memory.ts';
 import { SharedRequest } from './shared-request.ts';
@@ -29,7 +29,12 @@ export interface AggregationsParts {
   clock: Clock;
 }
 
-type Pending = SharedRequest<AccountAggregation | null>;
+/** A request that has not been answered. */
+interface Pending {
+  request: SharedRequest<AccountAggregation | null>;
+  /** Those who join it. */
+  joining: JoiningUsages;
+}
 
 export function createAggregations({ api, memory, clock }: AggregationsParts): Aggregations {
   const pending = new Map<string, Pending>();
@@ -41,10 +46,10 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
       const kept = isFresh ? undefined : memory.aggregation(task.id);
       if (kept !== undefined) return kept;
       const underWay = isFresh ? undefined : pending.get(task.id);
-      if (underWay === undefined || underWay.isAbandoned)
-        return start(task, { caller, usages }).join(signal);
-      for (const usage of usages) usage.sent();
-      return underWay.join(signal);
+      if (underWay === undefined || underWay.request.isAbandoned)
+        return start(task, { caller, usages }).request.join(signal);
+      underWay.joining.join(usages, clock.monotonic());
+      return underWay.request.join(signal);
     },
     known(taskId, { isFresh = false, usages = [] } = {}) {
       for (const usage of usages) usage.markUnique();
@@ -64,17 +69,26 @@ export function createAggregations({ api, memory, clock }: AggregationsParts): A
   };
 
   /** Others who join it wait for the turn of the caller who was first. */
-  function start(task: Task, options: Pick<ReadOptions, 'caller' | 'usages'>): Pending {
-    const started: Pending = new SharedRequest(async signal => {
+  function start(
+    task: Task,
+    { caller, usages = [] }: Pick<ReadOptions, 'caller' | 'usages'>,
+  ): Pending {
+    const joining = new JoiningUsages(usages);
+    const request = new SharedRequest(async signal => {
       const requestedAt = clock.monotonic();
       try {
-        const aggregation = await api.aggregation(task.id, { signal, ...options });
+        const aggregation = await api.aggregation(task.id, {
+          signal,
+          caller,
+          usages: [...usages, joining],
+        });
         keep(task.id, aggregation, requestedAt, isAggregationGone(task, clock.now()));
         return aggregation;
       } finally {
         if (pending.get(task.id) === started) pending.delete(task.id);
       }
     });
+    const started = { request, joining };
     pending.set(task.id, started);
     return started;
   }

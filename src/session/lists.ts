@@ -3,7 +3,7 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from '../upstream/query.ts';
 import { UnreadableTask } from '../upstream/wire.ts';
-import type { OperationUsage } from '../usage.ts';
+import { JoiningUsages, type OperationUsage } from '../usage.ts';
 import type { ReadOptions } from './loader.ts';
 import { type Memory, firstOf } from './memory.ts';
 import { SharedRequest, whenAllAbort } from './shared-request.ts';
@@ -29,6 +29,8 @@ interface PendingPage {
   isCounted: boolean;
   requestedAt: number;
   request: SharedRequest<TaskPage>;
+  /** Those who join it. */
+  joining: JoiningUsages;
 }
 
 /**
@@ -47,7 +49,7 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
       const kept = isFresh ? undefined : recall(query, key, usages);
       if (kept !== undefined) return kept;
       const known = isFresh ? undefined : findPending(key, limit, isCounted);
-      if (known !== undefined) for (const usage of usages) usage.sent();
+      known?.joining.join(usages, clock.monotonic());
       const { requestedAt, request } = known ?? start(key, query, { caller, usages });
       memory.noteAge(usages, requestedAt);
       try {
@@ -82,13 +84,14 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
   function start(
     key: string,
     query: TaskQuery,
-    options: Pick<ReadOptions, 'caller' | 'usages'>,
+    { caller, usages = [] }: Pick<ReadOptions, 'caller' | 'usages'>,
   ): PendingPage {
     const { limit = PAGE_LIMIT, count: isCounted = false } = query;
     const requestedAt = clock.monotonic();
+    const joining = new JoiningUsages(usages);
     const request = new SharedRequest(async signal => {
       try {
-        const page = await api.list(query, { ...options, signal });
+        const page = await api.list(query, { caller, signal, usages: [...usages, joining] });
         if (limit > 0) memory.keepPage(key, limit, isCounted, page, requestedAt);
         if (isCounted) memory.keepCount(listOf(query), page.total, requestedAt);
         for (const row of page.rows)
@@ -98,7 +101,7 @@ export function createLists({ api, memory, clock }: ListsParts): Lists {
         drop(key, started);
       }
     });
-    const started = { limit, isCounted, requestedAt, request };
+    const started = { limit, isCounted, requestedAt, request, joining };
     const others = pending.get(key) ?? new Set();
     pending.set(key, others.add(started));
     return started;

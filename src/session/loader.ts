@@ -1,8 +1,10 @@
 import type { Clock } from '../clock.ts';
+import { failureCodeOf } from '../errors.ts';
 import { LightSignal, type Signal } from '../signal.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
+import type { Span } from '../tracing.ts';
 import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
@@ -65,6 +67,8 @@ interface Batch {
   waiting: Map<OperationUsage, number>;
   /** When its request was sent, on the monotonic clock; Infinity before. */
   requestedAt: number;
+  /** Its part of the traces of these operations, from when it has a slot; null if none of them is traced. */
+  span: Span | null;
 }
 
 /** A moment on the wall clock and on the monotonic clock, in milliseconds. */
@@ -130,6 +134,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
         signal: new LightSignal(),
         waiting: new Map(),
         requestedAt: Infinity,
+        span: null,
       };
       unsent.push(open);
       void dispatch(open);
@@ -142,6 +147,7 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   function record(usage: OperationUsage, { batch }: Load): void {
     if (batch.requestedAt < Infinity) {
       usage.sent();
+      if (batch.span !== null) usage.span?.link(batch.span);
       memory.noteAge([usage], batch.requestedAt);
     } else if (!batch.waiting.has(usage)) batch.waiting.set(usage, clock.monotonic());
   }
@@ -170,18 +176,29 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     await collect();
     const since = { now: clock.now(), monotonic: clock.monotonic() };
     try {
-      // No caller is named: the batch may serve several, so it is queued as one of its own.
-      const slot = await api.reserve({ lane: 'interactive' }).finally(() => {
-        close(batch);
-        recordWait(batch, since.monotonic);
-      });
+      const slot = await reserve(batch, since);
       try {
-        if (batch.loads.size > 0) await read(batch, slot, since);
+        if (batch.loads.size > 0) await read(batch, slot);
+        else batch.span?.end('aborted');
       } finally {
         slot.cancel();
       }
     } catch (error) {
       for (const load of batch.loads.values()) settle(load, caller => caller.reject(error));
+    }
+  }
+
+  async function reserve(batch: Batch, since: Moment): Promise<Slot> {
+    let failureCode: string | undefined;
+    try {
+      // No caller is named: the batch may serve several, so it is queued as one of its own.
+      return await api.reserve({ lane: 'interactive' });
+    } catch (error) {
+      failureCode = failureCodeOf(error);
+      throw error;
+    } finally {
+      close(batch);
+      recordWait(batch, since, failureCode);
     }
   }
 
@@ -209,19 +226,23 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
       });
   }
 
-  function recordWait({ waiting }: Batch, since: number): void {
+  /** `failureCode`: why it got no slot. */
+  function recordWait(batch: Batch, since: Moment, failureCode?: string): void {
     const now = clock.monotonic();
-    for (const [usage, joinedAt] of waiting) usage.waited(Math.max(since, joinedAt), now);
+    for (const [usage, joinedAt] of batch.waiting)
+      usage.waited(Math.max(since.monotonic, joinedAt), now);
+    const startedAt = since.now;
+    const attributes = { tasks: batch.loads.size, operations: batch.waiting.size };
+    batch.span = startSpanFor(batch.waiting.keys(), 'batch', { attributes, startedAt });
+    batch.span?.start('wait for the budget', { startedAt }).end(failureCode);
+    if (failureCode !== undefined) batch.span?.end(failureCode);
   }
 
-  async function read(batch: Batch, slot: Slot, since: Moment): Promise<void> {
-    const { loads, waiting, signal } = batch;
+  async function read(batch: Batch, slot: Slot): Promise<void> {
+    const { loads, waiting, signal, span } = batch;
     const ids = [...loads.keys()];
     onBatch?.(ids.length);
     const usages = [...waiting.keys()];
-    const attributes = { tasks: ids.length, operations: usages.length };
-    const span = startSpanFor(usages, 'batch', { attributes, startedAt: since.now });
-    span?.start('wait for the budget', { startedAt: since.now }).end();
     const requestedAt = clock.monotonic();
     batch.requestedAt = requestedAt;
     memory.noteAge(usages, requestedAt);
@@ -234,8 +255,11 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
         if (!(row instanceof UnreadableTask)) memory.keepTask(id, row, requestedAt);
       }
       for (const load of loads.values()) answer(load, rows.get(load.id) ?? null);
-    } finally {
       span?.end();
+    } catch (error) {
+      span?.end(failureCodeOf(error));
+      throw error;
+    } finally {
       sent.splice(sent.indexOf(batch), 1);
       const answered = onAnswered;
       onAnswered = () => {};

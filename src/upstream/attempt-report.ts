@@ -39,6 +39,8 @@ export interface AttemptRecord {
 export interface ReportedRequest {
   method: 'GET' | 'PATCH' | 'POST';
   path: string;
+  /** By default the path without its query. */
+  loggedPath?: string;
   endpoint: EndpointName;
   lane: Lane;
   /** What it is part of, in a trace. */
@@ -78,13 +80,13 @@ export function beginAttempt(
 /** Logs a failed attempt. What upstream refuses in its own words is logged at `debug` only. */
 export function logFailure(
   log: Pick<Log, 'debug' | 'warn'>,
-  { method, path }: ReportedRequest,
+  { method, path, loggedPath = path.split('?', 1)[0] }: ReportedRequest,
   failure: AttemptFailure,
 ): void {
   const { code, explanation, place, status } = failure;
   const fields = {
-    // Without the query, which may hold a caller's data.
-    request: `${method} ${path.split('?', 1)[0]}`,
+    // Without the query and the id, which callers have sent.
+    request: `${method} ${loggedPath}`,
     code,
     status,
     trackingId: failure.extensions.upstream?.trackingId ?? null,

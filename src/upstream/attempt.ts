@@ -5,11 +5,19 @@ import { explainConnectionError } from './connection-error.ts';
 import { createBodySpace } from './body-space.ts';
 import { BodyLimitError, decode, readBody } from './decoding.ts';
 
-/** One HTTP request to the tenant. */
-export interface Attempt {
-  method: 'GET' | 'POST' | 'PATCH';
+/** What a request sends besides its headers. */
+export interface AttemptContent {
+  method: 'GET' | 'PATCH' | 'POST';
   /** The request target: the path from the root of the host, with the query. */
   path: string;
+  /** A JSON Patch. */
+  patch?: unknown;
+  /** Fields of a form. */
+  form?: Record<string, string>;
+}
+
+/** One HTTP request to the tenant. */
+export interface Attempt extends Pick<AttemptContent, 'method' | 'path'> {
   headers: Record<string, string>;
   body?: string;
   signal?: Signal | undefined;
@@ -101,6 +109,26 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
     work.then(resolve, reject);
   });
+}
+
+/** `traceparent` names the attempt in a trace. */
+export function toAttempt(
+  token: string | null,
+  { method, path, patch, form }: AttemptContent,
+  traceparent: string | null,
+): Attempt {
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (traceparent !== null) headers['traceparent'] = traceparent;
+  if (token !== null) headers['authorization'] = `Bearer ${token}`;
+  if (patch !== undefined) {
+    headers['content-type'] = 'application/json-patch+json';
+    return { method, path, headers, body: JSON.stringify(patch) };
+  }
+  if (form !== undefined) {
+    headers['content-type'] = 'application/x-www-form-urlencoded';
+    return { method, path, headers, body: new URLSearchParams(form).toString() };
+  }
+  return { method, path, headers };
 }
 
 /** An answer whose body is parsed on first use: most rows of a poll are known by their bytes, so few bodies are parsed. */

@@ -6,7 +6,7 @@ import type { CompletionStatus, Instant, Task } from '../task/task.ts';
 import type { Lane } from './admission/lanes.ts';
 import { readAggregation } from './aggregation-reader.ts';
 import type { Span } from '../tracing.ts';
-import type { OperationUsage } from '../usage.ts';
+import type { RequestUsage } from '../usage.ts';
 import type { OnFallback } from './json-fields.ts';
 import { PAGE_LIMIT, type TaskQuery, toQueryString } from './query.ts';
 import type { EndpointName } from './attempt-report.ts';
@@ -23,7 +23,7 @@ export interface CallOptions {
   /** A slot for the first request of the call, from `reserve`. */
   slot?: Slot | undefined;
   /** The operations, or the poll, that wait for the answer. */
-  usages?: readonly OperationUsage[] | undefined;
+  usages?: readonly RequestUsage[] | undefined;
   /** What the requests are part of, in a trace. */
   span?: Span | null;
 }
@@ -104,7 +104,7 @@ export function createEndpoints({
     { lane = 'interactive', ...options }: CallOptions = {},
   ): Promise<Row | null> {
     try {
-      const request = { method: 'GET', endpoint: 'task', path: pathOf(path, id), lane } as const;
+      const request = { method: 'GET', endpoint: 'task', ...targetOf(path, id), lane } as const;
       const { body } = await requests.send({ ...request, ...options });
       return reader.row(body);
     } catch (error) {
@@ -120,8 +120,8 @@ export function createEndpoints({
     { lane = 'aggregation', ...options }: CallOptions = {},
   ): Promise<AccountAggregation | null> {
     try {
-      const target = `${pathOf(aggregationsPath, id)}/status`;
-      const request = { method: 'GET', endpoint: 'aggregation', path: target, lane } as const;
+      const target = targetOf(aggregationsPath, id, '/status');
+      const request = { method: 'GET', endpoint: 'aggregation', ...target, lane } as const;
       const answer = await requests.send({ ...request, ...options });
       if (answer.status === 204) return null;
       if (answer.body.length > MAX_AGGREGATION_BYTES)
@@ -148,7 +148,7 @@ export function createEndpoints({
     const { body } = await requests.send({
       method: 'PATCH',
       endpoint: 'update',
-      path: pathOf(path, id),
+      ...targetOf(path, id),
       lane: 'interactive',
       patch,
       signal,
@@ -177,10 +177,14 @@ export function createEndpoints({
     return { rows, total, date };
   }
 
-  function pathOf(collection: string, id: string): string {
+  /** The path of what has this id, also as it may be logged: without the id, which a caller has sent. */
+  function targetOf(collection: string, id: string, rest = '') {
     if (NO_IDS.has(id) || !id.isWellFormed())
       throw new GatewayError('NOT_FOUND', 'Upstream has no such task.');
-    return `${collection}/${encodeURIComponent(id)}`;
+    return {
+      path: `${collection}/${encodeURIComponent(id)}${rest}`,
+      loggedPath: `${collection}/{id}${rest}`,
+    };
   }
 }
 

@@ -1,10 +1,10 @@
 import type { Signal } from '../signal.ts';
 import type { Clock } from '../clock.ts';
-import { GatewayError } from '../errors.ts';
+import { GatewayError, failureCodeOf } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
 import type { Span } from '../tracing.ts';
-import { type OperationUsage, startSpanFor } from '../usage.ts';
+import { type RequestUsage, startSpanFor } from '../usage.ts';
 import { AttemptFailure, DEFAULT_RETRY_AFTER_SECONDS } from './admission/attempt-failure.ts';
 import type { Breaker } from './admission/breaker.ts';
 import type { Budget } from './admission/budget.ts';
@@ -18,26 +18,29 @@ import {
   beginAttempt,
   logFailure,
 } from './attempt-report.ts';
-import type { Answer, Attempt, SendAttempt } from './attempt.ts';
+import {
+  type Answer,
+  type Attempt,
+  type AttemptContent,
+  type SendAttempt,
+  toAttempt,
+} from './attempt.ts';
 import { readSuccess } from './failure.ts';
 
 /** A REST request before it has a token and a slot. */
-export interface RestRequest extends Pick<Attempt, 'path' | 'signal'> {
-  method: 'GET' | 'PATCH' | 'POST';
+export interface RestRequest extends AttemptContent, Pick<Attempt, 'signal'> {
+  /** The path as it is logged, if it holds more than the query that must not be. */
+  loggedPath?: string;
   endpoint: EndpointName;
   lane: Lane;
   /** Identifies the caller. The budget serves callers round robin. */
   caller?: string | undefined;
-  /** A JSON Patch. */
-  patch?: unknown;
-  /** Fields of a form. */
-  form?: Record<string, string>;
   /** Whether it may be repeated; true for GET. */
   isSafe?: boolean;
   /** A slot from `reserve`. The request settles or cancels it. */
   slot?: ReservedSlot | undefined;
   /** The operations, or the poll, that wait for the answer. */
-  usages?: readonly OperationUsage[] | undefined;
+  usages?: readonly RequestUsage[] | undefined;
   /** What it is part of, in a trace; by default it gets a span of its own for the operations that wait for it. */
   span?: Span | null | undefined;
 }
@@ -122,9 +125,13 @@ export function createRequests(parts: RequestParts): Requests {
       const { span = null } = request;
       const own = span === null ? startSpanFor(request.usages ?? [], request.endpoint) : null;
       try {
-        return await sendUntilAnswered({ ...request, span: span ?? own }, deadline);
-      } finally {
+        const answer = await sendUntilAnswered({ ...request, span: span ?? own }, deadline);
         own?.end();
+        return answer;
+      } catch (error) {
+        own?.end(failureCodeOf(error));
+        throw error;
+      } finally {
         reserved?.cancel();
         deadline.close();
       }
@@ -190,12 +197,14 @@ export function createRequests(parts: RequestParts): Requests {
     try {
       const slot = await acquireSlot(options, deadline);
       observer?.waited(lane, clock.monotonic() - askedAt);
+      span?.end();
       return slot;
     } catch (error) {
-      if (error instanceof GatewayError && error.code === 'RATE_LIMITED') observer?.refused(lane);
+      const code = failureCodeOf(error);
+      if (code === 'RATE_LIMITED') observer?.refused(lane);
+      span?.end(code);
       throw error;
     } finally {
-      span?.end();
       for (const usage of usages) usage.waited(askedAt, clock.monotonic());
     }
   }
@@ -277,23 +286,4 @@ export function createRequests(parts: RequestParts): Requests {
 
 function isCallerLane(lane: Lane): lane is CallerLane {
   return (CALLER_LANES as readonly Lane[]).includes(lane);
-}
-
-function toAttempt(
-  token: string | null,
-  { method, path, patch, form }: RestRequest,
-  traceparent: string | null,
-): Attempt {
-  const headers: Record<string, string> = { accept: 'application/json' };
-  if (traceparent !== null) headers['traceparent'] = traceparent;
-  if (token !== null) headers['authorization'] = `Bearer ${token}`;
-  if (patch !== undefined) {
-    headers['content-type'] = 'application/json-patch+json';
-    return { method, path, headers, body: JSON.stringify(patch) };
-  }
-  if (form !== undefined) {
-    headers['content-type'] = 'application/x-www-form-urlencoded';
-    return { method, path, headers, body: new URLSearchParams(form).toString() };
-  }
-  return { method, path, headers };
 }

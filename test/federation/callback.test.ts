@@ -9,6 +9,7 @@ import {
   createInternalCheck,
 } from '../../src/http/transports/callback-sender.ts';
 import { createCapturedLog } from '../support/captured-log.ts';
+import { scrape, sumOf } from '../support/exposition.ts';
 import { HandClock, quietOf } from '../support/hand-clock.ts';
 import { type StartOptions, startGateway } from '../support/start.ts';
 import { until } from '../support/until.ts';
@@ -131,7 +132,8 @@ test('a router confirms first, then gets its response, then every event up to th
 for (const status of [400, 401, 404])
   test(`a router that does not confirm (${status}) is refused, and its subscription ends`, async t => {
     const clock = new HandClock();
-    const { tenant, ask, requests } = await start(t, { clock });
+    const log = createCapturedLog();
+    const { tenant, ask, requests, gateway } = await start(t, { clock, log });
     const receiver = await startReceiver(t, ({ verifier }) => (verifier === 'v1' ? null : status));
     const id = tenant.addTask(LASTING);
     const refused = await ask(id, { ...subscriptionTo(receiver.url), verifier: 'another' });
@@ -140,6 +142,15 @@ for (const status of [400, 401, 404])
     const before = requests().length;
     clock.advance(60_000);
     assert.deepEqual([receiver.actions(), requests().length], [['check'], before]);
+    const ended = log.lines.filter(({ message }) => message === 'subscription ended');
+    assert.deepEqual(
+      ended.map(({ codes, events }) => [codes, events]),
+      [[['FORBIDDEN'], 0]],
+    );
+    const figures = await scrape(gateway.metricsUrl);
+    const of = (name: string, labels = {}) =>
+      sumOf(figures, `task_status_gateway_${name}`, { transport: 'callback', ...labels });
+    assert.deepEqual([of('operations_total', { outcome: 'FORBIDDEN' }), of('streams')], [1, 0]);
   });
 
 test('a router is sent SNAPSHOT_COMPLETE if a list is empty', async t => {

@@ -47,7 +47,10 @@ async function startWithIssuer(
 }
 
 const failuresIn = (log: CapturedLog, variable: string) =>
-  log.lines.filter(({ message }) => message === `the keys at ${variable} cannot be fetched`);
+  log.lines.filter(
+    line =>
+      line.message === 'the keys of an issuer cannot be fetched' && line['variable'] === variable,
+  );
 
 for (const [how, [fault, cause]] of Object.entries(FAULTS))
   test(`a key set that answers ${how} is UPSTREAM_UNAVAILABLE for the caller, with its cause in the log`, async t => {

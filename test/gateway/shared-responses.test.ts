@@ -412,6 +412,32 @@ test('a query that shares a response is logged as the first one is, for the time
   assert.deepEqual([name, durationMs, budgetWaitMs, upstreamRequests], ['State', 600, 600, 2]);
 });
 
+test('a query that shares a response after the first has waited for the budget has no such wait', async t => {
+  const log = createCapturedLog();
+  const { tenant, sandbox, clock, query, begin, upstream } = await start(t, { log });
+  const id = tenant.addTask(RUNNING);
+  const state = () => query(STATE, { id });
+  await state();
+  sandbox.faults.order({ fault: { kind: 'status', status: 429, retryAfter: '1' }, times: 1 });
+  const answers = await begin(state);
+  await until(() => log.lines.some(({ message }) => message.startsWith('the budget is paused')));
+  upstream.hold();
+  clock.advance(1_000);
+  await upstream.waiting(1);
+  answers.push(...(await begin(state)));
+  clock.advance(600);
+  upstream.release();
+  await Promise.all(answers);
+  const lines = log.lines.filter(({ message }) => message === 'operation').slice(1);
+  assert.deepEqual(
+    lines.map(line => [line['durationMs'], line['budgetWaitMs']]),
+    [
+      [1_600, 1_000],
+      [600, 0],
+    ],
+  );
+});
+
 test('credentials share no response', async t => {
   const { tenant, sandbox, query, executions } = await start(t, {
     env: { AUTH_MODE: 'passthrough' },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts';
 import { WITHOUT_OWN_REDIS, freePort, spawnRedis, startRedis } from '../support/redis.ts';
@@ -10,6 +10,9 @@ import { until } from '../support/until.ts';
 const LIST = '{ taskStatuses { nodes { id } } }';
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { state } }';
 const DOCUMENTED = documentedLines();
+
+/** One text at the end, or two between which an expression chooses. */
+const LAST_TEXTS = /(?:('[^']+'|"[^"]+")\s*:\s*)?('[^']+'|"[^"]+"),?\s*$/;
 
 /** What any test of this file has seen in a log. */
 const seen = new Set<string>();
@@ -122,6 +125,33 @@ test('Redis and the leases are logged', { skip: WITHOUT_OWN_REDIS }, async t => 
   await untilLogged(log, 'lease lost or given up');
 });
 
+test('keys that cannot be fetched, and an account aggregation that may not be read, are logged', async t => {
+  const keys = {
+    JWKS_URL: 'http://127.0.0.1:1/keys',
+    JWT_ISSUER: 'https://issuer.example',
+    JWT_AUDIENCE: 'us',
+  };
+  const verifying = await start(t, { env: keys });
+  const parts = ['{"alg":"RS256","kid":"1"}', '{}', 'signature'];
+  const token = parts.map(part => Buffer.from(part).toString('base64url')).join('.');
+  await verifying.query(LIST, {}, { authorization: `Bearer ${token}` });
+  await untilLogged(verifying.log, 'the keys of an issuer cannot be fetched');
+
+  const { log, url, tenant, sandbox } = await start(t);
+  const id = tenant.addTask({
+    definitionType: 'CLOUD_ACCOUNT_AGGREGATION',
+    queueMs: 0,
+    runMs: 86_400_000,
+  });
+  const query = `subscription {
+    taskProgress(id: "${id}") { accountAggregation { processedAccounts } }
+  }`;
+  await subscribe(t, 'sse', url, query).next();
+  const fault = { kind: 'status', status: 403 } as const;
+  sandbox.faults.order({ fault, route: 'aggregation' });
+  await untilLogged(log, 'polls of an account aggregation fail');
+});
+
 test('a start without Redis is logged', { skip: WITHOUT_OWN_REDIS }, async t => {
   const port = await freePort();
   const { log } = await start(t, { env: { REDIS_URL: `redis://127.0.0.1:${port}` } });
@@ -131,11 +161,14 @@ test('a start without Redis is logged', { skip: WITHOUT_OWN_REDIS }, async t => 
   await untilLogged(log, 'Redis is back; instances share their state again');
 });
 
-/** Lines of bugs, and two that have tests of their own (callback.test.ts, main.test.ts). */
+/** Lines of bugs, and some that have tests of their own (traces.test.ts, callback.test.ts, main.test.ts). */
 const ELSEWHERE = [
   'unexpected error',
   'a watch failed unexpectedly',
   'a message from another instance could not be read',
+  'the process ends because of an uncaught exception',
+  'traces cannot be sent to the collector',
+  'traces are sent to the collector again',
   'an event could not be sent to a callback',
   'SAIL_BASE_URL is not set: all tasks are invented by the embedded sandbox tenant',
 ];
@@ -150,3 +183,25 @@ test('docs/operating.md names every line that was logged, and each one that it n
     ELSEWHERE.toSorted(),
   );
 });
+
+test('docs/operating.md names every line that the sources can log', () => {
+  const folder = new URL('../../src/', import.meta.url);
+  const messages = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts') && !/^(sandbox|browser)\//.test(file))
+    .flatMap(file => messagesIn(readFileSync(new URL(file, folder), 'utf8')));
+  assert.ok(messages.length > 25);
+  assert.deepEqual(
+    messages.filter(message => !DOCUMENTED.includes(message)),
+    [],
+  );
+});
+
+/** The messages of calls of the log: the last argument, or both where that is a choice of two. */
+function messagesIn(source: string): string[] {
+  return [...source.matchAll(/\blog\.(?:debug|info|warn|error)\(([^]*?)\)(?=[;,)])/g)].flatMap(
+    ([, call = '']) => {
+      const [, one, other] = LAST_TEXTS.exec(call) ?? [];
+      return [one, other].flatMap(text => text?.slice(1, -1) ?? []);
+    },
+  );
+}

@@ -160,6 +160,28 @@ test('a subscription moves streams, watches and polls, and an event its age; the
   assert.equal(sumOf(now, `${OWN}operations_total`, { type: 'subscription', outcome: 'OK' }), 4);
 });
 
+test('what alerts wait for is 0 before it happens, because Prometheus sees no increase from nothing to 1', async t => {
+  const { look } = await start(t);
+  const { samples } = await look();
+  for (const [name, labels] of [
+    ['polls_total', { kind: 'tasks', outcome: 'failed' }],
+    ['polls_total', { kind: 'list', outcome: 'failed' }],
+    ['budget_refusals_total', { lane: 'interactive' }],
+    ['budget_pauses_total', {}],
+    ['breaker_changes_total', { to: 'open' }],
+  ] as const)
+    assert.deepEqual(
+      samples
+        .filter(sample => sample.name === OWN + name)
+        .filter(sample =>
+          Object.entries(labels).every(([label, value]) => sample.labels[label] === value),
+        )
+        .map(({ value }) => value),
+      [0],
+      name,
+    );
+});
+
 test('a failed poll counts', async t => {
   const { look, url, tenant, sandbox } = await start(t);
   const events = subscribe(t, 'sse', url, PROGRESS, { id: tenant.addTask() });
@@ -351,7 +373,7 @@ function checkQuery(expr: string): void {
     ...expr.matchAll(/\b((?:task_status_gateway|process|nodejs)_\w+)(\{[^}]*\})?/g),
   ];
   assert.ok(selectors.length > 0, expr);
-  const labels = new Set(['instance', 'le']);
+  const labels = new Set(['instance', 'job', 'le']);
   for (const [, name = '', matchers = ''] of selectors) {
     const known = seen.get(name);
     assert.ok(known, `${name} in ${expr}`);

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { createCapturedLog } from '../support/captured-log.ts';
+import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts';
+import { scrape, sumOf } from '../support/exposition.ts';
+import { HandClock } from '../support/hand-clock.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { fetchToken, startGateway } from '../support/start.ts';
 import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
@@ -92,6 +94,57 @@ test('the time that an operation waits for the budget is in its line', async t =
   assert.ok(first! < 500 && second! >= 900, `${first} and ${second} ms`);
 });
 
+test('an operation that joins a read of another has the wait and the requests from then on in its line', async t => {
+  const clock = new HandClock();
+  const log = createCapturedLog();
+  const { query, sandbox, gateway, tenant } = await startGateway(t, {
+    log,
+    clock,
+    env: { MAX_STALENESS_MS: '60000' },
+  });
+  const id = tenant.addTask({
+    definitionType: 'CLOUD_ACCOUNT_AGGREGATION',
+    queueMs: 0,
+    runMs: 3_600_000,
+  });
+  const aggregation = 'accountAggregation { processedAccounts }';
+  const asked = async (kind: string) =>
+    sumOf(await scrape(gateway.metricsUrl), 'task_status_gateway_memory_lookups_total', { kind });
+  for (const [kind, first, second] of [
+    ['list', '{ taskStatuses { nodes { id } } }', '{ taskStatuses { nodes { state } } }'],
+    [
+      'aggregation',
+      `{ taskStatus(id: "${id}") { ${aggregation} } }`,
+      `{ taskStatus(id: "${id}") { id ${aggregation} } }`,
+    ],
+  ] as const) {
+    // The task is in memory, so both ask for the aggregation at once.
+    if (kind === 'aggregation') await query(`{ taskStatus(id: "${id}") { id } }`);
+    log.lines.length = 0;
+    const fault = { kind: 'status', status: 429, retryAfter: '10' } as const;
+    sandbox.faults.order({ fault, times: 1, route: kind });
+    const answers = [query(first)];
+    await until(() => log.lines.some(({ message }) => message.startsWith('the budget is paused')));
+    clock.advance(4_000);
+    const before = await asked(kind);
+    answers.push(query(second));
+    await until(async () => (await asked(kind)) > before);
+    while (log.lines.filter(({ message }) => message === 'operation').length < 2) {
+      clock.advance(500);
+      await new Promise(setImmediate);
+    }
+    await Promise.all(answers);
+    const lines = log.lines.filter(({ message }) => message === 'operation');
+    const waits = lines.map(line => Number(line['budgetWaitMs'])).toSorted((a, b) => a - b);
+    assert.equal(waits[1]! - waits[0]!, 4_000, kind);
+    assert.ok(waits[0]! > 0);
+    assert.deepEqual(
+      lines.map(line => line['upstreamRequests']),
+      [2, 2],
+    );
+  }
+});
+
 /** Each starts an operation, and leaves when it is called again. */
 const LEAVE: Record<string, (url: string, query: string) => () => void> = {
   http(url, query) {
@@ -173,7 +226,14 @@ test('a request id is taken from the request, or its trace, or made, and sent ba
     [{ 'x-request-id': 'abc', traceparent }, /^abc$/],
     [{ traceparent }, new RegExp(`^${trace}$`)],
     [{ traceparent: '00-00000000000000000000000000000000-b7ad6b7169203331-01' }, /^[\da-f-]{36}$/],
+    [{ traceparent: `cc-${trace}-b7ad6b7169203331-01-what-is-added` }, new RegExp(`^${trace}$`)],
+    [{ traceparent: `ff-${trace}-b7ad6b7169203331-01` }, /^[\da-f-]{36}$/],
+    [{ traceparent: `00-${trace}-0000000000000000-01` }, /^[\da-f-]{36}$/],
+    [{ traceparent: `${traceparent}-more` }, /^[\da-f-]{36}$/],
+    [{ traceparent: `${traceparent}, ${traceparent}` }, /^[\da-f-]{36}$/],
+    [{ traceparent: traceparent.toUpperCase() }, /^[\da-f-]{36}$/],
     [{ 'x-request-id': 'a"b' }, /^[\da-f-]{36}$/],
+    [{ 'x-request-id': 'eyJhbGciOiJub25lIn0.e30.c2lnbmF0dXJl' }, /^[\da-f-]{36}$/],
     [{ 'x-request-id': 'x'.repeat(129) }, /^[\da-f-]{36}$/],
     [{}, /^[\da-f-]{36}$/],
   ];
@@ -232,8 +292,52 @@ test('no log line holds a token, a header or a variable, whatever happens', asyn
       .next()
       .catch(() => {});
   await until(() => log.lines.filter(({ message }) => /operation|ended/.test(message)).length >= 6);
+  checkLines(log, secrets);
+});
+
+test('no log line of a failed request or poll holds an id or a filter of a caller', async t => {
+  const { log, lines, query, url, tenant, sandbox } = await start(t);
+  const inner =
+    'updateTaskStatus(input: { id: $id, completionStatus: ERROR }) { taskStatus { id } }';
+  const update = () => query(`mutation ($id: ID!) { ${inner} }`, { id: 'SECRET-ID' });
+  await update();
+  const id = tenant.addTask({
+    definitionType: 'CLOUD_ACCOUNT_AGGREGATION',
+    queueMs: 0,
+    runMs: 86_400_000,
+  });
+  const list = subscribe(
+    t,
+    'ws',
+    url,
+    `subscription ($filter: TaskStatusFilter) {
+      taskStatusChanged(filter: $filter, snapshot: true) { kind }
+    }`,
+    { filter: { sourceId: { in: ['SECRET-SOURCE'] } } },
+  );
+  await list.next();
+  const fault = { kind: 'status', status: 503 } as const;
+  sandbox.faults.order({ fault, route: 'aggregation' });
+  const ofTask = 'taskStatus(id: $id) { accountAggregation { percentComplete } }';
+  await query(`query ($id: ID!) { ${ofTask} }`, { id });
+  sandbox.faults.order({ fault });
+  await update();
+  await until(() => lines('a poll of a list failed').length > 0);
+  assert.deepEqual(
+    new Set(lines('an attempt at upstream failed').map(line => line['request'])),
+    new Set([
+      'GET /account-aggregations/v1/{id}/status',
+      'PATCH /task-status/v1/{id}',
+      'GET /task-status/v1',
+    ]),
+  );
+  checkLines(log, ['SECRET', id]);
+});
+
+/** Fails if a line, or the stack of an error, holds one of these. */
+function checkLines(log: CapturedLog, secrets: readonly string[]): void {
   const text = JSON.stringify(log.lines, (_, value: unknown) =>
     value instanceof Error ? [value.message, value.stack] : value,
   );
   for (const secret of secrets) assert.ok(!text.includes(secret), secret);
-});
+}

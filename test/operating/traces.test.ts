@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createCapturedLog } from '../support/captured-log.ts';
+import { scrape, sumOf } from '../support/exposition.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
 import { startGateway } from '../support/start.ts';
@@ -138,6 +139,40 @@ test('operations that share a batch are traced down to the one attempt that upst
   assert.ok(collector.paths.every(path => path === '/v1/traces'));
 });
 
+test('operations that share a response have a link to the one that is executed', async t => {
+  const { query, gateway, collector, upstream } = await start(t);
+  const { respond } = upstream;
+  await query(BY_ID, { id: 'before' });
+  let answer = () => {};
+  upstream.respond = (response, request) => (answer = () => respond(response, request));
+  const asked = async () =>
+    sumOf(await scrape(gateway.metricsUrl), 'task_status_gateway_memory_lookups_total', {
+      kind: 'response',
+    });
+  const traceIds = ['a', 'b', 'c'].map(letter => letter.repeat(32));
+  const answers = [];
+  for (const traceId of traceIds) {
+    const before = await asked();
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    answers.push(query(BY_ID, { id: 'task' }, headers));
+    await until(async () => upstream.requests.length === 2 && (await asked()) > before);
+  }
+  answer();
+  await Promise.all(answers);
+  await gateway.close();
+
+  assert.equal(upstream.requests.length, 2);
+  const [first, ...others] = traceIds.map(traceId =>
+    collector.spans().find(span => span.name === 'operation' && span.traceId === traceId),
+  );
+  assert.deepEqual(first?.links, []);
+  for (const { links } of others as ReceivedSpan[])
+    assert.deepEqual(
+      links?.map(({ traceId, spanId }) => [traceId, spanId]),
+      [[first?.traceId, first?.spanId]],
+    );
+});
+
 test('a read that fails is traced with its code, and each of its attempts', async t => {
   const { query, gateway, collector, upstream } = await start(t);
   upstream.respond = response => sendJson(response, 503, { messages: [{ text: 'Later.' }] });
@@ -146,8 +181,63 @@ test('a read that fails is traced with its code, and each of its attempts', asyn
   const attempts = collector.spans().filter(({ name }) => name === 'attempt');
   assert.equal(attempts.length, upstream.requests.length);
   assert.ok(attempts.length > 1 && attempts.every(({ status }) => status.code === 2));
-  const operation = collector.spans().find(({ name }) => name === 'operation');
-  assert.equal(textOf(operation, 'error.type'), 'UPSTREAM_UNAVAILABLE');
+  for (const name of ['operation', 'list']) {
+    const span = collector.spans().find(span => span.name === name);
+    assert.equal(textOf(span, 'error.type'), 'UPSTREAM_UNAVAILABLE', name);
+  }
+});
+
+for (const [status, headers, code] of [
+  [503, {}, 'UPSTREAM_UNAVAILABLE'],
+  // The wait for a slot is refused, because the pause is longer than an operation may take.
+  [429, { 'retry-after': '120' }, 'RATE_LIMITED'],
+] as const)
+  test(`a batch that upstream answers with ${status} is traced with ${code}, and so is its wait if that failed`, async t => {
+    const { query, gateway, collector, upstream } = await start(t);
+    upstream.respond = response => {
+      response.writeHead(status, { 'content-type': 'application/json', ...headers });
+      response.end('{"messages":[{"text":"Later."}]}');
+    };
+    for (const id of ['one', 'another']) await query(BY_ID, { id });
+    await gateway.close();
+    const spans = collector.spans();
+    const batches = spans.filter(({ name }) => name === 'batch');
+    assert.equal(batches.length, 2);
+    for (const batch of batches) assert.equal(textOf(batch, 'error.type'), code);
+    const waits = spans.filter(({ name }) => name === 'wait for the budget');
+    assert.equal(
+      waits.some(wait => textOf(wait, 'error.type') === code),
+      code === 'RATE_LIMITED',
+    );
+  });
+
+test('an operation that waits for a batch under way has a link to it', async t => {
+  const { query, gateway, collector, upstream } = await start(t);
+  const { respond } = upstream;
+  let answer = () => {};
+  upstream.respond = (response, request) => (answer = () => respond(response, request));
+  const first = query(BY_ID, { id: 'task' });
+  await until(() => upstream.requests.length === 1);
+  const asked = async () =>
+    sumOf(await scrape(gateway.metricsUrl), 'task_status_gateway_memory_lookups_total', {
+      kind: 'task',
+    });
+  const before = await asked();
+  const second = query('query Second($id: ID!) { task: taskStatus(id: $id) { id } }', {
+    id: 'task',
+  });
+  await until(async () => (await asked()) > before);
+  answer();
+  await Promise.all([first, second]);
+  await gateway.close();
+  const batch = collector.spans().find(({ name }) => name === 'batch');
+  const joined = collector
+    .spans()
+    .find(span => textOf(span, 'graphql.operation.name') === 'Second');
+  assert.deepEqual(
+    joined?.links?.map(({ spanId }) => spanId),
+    [batch?.spanId],
+  );
 });
 
 test('each poll is a trace of its own, with the requests that it sent and what it found', async t => {
@@ -259,6 +349,38 @@ test('a collector that is down neither fails an operation nor holds up the end',
   const startedAt = performance.now();
   await gateway.close();
   assert.ok(performance.now() - startedAt < 10_000);
+});
+
+test('a collector that refuses traces is logged once, and once more when it takes them', async t => {
+  const statuses: number[] = [];
+  let status = 401;
+  const server = createServer((request, response) => {
+    request.resume();
+    statuses.push(status);
+    response.writeHead(status).end('{}');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const upstream = await startHostileUpstream(t);
+  const otel = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    OTEL_BSP_SCHEDULE_DELAY: '1',
+  };
+  setEnvironment(t, otel);
+  const { query, log } = await startGatewayOver(t, upstream.url, otel);
+  const lines = () => log.lines.filter(({ message }) => message.startsWith('traces '));
+  const untilSent = async (count: number) => {
+    while (statuses.length < count) await query('{ __typename }');
+  };
+  await untilSent(2);
+  status = 200;
+  await untilSent(statuses.length + 2);
+  await until(() => lines().length === 2);
+  assert.deepEqual(lines(), [
+    { level: 'warn', message: 'traces cannot be sent to the collector', cause: 'status 401' },
+    { level: 'info', message: 'traces are sent to the collector again' },
+  ]);
 });
 
 test('without a collector nothing is traced, and upstream is sent no traceparent', async t => {

@@ -6,6 +6,7 @@ import { lingerAndClose } from './lingering-close.ts';
 /** Why a request is not served. */
 export interface ConnectionRefusal {
   status: number;
+  code: ErrorCode;
   headers: Record<string, string>;
   body: string;
 }
@@ -18,6 +19,7 @@ export function refusalOf(status: number, code: ErrorCode, message: string): Con
   const extensions = isTemporary ? { code, retryAfterSeconds: RETRY_AFTER_SECONDS } : { code };
   return {
     status,
+    code,
     headers: {
       'content-type': 'application/json',
       connection: 'close',

@@ -143,7 +143,7 @@ export function createTokenVerifier(
       return response;
     } catch (error) {
       failure = { error, at: clock.monotonic() };
-      log.warn({ cause: explain(error) }, `the keys at ${variable} cannot be fetched`);
+      log.warn({ variable, cause: explain(error) }, 'the keys of an issuer cannot be fetched');
       throw error;
     }
   }

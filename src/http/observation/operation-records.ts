@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
-import { type DocumentNode, type ExecutionResult, getOperationAST } from 'graphql';
+import {
+  type DocumentNode,
+  type ExecutionResult,
+  type OperationDefinitionNode,
+  getOperationAST,
+} from 'graphql';
 import type { Clock } from '../../clock.ts';
+import type { ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Recorders } from '../../metrics.ts';
 import type { Tracer } from '../../tracing.ts';
@@ -35,8 +41,11 @@ export interface OperationRecord {
   parsed(document: DocumentNode, operationName: string | null | undefined): void;
   /** It is the same operation as one that was identified before. */
   identifyAs(identity: OperationIdentity): void;
-  /** It waited for the result of the same operation of another caller, which it shares if that may be shared. */
-  joined(first: OperationRecord): void;
+  /**
+   * It waited for the result of the same operation of another caller, which it shares if that may be shared.
+   * `waitedBefore`: the milliseconds that the other had waited for the budget until then.
+   */
+  joined(first: OperationRecord, waitedBefore: number): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
   end(result: Pick<ExecutionResult, 'errors'>): void;
   /** The client left before there was a result. */
@@ -45,13 +54,15 @@ export interface OperationRecord {
   streamBegan(): void;
   /** A result of the stream is sent. */
   eventSent(result: Pick<ExecutionResult, 'errors'>): void;
-  /** The stream has ended, or its reader has left. Later calls do nothing. */
-  streamEnded(): void;
+  /** The stream has ended, or its reader has left; or it was refused after it began. Later calls do nothing. */
+  streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void;
 }
 
 /** Writes a line of the log for each operation, and counts it. */
 export interface OperationRecords {
   begin(start: OperationStart): OperationRecord;
+  /** A request was refused before anything of its operation was known. */
+  refuse(start: OperationStart, code: ErrorCode): void;
 }
 
 export interface OperationRecordsParts {
@@ -72,6 +83,7 @@ export function createOperationRecords(parts: OperationRecordsParts): OperationR
   const identify = createIdentify();
   return {
     begin: start => new Recording(parts, identify, start),
+    refuse: (start, code) => new Recording(parts, identify, start).refuse(code),
   };
 }
 
@@ -81,27 +93,27 @@ type Identify = (
 ) => OperationIdentity;
 
 function createIdentify(): Identify {
-  /** Parsed documents are kept, so that each is hashed once. */
-  const hashes = new WeakMap<DocumentNode, string>();
+  /** By operation, or by document if it has no such operation. Parsed documents are kept, so that each is hashed once. */
+  const known = new WeakMap<DocumentNode | OperationDefinitionNode, OperationIdentity>();
 
   return (document, operationName) => {
     const operation = getOperationAST(document, operationName);
-    return {
+    const key = operation ?? document;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const identity = {
       type: operation?.operation ?? UNKNOWN.type,
       name: operation?.name?.value.slice(0, MAX_NAME_LENGTH) ?? null,
       hash: hashOf(document),
     };
+    known.set(key, identity);
+    return identity;
   };
+}
 
-  function hashOf(document: DocumentNode): string | null {
-    const known = hashes.get(document);
-    if (known !== undefined) return known;
-    const text = document.loc?.source.body;
-    if (text === undefined) return null;
-    const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
-    hashes.set(document, hash);
-    return hash;
-  }
+function hashOf({ loc }: DocumentNode): string | null {
+  if (loc === undefined) return null;
+  return createHash('sha256').update(loc.source.body).digest('hex').slice(0, 16);
 }
 
 /** A class, because every operation makes one: closures and getters in an object literal take several times as long. */
@@ -139,9 +151,10 @@ class Recording implements OperationRecord {
     this.#identity = identity;
   }
 
-  joined({ identity, usage }: OperationRecord): void {
+  joined({ identity, usage }: OperationRecord, waitedBefore: number): void {
     this.#identity = identity;
-    this.usage.joined(usage, this.#parts.clock.monotonic() - this.#startedAt);
+    this.usage.joined(usage, waitedBefore, this.#parts.clock.monotonic() - this.#startedAt);
+    if (usage.span !== null) this.usage.span?.link(usage.span);
   }
 
   end(result: Pick<ExecutionResult, 'errors'>): void {
@@ -156,12 +169,19 @@ class Recording implements OperationRecord {
     this.#finish('operation', this.#start.transport, ABORTED);
   }
 
+  refuse(code: ErrorCode): void {
+    this.#isOver = true;
+    this.#finish('operation', this.#start.transport, [code]);
+  }
+
   streamBegan(): void {
     const { transport, streamTransport, requestId } = this.#start;
     const { metrics, log } = this.#parts;
-    this.#stream = streamTransport?.() ?? transport;
-    metrics.streamBegan(this.#stream);
-    log.info({ ...fieldsOf(this.#identity, this.#stream), requestId }, 'subscription started');
+    const { type, name, hash } = this.#identity;
+    const stream = streamTransport?.() ?? transport;
+    this.#stream = stream;
+    metrics.streamBegan(stream);
+    log.info({ name, hash, type, transport: stream, requestId }, 'subscription started');
   }
 
   eventSent(result: Pick<ExecutionResult, 'errors'>): void {
@@ -170,11 +190,12 @@ class Recording implements OperationRecord {
     this.#parts.metrics.eventSent(this.#stream ?? this.#start.transport);
   }
 
-  streamEnded(): void {
+  streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void {
     if (this.#isOver || this.#stream === null) return;
     this.#isOver = true;
     this.#parts.metrics.streamEnded(this.#stream);
-    this.#finish('subscription ended', this.#stream, this.#lastCodes);
+    const codes = refusal === undefined ? this.#lastCodes : codesOf(refusal);
+    this.#finish('subscription ended', this.#stream, codes);
   }
 
   #finish(message: string, transport: TransportName, codes: readonly string[]): void {
@@ -206,10 +227,6 @@ class Recording implements OperationRecord {
     });
     span?.end(codes[0]);
   }
-}
-
-function fieldsOf({ name, hash, type }: OperationIdentity, transport: TransportName) {
-  return { name, hash, type, transport };
 }
 
 /** The codes of a result's errors, each once. */

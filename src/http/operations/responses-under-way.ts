@@ -114,11 +114,12 @@ class PendingResponse implements ResponseUnderWay {
   }
 
   async share(client: QueryClient): Promise<KeptResponse | null> {
+    const { waitedMs } = this.usage;
     const response = await new Promise<KeptResponse | null>(resolve => {
       this.#tell?.push(resolve);
       client.onLeave(() => resolve(null));
     });
-    client.record.joined(this.#record);
+    client.record.joined(this.#record, waitedMs);
     return response;
   }
 

@@ -7,6 +7,7 @@ import type { CallbackSender } from './callback-sender.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { RequestShare } from '../access/request-space.ts';
 import { withHttp } from '../access/refusal.ts';
+import type { OperationRecord } from '../observation/operation-records.ts';
 import { type Drain, shuttingDown } from './drain.ts';
 import { jsonOf } from './result-json.ts';
 import type { TransportContext } from './transport-context.ts';
@@ -25,6 +26,7 @@ interface Subscribing {
   target: Target;
   /** What its body takes of the space for requests. */
   share: RequestShare | undefined;
+  record: OperationRecord | undefined;
 }
 
 export interface SubscriptionCallbacksParts {
@@ -80,10 +82,10 @@ export function createSubscriptionCallbacks(
       onResultProcess({ request, result, serverContext, setResultProcessor }) {
         const target = targets.get(request);
         if (target === undefined || !isAsyncIterable(result)) return;
-        const { share } = serverContext as TransportContext;
+        const { share, record } = serverContext as TransportContext;
         setResultProcessor(
           (results, fetchAPI) =>
-            start(results as AsyncIterable<ExecutionResult>, { target, share }, fetchAPI),
+            start(results as AsyncIterable<ExecutionResult>, { target, share, record }, fetchAPI),
           'application/json',
         );
       },
@@ -94,7 +96,7 @@ export function createSubscriptionCallbacks(
   /** Responds to the router after it has confirmed the callback. */
   async function start(
     results: AsyncIterable<ExecutionResult>,
-    { target, share }: Subscribing,
+    { target, share, record }: Subscribing,
     { Response }: FetchAPI,
   ): Promise<Response> {
     const events = results[Symbol.asyncIterator]();
@@ -110,10 +112,12 @@ export function createSubscriptionCallbacks(
         { headers: { 'subscription-protocol': 'callback/1.0' } },
       );
     }
-    await events.return?.();
-    const { message, extensions } = maskError(
+    const error = maskError(
       new GatewayError('FORBIDDEN', 'The callback URL did not confirm the subscription.'),
     );
+    record?.streamEnded({ errors: [error] });
+    await events.return?.();
+    const { message, extensions } = error;
     return Response.json({ errors: [{ message, extensions }] }, { status: 403 });
   }
 

@@ -18,7 +18,7 @@ import { httpOf } from '../access/refusal.ts';
 import type { RequestSpace } from '../access/request-space.ts';
 import type { MaskError } from '../access/mask-error.ts';
 import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
-import { requestIdOf } from '../observation/request-id.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
 import { type Drain, shuttingDown } from './drain.ts';
 import type { ReadBody } from './http-request.ts';
 import { streamResponse } from './stream-response.ts';
@@ -42,6 +42,15 @@ export interface SingleConnectionOptions {
 interface NodeContext {
   req: IncomingMessage;
   res: ServerResponse;
+}
+
+/** A request to the endpoint. */
+interface StreamRequest {
+  request: Request;
+  url: URL;
+  owner: StreamOwner;
+  response: ServerResponse;
+  record: OperationRecord;
 }
 
 interface ExecuteOptions {
@@ -91,24 +100,29 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
     onYogaInit: ({ yoga }) => void (server = yoga),
     async onRequest({ request, url, serverContext, fetchAPI: { Response }, endResponse }) {
       if (url.pathname !== path || request.method === 'OPTIONS') return;
+      const { req, res } = serverContext as unknown as NodeContext;
+      const header = (name: string) => request.headers.get(name);
+      // It ends with an operation, or with a refusal.
+      const record = records.begin({
+        transport: 'single-connection',
+        requestId: res.getHeader(REQUEST_ID_HEADER)?.toString() ?? requestIdOf(header),
+        traceparent: header('traceparent'),
+      });
       try {
-        const { req, res } = serverContext as unknown as NodeContext;
-        endResponse(await respond(request, url, await ownerOf(req), Response, res));
+        const owner = await ownerOf(req);
+        endResponse(await respond({ request, url, owner, response: res, record }, Response));
       } catch (error) {
         const { status, errors, headers } =
           error instanceof Refusal ? error : toRefusal(error, 500);
+        if (res.destroyed) record.leave();
+        else record.end({ errors: errors as GraphQLError[] });
         endResponse(Response.json({ errors }, { status, headers }));
       }
     },
   };
 
-  async function respond(
-    request: Request,
-    url: URL,
-    owner: StreamOwner,
-    ResponseType: typeof Response,
-    response: ServerResponse,
-  ): Promise<Response> {
+  async function respond(asked: StreamRequest, ResponseType: typeof Response): Promise<Response> {
+    const { request, url, owner } = asked;
     if (request.method === 'PUT')
       return new ResponseType(reservations.reserve(owner), { status: 201 });
     const token = request.headers.get(TOKEN_HEADER) ?? url.searchParams.get('token') ?? '';
@@ -122,7 +136,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       case 'GET':
         return open(stream, ResponseType);
       case 'POST':
-        await start(stream, request, owner.address, response);
+        await start(stream, asked);
         return new ResponseType(null, { status: 202 });
       case 'DELETE':
         stream.stop(url.searchParams.get('operationId') ?? '');
@@ -159,9 +173,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
 
   async function start(
     stream: EventStream,
-    request: Request,
-    address: string,
-    response: ServerResponse,
+    { request, owner: { address }, response, record }: StreamRequest,
   ): Promise<void> {
     let operation: StreamOperation | null = null;
     const share = requestSpace.open();
@@ -186,12 +198,6 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
         `A connection may have at most ${maxSubscriptionsPerConnection} concurrent subscriptions.`,
       );
     operation = stream.reserve(id);
-    const header = (name: string) => request.headers.get(name);
-    const record = records.begin({
-      transport: 'single-connection',
-      requestId: requestIdOf(header),
-      traceparent: header('traceparent'),
-    });
     try {
       const { signal } = operation;
       const result = await execute({ request, sent: params, address, record, signal });
@@ -200,9 +206,7 @@ export function useSingleConnection(options: SingleConnectionOptions): Plugin {
       stream.start(operation, result);
     } catch (error) {
       stream.release(operation);
-      const refusal = error instanceof Refusal ? error : toRefusal(error, 400);
-      record.end({ errors: refusal.errors as GraphQLError[] });
-      throw refusal;
+      throw error instanceof Refusal ? error : toRefusal(error, 400);
     }
   }
 

@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { OperationStart } from '../observation/operation-records.ts';
+import { requestIdOf } from '../observation/request-id.ts';
 
 /** Reads a header by its lower-case name; null if it was not sent. */
 export type ReadHeader = (name: string) => string | null;
@@ -31,6 +33,15 @@ export function headerReader(
     else values.set(name.toLowerCase(), value);
   }
   return values.size === 0 ? NO_HEADERS : name => values.get(name) ?? null;
+}
+
+/** What the headers of a socket say of an operation. */
+export function startOf(header: ReadHeader): OperationStart {
+  return {
+    transport: 'websocket',
+    requestId: requestIdOf(header),
+    traceparent: header('traceparent'),
+  };
 }
 
 function withScheme(token: string): string {

@@ -3,11 +3,10 @@ import type { MaskError } from '../access/mask-error.ts';
 import type { OperationParams } from '../access/operation-params.ts';
 import type { AdmittedOperation, OperationGate } from '../access/operation-gate.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
-import { requestIdOf } from '../observation/request-id.ts';
 import type { KnownSubscriptions } from '../operations/known-subscriptions.ts';
 import type { DirectResults } from '../plugins/direct-results.ts';
 import type { SocketConnection, SocketParts } from './websocket-connection.ts';
-import type { ReadHeader } from './websocket-headers.ts';
+import { type ReadHeader, startOf } from './websocket-headers.ts';
 import { StartingOperation } from './websocket-operations.ts';
 import { StartedResults } from './websocket-results.ts';
 
@@ -58,11 +57,7 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
       delete context.subscriptions[id];
       return false;
     }
-    const record = records.begin({
-      transport: 'websocket',
-      requestId: requestIdOf(header),
-      traceparent: header('traceparent'),
-    });
+    const record = records.begin(startOf(header));
     const client = { record, header, leaving: connection };
     const result = await knownSubscriptions.start(operation, client);
     if (result === null) throw new Error('A known subscription is not known any more.');

@@ -4,14 +4,14 @@ import type { ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
 import { type PromiseOrValue, isAsyncIterable } from 'graphql-yoga';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
-import { GatewayError } from '../../errors.ts';
+import { type ErrorCode, GatewayError } from '../../errors.ts';
 import type { Context } from '../../graphql/builder.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { ConnectionLimits } from '../access/connection-limits.ts';
 import { refusalOf, refuseRaw } from '../access/connection-refusal.ts';
 import type { OperationGate } from '../access/operation-gate.ts';
 import type { OriginPolicy } from '../access/origin-policy.ts';
-import type { MaskError } from '../access/mask-error.ts';
+import { type MaskError, codeOf } from '../access/mask-error.ts';
 import type { Drain } from './drain.ts';
 import { ROUTER_HEADER, type RouterTrust } from '../access/router-trust.ts';
 import { Heartbeats } from './heartbeats.ts';
@@ -19,10 +19,9 @@ import { type SocketBounds, SocketConnection } from './websocket-connection.ts';
 import { TRY_AGAIN_LATER } from './websocket-codes.ts';
 import { ConnectedSocket } from './websocket-events.ts';
 import type { OperationRecords } from '../observation/operation-records.ts';
-import { requestIdOf } from '../observation/request-id.ts';
 import type { DirectContext } from '../plugins/direct-results.ts';
 import type { GetEnveloped, TransportContext } from './transport-context.ts';
-import { headerReader } from './websocket-headers.ts';
+import { type ReadHeader, headerReader, startOf } from './websocket-headers.ts';
 import { IteratedResults } from './websocket-results.ts';
 import { createSocketSubscriptions } from './websocket-subscriptions.ts';
 import type { KnownSubscriptions } from '../operations/known-subscriptions.ts';
@@ -80,8 +79,9 @@ export function createWebSocketServer(
     autoPong: false,
     verifyClient({ req }, decide) {
       const refusal = connectionLimits.admit(req, req.socket);
-      if (refusal === null) decide(true);
-      else decide(false, refusal.status, refusal.body, refusal.headers);
+      if (refusal === null) return decide(true);
+      refuseConnection(name => [req.headers[name]].flat()[0] ?? null, refusal.code);
+      return decide(false, refusal.status, refusal.body, refusal.headers);
     },
   });
   sockets.on('wsClientError', ({ message }: Error, socket) =>
@@ -102,27 +102,25 @@ export function createWebSocketServer(
     async onConnect(context) {
       const { connectionParams, extra } = context;
       const headers = extra.connect(context);
-      if (!originPolicy.acceptsHost(headers) || !originPolicy.acceptsOrigin(headers)) return false;
       const header = headerReader(connectionParams, headers);
+      if (!originPolicy.acceptsHost(headers) || !originPolicy.acceptsOrigin(headers))
+        return refuseConnection(header, 'FORBIDDEN');
       extra.header = header;
       // Keep only its headers while the socket is open.
       Object.assign(context, { connectionParams: undefined });
       if (!isRouterOnly) return true;
       try {
-        return await routerTrust.isRouter(header(ROUTER_HEADER));
+        const isRouter = await routerTrust.isRouter(header(ROUTER_HEADER));
+        return isRouter || refuseConnection(header, 'FORBIDDEN');
       } catch (error) {
         // Not 4403: the router cannot be verified at the moment.
         extra.socket.close(TRY_AGAIN_LATER, maskError(error).message);
-        return false;
+        return refuseConnection(header, codeOf(error));
       }
     },
     async onSubscribe({ extra, subscriptions }, _id, sent) {
       const { header, address } = extra;
-      const record = records.begin({
-        transport: 'websocket',
-        requestId: requestIdOf(header),
-        traceparent: header('traceparent'),
-      });
+      const record = records.begin(startOf(header));
       const refuse = (errors: readonly GraphQLError[]) => {
         record.end({ errors });
         return errors;
@@ -185,6 +183,11 @@ export function createWebSocketServer(
       for (const socket of sockets.clients) socket.terminate();
     },
   };
+
+  function refuseConnection(header: ReadHeader, code: ErrorCode): false {
+    records.refuse(startOf(header), code);
+    return false;
+  }
 
   /** Converts a thrown error into an error of its operation. graphql-ws would close the whole socket. */
   function guarded(run: (args: EnvelopedArgs) => PromiseOrValue<Result>) {
