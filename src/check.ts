@@ -1,7 +1,7 @@
 import type { Config } from './config.ts';
 import type { ErrorCode, ErrorDetails } from './errors.ts';
 import { type Gateway, startGateway } from './gateway.ts';
-import { createLog } from './log.ts';
+import { type Log, createLog } from './log.ts';
 
 /** The tenant to check, and whether it is the embedded sandbox. */
 export interface CheckedTenant {
@@ -21,8 +21,13 @@ interface ReadAnswer {
 }
 
 const TIMEOUT_MS = 10_000;
+// Two attempts fit, so why one failed is known even if upstream never answers.
+const ATTEMPT_TIMEOUT_MS = 4_000;
 // Readiness waits one second for the tenant, and asks it every three.
 const READINESS_TRIES = 8;
+const API = "the tenant's API, https://{tenant}.api.identitynow.com";
+// The host was not reached, or what was reached is not the API.
+const NETWORK = /DNS|connection|route|answer|proxy/;
 const QUERY = '{ taskStatuses(first: 1) { nodes { id uniqueName } } }';
 
 /**
@@ -35,7 +40,14 @@ export async function checkTenant(
   print: (line: string) => void,
 ): Promise<boolean> {
   const hasClient = tenant.client !== null;
-  say('configuration', 'ok', `API version ${config.apiVersion} of ${tenant.baseUrl.origin}`);
+  const { origin, pathname } = tenant.baseUrl;
+  const address = origin + pathname.replace(/\/+$/, '');
+  /** Why the last attempt at upstream failed. */
+  let cause: string | undefined;
+  const log: Log = Object.assign(createLog('silent'), {
+    warn: (fields: { cause?: string }) => void (cause = fields.cause ?? cause),
+  });
+  say('configuration', 'ok', `API version ${config.apiVersion} of ${address}`);
   if (tenant.isSandbox)
     advise(
       'This is the embedded sandbox, whose tasks are invented. Set SAIL_BASE_URL for a real tenant.',
@@ -80,16 +92,18 @@ export async function checkTenant(
       port: 0,
       metricsPort: null,
       operationTimeoutMs: Math.min(TIMEOUT_MS, config.operationTimeoutMs),
+      upstreamTimeoutMs: Math.min(ATTEMPT_TIMEOUT_MS, config.upstreamTimeoutMs),
       ...more,
     };
-    return startGateway(options, undefined, createLog('silent'));
+    return startGateway(options, undefined, log);
   }
 
   async function checkReading({ url, checkReadiness }: Gateway): Promise<boolean> {
     const { data, errors } = await readOne(url);
     const { parts } = await checkReadiness();
     if (parts.token?.status !== 'ok') {
-      const reason = parts.upstream.status === 'failed' ? parts.upstream.reason : undefined;
+      const reason =
+        parts.upstream.status === 'failed' ? (cause ?? parts.upstream.reason) : undefined;
       say('token', 'failed', reason ?? parts.token?.reason ?? 'none was granted');
       advise(adviceFor(errors?.[0], reason, config.apiVersion));
       return false;
@@ -105,9 +119,13 @@ export async function checkTenant(
       );
       return true;
     }
-    const reason = parts.upstream.status === 'failed' ? ` (${parts.upstream.reason})` : '';
-    say('tasks', 'failed', `${error.message}${reason}`);
-    advise(adviceFor(error, parts.upstream.reason, config.apiVersion));
+    const hasAnswered = error.extensions.upstream !== undefined;
+    say(
+      'tasks',
+      'failed',
+      cause === undefined || hasAnswered ? error.message : `${error.message} (${cause})`,
+    );
+    advise(adviceFor(error, cause, config.apiVersion));
     return false;
   }
 
@@ -117,11 +135,12 @@ export async function checkTenant(
     for (let tries = 1; tries < READINESS_TRIES && parts.upstream.status !== 'ok'; tries++)
       ({ parts } = await checkReadiness());
     const { status, reason = 'it answers' } = parts.upstream;
-    say('tenant', status, reason);
     if (status !== 'ok') {
-      advise(adviceFor(undefined, reason, config.apiVersion));
+      say('tenant', status, cause ?? reason);
+      advise(adviceFor(undefined, cause ?? reason, config.apiVersion));
       return false;
     }
+    say('tenant', status, reason);
     advise(
       'No task was read: callers bring their own tokens. Set SAIL_CLIENT_ID and SAIL_CLIENT_SECRET to read one here.',
     );
@@ -146,31 +165,33 @@ async function readOne(url: string): Promise<ReadAnswer> {
   return (await response.json()) as ReadAnswer;
 }
 
-function adviceFor(
-  error: ReadError | undefined,
-  reason: string | undefined,
-  apiVersion: string,
-): string {
+function adviceFor(error: ReadError | undefined, cause = '', apiVersion: string): string {
   const { code, upstream, retryAfterSeconds } = error?.extensions ?? {};
+  const status = upstream?.status ?? Number(/^status (\d+)/.exec(cause)?.[1] ?? 0);
   const isTokenRefused = error?.message.includes("gateway's own credentials") ?? false;
-  if (isTokenRefused && upstream?.status !== 404)
+  if (isTokenRefused && status !== 404 && status !== 405)
     return 'Check SAIL_CLIENT_ID and SAIL_CLIENT_SECRET: the pair must be of this tenant, and not revoked.';
   if (isTokenRefused)
-    return "Check SAIL_BASE_URL: this host has no token endpoint. It must be the tenant's API, https://{tenant}.api.identitynow.com.";
+    return `Check SAIL_BASE_URL: this host has no token endpoint. It must be ${API}.`;
   if (code === 'RATE_LIMITED')
     return `The client's rate limit is used up, perhaps by other programs with the same client. Try again in ${retryAfterSeconds ?? 10} s.`;
-  switch (upstream?.status) {
+  if (/firewall/.test(cause))
+    return 'Let the address of this machine through at that firewall or proxy, or check HTTPS_PROXY.';
+  if (status >= 500)
+    return 'The tenant, or a proxy before it, fails by itself: try again, and look at the status page of SailPoint.';
+  switch (status) {
     case 401:
       return 'Upstream grants a token and then refuses it: check that SAIL_BASE_URL and the client are of one tenant.';
     case 403:
       return 'The client may not read task status: it needs the scope idn:task-management:read, and its user a level such as HELPDESK or ORG_ADMIN.';
     case 404:
-      return `The tenant does not have API version ${apiVersion} of Task Status: set UPSTREAM_API_VERSION, for example to v2025.`;
+    case 410:
+      return `The tenant does not have API version ${apiVersion} of Task Status there: check SAIL_BASE_URL, ${API}, or set UPSTREAM_API_VERSION, for example to v2025.`;
     default:
   }
-  if (/certificate|TLS/.test(reason ?? ''))
+  if (/certificate|TLS/.test(cause))
     return 'Check the host in SAIL_BASE_URL, and whether a proxy on the way replaces certificates (NODE_EXTRA_CA_CERTS).';
-  if (/DNS|refused|route|not made in time|has not answered|proxy|reset/.test(reason ?? ''))
-    return 'Check the host in SAIL_BASE_URL, https://{tenant}.api.identitynow.com, and HTTPS_PROXY if there is a proxy.';
-  return "Check that SAIL_BASE_URL is the tenant's API, https://{tenant}.api.identitynow.com.";
+  if (NETWORK.test(cause))
+    return `Check the host in SAIL_BASE_URL, ${API}, and HTTPS_PROXY if there is a proxy.`;
+  return `Check that SAIL_BASE_URL is ${API}.`;
 }

@@ -163,11 +163,24 @@ function fail(error: unknown): number {
   return 1;
 }
 
+/** An error of Node when a server starts to listen. */
+interface ListenError {
+  code?: string;
+  syscall?: string;
+  port?: number;
+  address?: string;
+  hostname?: string;
+}
+
 function explain(error: unknown): string {
   if (error instanceof ConfigError) return error.faults.join('\n');
-  const { code, port } = error as { code?: string; port?: number };
+  const { code = '', port, address, hostname, syscall } = error as ListenError;
   if (code === 'EADDRINUSE')
     return `PORT: ${port} is in use by another program; set PORT, METRICS_PORT or SANDBOX_PORT to a free port`;
+  if (code === 'EACCES' && syscall === 'listen')
+    return `PORT: this user may not listen on ${port}; set PORT, METRICS_PORT or SANDBOX_PORT to a port above 1023`;
+  if (syscall === 'listen' || syscall === 'getaddrinfo')
+    return `HOST: cannot listen at ${address ?? hostname} (${code}); set HOST to an address of this machine`;
   if (!(error instanceof Error)) return String(error);
   // A configuration fault names its variable, so the stack would not help.
   return /^[A-Z_]+: /.test(error.message) ? error.message : (error.stack ?? error.message);

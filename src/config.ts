@@ -14,12 +14,6 @@ export class ConfigError extends Error {
   }
 }
 
-const Checked = Environment.superRefine((env, context) =>
-  checkEnvironment(env, (name, message) =>
-    context.addIssue({ code: 'custom', path: [name], message }),
-  ),
-);
-
 /** The configuration. Parts receive single values of it, never the whole. */
 export type Config = ReturnType<typeof readConfig>;
 
@@ -27,9 +21,12 @@ export type Config = ReturnType<typeof readConfig>;
 export function readConfig(env: NodeJS.ProcessEnv) {
   const names = Object.keys(Environment.shape);
   const { values, faults } = readGivenValues(env, { names, secrets: SECRETS });
-  const { data, error } = Checked.safeParse(values);
+  const { data, error } = Environment.safeParse(values);
   for (const { path, message } of error?.issues ?? []) faults.push(`${path.join('.')}: ${message}`);
-  if (data === undefined || faults.length > 0) throw new ConfigError(faults);
+  // After a fault, a variable may seem to be missing that is only misspelt.
+  if (data !== undefined && faults.length === 0)
+    checkEnvironment(data, (name, message) => void faults.push(`${name}: ${message}`));
+  if (data === undefined || faults.length > 0) throw new ConfigError([...new Set(faults)]);
 
   const isLocal = LOOPBACK_HOSTS.has(data.HOST);
   return {

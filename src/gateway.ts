@@ -18,7 +18,8 @@ import {
   startMetricsServer,
 } from './http/observation/metrics-server.ts';
 import { createOperationRecords } from './http/observation/operation-records.ts';
-import { type HttpServer, createHttpServer } from './http/server.ts';
+import type { HttpServer } from './http/http-server.ts';
+import { createHttpServer } from './http/server.ts';
 import { type JwtOptions, createTokenVerifier } from './http/access/token-verifier.ts';
 import { type Log, createLog } from './log.ts';
 import { type Metrics, createMetrics } from './metrics.ts';

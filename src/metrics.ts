@@ -237,18 +237,38 @@ export function createMetrics({ process = false } = {}): Metrics {
  * longer than some of what is counted.
  */
 function tally(total: Counter, names: readonly string[]) {
-  const counts = new Map<string, { values: readonly string[]; count: number }>();
+  const root = createCount();
   return {
     add(...values: string[]) {
-      const key = values.join(' ');
-      const known = counts.get(key);
-      if (known === undefined) counts.set(key, { values, count: 1 });
-      else known.count++;
+      let count = root;
+      for (const value of values) {
+        let next = count.byNextLabel.get(value);
+        if (next === undefined) count.byNextLabel.set(value, (next = createCount()));
+        count = next;
+      }
+      count.untold++;
     },
-    flush() {
-      for (const { values, count } of counts.values())
-        total.inc(Object.fromEntries(names.map((name, place) => [name, values[place]])), count);
-      counts.clear();
-    },
+    flush: () => flush(root, {}, 0),
   };
+
+  function flush(count: Count, labels: Record<string, string>, depth: number): void {
+    const name = names[depth];
+    if (name === undefined) {
+      if (count.untold > 0) total.inc(labels, count.untold);
+      count.untold = 0;
+    } else
+      for (const [value, next] of count.byNextLabel)
+        flush(next, { ...labels, [name]: value }, depth + 1);
+  }
+}
+
+/** A count for each combination of labels, as a tree: to look it up makes no key. */
+interface Count {
+  /** Where all labels are given: what was counted since the metrics were last read. */
+  untold: number;
+  readonly byNextLabel: Map<string, Count>;
+}
+
+function createCount(): Count {
+  return { untold: 0, byNextLabel: new Map() };
 }

@@ -101,7 +101,13 @@ const HOMES: Record<string, string[]> = {
   ws: ['http'],
   dataloader: ['session/joined-counts.ts', 'session/source-pages.ts'],
   zod: ['config', 'upstream/wire.ts'],
-  undici: ['gateway.ts', 'tenant.ts', 'upstream/attempt.ts', 'http/transports/callback-sender.ts'],
+  undici: [
+    'proxy.ts',
+    'gateway.ts',
+    'tenant.ts',
+    'upstream/attempt.ts',
+    'http/transports/callback-sender.ts',
+  ],
   cockatiel: ['http/transports/callback-sender.ts'],
   ioredis: ['fleet/redis-session.ts'],
   'lru-cache': [

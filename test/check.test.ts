@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { checkTenant } from '../src/check.ts';
 import { readConfig } from '../src/config.ts';
-import { sendJson, startHostileUpstream } from './support/hostile-upstream.ts';
+import { type Respond, sendJson, startHostileUpstream } from './support/hostile-upstream.ts';
 import { spawnMain } from './support/process.ts';
 import { startSandbox } from './support/start.ts';
 
@@ -94,6 +94,39 @@ for (const [status, advice, headers = {}] of REFUSALS)
     assert.equal(code, 1);
   });
 
+const FAILURES: readonly [what: string, respond: Respond, said: RegExp][] = [
+  [
+    'a firewall',
+    response => response.writeHead(403).end('<html>Blocked</html>'),
+    /firewall[^]*-> Let the address of this machine through/,
+  ],
+  [
+    'a tenant that fails',
+    response => response.writeHead(500).end(),
+    /status 500[^]*-> The tenant, or a proxy before it, fails/,
+  ],
+  [
+    'a connection that is closed',
+    response => response.destroy(),
+    /the connection was closed before[^]*-> Check the host in SAIL_BASE_URL/,
+  ],
+  ['silence', () => {}, /no complete answer within 50 ms[^]*-> Check the host in SAIL_BASE_URL/],
+];
+for (const [what, respond, said] of FAILURES)
+  test(`check says what to do about ${what}, with and without a client`, async t => {
+    const upstream = await startHostileUpstream(t);
+    upstream.respond = respond;
+    for (const client of [CLIENT, {}]) {
+      const { code, text } = await check({
+        ...client,
+        SAIL_BASE_URL: upstream.url,
+        UPSTREAM_TIMEOUT_MS: '50',
+      });
+      assert.match(text, said);
+      assert.equal(code, 1);
+    }
+  });
+
 test('check says what to do about a host that cannot be reached, with and without a client', async () => {
   for (const client of [CLIENT, {}]) {
     const { code, text } = await check({ ...client, SAIL_BASE_URL: 'http://127.0.0.1:1' });
@@ -107,6 +140,17 @@ test('check says what to do about a certificate that is not trusted', async t =>
   const { code, text } = await check({ ...CLIENT, SAIL_BASE_URL: upstream.url });
   assert.match(text, /certificate is self-signed[^]*-> Check the host.*NODE_EXTRA_CA_CERTS/);
   assert.equal(code, 1);
+});
+
+test('check without a client does not take a 404 for an answer of the API', async t => {
+  const upstream = await startHostileUpstream(t);
+  for (const body of ['{"detailCode":"404 Not found"}', '<html>Not here</html>']) {
+    upstream.respond = response => response.writeHead(404).end(body);
+    const { code, text } = await check({ SAIL_BASE_URL: `${upstream.url}/beta` });
+    assert.match(text, /configuration +ok .*http:\/\/127\.0\.0\.1:\d+\/beta\n/);
+    assert.match(text, /tenant +failed .*404[^]*-> .*SAIL_BASE_URL[^]*UPSTREAM_API_VERSION/);
+    assert.equal(code, 1);
+  }
 });
 
 test('check says what to do about the address of the user interface in place of the API', async t => {

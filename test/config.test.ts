@@ -78,7 +78,10 @@ test('a REDIS_URL may name a cluster or sentinels, and an error about it does no
   ])
     assert.equal(readConfig({ REDIS_URL: url }).redisUrl, url);
   assert.equal(readConfig({}).redisStartup, 'continue');
-  assert.equal(readConfig({ REDIS_STARTUP: 'require' }).redisStartup, 'require');
+  assert.equal(
+    readConfig({ REDIS_URL: 'redis://cache', REDIS_STARTUP: 'require' }).redisStartup,
+    'require',
+  );
   const faults = faultsOf({ REDIS_URL: 'http://:secret@cache', REDIS_STARTUP: 'wait' });
   assert.deepEqual(faults.map(fault => fault.split(':', 1)[0]).toSorted(), [
     'REDIS_STARTUP',
@@ -120,11 +123,15 @@ test('a secret may be in a file, without its line end', t => {
     SAIL_CLIENT_SECRET_FILE: join(directory, 'none'),
     ROUTER_SECRET_FILE: file('empty', '\n'),
     REDIS_URL: 'redis://cache',
-    REDIS_URL_FILE: join(directory, 'redis'),
+    REDIS_URL_FILE: join(directory, 'none'),
+    HTTPS_PROXY_FILE: file('lines', 'http://one\nhttp://two\n'),
+    SAIL_CLIENT_ID_FILE: file('utf-16', 'i\0d\0'),
   });
   assert.deepEqual(faults.toSorted(), [
+    'HTTPS_PROXY_FILE: the file is not one line of UTF-8 text',
     'REDIS_URL_FILE: must not be set together with REDIS_URL',
     'ROUTER_SECRET_FILE: the file is empty',
+    'SAIL_CLIENT_ID_FILE: the file is not one line of UTF-8 text',
     'SAIL_CLIENT_SECRET_FILE: the file cannot be read (ENOENT)',
   ]);
 });
@@ -147,6 +154,19 @@ test('a name that is nearly one of the gateway stops the start, and says which w
     GRAPHQL: 'GRAPHIQL',
     REDIS_URI: 'REDIS_URL',
     LOGLEVEL: 'LOG_LEVEL',
+    keepAliveTimeoutMs: 'KEEP_ALIVE_TIMEOUT_MS',
+    // Two characters in the wrong order.
+    REDIS_ULR: 'REDIS_URL',
+    AUTH_MDOE: 'AUTH_MODE',
+    // Without the unit, or with another one.
+    SHUTDOWN_DELAY: 'SHUTDOWN_DELAY_MS',
+    UPSTREAM_TIMEOUT_SECONDS: 'UPSTREAM_TIMEOUT_MS',
+    max_staleness_s: 'MAX_STALENESS_MS',
+    MAX_BODY: 'MAX_BODY_BYTES',
+    'UPSTREAM.MAX.URL.BYTES': 'UPSTREAM_MAX_URL_BYTES',
+    // What cannot be in a file.
+    PERSISTED_DOCUMENTS_FILE: 'PERSISTED_DOCUMENTS',
+    JWKS_URL_FILE: 'JWKS_URL',
   };
   for (const [typo, meant] of Object.entries(typos))
     assert.deepEqual(faultsOf({ [typo]: 'x' }), [
@@ -161,9 +181,78 @@ test('variables of other programs do not stop the start', () => {
     'PORTS HOSTS POST NODE_ENV NODE_OPTIONS NODE_EXTRA_CA_CERTS ALL_PROXY FTP_PROXY ftp_proxy RSYNC_PROXY',
     'REDIS_PORT REDIS_SERVICE_HOST REDIS_PORT_6379_TCP KUBERNETES_SERVICE_HOST JWT_SECRET',
     'npm_config_proxy npm_lifecycle_event OTEL_SERVICE_NAME GRAPHQL_PORT MAX_MEMORY LOG_FILE',
+    'OTEL_EXPORTER_OTLP_LOGS_ENDPOINT OTEL_EXPORTER_OTLP_METRICS_PROTOCOL OTEL_LOGS_EXPORTER OTEL_TRACES_SAMPLER',
+    'OTEL_EXPORTER_OTLP_TIMEOUT OTEL_EXPORTER_OTLP_TRACES_HEADERS METRICS_PATH REDIS_HOST REDIS_TLS_URL HOST_FILE',
   ];
   for (const name of names.join(' ').split(' '))
     assert.deepEqual(faultsOf({ [name]: '1' }), [], name);
+});
+
+test('a variable that would have no effect stops the start', () => {
+  const tenant = { SAIL_BASE_URL: 'https://x.example' };
+  const keys = 'https://keys.example/keys';
+  const idle: [Record<string, string>, RegExp][] = [
+    [{ ...tenant, SAIL_CLIENT_ID: 'x' }, /^SAIL_CLIENT_SECRET: must be set too/],
+    [{ ...tenant, SAIL_CLIENT_SECRET: 'x' }, /^SAIL_CLIENT_ID: must be set too/],
+    [{ JWT_ISSUER: 'x' }, /^JWKS_URL: must be set if JWT_ISSUER is/],
+    [{ JWT_AUDIENCE: 'x' }, /^JWKS_URL: must be set if JWT_AUDIENCE is/],
+    [{ ...tenant, PASSTHROUGH_JWT_ISSUER: 'x' }, /^PASSTHROUGH_JWKS_URL: must be set if/],
+    [{ ...tenant, PASSTHROUGH_JWT_AUDIENCE: 'x' }, /^PASSTHROUGH_JWKS_URL: must be set if/],
+    [{ ...tenant, ROUTER_JWT_ISSUER: 'x' }, /^ROUTER_JWKS_URL: must be set if/],
+    [{ ...tenant, ROUTER_JWT_AUDIENCE: 'x' }, /^ROUTER_JWKS_URL: must be set if/],
+    [
+      { ...tenant, JWKS_URL: keys, JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' },
+      /^JWKS_URL: is for AUTH_MODE=service.*PASSTHROUGH_JWKS_URL/,
+    ],
+    [{ AUTH_MODE: 'service', PASSTHROUGH_JWKS_URL: keys }, /^PASSTHROUGH_JWKS_URL: is for AUTH/],
+    [{ ...tenant, REDIS_STARTUP: 'require' }, /^REDIS_STARTUP: can be require only if REDIS_URL/],
+    [{ ...tenant, METRICS_PORT: '4000' }, /^METRICS_PORT: must differ from PORT/],
+    [{ SUBSCRIPTION_CALLBACK_HOSTS: '*.example.com' }, /^SUBSCRIPTION_CALLBACK_HOSTS/],
+  ];
+  for (const [env, fault] of idle) {
+    const faults = faultsOf(env);
+    assert.equal(faults.length, 1, JSON.stringify(env));
+    assert.match(faults[0] ?? '', fault);
+  }
+});
+
+test('the URL of the tenant has no part that would not be used', () => {
+  const parts = ['user:password@x.example', 'user@x.example', 'x.example/?a=b', 'x.example/#a'];
+  for (const part of parts) {
+    const [fault = '', ...others] = faultsOf({ SAIL_BASE_URL: `https://${part}` });
+    assert.match(fault, /^SAIL_BASE_URL: must have no user, password, query or fragment$/);
+    assert.deepEqual(others, []);
+  }
+  for (const part of ['x.example', 'x.example/', 'x.example/path/'])
+    assert.deepEqual(faultsOf({ SAIL_BASE_URL: `https://${part}` }), []);
+});
+
+test('the host to listen on is a name or an address', () => {
+  const tenant = { SAIL_BASE_URL: 'https://x.example' };
+  for (const host of ['127.0.0.1:4000', 'http://127.0.0.1', '*', '[::1', '[::1]:4000', 'a b'])
+    assert.match(faultsOf({ ...tenant, HOST: host })[0] ?? '', /^HOST: must be/, host);
+  for (const host of ['0.0.0.0', '::', '[::]', 'fe80::1%eth0', '[fe80::1%eth0]', 'my_host', 'a.b.'])
+    assert.deepEqual(faultsOf({ ...tenant, HOST: host }), [], host);
+});
+
+test('a trusted proxy is an address or a network, and not a number of proxies', () => {
+  for (const proxy of ['1', '127.1', '0x7f000001', '010.0.0.1', 'true', 'nginx', '10.0.0.0/33', ''])
+    assert.match(faultsOf({ TRUST_PROXY: `loopback,${proxy}` })[0] ?? '', /^TRUST_PROXY/, proxy);
+  const proxies = [
+    '10.0.0.1',
+    '10.0.0.0/8',
+    '10.0.0.0/255.0.0.0',
+    '::1',
+    'fd00::/8',
+    'uniquelocal',
+  ];
+  assert.deepEqual(readConfig({ TRUST_PROXY: proxies.join(', ') }).trustedProxies, proxies);
+});
+
+test('a value has one fault at most', () => {
+  assert.deepEqual(faultsOf({ PORT: '99999999999999999999' }), [
+    'PORT: must be a whole number from 0 to 65535',
+  ]);
 });
 
 test('variables that need each other must be set together', () => {

@@ -83,6 +83,20 @@ test('a wrong value stops the start with one line per fault', async t => {
   assert.equal((await ended)[0], 1);
 });
 
+test('an address that cannot be listened on is answered in a line that names the variable', async t => {
+  const sandbox = await startSandbox(t);
+  // 192.0.2.1 is an address of no machine.
+  for (const host of ['192.0.2.1', 'no-such-host.invalid']) {
+    const { stderr, ended } = run(t, [], {
+      ...environmentOver(sandbox),
+      AUTH_MODE: 'passthrough',
+      HOST: host,
+    });
+    assert.match(await stderr, /^HOST: cannot listen at \S+ \([A-Z_]+\)[^\n]*\n$/);
+    assert.equal((await ended)[0], 1);
+  }
+});
+
 test('an unknown command prints the known ones', async t => {
   const { stderr, ended } = run(t, ['fly']);
   assert.match(await stderr, /serve[\s\S]+sandbox[\s\S]+schema/);

@@ -6,16 +6,18 @@ import {
   CollectorUrl,
   CommaList,
   Flag,
+  Host,
   HttpProtocol,
   ProxyUrl,
   RedisUrl,
   SafeUrl,
+  TenantUrl,
   integer,
 } from './variables.ts';
 
 /** The environment variables. Combinations are checked in checks.ts. */
 export const Environment = z.object({
-  SAIL_BASE_URL: SafeUrl.optional(),
+  SAIL_BASE_URL: TenantUrl.optional(),
   SAIL_CLIENT_ID: z.string().optional(),
   SAIL_CLIENT_SECRET: z.string().optional(),
   UPSTREAM_API_VERSION: z
@@ -41,7 +43,7 @@ export const Environment = z.object({
   https_proxy: ProxyUrl.optional(),
   NO_PROXY: z.string().optional(),
   no_proxy: z.string().optional(),
-  HOST: z.string().default('127.0.0.1'),
+  HOST: Host.default('127.0.0.1'),
   PORT: integer(0, 65_535).default(4_000),
   UPSTREAM_RATE_LIMIT: integer(1, 1_000_000).default(100),
   UPSTREAM_RATE_WINDOW_MS: integer(1, 3_600_000).default(10_000),

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { readRedisUrl } from '../fleet/redis-url.ts';
 
@@ -20,6 +21,20 @@ export const SafeUrl = z
   .refine(
     ({ protocol, hostname }) => protocol === 'https:' || LOOPBACK_HOSTS.has(hostname),
     'must be https, unless the host is this machine',
+  );
+
+/** The tenant's URL. What would not be part of requests is a mistake. */
+export const TenantUrl = SafeUrl.refine(
+  ({ username, password, search, hash }) => username + password + search + hash === '',
+  'must have no user, password, query or fragment',
+);
+
+/** A name or an address to listen on. IPv6 addresses may be in brackets, as in a URL. */
+export const Host = z
+  .string()
+  .refine(
+    text => /^[\w.-]+$/.test(text) || isIPv6(text.replace(/^\[(.*)\]$/, '$1')),
+    'must be a name or an address, without a port',
   );
 
 export const ProxyUrl = z.url({
@@ -58,7 +73,7 @@ export function integer(least: number, most: number) {
 export function isHost(text: string): boolean {
   return ['http', 'https'].some(scheme => {
     const url = `${scheme}://${text}`;
-    return URL.canParse(url) && new URL(url).host === text;
+    return URL.canParse(url) && new URL(url).host === text && !text.includes('*');
   });
 }
 

@@ -24,8 +24,12 @@ export const REFUSALS = {
     'BAD_USER_INPUT',
     'The gateway meets no expectation but 100-continue.',
   ),
-  notFound: refusalOf(404, 'NOT_FOUND', 'GraphQL is at /graphql.'),
 } as const;
+
+/** The refusal of all paths but this one. */
+export function notFoundBut(path: string): RequestRefusal {
+  return refusalOf(404, 'NOT_FOUND', `GraphQL is at ${path}.`);
+}
 
 function refusalOf(status: number, code: ErrorCode, message: string): RequestRefusal {
   return { status, code, message };

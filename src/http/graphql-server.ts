@@ -28,6 +28,7 @@ import { useResultStreams } from './transports/streaming-responses.ts';
 import type { SubscriptionCallbacks } from './transports/callback.ts';
 import type { TransportContext } from './transports/transport-context.ts';
 import { streamTransportOf } from './transports/accept.ts';
+import { type AnswerByYoga, createAnswerByYoga } from './transports/yoga-adapter.ts';
 import type { OperationRecords } from './observation/operation-records.ts';
 import { type RunKnownQuery, createRunKnownQuery } from './operations/known-queries.ts';
 import {
@@ -51,6 +52,7 @@ import { createLimitTime, useOperationTimeout } from './plugins/operation-timeou
 
 export interface GraphQLServer {
   yoga: YogaServerInstance<TransportContext, Context>;
+  answerByYoga: AnswerByYoga;
   runKnownQuery: RunKnownQuery;
   knownSubscriptions: KnownSubscriptions;
 }
@@ -152,6 +154,7 @@ export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const known = { ...parts, schema, caches, createContext, refuseByCost, limit };
   return {
     yoga,
+    answerByYoga: createAnswerByYoga(yoga),
     runKnownQuery: createRunKnownQuery({ ...known, limitTime, executePlanned }),
     knownSubscriptions: createKnownSubscriptions({ ...known, subscribe }),
   };

@@ -5,6 +5,12 @@ export function toLocalTarget(target = '/', prefix: string): string {
   return local.startsWith(`${prefix}/`) ? local.slice(prefix.length) : '';
 }
 
+/** A prefix as it stands in paths: with a slash before it and none after it. The root is empty. */
+export function toPathPrefix(text: string): string {
+  const path = text.replaceAll(/^\/+|\/+$/g, '');
+  return path === '' ? '' : new URL(path, 'http://localhost/').pathname;
+}
+
 /** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */
 function toOriginForm(target: string): string {
   if (target.startsWith('/') || !URL.canParse(target)) return target;

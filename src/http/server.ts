@@ -3,7 +3,7 @@ import { type IncomingMessage, type ServerResponse, createServer } from 'node:ht
 import { type AddressInfo, Server as NetServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { codeOf } from './access/mask-error.ts';
-import { REFUSALS, type RequestRefusal, sendJson, sendRefusal } from './answers.ts';
+import { REFUSALS, type RequestRefusal, notFoundBut, sendJson, sendRefusal } from './answers.ts';
 import {
   type ConnectionLimitsOptions,
   checkingIntervalOf,
@@ -23,7 +23,8 @@ import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/re
 import { createRecordRefusal } from './observation/refused-requests.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
-import { type GatewayFetch, createFetch } from './in-memory-fetch.ts';
+import type { HttpServer } from './http-server.ts';
+import { createFetch } from './in-memory-fetch.ts';
 import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createKeptResponses } from './operations/kept-responses.ts';
@@ -31,15 +32,11 @@ import { createResponsesUnderWay } from './operations/responses-under-way.ts';
 import { createDirectPost } from './transports/direct-post.ts';
 import { createDirectStreams } from './transports/direct-streams.ts';
 import { createSubscriptionCallbacks } from './transports/callback.ts';
-import {
-  type ServeUpgrade,
-  type WebSocketOptions,
-  createWebSocketServer,
-} from './transports/websocket.ts';
+import { type WebSocketOptions, createWebSocketServer } from './transports/websocket.ts';
 import { createDrain } from './transports/drain.ts';
 import { createResponseFormats } from './transports/response-results.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
-import { toLocalTarget } from './request-target.ts';
+import { toLocalTarget, toPathPrefix } from './request-target.ts';
 import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
@@ -88,18 +85,6 @@ export interface ShutdownOptions {
   graceMs: number;
 }
 
-/** Serves requests of its own port, once it listens, and of an application that embeds it. */
-export interface HttpServer {
-  fetch: GatewayFetch;
-  /** Answers a request of Node's HTTP server. */
-  handle(request: IncomingMessage, response: ServerResponse): void;
-  upgrade: ServeUpgrade;
-  /** Starts listening, and resolves to the URL of the GraphQL endpoint. */
-  listen(host: string, port: number): Promise<string>;
-  /** Answers what is under way, and ends all streams. Later requests are answered with 503. */
-  close(): Promise<void>;
-}
-
 const GRAPHQL_PATH = '/graphql';
 // With Node's 511, a part of a thousand clients that connect at once would be made to wait for a second, after which
 // their systems try again. The operating system may allow fewer.
@@ -111,9 +96,11 @@ const LIVENESS_PATH = '/health/live';
 export function createHttpServer({
   callbackHosts,
   shutdown,
-  pathPrefix,
+  pathPrefix: givenPrefix,
   ...parts
 }: HttpServerParts): HttpServer {
+  const pathPrefix = toPathPrefix(givenPrefix);
+  const notFound = notFoundBut(pathPrefix + GRAPHQL_PATH);
   const server = createServer(
     {
       connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
@@ -151,7 +138,7 @@ export function createHttpServer({
   });
   const requestSpace = createRequestSpace();
   const responseFormats = createResponseFormats(drain, parts.maskError);
-  const { yoga, runKnownQuery, knownSubscriptions } = createGraphQLServer({
+  const { yoga, answerByYoga, runKnownQuery, knownSubscriptions } = createGraphQLServer({
     ...parts,
     path: GRAPHQL_PATH,
     gate,
@@ -163,11 +150,11 @@ export function createHttpServer({
   const keptResponses = createKeptResponses(parts.sessions);
   const responsesUnderWay = createResponsesUnderWay(parts.sessions);
   const responses = { keptResponses, responsesUnderWay };
-  const answering = { yoga, runKnownQuery, ...responses, gate, requestSpace };
+  const answering = { yoga, answerByYoga, runKnownQuery, ...responses, gate, requestSpace };
   const directPost = createDirectPost({ ...parts, ...answering });
   const directStreams = createDirectStreams({
     ...parts,
-    yoga,
+    answerByYoga,
     knownSubscriptions,
     sse: responseFormats.sse,
     gate,
@@ -267,7 +254,7 @@ export function createHttpServer({
           return directPost.answer(request, response);
         if (path === GRAPHQL_PATH && directStreams.accepts(request))
           return directStreams.answer(request, response);
-        return yoga(request, response);
+        return answerByYoga(request, response);
       case LIVENESS_PATH:
         return sendJson(response, 200, { status: 'ok' });
       case '/health/ready': {
@@ -275,18 +262,18 @@ export function createHttpServer({
         return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
       }
       case METRICS_PATH:
-        if (parts.metrics === null) return sendRefusal(response, REFUSALS.notFound);
+        if (parts.metrics === null) return sendRefusal(response, notFound);
         return sendMetrics(request, response, parts.metrics);
       case '/':
         if (!originPolicy.acceptsHost(request.headers))
           return sendRefusal(response, REFUSALS.wrongHost);
         if (pages.sendBoard(request, response)) return undefined;
-        if (!parts.graphiql) return sendRefusal(response, REFUSALS.notFound);
+        if (!parts.graphiql) return sendRefusal(response, notFound);
         // Relative, because a proxy may serve the gateway under a path.
         return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
       default:
         if (pages.sendAsset(path, request, response)) return undefined;
-        return sendRefusal(response, REFUSALS.notFound);
+        return sendRefusal(response, notFound);
     }
   }
 

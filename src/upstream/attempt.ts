@@ -72,7 +72,7 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
     const space = bodies.open();
     let hasAnswered = false;
     try {
-      const answer = await dispatcher.request({
+      const requested = dispatcher.request({
         origin,
         method,
         path,
@@ -80,6 +80,8 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
         body: body ?? null,
         signal: controller.signal,
       });
+      // While there is no connection, undici does not end an aborted request, but it never sends it then.
+      const answer = await untilAborted(requested, controller.signal);
       hasAnswered = true;
       onSettled?.();
       const header = (name: string) => [answer.headers[name] ?? null].flat()[0] ?? null;
@@ -100,6 +102,13 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
       signal?.removeEventListener('abort', onAbort);
     }
   };
+}
+
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
 /** `traceparent` names the attempt in a trace. */

@@ -56,6 +56,7 @@ const BY_CODE: Readonly<Record<string, ConnectionError>> = {
     ...LASTING,
     explanation: 'the certificate is for another host name',
   },
+  UND_ERR_PRX_CONN: { ...UNSENT, explanation: 'the proxy closed the connection' },
   UND_ERR_PRX_TLS: { ...LASTING, explanation: 'the certificate is for another host name' },
   EPROTO: { ...LASTING, explanation: 'the TLS handshake failed' },
   ERR_SSL_WRONG_VERSION_NUMBER: { ...LASTING, explanation: 'the host does not speak TLS' },

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import { AttemptFailure, type Diagnosis, MAX_RETRIES } from './admission/attempt-failure.ts';
+import type { EndpointName } from './attempt-report.ts';
 import type { Answer } from './attempt.ts';
 import { readRetryAfter } from './retry-after.ts';
 import type { SentValues } from './secrets.ts';
@@ -31,13 +32,18 @@ const REFUSED: Diagnosis = { health: 'healthy', maxRetries: 0, mayHaveActed: tru
 const FAILING: Diagnosis = { health: 'failing', maxRetries: MAX_RETRIES, mayHaveActed: true };
 
 /**
- * Returns a successful answer unchanged and throws an AttemptFailure for any other. `sent` is what the
+ * Returns a successful answer of an endpoint unchanged and throws an AttemptFailure for any other. `sent` is what the
  * request carried, to be removed from messages; `now` is in milliseconds since the epoch.
  */
-export function readSuccess(answer: Answer, sent: SentValues, now: number): Answer {
+export function readSuccess(
+  answer: Answer,
+  endpoint: EndpointName,
+  sent: SentValues,
+  now: number,
+): Answer {
   const { status } = answer;
   if (status === 204) return answer;
-  if (status < 200 || status >= 300) throw toFailure(answer, sent, now);
+  if (status < 200 || status >= 300) throw toFailure(answer, endpoint, sent, now);
   if (isProbablyJson(answer.body)) return answer;
   throw new AttemptFailure(
     'UPSTREAM_INVALID_RESPONSE',
@@ -47,7 +53,12 @@ export function readSuccess(answer: Answer, sent: SentValues, now: number): Answ
   );
 }
 
-function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailure {
+function toFailure(
+  answer: Answer,
+  endpoint: EndpointName,
+  sent: SentValues,
+  now: number,
+): AttemptFailure {
   const { status } = answer;
   const errorBody = readErrorBody(answer, sent);
   const retryAfterSeconds = readRetryAfter(answer.header('retry-after'), now);
@@ -72,6 +83,16 @@ function toFailure(answer: Answer, sent: SentValues, now: number): AttemptFailur
         ...details,
         explanation: `a redirect (${status}), which is not followed: check that SAIL_BASE_URL is the tenant's API, https://{tenant}.api.identitynow.com`,
       },
+    );
+  // Every tenant has the list: it is not a task that is missing.
+  if ((status === 404 || status === 410) && (endpoint === 'list' || endpoint === 'pending'))
+    return fail(
+      {
+        code: 'UPSTREAM_UNAVAILABLE',
+        message: 'Upstream has no list of tasks at the configured address',
+      },
+      REFUSED,
+      `status ${status} for the list of tasks: check SAIL_BASE_URL and UPSTREAM_API_VERSION`,
     );
   if (isFromProxy(answer, errorBody))
     return fail(

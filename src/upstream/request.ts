@@ -264,7 +264,8 @@ export function createRequests(parts: RequestParts): Requests {
     try {
       answer = await send({ ...attempt, signal, onSettled: slot.settle });
       note();
-      const success = readSuccess(answer, { ...request.form, ...attempt.headers }, clock.now());
+      const sent = { ...request.form, ...attempt.headers };
+      const success = readSuccess(answer, request.endpoint, sent, clock.now());
       record.succeeded(answer.status);
       return success;
     } catch (error) {

@@ -104,6 +104,8 @@ test('the gateway accepts the configuration of the Deployment, and may take as l
     HOST: '0.0.0.0',
     ...Object.fromEntries(env.map(({ name, value }: any) => [name, value])),
   });
+  // A Service of the namespace that is called metrics would set METRICS_PORT.
+  assert.equal(spec.enableServiceLinks, false);
   assert.ok(shutdown.delayMs > 0, 'proxies notice before the port closes');
   assert.ok(shutdown.delayMs + shutdown.graceMs < spec.terminationGracePeriodSeconds * 1_000);
 });

@@ -33,10 +33,11 @@ import type { Duplex } from 'node:stream';
 import { ConfigError, createGateway, readConfig, startGateway } from 'task-status-gateway';
 import type {
   Clock, Config, EmbeddedGateway, EmbeddedGatewayOptions, FetchOptions, Gateway, GatewayFetch, GatewayOptions, Log,
+  Metrics, Readiness,
 } from 'task-status-gateway';
-import { startSandbox } from 'task-status-gateway/sandbox';
+import { type Sandbox, startSandbox } from 'task-status-gateway/sandbox';
 
-const sandbox = await startSandbox({ tasks: 1 });
+const sandbox: Sandbox = await startSandbox({ tasks: 1 });
 const config: Config = readConfig({ SAIL_BASE_URL: sandbox.url, PORT: '0' });
 const options: EmbeddedGatewayOptions = { ...config, client: sandbox.client, pathPrefix: '/api' };
 const embedded: EmbeddedGateway = await createGateway(options);
@@ -46,11 +47,13 @@ const upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void 
 const from: FetchOptions = { clientAddress: '192.0.2.1' };
 const fetch: GatewayFetch = embedded.fetch;
 const closed: Promise<void> = embedded.close();
-const served = (given: GatewayOptions, clock: Clock, log: Log): Promise<Gateway> => startGateway(given, clock, log);
+const served = (given: GatewayOptions, clock: Clock, log: Log, metrics: Metrics): Promise<Gateway> =>
+  startGateway(given, clock, log, metrics);
+const readiness: Promise<Readiness> = embedded.checkReadiness();
 const faults: readonly string[] = new ConfigError([]).faults;
 // @ts-expect-error A misspelt option is an error.
 void createGateway({ ...config, pathPrefixes: '/api' });
-export { answer, closed, faults, fetch, from, handle, served, upgrade };
+export { answer, closed, faults, fetch, from, handle, readiness, served, upgrade };
 `;
 
 test('the package is built once, installs without its sources, runs, and compiles for its users', async t => {
@@ -183,11 +186,16 @@ async function urlOf(child: ChildProcess): Promise<string> {
 async function compiles(consumer: string): Promise<void> {
   await writeFile(join(consumer, 'package.json'), '{ "type": "module" }');
   await writeFile(join(consumer, 'consumer.ts'), CONSUMER);
-  const options =
-    '--noEmit --strict --exactOptionalPropertyTypes --module nodenext --target es2023';
-  await run(
-    join(PROJECT, 'node_modules/.bin/tsc'),
-    [...options.split(' '), '--types', 'node', '--skipLibCheck', 'consumer.ts'],
-    { cwd: consumer },
-  ).catch((error: { stdout: string }) => assert.fail(error.stdout));
+  const options = '--noEmit --strict --exactOptionalPropertyTypes --target es2023 --types node';
+  // The declarations are checked too, which is the compiler's default.
+  for (const modules of [
+    '--module node16',
+    '--module nodenext',
+    '--module esnext --moduleResolution bundler',
+  ])
+    await run(
+      join(PROJECT, 'node_modules/.bin/tsc'),
+      [...options.split(' '), ...modules.split(' '), 'consumer.ts'],
+      { cwd: consumer },
+    ).catch((error: { stdout: string }) => assert.fail(`${modules}\n${error.stdout}`));
 }

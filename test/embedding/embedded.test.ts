@@ -3,11 +3,15 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import express from 'express';
+import express, { type Express } from 'express';
 import { createClient as createWsClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { readConfig } from '../../src/config.ts';
-import { type EmbeddedGatewayOptions, createGateway } from '../../src/gateway.ts';
+import {
+  type EmbeddedGateway,
+  type EmbeddedGatewayOptions,
+  createGateway,
+} from '../../src/gateway.ts';
 import {
   type GraphQLAnswer,
   environmentOver,
@@ -178,7 +182,21 @@ test('a gateway under a path of the application serves that path only', async t 
   const { gateway } = await embed(t, {}, { pathPrefix: '/api' });
   const served = await gateway.fetch(post('{ __typename }', {}, { path: '/api/graphql' }));
   assert.deepEqual(await served.json(), { data: { __typename: 'Query' } });
-  assert.equal((await gateway.fetch(post('{ __typename }'))).status, 404);
+  const elsewhere = await gateway.fetch(post('{ __typename }'));
+  assert.equal(elsewhere.status, 404);
+  assert.match(await elsewhere.text(), /GraphQL is at \/api\/graphql\./);
+});
+
+for (const pathPrefix of ['/api/', 'api', 'api/', '//api//'])
+  test(`the path prefix ${pathPrefix} means /api`, async t => {
+    const { gateway } = await embed(t, {}, { pathPrefix });
+    const served = await gateway.fetch(post('{ __typename }', {}, { path: '/api/graphql' }));
+    assert.equal(served.status, 200);
+  });
+
+test('the path prefix / means the root', async t => {
+  const { gateway } = await embed(t, {}, { pathPrefix: '/' });
+  assert.equal((await gateway.fetch(post('{ __typename }'))).status, 200);
 });
 
 test('a server of the application passes its requests and WebSockets on, and they count as connections', async t => {
@@ -214,6 +232,40 @@ test('a server of the application passes its requests and WebSockets on, and the
   await closed;
   while ((await ask()).status !== 200);
 });
+
+const MOUNTS: readonly [string, string, (app: Express, gateway: EmbeddedGateway) => unknown][] = [
+  ['a path that Express removes', '', (app, { handle }) => app.use('/api', handle)],
+  ['the whole application', '/api', (app, { handle }) => app.use(handle)],
+  ['one route', '/api', (app, { handle }) => app.all('/api/{*path}', handle)],
+];
+for (const [where, pathPrefix, mount] of MOUNTS)
+  test(`below a path of Express, at ${where}, GET, POST and both modes of SSE are served`, async t => {
+    const { sandbox, gateway } = await embed(t, {}, { pathPrefix });
+    const [id = ''] = sandbox.tenant.addTasks(1, { queueMs: 0, runMs: 86_400_000 });
+    const app = express();
+    // It makes objects of parameters, as applications may want.
+    app.set('query parser', 'extended');
+    mount(app, gateway);
+    const server = app.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close().closeAllConnections());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/graphql`;
+
+    const query = '{ __typename }';
+    assert.deepEqual((await postGraphQL(url, query)).data, { __typename: 'Query' });
+    const parameters = new URLSearchParams({
+      query: 'query ($id: ID!) { taskStatus(id: $id) { id } }',
+      variables: JSON.stringify({ id }),
+    });
+    const got = await fetch(`${url}?${parameters}`, { headers: { accept: 'application/json' } });
+    assert.deepEqual(await got.json(), { data: { taskStatus: { id } } });
+    parameters.set('query', PROGRESS);
+    const headers = { accept: 'text/event-stream' };
+    const followed = await fetch(`${url}?${parameters}`, { headers });
+    await readUntil(followed, /"state":"RUNNING"/);
+    const reserved = await fetch(`${url}/stream`, { method: 'PUT' });
+    assert.equal(reserved.status, 201);
+  });
 
 test('a body that middleware of the application has read is refused with what to change', async t => {
   const { gateway } = await embed(t);

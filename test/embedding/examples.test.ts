@@ -50,30 +50,6 @@ for (const [file, path] of EXAMPLES)
     assert.deepEqual(await exited, [0, null]);
   });
 
-test('the route handler of Next.js answers queries and streams subscriptions', async t => {
-  const sandbox = await startSandbox(t, { rateLimit: Infinity });
-  const [id = ''] = sandbox.tenant.addTasks(1, { queueMs: 0, runMs: 86_400_000 });
-  const before = { ...process.env };
-  Object.assign(process.env, environmentOver(sandbox), { SHUTDOWN_GRACE_MS: '200' });
-  t.after(() => (process.env = before));
-  const { POST } = await import('../../examples/embedded/next/app/graphql/route.ts');
-  const shared = globalThis as { gateway?: Promise<{ close(): Promise<void> }> };
-  t.after(async () => (await shared.gateway)?.close());
-  const ask = (query: string, accept: string) =>
-    POST(
-      new Request('http://localhost:3000/graphql', {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', accept },
-        body: JSON.stringify({ query, variables: { id } }),
-      }),
-    );
-  const answer = await ask(`{ taskStatus(id: "${id}") { id } }`, 'application/json');
-  assert.deepEqual(await answer.json(), { data: { taskStatus: { id } } });
-  const stream = await ask(PROGRESS, 'text/event-stream');
-  sandbox.tenant.finish(id);
-  assert.match(await stream.text(), /"state":"COMPLETED".*event: complete/s);
-});
-
 async function startExample(
   t: TestContext,
   file: string,

@@ -236,7 +236,12 @@ const answers: FuzzTarget = {
           : anyText(random);
       const answer = { status, header, body: Buffer.from(text), json };
       try {
-        readSuccess(answer, { authorization: `Bearer ${SECRET}` }, Date.now());
+        readSuccess(
+          answer,
+          random.pick(['list', 'task', 'token'] as const),
+          { authorization: `Bearer ${SECRET}` },
+          Date.now(),
+        );
       } catch (failure) {
         assert.ok(
           failure instanceof GatewayError && ERROR_CODES.includes(failure.code),

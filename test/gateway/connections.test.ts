@@ -239,11 +239,16 @@ test('a certificate for another host is reported with its name', async t => {
   });
 });
 
-/** A proxy that connects everything to one port of this machine, or refuses with a status. */
-async function startProxy(t: TestContext, targetPort: number, refuseWith?: number) {
+/** A proxy that connects everything to one port of this machine, refuses with a status, or closes each connection. */
+async function startProxy(
+  t: TestContext,
+  targetPort: number,
+  refuseWith?: number | 'close' | 'silence',
+) {
   const targets: string[] = [];
   const proxy: Server = createServer((request, response) => {
     targets.push(`${request.method} ${new URL(request.url ?? '').origin}`);
+    if (refuseWith === 'close' || refuseWith === 'silence') return request.socket.destroy();
     if (refuseWith !== undefined) return response.writeHead(refuseWith).end();
     const through = connect(targetPort, '127.0.0.1');
     through.end(`GET ${new URL(request.url ?? '').pathname} HTTP/1.0\r\nauthorization: x\r\n\r\n`);
@@ -254,6 +259,8 @@ async function startProxy(t: TestContext, targetPort: number, refuseWith?: numbe
   proxy.on('connect', (request: IncomingMessage, socket: Duplex) => {
     targets.push(`CONNECT ${request.url}`);
     socket.on('error', () => {});
+    if (refuseWith === 'close') return socket.destroy();
+    if (refuseWith === 'silence') return undefined;
     if (refuseWith !== undefined) return socket.end(`HTTP/1.1 ${refuseWith} No\r\n\r\n`);
     const through = connect(targetPort, '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
@@ -319,6 +326,31 @@ for (const [status, cause, attempts] of [
     assert.equal(causes().length, attempts);
     for (const line of causes()) assert.match(line, cause);
   });
+
+test('a proxy that closes its connections is asked once for each attempt', async t => {
+  const proxy = await startProxy(t, 1, 'close');
+  const env = { HTTPS_PROXY: proxy.url };
+  const { query, causes } = await startGatewayOver(t, 'https://tenant.example.test', env);
+  const [error] = (await query(LIST)).errors ?? [];
+  assert.equal(error?.extensions['code'], 'UPSTREAM_UNAVAILABLE');
+  assert.equal(causes().length, 4);
+  for (const cause of causes()) assert.equal(cause, 'the proxy closed the connection');
+  assert.equal(proxy.targets.length, 4);
+});
+
+test('a proxy that never answers holds an attempt no longer than its time limit', async t => {
+  const proxy = await startProxy(t, 1, 'silence');
+  const env = { HTTPS_PROXY: proxy.url, UPSTREAM_TIMEOUT_MS: '50' };
+  const { query, causes } = await startGatewayOver(t, 'https://tenant.example.test', env);
+  const [error] = (await query(LIST)).errors ?? [];
+  assert.equal(error?.extensions['code'], 'UPSTREAM_TIMEOUT');
+  assert.deepEqual(
+    causes(),
+    Array.from({ length: 4 }, () => 'no complete answer within 50 ms'),
+  );
+  // A connection that an attempt has waited for in vain is not waited for by others.
+  assert.equal(proxy.targets.length, 4);
+});
 
 test('a proxy that is down is logged with its address', async t => {
   const env = { HTTPS_PROXY: 'http://user:password@127.0.0.1:1' };

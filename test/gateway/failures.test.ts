@@ -153,6 +153,18 @@ const CASES: Case[] = [
     requests: 1,
     cause: null,
   },
+  // The list is at the same path for every tenant: what is missing is the API, and not a task.
+  ...[json(404, words('No representation')), json(410, {}), html(404), empty(404)].map(
+    (respond, index) => ({
+      name: `no list of tasks (${index})`,
+      respond,
+      code: 'UPSTREAM_UNAVAILABLE',
+      message: /^Upstream has no list of tasks at the configured address(\.|: No representation)$/,
+      requests: 1,
+      cause:
+        /^status 4(04|10) for the list of tasks: check SAIL_BASE_URL and UPSTREAM_API_VERSION$/,
+    }),
+  ),
   {
     name: '408',
     respond: empty(408),

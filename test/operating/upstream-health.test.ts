@@ -38,7 +38,8 @@ async function start(t: TestContext) {
 for (const { status, reason } of [
   { status: 401, reason: /does not accept the gateway's token.*401/ },
   { status: 403, reason: /may not read tasks.*403/ },
-  { status: 404, reason: /refuses to list tasks.*404/ },
+  { status: 400, reason: /refuses to list tasks.*400/ },
+  { status: 404, reason: /404/ },
 ])
   test(`a gateway whose own requests are answered ${status} is not ready, and says why`, async t => {
     const { clock, upstream, log, ask } = await start(t);

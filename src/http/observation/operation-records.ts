@@ -1,5 +1,10 @@
 import { createHash } from 'node:crypto';
-import { type DocumentNode, type ExecutionResult, getOperationAST } from 'graphql';
+import {
+  type DocumentNode,
+  type ExecutionResult,
+  type OperationDefinitionNode,
+  getOperationAST,
+} from 'graphql';
 import type { Clock } from '../../clock.ts';
 import type { ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
@@ -88,27 +93,27 @@ type Identify = (
 ) => OperationIdentity;
 
 function createIdentify(): Identify {
-  /** Parsed documents are kept, so that each is hashed once. */
-  const hashes = new WeakMap<DocumentNode, string>();
+  /** By operation, or by document if it has no such operation. Parsed documents are kept, so that each is hashed once. */
+  const known = new WeakMap<DocumentNode | OperationDefinitionNode, OperationIdentity>();
 
   return (document, operationName) => {
     const operation = getOperationAST(document, operationName);
-    return {
+    const key = operation ?? document;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const identity = {
       type: operation?.operation ?? UNKNOWN.type,
       name: operation?.name?.value.slice(0, MAX_NAME_LENGTH) ?? null,
       hash: hashOf(document),
     };
+    known.set(key, identity);
+    return identity;
   };
+}
 
-  function hashOf(document: DocumentNode): string | null {
-    const known = hashes.get(document);
-    if (known !== undefined) return known;
-    const text = document.loc?.source.body;
-    if (text === undefined) return null;
-    const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
-    hashes.set(document, hash);
-    return hash;
-  }
+function hashOf({ loc }: DocumentNode): string | null {
+  if (loc === undefined) return null;
+  return createHash('sha256').update(loc.source.body).digest('hex').slice(0, 16);
 }
 
 /** A class, because every operation makes one: closures and getters in an object literal take several times as long. */
@@ -172,9 +177,11 @@ class Recording implements OperationRecord {
   streamBegan(): void {
     const { transport, streamTransport, requestId } = this.#start;
     const { metrics, log } = this.#parts;
-    this.#stream = streamTransport?.() ?? transport;
-    metrics.streamBegan(this.#stream);
-    log.info({ ...fieldsOf(this.#identity, this.#stream), requestId }, 'subscription started');
+    const { type, name, hash } = this.#identity;
+    const stream = streamTransport?.() ?? transport;
+    this.#stream = stream;
+    metrics.streamBegan(stream);
+    log.info({ name, hash, type, transport: stream, requestId }, 'subscription started');
   }
 
   eventSent(result: Pick<ExecutionResult, 'errors'>): void {
@@ -220,10 +227,6 @@ class Recording implements OperationRecord {
     });
     span?.end(codes[0]);
   }
-}
-
-function fieldsOf({ name, hash, type }: OperationIdentity, transport: TransportName) {
-  return { name, hash, type, transport };
 }
 
 /** The codes of a result's errors, each once. */

@@ -18,6 +18,7 @@ import { parseOperation, toText } from './http-request.ts';
 import { isPlainPost, readBody } from './node-body.ts';
 import { type MediaType, mediaTypeFor, sendKept, sendResult } from './single-results.ts';
 import type { TransportContext } from './transport-context.ts';
+import type { AnswerByYoga } from './yoga-adapter.ts';
 
 /**
  * Answers POST requests for a single JSON result without Yoga's Fetch API layer, whose requests, responses and streams
@@ -36,6 +37,7 @@ export interface DirectPost {
 
 export interface DirectPostParts {
   yoga: YogaServerInstance<TransportContext, Context>;
+  answerByYoga: AnswerByYoga;
   runKnownQuery: RunKnownQuery;
   keptResponses: KeptResponses;
   responsesUnderWay: ResponsesUnderWay;
@@ -52,7 +54,7 @@ const NO_ERRORS = {};
 const MAY_STREAM = /\bsubscription\b/;
 
 export function createDirectPost(parts: DirectPostParts): DirectPost {
-  const { yoga, runKnownQuery, keptResponses, responsesUnderWay, gate } = parts;
+  const { yoga, answerByYoga, runKnownQuery, keptResponses, responsesUnderWay, gate } = parts;
   const { clientAddress, maskError, maxBodyBytes } = parts;
   return {
     accepts: request =>
@@ -106,7 +108,7 @@ export function createDirectPost(parts: DirectPostParts): DirectPost {
     if (known === null) {
       const { request, response, record } = client;
       if (!params.query || MAY_STREAM.test(params.query))
-        return yoga(request, response, { parsed: params, record, share });
+        return answerByYoga(request, response, { parsed: params, record, share });
       const result = await executeByYoga(params, admission, client);
       return mayKeep ? sendAndKeep(result, operation, client) : client.send(result);
     }

@@ -1,7 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ExecutionResult } from 'graphql';
-import type { YogaServerInstance } from 'graphql-yoga';
-import type { Context } from '../../graphql/builder.ts';
 import { LightSignal, type Signal } from '../../signal.ts';
 import type { ClientAddress } from '../access/client-address.ts';
 import type { Admission, OperationGate } from '../access/operation-gate.ts';
@@ -17,7 +15,7 @@ import { parseOperation, toText } from './http-request.ts';
 import { isPlainPost, readBody } from './node-body.ts';
 import { type ResponseFormat, ResponseResults } from './response-results.ts';
 import { COMPLETE_ID, SSE, framingFor, isFinalResult, prefersJson } from './stream-framing.ts';
-import type { TransportContext } from './transport-context.ts';
+import type { AnswerByYoga } from './yoga-adapter.ts';
 
 /**
  * Serves POST requests for a stream of Server-Sent Events without Yoga's Fetch API layer, whose requests, responses and
@@ -33,7 +31,7 @@ export interface DirectStreams {
 }
 
 export interface DirectStreamsParts {
-  yoga: YogaServerInstance<TransportContext, Context>;
+  answerByYoga: AnswerByYoga;
   knownSubscriptions: KnownSubscriptions;
   /** The format of Server-Sent Events. */
   sse: ResponseFormat;
@@ -47,7 +45,7 @@ export interface DirectStreamsParts {
 const SSE_TRANSPORT = () => 'sse' as const;
 
 export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
-  const { yoga, knownSubscriptions, sse, gate, clientAddress, requestSpace } = parts;
+  const { answerByYoga, knownSubscriptions, sse, gate, clientAddress, requestSpace } = parts;
 
   return {
     accepts(request) {
@@ -70,7 +68,7 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
         // Before the body is read, which would be work for a caller without a credential.
         admission = await gate.identify(header, clientAddress.addressOf(request));
       } catch {
-        return yoga(request, response, { record });
+        return answerByYoga(request, response, { record });
       }
       // The client disconnected while its token was checked.
       if (response.destroyed) return record.leave();
@@ -85,7 +83,7 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
       const params = await settled(parsed);
       if (response.destroyed) return record.leave();
       const started = start(params, admission, client);
-      if (started === null) return yoga(request, response, { parsed, record });
+      if (started === null) return answerByYoga(request, response, { parsed, record });
       // What was read is not kept for as long as the stream.
       response.off('close', closeShare);
       closeShare();

@@ -6,7 +6,7 @@ import type { DirectContext, DirectResults } from '../plugins/direct-results.ts'
 import { mediaRangesOf } from './accept.ts';
 import { type ResponseFormat, type ResponseFormats, ResponseResults } from './response-results.ts';
 import { COMPLETE_ID, SSE, framingFor, isFinalResult, prefersJson } from './stream-framing.ts';
-import { streamResponse } from './stream-response.ts';
+import { isNative, streamResponse } from './stream-response.ts';
 
 /**
  * Streams the results of a subscription in the format that the client accepts. A result object that several
@@ -39,7 +39,7 @@ export function useResultStreams(path: string, formats: ResponseFormats): Plugin
           const { res } = serverContext as unknown as { res: ServerResponse };
           const direct = directs.get(results as object);
           if (direct === undefined) throw new Error('The results cannot be read directly.');
-          const body = bodyOf(res, direct, formats[framing.transport]);
+          const body = bodyOf(res, direct, formats[framing.transport], Response);
           return streamResponse(body, framing.contentType, Response);
         }, framing.contentType);
       } else if (!prefersJson(ranges, framing)) {
@@ -59,18 +59,22 @@ export function useResultStreams(path: string, formats: ResponseFormats): Plugin
   };
 }
 
-/** An empty body: the results are written into the response itself, once Yoga has sent its headers and pipes the body. */
+/** An empty body: the results are written into the response itself, once Yoga has sent its headers and sends the body. */
 function bodyOf(
   response: ServerResponse,
   results: DirectResults,
   format: ResponseFormat,
-): Readable {
+  ResponseType: typeof Response,
+): Readable | ReadableStream {
   const leave = () => void results.return?.();
   if (response.destroyed) leave();
   response.once('close', leave);
-  response.once('pipe', () => {
+  const begin = () => {
     response.off('close', leave);
     void new ResponseResults(response, results, format);
-  });
+  };
+  // It is read once, when the headers are sent: nothing is read ahead.
+  if (isNative(ResponseType)) return new ReadableStream({ pull: begin }, { highWaterMark: 0 });
+  response.once('pipe', begin);
   return new Readable({ read() {} });
 }
