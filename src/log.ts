@@ -17,10 +17,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const LOG_FORMATS = ['json', 'pretty'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
-// Lines are written together: a system call for each would cost more than the line itself.
-const BUFFER_BYTES = 61_440;
-const MAX_WRITE_BYTES = 65_536;
-const FLUSH_EVERY_MS = 250;
+// Lines are written in blocks: a system call for each would cost more than the line itself. A pipe holds 64 kB.
+const BLOCK_LENGTH = 61_440;
+const BLOCK_EVERY_MS = 250;
 
 /** A log that writes lines of `level` and above. */
 export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramLog {
@@ -40,25 +39,34 @@ export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramL
 }
 
 function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
-  const stdout = destination({
-    fd: 1,
-    sync: false,
-    minLength: BUFFER_BYTES,
-    maxWrite: MAX_WRITE_BYTES,
-    periodicFlush: FLUSH_EVERY_MS,
-    contentMode: 'buffer',
-  });
+  // With the default minimum of 0, `flush` would not tell when a write that is pending has ended.
+  const stdout = destination({ fd: 1, sync: false, minLength: 1, contentMode: 'buffer' });
+  let block = '';
+  setInterval(writeBlock, BLOCK_EVERY_MS).unref();
+  // Before the library writes what waits, which it does at the exit too.
+  process.prependOnceListener('exit', writeBlock);
   return {
-    // Of strings, the library would measure all that wait for the next write again with each line. In this mode it
-    // takes buffers, which its types do not say.
-    write: line => stdout.write(Buffer.from(line) as unknown as string),
-    // At the exit the library writes the lines that wait for a write, but not the rest of a write that is pending.
+    // A string that grows: a buffer for each line, and what the library notes of it, would take a third as long as the
+    // line itself.
+    write(line) {
+      block += line;
+      if (block.length >= BLOCK_LENGTH) writeBlock();
+    },
+    // At the exit the library writes the blocks that wait, but not the rest of a write that is pending.
     drained: () =>
       new Promise(resolve => {
+        writeBlock();
         stdout.once('drain', resolve).once('error', () => resolve());
         stdout.flush();
       }),
   };
+
+  function writeBlock(): void {
+    if (block === '') return;
+    // In this mode the library takes buffers, which its types do not say. Strings it would measure again with each write.
+    stdout.write(Buffer.from(block) as unknown as string);
+    block = '';
+  }
 }
 
 /** The field `time` of a line. Under load many lines are of the same millisecond. */
