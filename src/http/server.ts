@@ -1,15 +1,13 @@
 import { once } from 'node:events';
-import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
+import { createServer } from 'node:http';
 import { type AddressInfo, Server as NetServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { codeOf } from './access/mask-error.ts';
-import { REFUSALS, type RequestRefusal, notFoundBut, sendJson, sendRefusal } from './answers.ts';
+import { REFUSALS, sendRefusal } from './answers.ts';
 import {
   type ConnectionLimitsOptions,
   checkingIntervalOf,
   limitConnections,
 } from './access/connection-limits.ts';
-import { refuse } from './access/connection-refusal.ts';
 import { createOriginPolicy } from './access/origin-policy.ts';
 import { type CallbackSenderOptions, createCallbackSender } from './transports/callback-sender.ts';
 import { createOperationGate } from './access/operation-gate.ts';
@@ -19,13 +17,10 @@ import {
   createPersistedDocuments,
 } from './access/persisted-documents.ts';
 import { createRequestSpace } from './access/request-space.ts';
-import { answerPreflight, setCorsHeaders, setSecurityHeaders } from './access/response-headers.ts';
-import { createRecordRefusal } from './observation/refused-requests.ts';
-import { REQUEST_ID_HEADER, requestIdOf } from './observation/request-id.ts';
+import { setSecurityHeaders } from './access/response-headers.ts';
 import { ROUTER_HEADER } from './access/router-trust.ts';
 import type { HttpServer } from './http-server.ts';
 import { createFetch } from './in-memory-fetch.ts';
-import { METRICS_PATH, type MetricsPage, sendMetrics } from './observation/metrics-server.ts';
 import { type PagesOptions, createPages } from './pages/pages.ts';
 import { createKeptResponses } from './operations/kept-responses.ts';
 import { createResponsesUnderWay } from './operations/responses-under-way.ts';
@@ -37,6 +32,7 @@ import { createDrain } from './transports/drain.ts';
 import { createResponseFormats } from './transports/response-results.ts';
 import { type GraphQLServerParts, createGraphQLServer } from './graphql-server.ts';
 import { toLocalTarget, toPathPrefix } from './request-target.ts';
+import { GRAPHQL_PATH, type RoutesParts, createRoutes } from './routes.ts';
 import { serveUpgrades } from './upgrades.ts';
 
 export interface HttpServerParts
@@ -51,7 +47,8 @@ export interface HttpServerParts
     >,
     ConnectionLimitsOptions,
     PagesOptions,
-    Omit<CallbackSenderOptions, 'hosts' | 'resolve'> {
+    Omit<CallbackSenderOptions, 'hosts' | 'resolve'>,
+    Pick<RoutesParts, 'checkReadiness' | 'metrics'> {
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
   /**
@@ -62,10 +59,6 @@ export interface HttpServerParts
   persistedDocuments: PersistedDocumentsOptions;
   /** Hosts that callers may have subscription events sent to. */
   callbackHosts: readonly string[];
-  /** Whether the gateway can serve, and why not, as JSON. */
-  checkReadiness(): Promise<{ status: string }>;
-  /** Served at `/metrics`; null if the metrics have a port of their own. */
-  metrics: MetricsPage | null;
   /** Milliseconds after which an idle connection is closed. */
   keepAliveTimeoutMs: number;
   shutdown: ShutdownOptions;
@@ -85,14 +78,11 @@ export interface ShutdownOptions {
   graceMs: number;
 }
 
-const GRAPHQL_PATH = '/graphql';
 // With Node's 511, a part of a thousand clients that connect at once would be made to wait for a second, after which
 // their systems try again. The operating system may allow fewer.
 const LISTEN_BACKLOG = 4_096;
-const STREAM_PATH = `${GRAPHQL_PATH}/stream`;
-const LIVENESS_PATH = '/health/live';
 
-/** Serves every route of the gateway. */
+/** Builds what answers requests, and the server that takes them. */
 export function createHttpServer({
   callbackHosts,
   shutdown,
@@ -100,14 +90,18 @@ export function createHttpServer({
   ...parts
 }: HttpServerParts): HttpServer {
   const pathPrefix = toPathPrefix(givenPrefix);
-  const notFound = notFoundBut(pathPrefix + GRAPHQL_PATH);
   const server = createServer(
     {
       connectionsCheckingInterval: checkingIntervalOf(parts.clientTimeoutMs),
       // Node would refuse a request without a Host header, but without a code.
       requireHostHeader: false,
     },
-    (request, response) => void route(request, response),
+    (request, response) => {
+      // The connection ends after an earlier answer: there is no way to send another.
+      if (request.socket.writableEnded) return;
+      if (isClosed) sendRefusal(response, REFUSALS.closed);
+      else serve(request, response);
+    },
   );
   server.on('checkExpectation', (_request, response) => {
     setSecurityHeaders(response);
@@ -131,10 +125,6 @@ export function createHttpServer({
     ),
     mayReadSchema: async header =>
       parts.introspection || parts.routerTrust.isRouter(header(ROUTER_HEADER)),
-  });
-  const recordRefusal = createRecordRefusal(parts.records, {
-    [GRAPHQL_PATH]: 'http',
-    [STREAM_PATH]: 'single-connection',
   });
   const requestSpace = createRequestSpace();
   const responseFormats = createResponseFormats(drain, parts.maskError);
@@ -174,6 +164,17 @@ export function createHttpServer({
     request.url = toLocalTarget(request.url, pathPrefix);
     sockets.upgrade(request, socket, head);
   });
+  const serve = createRoutes({
+    ...parts,
+    pathPrefix,
+    isListedOrigin,
+    originPolicy,
+    connectionLimits,
+    pages,
+    directPost,
+    directStreams,
+    answerByYoga,
+  });
   server.keepAliveTimeout = parts.keepAliveTimeoutMs;
   let isClosed = false;
 
@@ -212,82 +213,4 @@ export function createHttpServer({
       isClosed = true;
     },
   };
-
-  async function route(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
-    // The connection ends after an earlier answer: there is no way to send another.
-    if (request.socket.writableEnded) return undefined;
-    if (isClosed) return sendRefusal(response, REFUSALS.closed);
-    setSecurityHeaders(response);
-    const header = (name: string) => [request.headers[name]].flat()[0] ?? null;
-    response.setHeader(REQUEST_ID_HEADER, requestIdOf(header));
-    request.url = toLocalTarget(request.url, pathPrefix);
-    const path = request.url.split('?', 1)[0] ?? '';
-    const refusal = connectionLimits.admit(request, response);
-    if (refusal !== null) {
-      if (path !== LIVENESS_PATH) {
-        recordRefusal(request, response, refusal.code);
-        return refuse(response, refusal);
-      }
-      // A gateway with too many connections works, and a restart would end them all.
-      response.setHeader('connection', 'close');
-    }
-    if (request.headers.host === undefined && request.httpVersion === '1.1')
-      return sendRefusal(response, REFUSALS.noHost);
-    switch (path) {
-      case GRAPHQL_PATH:
-      case STREAM_PATH:
-        if (!originPolicy.acceptsHost(request.headers))
-          return refuseOperation(request, response, REFUSALS.wrongHost);
-        if (parts.corsOrigins.length > 0) setCorsHeaders(request, response, isListedOrigin);
-        if (request.method === 'OPTIONS') return answerPreflight(request, response);
-        try {
-          if (!(await isAllowed(request)))
-            return refuseOperation(request, response, REFUSALS.routerOnly);
-        } catch (error) {
-          const { message } = parts.maskError(error);
-          return refuseOperation(request, response, { status: 503, code: codeOf(error), message });
-        }
-        // The client disconnected while the router's token was checked.
-        if (response.destroyed) return undefined;
-        if (path === GRAPHQL_PATH && pages.sendGraphiQL(request, response)) return undefined;
-        if (path === GRAPHQL_PATH && directPost.accepts(request))
-          return directPost.answer(request, response);
-        if (path === GRAPHQL_PATH && directStreams.accepts(request))
-          return directStreams.answer(request, response);
-        return answerByYoga(request, response);
-      case LIVENESS_PATH:
-        return sendJson(response, 200, { status: 'ok' });
-      case '/health/ready': {
-        const readiness = await parts.checkReadiness();
-        return sendJson(response, readiness.status === 'ready' ? 200 : 503, readiness);
-      }
-      case METRICS_PATH:
-        if (parts.metrics === null) return sendRefusal(response, notFound);
-        return sendMetrics(request, response, parts.metrics);
-      case '/':
-        if (!originPolicy.acceptsHost(request.headers))
-          return sendRefusal(response, REFUSALS.wrongHost);
-        if (pages.sendBoard(request, response)) return undefined;
-        if (!parts.graphiql) return sendRefusal(response, notFound);
-        // Relative, because a proxy may serve the gateway under a path.
-        return response.writeHead(307, { location: GRAPHQL_PATH.slice(1) }).end();
-      default:
-        if (pages.sendAsset(path, request, response)) return undefined;
-        return sendRefusal(response, notFound);
-    }
-  }
-
-  function refuseOperation(
-    request: IncomingMessage,
-    response: ServerResponse,
-    refusal: RequestRefusal,
-  ): void {
-    recordRefusal(request, response, refusal.code);
-    sendRefusal(response, refusal);
-  }
-
-  async function isAllowed({ headers }: IncomingMessage): Promise<boolean> {
-    if (!parts.isRouterOnly) return true;
-    return parts.routerTrust.isRouter([headers[ROUTER_HEADER]].flat()[0] ?? null);
-  }
 }
