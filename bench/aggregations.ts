@@ -5,8 +5,9 @@ import { startSandbox } from '../src/sandbox/sandbox.ts';
 import { forkGateway } from './gateway.ts';
 import { at, until } from './subscribers.ts';
 
-// 200 account aggregations run inside upstream's real limit. 1,000 subscribers follow the tasks without their
-// aggregations; then 50 more select them, 40 of one task each and 10 of all; then all tasks end.
+// 200 account aggregations run inside upstream's real limit. 1,000 subscribers follow the tasks
+// without their aggregations; then 50 more select them, 40 of one task each and 10 of all; then all
+// tasks end.
 const TASKS = 200;
 const PLAIN = 1_000;
 const SELECTING_TASKS = 40;

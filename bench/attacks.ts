@@ -6,8 +6,9 @@ import { SignJWT, exportJWK, generateKeyPair } from 'jose';
 import { type Attack, VICTIM_CLIENT, createAttacks, harmless } from './attacks/attacks.ts';
 import { LIMIT, WINDOW_MS, tokenOf } from './attacks/claims.ts';
 
-// Each attack from a process of its own, against a gateway of its own, with a caller beside it who asks for five
-// lists a second. In rounds: nothing else, as many harmless requests as the attack has steps, the attack.
+// Each attack from a process of its own, against a gateway of its own, with a caller beside it who
+// asks for five lists a second. In rounds: nothing else, as many harmless requests as the attack
+// has steps, the attack.
 const ROUND_MS = Number(process.env['ROUND_MS'] ?? 5_000);
 const ROUNDS = Number(process.env['ROUNDS'] ?? 3);
 const ONLY = process.env['ONLY'] ?? '';

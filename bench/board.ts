@@ -1,4 +1,5 @@
-// What the pages cost in a browser: the first paint, the bytes, and the frames of a scroll through 5,000 tasks.
+// What the pages cost in a browser: the first paint, the bytes, and the frames of a scroll through
+// 5,000 tasks.
 import { type Page, chromium } from 'playwright-core';
 import { readConfig } from '../src/config.ts';
 import { startGateway } from '../src/gateway.ts';
@@ -78,7 +79,10 @@ async function load(name: string, url: string, usable: string) {
   };
 }
 
-/** Scrolls smoothly through a quarter of the list, and counts the frames that the browser's trace says it drew. */
+/**
+ * Scrolls smoothly through a quarter of the list, and counts the frames that the browser's trace
+ * says it drew.
+ */
 async function scroll(name: string, open: (page: Page) => Promise<void>) {
   const page = await browser.newPage({ viewport: { width: 1_400, height: 800 } });
   await open(page);

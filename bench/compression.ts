@@ -1,4 +1,5 @@
-// What it costs to compress a page of tasks: bytes, and milliseconds per request, one request after another.
+// What it costs to compress a page of tasks: bytes, and milliseconds per request, one request after
+// another.
 import { request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { createLog } from '../src/log.ts';

@@ -10,8 +10,9 @@ import { freePort, startRedis } from '../test/support/redis.ts';
 import { environmentOver, postGraphQL } from '../test/support/start.ts';
 import { startTenant } from './tenant.ts';
 
-// What the dashboard and the alert rules show of two instances over Redis in each of some troubles. A real Prometheus
-// (Debian's package) scrapes them and evaluates every query of the dashboard. `npm run build` comes first.
+// What the dashboard and the alert rules show of two instances over Redis in each of some troubles.
+// A real Prometheus (Debian's package) scrapes them and evaluates every query of the dashboard.
+// `npm run build` comes first.
 const TASKS = 200;
 const SUBSCRIBERS = 100;
 const STAGE_MS = Number(process.env['STAGE_MS'] ?? 75_000);

@@ -5,8 +5,8 @@ import { startSandbox } from '../src/sandbox/sandbox.ts';
 import { followToEnds } from '../test/support/ends.ts';
 import { forkGateway } from './gateway.ts';
 
-// Subscribes to two thousand tasks with every oddity until they complete, over each transport, at the real
-// limit of upstream; then once more with odd rows in addition.
+// Subscribes to two thousand tasks with every oddity until they complete, over each transport, at
+// the real limit of upstream; then once more with odd rows in addition.
 const TASKS = 2_000;
 const SPREAD_MS = 40_000;
 const PATIENCE_MS = 120_000;

@@ -2,7 +2,8 @@ import { type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 
-// The least that a delivery can cost, for bench/fan-out.ts: it sends a text to every subscriber, over both transports.
+// The least that a delivery can cost, for bench/fan-out.ts: it sends a text to every subscriber,
+// over both transports.
 const streams = new Set<ServerResponse>();
 const sockets = new Set<WebSocket>();
 const server = createServer((incoming, response) => {

@@ -1,5 +1,6 @@
-// The process of the gateway that bench/fan-out.ts measures: as built, because tsx gives each function an own name,
-// which takes memory for each subscriber. It reports its URL, and its resource use on request.
+// The process of the gateway that bench/fan-out.ts measures: as built, because tsx gives each
+// function an own name, which takes memory for each subscriber. It reports its URL, and its
+// resource use on request.
 import { reportUsage } from './report-usage.js';
 
 const { readConfig, startGateway } = await import(

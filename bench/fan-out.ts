@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// What a delivery and an idle subscriber cost, beside a bare server that sends the same bytes to as many subscribers.
-// Each subscriber has a connection of its own. Events alternate between the two servers. Those of the gateway come
-// out of polls of its upstream, whose cost is part of the delivery's.
+// What a delivery and an idle subscriber cost, beside a bare server that sends the same bytes to as
+// many subscribers. Each subscriber has a connection of its own. Events alternate between the two
+// servers. Those of the gateway come out of polls of its upstream, whose cost is part of the
+// delivery's.
 const SUBSCRIBERS = 5_000;
 const TASKS = 10;
 const TURNS = 5;

@@ -4,8 +4,9 @@ import { forkGateway } from './gateway.ts';
 import { type Received, at, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// Three instances share a Redis and 3,000 subscribers to 1,000 running tasks. The polling one is killed
-// while it waits for upstream, its subscribers go to the others; then Redis is killed, and comes back.
+// Three instances share a Redis and 3,000 subscribers to 1,000 running tasks. The polling one is
+// killed while it waits for upstream, its subscribers go to the others; then Redis is killed, and
+// comes back.
 const TASKS = 1_000;
 const SUBSCRIBERS = 3_000;
 const PER_SOCKET = 100;

@@ -3,8 +3,8 @@ import { fuzz } from '../test/fuzz/fuzz-target.ts';
 import { FUZZ_TARGETS } from '../test/fuzz/targets.ts';
 
 /**
- * Tries generated inputs on every part that takes input from outside, and prints a row for each. The same seed gives
- * the same inputs. Exits with 1 at the first input that breaks a promise.
+ * Tries generated inputs on every part that takes input from outside, and prints a row for each.
+ * The same seed gives the same inputs. Exits with 1 at the first input that breaks a promise.
  */
 const { values } = parseArgs({
   options: {

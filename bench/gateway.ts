@@ -24,7 +24,9 @@ export interface GatewayProcess {
   close(): Promise<void>;
 }
 
-/** Starts a gateway over this tenant. `env` is its configuration, `file` the program that runs it. */
+/**
+ * Starts a gateway over this tenant. `env` is its configuration, `file` the program that runs it.
+ */
 export async function forkGateway(
   sandbox: Sandbox,
   env: Record<string, string> = {},

@@ -3,7 +3,8 @@ import { WebSocket } from 'ws';
 import { forkGateway } from './gateway.ts';
 import { startTenant } from './tenant.ts';
 
-// A hundred thousand subscribers connect and leave in every possible way, to see that nothing leaks.
+// A hundred thousand subscribers connect and leave in every possible way, to see that nothing
+// leaks.
 const TASKS = 200;
 const QUERY = 'subscription ($id: ID!) { taskProgress(id: $id) { id state } }';
 const AT_ONCE = 50;
@@ -28,8 +29,9 @@ await gateway.close();
 await sandbox.close();
 
 /**
- * Runs so many cycles. Three eighths unsubscribe. One eighth each disconnects from SSE, from multipart, and
- * from a stream of many operations, resets its socket, and leaves before its first event.
+ * Runs so many cycles. Three eighths unsubscribe. One eighth each disconnects from SSE, from
+ * multipart, and from a stream of many operations, resets its socket, and leaves before its first
+ * event.
  */
 async function all(count: number): Promise<void> {
   const eighth = count / 8;
@@ -113,7 +115,9 @@ async function hangUp(accept: string): Promise<void> {
   stream.destroy();
 }
 
-/** The single connection mode of SSE: several operations in one stream, whose client does not read. */
+/**
+ * The single connection mode of SSE: several operations in one stream, whose client does not read.
+ */
 async function abandonStream(): Promise<void> {
   const at = `${gateway.url}/stream`;
   const token = await (await fetch(at, { method: 'PUT' })).text();

@@ -7,12 +7,11 @@ import { type ServerProcess, type Usage, forkGateway, forkServer } from './peers
 import { type Workload, createWorkloads } from './peers/workloads.ts';
 
 /*
- * Measures the memory of the gateway and of a server with Yoga and DataLoader under load. One process after another
- * serves all workloads in turn, by 64 connections, over one fixed upstream.
+ * Measures the memory of the gateway and of a server with Yoga and DataLoader under load. One
+ * process after another serves all workloads in turn, by 64 connections, over one fixed upstream.
  *
- *   npm run bench:memory                       builds, and measures
- *   npm run bench:memory -- --rounds 5         more processes of each server than 3
- *   npm run bench:memory -- --workload aliases workloads with this in their names
+ * npm run bench:memory builds, and measures npm run bench:memory -- --rounds 5 more processes of
+ * each server than 3 npm run bench:memory -- --workload aliases workloads with this in their names
  */
 
 const { values } = parseArgs({
@@ -70,7 +69,9 @@ for (let round = 0; round < ROUNDS; round++)
 await upstream.close();
 process.stdout.write(toMarkdown());
 
-/** The medians of samples that are taken while the workload runs, after the server has become warm. */
+/**
+ * The medians of samples that are taken while the workload runs, after the server has become warm.
+ */
 async function measure(
   server: ServerProcess,
   { operation, warmUp }: Workload,

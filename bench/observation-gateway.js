@@ -1,5 +1,6 @@
-// The process of the gateway that bench/observation.ts measures: as built, because tsx gives each function an own name,
-// which takes longer than some of what is measured. It reports its URL, and its resource use on request.
+// The process of the gateway that bench/observation.ts measures: as built, because tsx gives each
+// function an own name, which takes longer than some of what is measured. It reports its URL, and
+// its resource use on request.
 import { reportUsage } from './report-usage.js';
 
 const built = path => import(new URL(`../dist/${path}`, import.meta.url).href);

@@ -8,9 +8,9 @@ import { startTenant } from './tenant.ts';
 /*
  * What logs, metrics and traces cost: the same reads with all of them, with some and with none.
  *
- * Gateways of all kinds run at the same time and are read in turns, so that whatever else the machine does slows all of
- * them. The garbage collector of one process may take a quarter more than that of another that does the same, so there
- * are several processes of each kind.
+ * Gateways of all kinds run at the same time and are read in turns, so that whatever else the
+ * machine does slows all of them. The garbage collector of one process may take a quarter more than
+ * that of another that does the same, so there are several processes of each kind.
  */
 const TASKS = 1_000;
 const GROUPS = 2;

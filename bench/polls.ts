@@ -5,8 +5,9 @@ import { forkGateway } from './gateway.ts';
 import { type Received, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// What a poll of many watched tasks costs the gateway: processor time, upstream requests and bytes received.
-// Every task is due in each interval for the first ten; the polls measured are among those.
+// What a poll of many watched tasks costs the gateway: processor time, upstream requests and bytes
+// received. Every task is due in each interval for the first ten; the polls measured are among
+// those.
 const POLLS = 4;
 const INTERVAL_MS = 1_500;
 const CHANGED_SHARE = 0.01;

@@ -5,7 +5,8 @@ import { startSandbox } from '../src/sandbox/sandbox.ts';
 import { HandClock } from '../test/support/hand-clock.ts';
 import { environmentOver, postGraphQL } from '../test/support/start.ts';
 
-// The upstream requests of ranges of creation dates over 20,000 tasks of 60 days, however they are spread.
+// The upstream requests of ranges of creation dates over 20,000 tasks of 60 days, however they are
+// spread.
 const TASKS = 20_000;
 const DAYS = 60;
 const DAY_MS = 86_400_000;

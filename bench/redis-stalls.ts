@@ -5,9 +5,10 @@ import { forkGateway } from './gateway.ts';
 import { type Received, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// Two, then three instances share a Redis that hangs (SIGSTOP) ten times, for 1, 3 or 10 s, under subscribers
-// to 15,000 running tasks and an upstream that allows 100 requests in any 10 s. After each hang begins, a
-// part of the tasks ends. `tsx bench/redis-stalls.ts 2` runs one of the two; a second argument is the seed.
+// Two, then three instances share a Redis that hangs (SIGSTOP) ten times, for 1, 3 or 10 s, under
+// subscribers to 15,000 running tasks and an upstream that allows 100 requests in any 10 s. After
+// each hang begins, a part of the tasks ends. `tsx bench/redis-stalls.ts 2` runs one of the two; a
+// second argument is the seed.
 const TASKS = 15_000;
 const PER_SOCKET = 200;
 const STALLS = 10;

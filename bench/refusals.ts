@@ -5,7 +5,8 @@ import { environmentOver } from '../test/support/start.ts';
 import { startTenant } from './tenant.ts';
 import { tokenOf } from './attacks/claims.ts';
 
-// What a refusal costs the processor, against the least that Node can do: read a body and answer 401. In turns.
+// What a refusal costs the processor, against the least that Node can do: read a body and answer
+// 401. In turns.
 const REQUESTS = 1_000;
 const TURNS = 3;
 const AT_ONCE = 32;

@@ -12,8 +12,9 @@ import { startRedis } from '../test/support/redis.ts';
 import { environmentOver, postGraphQL } from '../test/support/start.ts';
 import { startTenant } from './tenant.ts';
 
-// Two instances behind nginx, a thousand subscribers over all transports and fifty queries a second. One instance
-// gets SIGTERM, and a WebSocket of it that never answers is among its connections. `npm run build` comes first.
+// Two instances behind nginx, a thousand subscribers over all transports and fifty queries a
+// second. One instance gets SIGTERM, and a WebSocket of it that never answers is among its
+// connections. `npm run build` comes first.
 const TASKS = 100;
 const SUBSCRIBERS = 1_000;
 const QUERIES_A_SECOND = 50;

@@ -6,9 +6,10 @@ import { forkGateway } from './gateway.ts';
 import { type Received, at, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// For ten minutes, callers request three times as many distinct lists as upstream's limit allows, and some of
-// them disconnect. There are subscriptions to 1,000 tasks and 20 lists, and 2 % of upstream's answers fail. All
-// tasks complete during the run. `tsx bench/soak.ts 60` lasts a minute.
+// For ten minutes, callers request three times as many distinct lists as upstream's limit allows,
+// and some of them disconnect. There are subscriptions to 1,000 tasks and 20 lists, and 2 % of
+// upstream's answers fail. All tasks complete during the run. `tsx bench/soak.ts 60` lasts a
+// minute.
 const SECONDS = Number(process.argv[2] ?? 600);
 const TASKS = 1_000;
 const PER_SOCKET = 100;

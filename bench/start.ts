@@ -11,12 +11,12 @@ import { forkServer, urlOf } from './peers/server-process.ts';
 import { createWorkloads } from './peers/workloads.ts';
 
 /*
- * Measures how long a program takes from its start to the first answered query, in turns: the built gateway,
- * and a server with Yoga and DataLoader. Processor times are read from /proc, which only Linux has.
+ * Measures how long a program takes from its start to the first answered query, in turns: the built
+ * gateway, and a server with Yoga and DataLoader. Processor times are read from /proc, which only
+ * Linux has.
  *
- *   npm run bench:start                         builds, and measures
- *   npm run bench:start -- --rounds 30          more rounds than 15
- *   npm run bench:start -- --before ../old/dist another build of the gateway too
+ * npm run bench:start builds, and measures npm run bench:start -- --rounds 30 more rounds than 15
+ * npm run bench:start -- --before ../old/dist another build of the gateway too
  *
  * A copy of another Node can be measured by running this file with it.
  */

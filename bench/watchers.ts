@@ -5,8 +5,9 @@ import { forkGateway } from './gateway.ts';
 import { PROGRESS, type Received, at, countEvent, openSocket, until } from './subscribers.ts';
 import { startTenant } from './tenant.ts';
 
-// Ten thousand subscribers to a thousand running tasks. A quarter of the tasks changes between polls, then all
-// complete. Runs once with a healthy upstream, once with one that often fails and sometimes answers 429.
+// Ten thousand subscribers to a thousand running tasks. A quarter of the tasks changes between
+// polls, then all complete. Runs once with a healthy upstream, once with one that often fails and
+// sometimes answers 429.
 const TASKS = 1_000;
 const SUBSCRIBERS = 10_000;
 const PER_SOCKET = 100;
@@ -69,7 +70,10 @@ async function measure(transport: Transport, isFailing: boolean) {
   return row;
 }
 
-/** Waits for this many events. Returns for each the milliseconds since upstream's last answer before it. */
+/**
+ * Waits for this many events. Returns for each the milliseconds since upstream's last answer before
+ * it.
+ */
 async function delivered(
   received: Received,
   count: number,
@@ -84,7 +88,9 @@ async function delivered(
   );
 }
 
-/** Counts requests in quick succession as one poll. Returns the size of the largest complete one. */
+/**
+ * Counts requests in quick succession as one poll. Returns the size of the largest complete one.
+ */
 function requestsPerPoll({ journal }: Sandbox): number {
   const polls: number[] = [];
   let previous = -Infinity;

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { type Plugin, build } from 'esbuild';
 
 /*
- * Bundles the program, dist/main.js, with the libraries that every start needs. Loaded one by one, a thousand files of
- * libraries took longer than all else that a start does. What applications import, dist/gateway.js, is not
- * bundled: it shares its libraries with them.
+ * Bundles the program, dist/main.js, with the libraries that every start needs. Loaded one by one,
+ * a thousand files of libraries took longer than all else that a start does. What applications
+ * import, dist/gateway.js, is not bundled: it shares its libraries with them.
  *
  * `npm start` runs this after the compiler. Nothing is done if the compiler found no change.
  */
@@ -61,7 +61,10 @@ if (!readFileSync(MAIN, 'utf8').includes(origin)) {
   });
 }
 
-/** A hash of what the bundle depends on: the sources, as the compiler saw them, and the versions of the libraries. */
+/**
+ * A hash of what the bundle depends on: the sources, as the compiler saw them, and the versions of
+ * the libraries.
+ */
 function fingerprintOf(...files: readonly string[]): string {
   const hash = createHash('sha256');
   for (const path of files.map(file => join(ROOT, file)))

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import type { BundledPackage } from '../src/browser/third-party.ts';
 
 /*
- * Prints what production consists of, as CycloneDX. `npm sbom --omit dev` by itself leaves out every package that
- * a development dependency needs too, so it is given a manifest and a lock file without those. Of libraries that are
- * bundled into the pages, production has no package; they are added from the list that the build wrote.
+ * Prints what production consists of, as CycloneDX. `npm sbom --omit dev` by itself leaves out
+ * every package that a development dependency needs too, so it is given a manifest and a lock file
+ * without those. Of libraries that are bundled into the pages, production has no package; they are
+ * added from the list that the build wrote.
  */
 
 type Json = Record<string, unknown>;

@@ -1,6 +1,7 @@
 /**
- * Members that come and go all the time. A Set that lives long would hold on to removed ones until a full garbage
- * collection: it copies its members to a new table now and then, and in V8 each old table refers to the next.
+ * Members that come and go all the time. A Set that lives long would hold on to removed ones until
+ * a full garbage collection: it copies its members to a new table now and then, and in V8 each old
+ * table refers to the next.
  */
 export class Bag<T> {
   readonly #entries: Entry<T>[] = [];

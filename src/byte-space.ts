@@ -5,7 +5,10 @@ export interface ByteSpace {
 }
 
 export interface ByteShare {
-  /** Throws the refusal if all shares together would exceed the maximum and this one would not be small. */
+  /**
+   * Throws the refusal if all shares together would exceed the maximum and this one would not be
+   * small.
+   */
   take(bytes: number): void;
   giveBack(bytes: number): void;
   /** Gives back all that the share holds. */
@@ -28,7 +31,10 @@ export function createByteSpace(options: ByteSpaceOptions): ByteSpace {
   return { open: () => new Share(whole) };
 }
 
-/** A class, because each connection has one, and functions of its own would take five times the memory. */
+/**
+ * A class, because each connection has one, and functions of its own would take five times the
+ * memory.
+ */
 class Share implements ByteShare {
   readonly #whole: ByteSpaceOptions & { taken: number };
   #own = 0;

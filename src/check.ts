@@ -31,8 +31,8 @@ const NETWORK = /DNS|connection|route|answer|proxy/;
 const QUERY = '{ taskStatuses(first: 1) { nodes { id uniqueName } } }';
 
 /**
- * Asks a tenant for a token and for one task, and Redis whether it is there, and prints what they answered and
- * what to do about it. Returns whether all is well.
+ * Asks a tenant for a token and for one task, and Redis whether it is there, and prints what they
+ * answered and what to do about it. Returns whether all is well.
  */
 export async function checkTenant(
   config: Config,

@@ -24,7 +24,10 @@ export interface CommandProcess {
   kill(): void;
 }
 
-/** The commands of the program. Each resolves to its exit code, a server's once it listens; none rejects. */
+/**
+ * The commands of the program. Each resolves to its exit code, a server's once it listens; none
+ * rejects.
+ */
 export type Commands = Record<
   'serve' | 'check' | 'sandbox' | 'schema',
   (options: CommandOptions) => Promise<number>
@@ -44,8 +47,8 @@ export function createCommands({ env, onStop, exit, kill }: CommandProcess): Com
   };
 
   /**
-   * Starts a server and closes it on the first SIGINT or SIGTERM. A faulty configuration is printed one
-   * fault per line.
+   * Starts a server and closes it on the first SIGINT or SIGTERM. A faulty configuration is printed
+   * one fault per line.
    */
   async function start(begin: Start, given: NodeJS.ProcessEnv): Promise<number> {
     try {
@@ -56,7 +59,8 @@ export function createCommands({ env, onStop, exit, kill }: CommandProcess): Com
       let server: { close(): Promise<void> } | null = null;
       let isStopping = false;
       onStop(() => {
-        // npm passes on a signal that the process group has got already. The second one must not cut streams.
+        // npm passes on a signal that the process group has got already. The second one must not
+        // cut streams.
         if (isStopping) return;
         isStopping = true;
         // Before the program listens, there is nobody to wait for.
@@ -70,7 +74,10 @@ export function createCommands({ env, onStop, exit, kill }: CommandProcess): Com
     }
   }
 
-  /** Exits when all is done, or at the timeout. If the log is not read, an exit would wait for it forever. */
+  /**
+   * Exits when all is done, or at the timeout. If the log is not read, an exit would wait for it
+   * forever.
+   */
   async function exitWithin(
     timeoutMs: number,
     done: Promise<void>,
@@ -90,7 +97,8 @@ async function serve(config: Config, log: Log): Promise<{ close(): Promise<void>
   if (baseUrl !== null) {
     const gateway = await startGateway({ ...config, baseUrl }, undefined, log, metrics);
     process.stdout.write(`GraphQL at ${gateway.url}, over ${baseUrl.origin}\n`);
-    // A tenant that cannot be reached, or a wrong secret, is then in the log before the first caller finds out.
+    // A tenant that cannot be reached, or a wrong secret, is then in the log before the first
+    // caller finds out.
     void gateway.fetchToken();
     return gateway;
   }

@@ -3,7 +3,10 @@ import { Environment, SECRETS } from './config/environment.ts';
 import { readGivenValues } from './config/given-values.ts';
 import { LOOPBACK_HOSTS } from './config/variables.ts';
 
-/** An invalid configuration. `faults` has one line for each invalid variable, starting with its name. */
+/**
+ * An invalid configuration. `faults` has one line for each invalid variable, starting with its
+ * name.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly faults: readonly string[];

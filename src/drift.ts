@@ -4,20 +4,30 @@ import type { Log } from './log.ts';
 export interface DriftCount {
   /** The path of the field, without indices, such as `messages.type`. */
   field: string;
-  /** What was found there: a kind of JSON, or `blank`, `unreadable`, `out of range`, `unknown value`. */
+  /**
+   * What was found there: a kind of JSON, or `blank`, `unreadable`, `out of range`, `unknown
+   * value`.
+   */
   found: string;
   count: number;
 }
 
-/** Counts differences of upstream's rows from its specification, so that operators notice a change. */
+/**
+ * Counts differences of upstream's rows from its specification, so that operators notice a change.
+ */
 export interface Drift {
-  /** Counts one field of one row. Logged as a warning the first time, and for each new enum value. */
+  /**
+   * Counts one field of one row. Logged as a warning the first time, and for each new enum value.
+   */
   record(field: string, found: string, value?: string): void;
-  /** All counts since the start. There are few fields and kinds, so they can be labels of a metric. */
+  /**
+   * All counts since the start. There are few fields and kinds, so they can be labels of a metric.
+   */
   counts(): readonly Readonly<DriftCount>[];
 }
 
-// Bounded, so that an upstream which sends a new value in every row cannot fill the memory or the log.
+// Bounded, so that an upstream which sends a new value in every row cannot fill the memory or the
+// log.
 const MAX_LOGGED_VALUES = 100;
 // Enum values are words. Anything else may be personal data, which must not be logged.
 const ENUM_VALUE = /^[\w .-]{1,40}$/;

@@ -48,9 +48,15 @@ export type EmbeddedGatewayOptions = Omit<Config, 'sandbox'> & {
 
 /** A gateway that an application embeds: it gets its requests from the application's server. */
 export interface EmbeddedGateway extends Omit<HttpServer, 'listen'> {
-  /** Whether the gateway can serve, and why not. Sends a request if upstream has not answered lately. */
+  /**
+   * Whether the gateway can serve, and why not. Sends a request if upstream has not answered
+   * lately.
+   */
   checkReadiness(): Promise<Readiness>;
-  /** Closes all parts, after pending requests and streams have ended. Repeated calls return the same promise. */
+  /**
+   * Closes all parts, after pending requests and streams have ended. Repeated calls return the same
+   * promise.
+   */
   close(): Promise<void>;
 }
 
@@ -61,15 +67,15 @@ export interface Gateway extends EmbeddedGateway {
   /** The URL of the metrics. */
   metricsUrl: string;
   /**
-   * Gets the token of the gateway's own client, if it has one, before the first caller needs it. Never rejects: a
-   * failure is logged.
+   * Gets the token of the gateway's own client, if it has one, before the first caller needs it.
+   * Never rejects: a failure is logged.
    */
   fetchToken(): Promise<void>;
 }
 
 /**
- * Builds a gateway without a port; the host and the port of the configuration are not used. Throws a
- * ConfigError if the configuration names no tenant.
+ * Builds a gateway without a port; the host and the port of the configuration are not used. Throws
+ * a ConfigError if the configuration names no tenant.
  */
 export async function createGateway(
   { baseUrl, pathPrefix = '', ...options }: EmbeddedGatewayOptions,

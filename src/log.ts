@@ -17,7 +17,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const LOG_FORMATS = ['json', 'pretty'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
-// Lines are written in blocks: a system call for each would cost more than the line itself. A pipe holds 64 kB.
+// Lines are written in blocks: a system call for each would cost more than the line itself. A pipe
+// holds 64 kB.
 const BLOCK_LENGTH = 61_440;
 const BLOCK_EVERY_MS = 250;
 
@@ -46,13 +47,14 @@ function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
   // Before the library writes what waits, which it does at the exit too.
   process.prependOnceListener('exit', writeBlock);
   return {
-    // A string that grows: a buffer for each line, and what the library notes of it, would take a third as long as the
-    // line itself.
+    // A string that grows: a buffer for each line, and what the library notes of it, would take a
+    // third as long as the line itself.
     write(line) {
       block += line;
       if (block.length >= BLOCK_LENGTH) writeBlock();
     },
-    // At the exit the library writes the blocks that wait, but not the rest of a write that is pending.
+    // At the exit the library writes the blocks that wait, but not the rest of a write that is
+    // pending.
     drained: () =>
       new Promise(resolve => {
         writeBlock();
@@ -63,7 +65,8 @@ function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
 
   function writeBlock(): void {
     if (block === '') return;
-    // In this mode the library takes buffers, which its types do not say. Strings it would measure again with each write.
+    // In this mode the library takes buffers, which its types do not say. Strings it would measure
+    // again with each write.
     stdout.write(Buffer.from(block) as unknown as string);
     block = '';
   }

@@ -1,7 +1,10 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { registerProcessFigures } from './process-figures.ts';
 
-/** What happened, as the parts report it. Every label has few values: none is a name, an id or a text of a caller. */
+/**
+ * What happened, as the parts report it. Every label has few values: none is a name, an id or a
+ * text of a caller.
+ */
 export interface Recorders {
   /** An operation ended. `outcome` is OK or the code of its first error. */
   operationEnded(operation: {
@@ -15,7 +18,9 @@ export interface Recorders {
   eventSent(transport: string): void;
   /** A subscriber took a polled state so long after upstream's answer was complete. */
   eventDelivered(ageMs: number): void;
-  /** An attempt at upstream ended; `status` is that of the answer, or the reason why there was none. */
+  /**
+   * An attempt at upstream ended; `status` is that of the answer, or the reason why there was none.
+   */
   attempted(attempt: {
     endpoint: string;
     lane: string;
@@ -33,7 +38,10 @@ export interface Recorders {
 
 /** What is read when the metrics are. */
 export interface Readings {
-  /** Of the client whose budget is most spent, 0–1; how many requests wait, by lane; the longest pause left. */
+  /**
+   * Of the client whose budget is most spent, 0–1; how many requests wait, by lane; the longest
+   * pause left.
+   */
   budgets(): { used: number; waiting: Readonly<Record<string, number>>; pausedForMs: number };
   memory(): { entries: number; bytes: number };
   sessions(): { count: number; taskWatches: number; listWatches: number; subscribers: number };
@@ -58,7 +66,9 @@ const PREFIX = 'task_status_gateway_';
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const BATCH_SIZES = [1, 2, 5, 10, 25, 50, 100, 150, 200, 250];
 
-/** Metrics that are all zero. With `process`, also those of the Node process, of which there is one. */
+/**
+ * Metrics that are all zero. With `process`, also those of the Node process, of which there is one.
+ */
 export function createMetrics({ process = false } = {}): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -233,8 +243,8 @@ export function createMetrics({ process = false } = {}): Metrics {
 }
 
 /**
- * Counts what happens many times in an operation, until the metrics are read: adding to a counter of prom-client takes
- * longer than some of what is counted.
+ * Counts what happens many times in an operation, until the metrics are read: adding to a counter
+ * of prom-client takes longer than some of what is counted.
  */
 function tally(total: Counter, names: readonly string[]) {
   const root = createCount();

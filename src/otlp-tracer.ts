@@ -32,8 +32,8 @@ const KINDS: Readonly<Record<string, SpanKind>> = {
 export type OnSent = (cause: string | null) => void;
 
 /**
- * A tracer that sends spans to an OTLP/HTTP collector, as JSON. The SDK reads the collector, the sampler, the name of
- * the service and everything else from the standard `OTEL_…` variables.
+ * A tracer that sends spans to an OTLP/HTTP collector, as JSON. The SDK reads the collector, the
+ * sampler, the name of the service and everything else from the standard `OTEL_…` variables.
  */
 export function createOtlpTracer(version: string, onSent: OnSent): Tracer {
   const resource = resourceFromAttributes({

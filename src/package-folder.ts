@@ -1,7 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** The folder of the package, which has its package.json: the sources and the build lie at different depths. */
+/**
+ * The folder of the package, which has its package.json: the sources and the build lie at different
+ * depths.
+ */
 export const PACKAGE_FOLDER = findPackage(import.meta.dirname);
 
 /** The version of the package. */

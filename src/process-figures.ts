@@ -6,8 +6,9 @@ const RESOLUTION_MS = 10;
 const STARTED_AT = Date.now() / 1000 - process.uptime();
 
 /**
- * Registers the figures of the Node process, under the names that prom-client's own have, so that dashboards for
- * Node fit. Prom-client's cannot be stopped again. The returned function stops these.
+ * Registers the figures of the Node process, under the names that prom-client's own have, so that
+ * dashboards for Node fit. Prom-client's cannot be stopped again. The returned function stops
+ * these.
  */
 export function registerProcessFigures(registry: Registry): () => void {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });

@@ -19,7 +19,10 @@ const TUNNEL_ERRORS: Readonly<Record<string, string>> = {
   UND_ERR_HEADERS_TIMEOUT: 'UND_ERR_CONNECT_TIMEOUT',
 };
 
-/** The options for undici's EnvHttpProxyAgent. All are set, so that it does not read the environment. */
+/**
+ * The options for undici's EnvHttpProxyAgent. All are set, so that it does not read the
+ * environment.
+ */
 export function toProxyOptions({ httpProxy, httpsProxy, noProxy }: ProxySettings): {
   httpProxy: string;
   httpsProxy: string;
@@ -28,7 +31,8 @@ export function toProxyOptions({ httpProxy, httpsProxy, noProxy }: ProxySettings
   clientFactory: (origin: URL, options: object) => Dispatcher;
 } {
   return {
-    // Many proxies open tunnels only to port 443, so plain HTTP requests are forwarded without a tunnel.
+    // Many proxies open tunnels only to port 443, so plain HTTP requests are forwarded without a
+    // tunnel.
     proxyTunnel: false,
     clientFactory: openProxyConnections,
     httpProxy: httpProxy ?? '',
@@ -38,9 +42,10 @@ export function toProxyOptions({ httpProxy, httpsProxy, noProxy }: ProxySettings
 }
 
 /**
- * The connections to a proxy over which tunnels are requested. If the proxy closes one instead, undici would connect
- * again at once, thousands of times a second, until the request times out: it takes a lost socket for a reason to do
- * so, but no other error. For a proxy that does not answer it would wait five minutes.
+ * The connections to a proxy over which tunnels are requested. If the proxy closes one instead,
+ * undici would connect again at once, thousands of times a second, until the request times out: it
+ * takes a lost socket for a reason to do so, but no other error. For a proxy that does not answer
+ * it would wait five minutes.
  */
 function openProxyConnections(origin: URL, options: object): Dispatcher {
   const pool = new Pool(origin, { ...options, headersTimeout: TUNNEL_TIMEOUT_MS });

@@ -8,9 +8,9 @@ export interface Signal {
 }
 
 /**
- * A signal for what every operation and every request needs, and few of them abort. Making an AbortSignal takes longer
- * than a read from memory, and an EventTarget compares each new listener with all others, of which an operation may
- * have hundreds.
+ * A signal for what every operation and every request needs, and few of them abort. Making an
+ * AbortSignal takes longer than a read from memory, and an EventTarget compares each new listener
+ * with all others, of which an operation may have hundreds.
  */
 export class LightSignal implements Signal {
   #aborted: { reason: unknown } | null = null;

@@ -38,7 +38,10 @@ export interface TenantParts {
   tracer: Tracer | null;
 }
 
-/** All access to the tenant: the sessions of callers, the gateway's own credential, and what they share. */
+/**
+ * All access to the tenant: the sessions of callers, the gateway's own credential, and what they
+ * share.
+ */
 export interface Tenant {
   sessions: Sessions;
   /** The gateway's own credential; null where callers bring theirs. */
@@ -90,8 +93,8 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
     },
     refused: metrics.refused,
   };
-  // Failures to connect affect every credential, so this breaker is shared. Other failures may be due
-  // to one credential.
+  // Failures to connect affect every credential, so this breaker is shared. Other failures may be
+  // due to one credential.
   const network = createBreaker({ clock, trips: ['unreachable'], onChange: onBreaker('network') });
   const closing = new LightSignal();
   const memories = createMemories({
@@ -239,7 +242,8 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
     });
 
     function openGroup<M>(subject: 'tasks' | 'aggregations', listener: GroupListener<M>) {
-      // A caller's own token is not shared with other instances, and neither is the data read with it.
+      // A caller's own token is not shared with other instances, and neither is the data read with
+      // it.
       if (!credential.isShared) return createLocalGroup(listener);
       const name = budgetName(credential.clientId);
       return fleet.openGroup(subject === 'tasks' ? name : `${name} ${subject}`, listener);

@@ -1,6 +1,9 @@
 import type { Log } from './log.ts';
 
-/** Logs when traces begin to be lost, and when they are not any more. Call it after each attempt to send some. */
+/**
+ * Logs when traces begin to be lost, and when they are not any more. Call it after each attempt to
+ * send some.
+ */
 export function createTraceLog(log: Pick<Log, 'info' | 'warn'>): (cause: string | null) => void {
   let isFailing = false;
   return cause => {

@@ -1,4 +1,6 @@
-/** Values that a span may carry. They never hold a token, a header or a variable of an operation. */
+/**
+ * Values that a span may carry. They never hold a token, a header or a variable of an operation.
+ */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
 
 /** How a span begins. */
@@ -40,7 +42,10 @@ export interface RemoteSpan {
 
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
 
-/** Null for a header that is to be ignored (W3C Trace Context, section 3.2). Later versions may add to it. */
+/**
+ * Null for a header that is to be ignored (W3C Trace Context, section 3.2). Later versions may add
+ * to it.
+ */
 export function readTraceparent(header: string | null): RemoteSpan | null {
   if (header === null) return null;
   const [, version = '', traceId = '', spanId = '', flags = '', more] =

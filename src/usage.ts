@@ -19,7 +19,10 @@ export interface RequestUsage {
   waited(from: number, until: number): void;
 }
 
-/** What one operation, or one poll, takes of upstream. A request that several operations share counts for each of them. */
+/**
+ * What one operation, or one poll, takes of upstream. A request that several operations share
+ * counts for each of them.
+ */
 export class OperationUsage implements RequestUsage {
   /** Null where the operation is not traced. */
   readonly span: Span | null;
@@ -45,7 +48,10 @@ export class OperationUsage implements RequestUsage {
     return this.#waitedMs;
   }
 
-  /** When the oldest part of its result was requested from upstream, on the monotonic clock; Infinity if nothing was read. */
+  /**
+   * When the oldest part of its result was requested from upstream, on the monotonic clock;
+   * Infinity if nothing was read.
+   */
   get readAt(): number {
     return this.#readAt;
   }
@@ -55,7 +61,10 @@ export class OperationUsage implements RequestUsage {
     return this.#freshUntil;
   }
 
-  /** Whether it has received a part of its result, from memory or from upstream: the others may only be newer. */
+  /**
+   * Whether it has received a part of its result, from memory or from upstream: the others may only
+   * be newer.
+   */
   get hasReceived(): boolean {
     return this.#hasReceived;
   }
@@ -65,7 +74,10 @@ export class OperationUsage implements RequestUsage {
     return this.#isPersonal;
   }
 
-  /** A part of its result was requested at one moment of the monotonic clock and may be served until another. */
+  /**
+   * A part of its result was requested at one moment of the monotonic clock and may be served until
+   * another.
+   */
   requested(readAt: number, freshUntil: number): void {
     this.#readAt = Math.min(this.#readAt, readAt);
     this.#freshUntil = Math.min(this.#freshUntil, freshUntil);
@@ -89,8 +101,8 @@ export class OperationUsage implements RequestUsage {
   }
 
   /**
-   * It waited `tookMs` for the result of the same operation of another caller, which had waited `waitedBefore`
-   * milliseconds for the budget until then.
+   * It waited `tookMs` for the result of the same operation of another caller, which had waited
+   * `waitedBefore` milliseconds for the budget until then.
    */
   joined(
     { upstreamRequests, waitedMs }: OperationUsage,
@@ -108,7 +120,8 @@ export class OperationUsage implements RequestUsage {
 
   /** One of its requests waited for a slot between these moments of the monotonic clock. */
   waited(from: number, until: number): void {
-    // Requests of one operation wait in parallel: time that was counted for one is not counted again.
+    // Requests of one operation wait in parallel: time that was counted for one is not counted
+    // again.
     this.#waitedMs += Math.max(0, until - Math.max(from, this.#waitedUntil));
     this.#waitedUntil = Math.max(this.#waitedUntil, until);
   }
@@ -147,8 +160,8 @@ export class JoiningUsages implements RequestUsage {
 }
 
 /**
- * Starts a span for work that these operations share: within the span of the first, with a link to each. Null
- * where none of them is traced.
+ * Starts a span for work that these operations share: within the span of the first, with a link to
+ * each. Null where none of them is traced.
  */
 export function startSpanFor(
   usages: Iterable<RequestUsage>,

@@ -56,8 +56,8 @@ const RANKS: Record<string, number> = {
   'graphql/execution': 3.5,
   // The schema: one file per type, then the root fields.
   graphql: 4,
-  // Who may call: tokens, the router, hosts and origins; limits on connections; which errors callers
-  // may see.
+  // Who may call: tokens, the router, hosts and origins; limits on connections; which errors
+  // callers may see.
   'http/access': 4.2,
   // What is noted of requests and operations: ids, log lines, metrics.
   'http/observation': 4.3,

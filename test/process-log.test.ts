@@ -4,7 +4,10 @@ import { test } from 'node:test';
 import { firstLine, spawnMain } from './support/process.ts';
 import { until } from './support/until.ts';
 
-/** Runs `code` in a gateway of its own when that receives SIGUSR2, and collects what the process prints then. */
+/**
+ * Runs `code` in a gateway of its own when that receives SIGUSR2, and collects what the process
+ * prints then.
+ */
 async function runInGateway(t: Parameters<typeof spawnMain>[0], code: string) {
   const preload = `process.once("SIGUSR2", () => { ${code} })`;
   const child = spawnMain(t, ['serve'], {

@@ -5,8 +5,8 @@ import { LIMIT, WINDOW_MS } from './claims.ts';
 import type { Claims } from './claims.ts';
 
 /*
- * A tenant that treats each token as its claim `kind` says, and counts the requests of good tokens by client,
- * as strictly as upstream does. It runs in a process of its own.
+ * A tenant that treats each token as its claim `kind` says, and counts the requests of good tokens
+ * by client, as strictly as upstream does. It runs in a process of its own.
  */
 
 const sent = new Map<string, number[]>();

@@ -17,7 +17,10 @@ export interface LoadOptions {
   token: string;
 }
 
-/** Posts bodies in turn for so many milliseconds; each connection sends the next once it has an answer. */
+/**
+ * Posts bodies in turn for so many milliseconds; each connection sends the next once it has an
+ * answer.
+ */
 export async function load(
   url: string,
   bodies: readonly string[],

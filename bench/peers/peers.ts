@@ -9,14 +9,14 @@ import { type ServerProcess, forkGateway, forkServer } from './server-process.ts
 import { type Operation, type Workload, createWorkloads } from './workloads.ts';
 
 /*
- * Measures the gateway beside servers that a team would write instead, in turns, over one fixed upstream.
+ * Measures the gateway beside servers that a team would write instead, in turns, over one fixed
+ * upstream.
  *
- *   npm run bench:peers                          everything
- *   npm run bench:peers -- --short               64 connections, a few seconds each
- *   npm run bench:peers -- --only gateway,floor  some of the servers; the floor is always measured
- *   npm run bench:peers -- --workload aliases    workloads with this in their names
- *   npm run bench:peers -- --before ../old/dist  another build of the gateway too
- *   npm run bench:peers -- --json results.json   the figures for programs too
+ * npm run bench:peers everything npm run bench:peers -- --short 64 connections, a few seconds each
+ * npm run bench:peers -- --only gateway,floor some of the servers; the floor is always measured npm
+ * run bench:peers -- --workload aliases workloads with this in their names npm run bench:peers --
+ * --before ../old/dist another build of the gateway too npm run bench:peers -- --json results.json
+ * the figures for programs too
  */
 
 const { values } = parseArgs({
@@ -79,7 +79,8 @@ for (const workload of workloads) {
   const bodies = Array.from({ length: OPERATIONS }, (_, number) =>
     JSON.stringify(workload.operation(number)),
   );
-  // Until the code that answers is compiled, which takes so many operations, however long they take.
+  // Until the code that answers is compiled, which takes so many operations, however long they
+  // take.
   const warmUp = { connections: 16, forMs: FOR_MS, operations: workload.warmUp, token };
   for (const { url } of servers) await load(url, bodies, warmUp);
   for (const connections of CONNECTIONS)

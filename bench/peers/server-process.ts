@@ -26,7 +26,10 @@ export function forkServer(name: string, upstream = ''): Promise<ServerProcess> 
   return toServer(fork(join(SERVERS, 'process.js'), [name, upstream], optionsOf({}, [])));
 }
 
-/** Starts the program of this build of the gateway, with its defaults but for a limit that it never reaches. */
+/**
+ * Starts the program of this build of the gateway, with its defaults but for a limit that it never
+ * reaches.
+ */
 export function forkGateway(
   dist: string,
   upstream: string,

@@ -5,7 +5,9 @@ export interface Operation {
   variables: Record<string, unknown>;
 }
 
-/** What is measured: the operation with this number, of a few that differ in the tasks they ask for. */
+/**
+ * What is measured: the operation with this number, of a few that differ in the tasks they ask for.
+ */
 export interface Workload {
   name: string;
   /** Operations before the first one that is measured. */

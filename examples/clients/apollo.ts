@@ -41,7 +41,10 @@ export interface ClientOptions {
   token?: () => string;
 }
 
-/** Queries over HTTP, subscriptions over one WebSocket. Needs a global WebSocket, which Node 20 lacks. */
+/**
+ * Queries over HTTP, subscriptions over one WebSocket. Needs a global WebSocket, which Node 20
+ * lacks.
+ */
 export function createTaskClient({ url, token }: ClientOptions): ApolloClient {
   const headers = (): Record<string, string> =>
     token ? { authorization: `Bearer ${token()}` } : {};
@@ -113,7 +116,8 @@ export async function followTask(client: ApolloClient, id: string): Promise<Task
 
 /**
  * Keeps the `Tasks` query of `RUNNING` in the cache equal to what runs, over any number of
- * connections. Calls `onEnded` with each task that has ended, or null for one that was deleted or is unreadable.
+ * connections. Calls `onEnded` with each task that has ended, or null for one that was deleted or
+ * is unreadable.
  */
 export function followRunningTasks(
   client: ApolloClient,
@@ -183,7 +187,10 @@ function createCachedList(
   };
 }
 
-/** An unreadable task is left out, like a deleted one. Any other failure is a reason to connect again. */
+/**
+ * An unreadable task is left out, like a deleted one. Any other failure is a reason to connect
+ * again.
+ */
 function toUnreadable(error: unknown): null {
   if (codeOf(error) === 'UPSTREAM_INVALID_RESPONSE') return null;
   throw error;

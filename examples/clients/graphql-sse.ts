@@ -110,7 +110,10 @@ export async function followRunningTasks(
   }
 }
 
-/** An unreadable task is left out, like a deleted one. Any other failure is a reason to connect again. */
+/**
+ * An unreadable task is left out, like a deleted one. Any other failure is a reason to connect
+ * again.
+ */
 function toUnreadable(error: unknown): null {
   if (error instanceof ResultError && error.code === 'UPSTREAM_INVALID_RESPONSE') return null;
   throw error;

@@ -11,7 +11,9 @@ export interface LiveList<Task> {
   replace(tasks: Task[]): void;
   /** Shows a task, or its new state if it is shown already. */
   put(task: Task): void;
-  /** Stops showing a task. `ended` is its last state, or null if it was deleted or is unreadable. */
+  /**
+   * Stops showing a task. `ended` is its last state, or null if it was deleted or is unreadable.
+   */
   remove(id: string, ended: Task | null): void;
 }
 
@@ -40,8 +42,8 @@ export function createListUpdate<Task extends { id: string }>(
     if (taskStatus && !isSnapshotComplete) sent.set(taskStatus.id, { kind, taskStatus });
     else if (taskStatus) apply(kind, taskStatus);
     else {
-      // These ended or were deleted while the client was disconnected. If reading one fails, the list
-      // stays as it is, and the next connection tries again.
+      // These ended or were deleted while the client was disconnected. If reading one fails, the
+      // list stays as it is, and the next connection tries again.
       const missing = [...list.ids()].filter(id => !sent.has(id));
       const ended = await Promise.all(missing.map(async id => [id, await readTask(id)] as const));
       for (const [id, task] of ended) list.remove(id, task);
@@ -68,8 +70,8 @@ export function isTransient(code: unknown): boolean {
 }
 
 /**
- * Milliseconds to wait before the given attempt to connect again, counted from 1. At random, so that
- * not all clients return at once after a restart.
+ * Milliseconds to wait before the given attempt to connect again, counted from 1. At random, so
+ * that not all clients return at once after a restart.
  */
 export function retryDelayMs(attempt: number): number {
   return Math.min(30_000, 500 * 2 ** attempt) * (0.5 + Math.random() / 2);

@@ -1,7 +1,10 @@
 import { initGraphQLTada } from 'gql.tada';
 import type { introspection } from './generated/introspection.d.ts';
 
-/** Parses an operation. Its types are inferred from the text, with nothing to generate per operation. */
+/**
+ * Parses an operation. Its types are inferred from the text, with nothing to generate per
+ * operation.
+ */
 export const graphql = initGraphQLTada<{
   introspection: introspection;
   scalars: { DateTime: string; JSON: unknown };
@@ -10,8 +13,8 @@ export const graphql = initGraphQLTada<{
 export type { ResultOf, VariablesOf } from 'gql.tada';
 
 /**
- * Variables in which a `@oneOf` input has exactly one field. gql.tada's own types demand one, but do
- * not refuse a second.
+ * Variables in which a `@oneOf` input has exactly one field. gql.tada's own types demand one, but
+ * do not refuse a second.
  */
 export type Exact<Input, Every = Input> = Input extends object
   ? { [Name in keyof Input]: Exact<Input[Name]> } & {

@@ -34,7 +34,9 @@ export async function request<Data, Variables>(
   return data;
 }
 
-/** The query of one task: `useQuery(taskQuery(url, id))`. Its data is null if there is no such task. */
+/**
+ * The query of one task: `useQuery(taskQuery(url, id))`. Its data is null if there is no such task.
+ */
 export function taskQuery(url: string, id: string) {
   return {
     queryKey: ['task', id],

@@ -1,7 +1,10 @@
 import { composeServices } from '@theguild/federation-composition';
 import { parse } from 'graphql';
 
-/** Fetches the SDL of each subgraph and composes the supergraph. Throws if the subgraphs cannot be composed. */
+/**
+ * Fetches the SDL of each subgraph and composes the supergraph. Throws if the subgraphs cannot be
+ * composed.
+ */
 export async function compose(
   urls: Readonly<Record<string, string>>,
   headers: Readonly<Record<string, string>> = {},

@@ -9,7 +9,10 @@ export interface BundledPackage {
   license: string;
 }
 
-/** The libraries that these files belong to, and their notices as one text. Throws if one has no license. */
+/**
+ * The libraries that these files belong to, and their notices as one text. Throws if one has no
+ * license.
+ */
 export function readThirdParty(files: Iterable<string>): {
   packages: BundledPackage[];
   notices: string;
@@ -37,7 +40,10 @@ function packageFolderOf(file: string): string | null {
   return folder;
 }
 
-/** Some packages leave it to their license's name; those say who holds the copyright in package.json only. */
+/**
+ * Some packages leave it to their license's name; those say who holds the copyright in package.json
+ * only.
+ */
 function readNotice(folder: string): string {
   const file = readdirSync(folder).find(name => /^(licen[cs]e|copying)/i.test(name));
   if (file !== undefined) return readFileSync(join(folder, file), 'utf8').trim();

@@ -9,7 +9,9 @@ export interface GivenValues {
 export interface GivenValuesOptions {
   /** Every variable that there is. */
   names: readonly string[];
-  /** Those that may be read from a file instead, named by the variable with `_FILE` after its name. */
+  /**
+   * Those that may be read from a file instead, named by the variable with `_FILE` after its name.
+   */
   secrets: readonly string[];
 }
 
@@ -26,9 +28,9 @@ const ENDING = /_(ms|millis|milliseconds|s|secs?|seconds|bytes|kb|mb|file)$/i;
 const NO_SECRET = /[\p{Cc}\uFFFD]/u;
 
 /**
- * The variables that are set, without blanks and line ends around them; a blank variable is an absent one. Secrets
- * are read from files where that is asked for. A name that is nearly a known one is a fault, as is an unknown
- * `SAIL_…`.
+ * The variables that are set, without blanks and line ends around them; a blank variable is an
+ * absent one. Secrets are read from files where that is asked for. A name that is nearly a known
+ * one is a fault, as is an unknown `SAIL_…`.
  */
 export function readGivenValues(
   env: Readonly<Record<string, string | undefined>>,
@@ -106,7 +108,10 @@ function stemOf(name: string): string {
   return plainOf(name.replace(ENDING, ''));
 }
 
-/** How many characters must be inserted, removed, replaced or swapped with the next to make one of the other. */
+/**
+ * How many characters must be inserted, removed, replaced or swapped with the next to make one of
+ * the other.
+ */
 function distanceOf(from: string, to: string): number {
   let before: number[] = [];
   let row = Array.from({ length: to.length + 1 }, (_, column) => column);

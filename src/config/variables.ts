@@ -67,8 +67,8 @@ export function integer(least: number, most: number) {
 }
 
 /**
- * Whether the text is a name or an address, with or without a port. Two schemes are tried, because a
- * URL drops its default port.
+ * Whether the text is a name or an address, with or without a port. Two schemes are tried, because
+ * a URL drops its default port.
  */
 export function isHost(text: string): boolean {
   return ['http', 'https'].some(scheme => {

@@ -5,9 +5,9 @@ const ROUNDING_MS = 2;
 /**
  * Detects when the wall clock of Redis is set, by comparing it with the monotonic clock here.
  *
- * Redis reads its clock between our request and its answer, so each reading gives a lower and an upper
- * bound for the difference of the two clocks. If the bounds of two readings do not overlap, the clock
- * was set. This holds however slow the answers are.
+ * Redis reads its clock between our request and its answer, so each reading gives a lower and an
+ * upper bound for the difference of the two clocks. If the bounds of two readings do not overlap,
+ * the clock was set. This holds however slow the answers are.
  */
 export class ClockWatch {
   #least = -Infinity;
@@ -15,8 +15,8 @@ export class ClockWatch {
   #readAt = 0;
 
   /**
-   * Milliseconds by which the clock of Redis was set: positive for forward, negative for back, 0 if it was
-   * not set.
+   * Milliseconds by which the clock of Redis was set: positive for forward, negative for back, 0 if
+   * it was not set.
    */
   stepAt(redisNow: number, sentAt: number, answeredAt: number): number {
     const slackMs = (answeredAt - this.#readAt) * DRIFT + ROUNDING_MS;

@@ -1,14 +1,14 @@
 /** The right to send one request within upstream's rate limit. */
 export interface Slot {
   /**
-   * Upstream has answered, or the connection has closed. The slot is free one window after this call. The
-   * time counts from the answer rather than the request: upstream counts a request when it arrives, which
-   * is between the two, so no window at upstream ever holds too many.
+   * Upstream has answered, or the connection has closed. The slot is free one window after this
+   * call. The time counts from the answer rather than the request: upstream counts a request when
+   * it arrives, which is between the two, so no window at upstream ever holds too many.
    */
   settle(): void;
   /**
-   * Whether a request may still be sent. False if the process was suspended for so long that another
-   * instance may have got the slot. Then cancel it and take another.
+   * Whether a request may still be sent. False if the process was suspended for so long that
+   * another instance may have got the slot. Then cancel it and take another.
    */
   isValid(): boolean;
   /** Gives the slot back. Call it only if no request was sent. */
@@ -21,8 +21,8 @@ export type Take = { slot: Slot } | { retryInMs: number };
 /** The sliding window of one upstream budget. All instances take slots from it. */
 export interface BudgetWindow {
   /**
-   * `isProvisional`: the slot does not count in the pace at which slots are given until it is settled,
-   * because it is likely to be cancelled.
+   * `isProvisional`: the slot does not count in the pace at which slots are given until it is
+   * settled, because it is likely to be cancelled.
    */
   take(options?: { isProvisional: boolean }): Promise<Take> | Take;
   /** Gives no slot for this many milliseconds. For a Retry-After from upstream. */
@@ -48,7 +48,9 @@ export interface BudgetLimits {
  */
 export const BURST_SHARE = 0.2;
 
-/** A right that one instance holds at a time. If that instance stops renewing it, another gets it. */
+/**
+ * A right that one instance holds at a time. If that instance stops renewing it, another gets it.
+ */
 export interface Lease {
   readonly isHeld: boolean;
   /** Gives the lease up, or stops asking for it. */
@@ -65,20 +67,23 @@ export interface GroupListener<M> {
 
 /** The instances that watch tasks with the same credential. One of them polls for all. */
 export interface WatchGroup<M> {
-  /** Resolves when this instance receives all messages that are published from then on. Never rejects. */
+  /**
+   * Resolves when this instance receives all messages that are published from then on. Never
+   * rejects.
+   */
   readonly joined: Promise<void>;
   watch(id: string): void;
   unwatch(id: string): void;
   /** The ids that at least one instance watches. */
   watchedIds(): Promise<ReadonlySet<string>>;
   /**
-   * Requests the lease. `onHeld` is called each time it is obtained later, not if it is held from the
-   * start.
+   * Requests the lease. `onHeld` is called each time it is obtained later, not if it is held from
+   * the start.
    */
   openLease(name: string, onHeld: () => void): Lease;
   /**
-   * Sends a message to every instance, including this one, which receives it before this returns. Messages
-   * must survive JSON.
+   * Sends a message to every instance, including this one, which receives it before this returns.
+   * Messages must survive JSON.
    */
   publish(message: M): void;
   close(): void;

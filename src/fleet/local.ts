@@ -36,10 +36,10 @@ export function createLocalGroup<M>({ receive }: Pick<GroupListener<M>, 'receive
 /**
  * The window of a single instance, in memory.
  *
- * A slot is free again no sooner than one window after its
- * request was answered. Once a burst is spent, the remaining slots are spread over the time until slots
- * come back. Without that, many waiting requests would take the whole window in its first second and then
- * wait for the other nine.
+ * A slot is free again no sooner than one window after its request was answered. Once a burst is
+ * spent, the remaining slots are spread over the time until slots come back. Without that, many
+ * waiting requests would take the whole window in its first second and then wait for the other
+ * nine.
  */
 export class LocalWindow implements BudgetWindow {
   /** Slots per window. A change takes effect at the next `take`. */
@@ -52,7 +52,9 @@ export class LocalWindow implements BudgetWindow {
   #pausedUntil = 0;
   #lastTakenAt = -Infinity;
 
-  /** `taken` are milliseconds until each slot that is already taken is free, in descending order. */
+  /**
+   * `taken` are milliseconds until each slot that is already taken is free, in descending order.
+   */
   constructor({ limit, windowMs }: BudgetLimits, clock: Clock, taken: readonly number[] = []) {
     this.#settledAt = taken.map(freeInMs => clock.monotonic() + freeInMs - windowMs).toReversed();
     this.limit = limit;
@@ -103,8 +105,8 @@ export class LocalWindow implements BudgetWindow {
     const free = this.#freeAt(now);
     const [oldest = now] = this.#settledAt;
     const untilNextReturn = oldest + this.#windowMs - now;
-    // All slots belong to requests without an answer. It is unknown when the first is settled, so try
-    // again soon.
+    // All slots belong to requests without an answer. It is unknown when the first is settled, so
+    // try again soon.
     if (free <= 0)
       return this.#settledAt.length > 0 ? untilNextReturn : this.#windowMs / this.limit;
     if (free > this.limit * (1 - BURST_SHARE)) return 0;

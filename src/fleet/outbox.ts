@@ -4,12 +4,12 @@ import type { Clock } from '../clock.ts';
 /**
  * The header of a chunk. Messages are sent to a channel in order, in chunks of limited size.
  *
- * Redis buffers what a subscriber has not read, and disconnects a subscriber when the buffer exceeds 32
- * MB, or 8 MB for a minute. So chunks are sent no faster than `BYTES_PER_MS`, and a message that is
- * larger than a chunk is split.
+ * Redis buffers what a subscriber has not read, and disconnects a subscriber when the buffer
+ * exceeds 32 MB, or 8 MB for a minute. So chunks are sent no faster than `BYTES_PER_MS`, and a
+ * message that is larger than a chunk is split.
  *
- * A chunk is one line of JSON, the header, followed by the bytes of a JSON array of messages or a part
- * of it.
+ * A chunk is one line of JSON, the header, followed by the bytes of a JSON array of messages or a
+ * part of it.
  */
 interface ChunkHeader {
   /** Id of the instance that sent the chunk. */
@@ -29,8 +29,8 @@ export interface OutboxOptions {
 
 /** The maximum size of a chunk in bytes, before compression. */
 export const MAX_CHUNK_BYTES = 1_000_000;
-// Tasks of one kind are similar, so compression reduces them to a tenth. Small chunks are not worth the
-// time.
+// Tasks of one kind are similar, so compression reduces them to a tenth. Small chunks are not worth
+// the time.
 const MIN_DEFLATED_BYTES = 16_000;
 // At this rate Redis keeps a subscriber that reads nothing for three seconds.
 const BYTES_PER_MS = 8_000;
@@ -65,8 +65,8 @@ export class Outbox<M> {
   }
 
   /**
-   * Sends one array of the next messages: as many as fit into a chunk, or a single larger one. Rejects as
-   * `send` does.
+   * Sends one array of the next messages: as many as fit into a chunk, or a single larger one.
+   * Rejects as `send` does.
    */
   async sendNext(): Promise<void> {
     const { from, send } = this.#options;
@@ -95,8 +95,8 @@ export class Outbox<M> {
     const taken: string[] = [];
     let length = 0;
     for (const text of this.#waiting) {
-      // This counts characters. A message with characters outside ASCII has up to three times as many
-      // bytes, and takes more chunks.
+      // This counts characters. A message with characters outside ASCII has up to three times as
+      // many bytes, and takes more chunks.
       length += text.length + 1;
       if (taken.length > 0 && length > MAX_CHUNK_BYTES - 2) break;
       taken.push(text);
@@ -133,7 +133,8 @@ export class Inbox<M> {
     const bytes = chunk.subarray(end + 1);
     const parts = isFirst ? [] : this.#parts.get(from);
     this.#parts.delete(from);
-    // The start of this message was not received. After a reconnect the missed state is published again.
+    // The start of this message was not received. After a reconnect the missed state is published
+    // again.
     if (parts === undefined) return [];
     parts.push(isDeflated ? inflateRawSync(bytes) : bytes);
     if (!isLast) this.#parts.set(from, parts);

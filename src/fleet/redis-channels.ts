@@ -29,8 +29,8 @@ export class RedisChannels {
   }
 
   /**
-   * Subscribes the session to all channels. Repeats until none is missing, because more may be added
-   * meanwhile.
+   * Subscribes the session to all channels. Repeats until none is missing, because more may be
+   * added meanwhile.
    */
   async subscribeAll(session: RedisSession): Promise<void> {
     const subscribed = new Set<string>();

@@ -38,27 +38,31 @@ export interface RedisConnection {
   /** The number of instances, including this one, at Redis' last answer. */
   readonly instances: number;
   /**
-   * Whether the other instances have counted this one, so that they leave its share to it while it is
-   * disconnected.
+   * Whether the other instances have counted this one, so that they leave its share to it while it
+   * is disconnected.
    */
   readonly isCounted: boolean;
   /** Names of the keys in the current generation. */
   readonly keys: ReturnType<typeof keysOf>;
   /**
-   * Runs a script, with the generation added to its keys and arguments. Rejects if Redis is disconnected;
-   * an error disconnects it.
+   * Runs a script, with the generation added to its keys and arguments. Rejects if Redis is
+   * disconnected; an error disconnects it.
    */
   run(script: ScriptName, keys: string[], args: (string | number)[]): Promise<unknown>;
   /** Publishes a message. Rejects as `run` does. */
   publish(channel: string, message: Buffer): Promise<void>;
   /**
-   * Receives messages until `leave` is called, across reconnects. `joined` resolves once messages arrive,
-   * or when Redis is disconnected.
+   * Receives messages until `leave` is called, across reconnects. `joined` resolves once messages
+   * arrive, or when Redis is disconnected.
    */
   subscribe(channel: string, receive: (message: Buffer) => void): Subscription;
-  /** Compares the clock of Redis with the one here. If it was set, returns false and disconnects. */
+  /**
+   * Compares the clock of Redis with the one here. If it was set, returns false and disconnects.
+   */
   isClockSteady(redisNow: number, sentAt: number): boolean;
-  /** Adds a member that is notified of changes of the connection. The returned function removes it. */
+  /**
+   * Adds a member that is notified of changes of the connection. The returned function removes it.
+   */
   join(member: RedisMember): () => void;
   close(): Promise<void>;
 }
@@ -80,8 +84,8 @@ export interface RedisConnectionOptions {
 const FIRST_RETRY_MS = 20;
 const RETRY_MS = 250;
 const HEARTBEAT_MS = 500;
-// A silent instance may have died, or it may continue without Redis. Its share of a budget is left to
-// it for this time,
+// A silent instance may have died, or it may continue without Redis. Its share of a budget is left
+// to it for this time,
 const EXPIRES_AFTER_MS = 30_000;
 // and then a small part of the budget for this time.
 const RESERVED_MS = 600_000;
@@ -89,8 +93,8 @@ const RESERVED_MS = 600_000;
 const COUNTED_AFTER_MS = 2_000;
 
 /**
- * Connects to Redis. Rejects with an error that names REDIS_URL if no retry can help, or if Redis is down
- * and `startup` is `require`.
+ * Connects to Redis. Rejects with an error that names REDIS_URL if no retry can help, or if Redis
+ * is down and `startup` is `require`.
  */
 export async function connectRedis(options: RedisConnectionOptions): Promise<RedisConnection> {
   const { url, startup, clock, log } = options;

@@ -10,9 +10,10 @@ export interface Discovery {
 }
 
 /**
- * Finds the server that holds the keys: the one in the URL, the master that the sentinels name, or the
- * cluster node that owns the keys' slot. All keys have the same hash tag, so a gateway uses only one node
- * of a cluster. When the keys move to another node, the connection breaks and this runs again.
+ * Finds the server that holds the keys: the one in the URL, the master that the sentinels name, or
+ * the cluster node that owns the keys' slot. All keys have the same hash tag, so a gateway uses
+ * only one node of a cluster. When the keys move to another node, the connection breaks and this
+ * runs again.
  */
 export async function findServer(target: RedisTarget): Promise<Discovery> {
   switch (target.kind) {
@@ -33,7 +34,8 @@ async function findSingle(target: RedisTarget): Promise<Discovery> {
     try {
       return String(await client.call('INFO'));
     } catch (error) {
-      // Without the right to run INFO we assume a single Redis. The self-test will detect a cluster.
+      // Without the right to run INFO we assume a single Redis. The self-test will detect a
+      // cluster.
       if (/NOPERM/.test(String(error))) return '';
       throw error;
     }
@@ -93,8 +95,8 @@ async function ownerOf(node: RedisHost, target: RedisTarget): Promise<Discovery>
 const MAX_HOSTS = 32;
 
 /**
- * Queries several hosts in turn and returns the first answer. If all fail, throws a final fault if there is
- * one, else the first.
+ * Queries several hosts in turn and returns the first answer. If all fail, throws a final fault if
+ * there is one, else the first.
  */
 async function firstOf<T>(
   hosts: readonly RedisHost[],

@@ -1,4 +1,6 @@
-/** Why Redis cannot be used. `reason` is written for operators and never holds a URL or a password. */
+/**
+ * Why Redis cannot be used. `reason` is written for operators and never holds a URL or a password.
+ */
 export interface RedisFault {
   reason: string;
   /** A retry cannot help; the configuration must be changed. */

@@ -21,7 +21,10 @@ export interface RedisGroupParts {
 }
 
 interface RedisLease extends Lease {
-  /** On the monotonic clock. An instance that was suspended past this time no longer holds the lease. */
+  /**
+   * On the monotonic clock. An instance that was suspended past this time no longer holds the
+   * lease.
+   */
   heldUntil: number;
   /** Whether `onLease` was called with the lease held. */
   isReported: boolean;
@@ -29,8 +32,9 @@ interface RedisLease extends Lease {
 }
 
 /**
- * A group over Redis: a set with the ids that each instance watches, leases that expire, and a channel.
- * While Redis is disconnected, the instance holds all leases it requested and polls for itself.
+ * A group over Redis: a set with the ids that each instance watches, leases that expire, and a
+ * channel. While Redis is disconnected, the instance holds all leases it requested and polls for
+ * itself.
  */
 export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   readonly joined: Promise<void>;
@@ -44,7 +48,10 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   readonly #outbox: Outbox<M>;
   readonly #inbox: Inbox<M>;
   readonly #leave: () => void;
-  /** Changes of ids that are not written to Redis yet: true for watched, false for no longer watched. */
+  /**
+   * Changes of ids that are not written to Redis yet: true for watched, false for no longer
+   * watched.
+   */
   #unwritten = new Map<string, boolean>();
   /** Resolves when the current writing of ids and messages ends; null if there is none. */
   #flushing: Promise<void> | null = null;
@@ -178,8 +185,8 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
   }
 
   /**
-   * Writes ids and sends messages until none are left. Never rejects: after an error, `resync` writes
-   * them.
+   * Writes ids and sends messages until none are left. Never rejects: after an error, `resync`
+   * writes them.
    */
   #flush(): Promise<void> {
     this.#flushing ??= this.#flushAll()
@@ -198,7 +205,8 @@ export class RedisGroup<M> implements WatchGroup<M>, RedisMember {
 
   async #flushAll(): Promise<void> {
     while (!this.#connection.isDisconnected && this.#hasUnsent) {
-      // Write the ids first, so that an instance that receives a message finds its ids among the watched.
+      // Write the ids first, so that an instance that receives a message finds its ids among the
+      // watched.
       const written = this.#writeIds();
       await Promise.all([written, this.#outbox.isEmpty ? null : this.#outbox.sendNext()]);
     }

@@ -1,6 +1,6 @@
 /**
- * All keys have the same hash tag, so that one cluster node holds them all. The number is the version of
- * their format.
+ * All keys have the same hash tag, so that one cluster node holds them all. The number is the
+ * version of their format.
  */
 export const KEY_PREFIX = '{task-status-gateway:2}';
 

@@ -1,8 +1,8 @@
 /** A component that shares state over the connection. */
 export interface RedisMember {
   /**
-   * Redis is disconnected. Called again after each failed attempt to rejoin. `mayHaveMissed`: the last
-   * messages may not have been received.
+   * Redis is disconnected. Called again after each failed attempt to rejoin. `mayHaveMissed`: the
+   * last messages may not have been received.
    */
   onDisconnect(loss: { mayHaveMissed: boolean }): void;
   /** Nothing listens at the address of Redis, so all instances have lost it. */

@@ -8,8 +8,8 @@ const KEEP_MS = 5_000;
 const RECEIVE_TIMEOUT_MS = 1_000;
 
 /**
- * Runs every script on test keys and sends a message to itself. So a missing right or an unsuitable Redis
- * is found at the start rather than at the first request. This also loads the scripts.
+ * Runs every script on test keys and sends a message to itself. So a missing right or an unsuitable
+ * Redis is found at the start rather than at the first request. This also loads the scripts.
  */
 export async function testSession(
   session: RedisSession,

@@ -2,7 +2,9 @@ import { Redis } from 'ioredis';
 import type { RedisHost, RedisTarget } from './redis-url.ts';
 import { SCRIPTS, type ScriptName } from './scripts.ts';
 
-/** A pair of connections to one Redis server. A session never reconnects; open a new one instead. */
+/**
+ * A pair of connections to one Redis server. A session never reconnects; open a new one instead.
+ */
 export interface RedisSession {
   /** Runs a script. Rejects if it fails or does not answer within a second. */
   run(script: ScriptName, keys: string[], args: (string | number)[]): Promise<unknown>;
@@ -102,7 +104,9 @@ export async function askOnce<T>(
   }
 }
 
-/** After a wrong password the commands fail first. The event with the cause follows one turn later. */
+/**
+ * After a wrong password the commands fail first. The event with the cause follows one turn later.
+ */
 function nextTurn(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve));
 }

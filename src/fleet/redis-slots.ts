@@ -64,7 +64,9 @@ export class RedisSlots {
     await connection.run('settle', [this.#keys.slots], [id, settledMs, this.channel]);
   }
 
-  /** Renews slots of open requests. Otherwise they would expire like those of an instance that died. */
+  /**
+   * Renews slots of open requests. Otherwise they would expire like those of an instance that died.
+   */
   async keep(ids: readonly string[]): Promise<void> {
     const { connection, unsettledMs } = this.#options;
     await connection.run('keep', [this.#keys.slots], [unsettledMs, this.channel, ...ids]);

@@ -29,8 +29,8 @@ const HOST = /^(\[[0-9a-f:.]+\]|[^:[\]\s]+)(?::(\d{1,5}))?$/i;
 const MASTER_PARAMETERS = ['sentinelMasterId', 'sentinelServiceName', 'master_name', 'master'];
 
 /**
- * Parses a REDIS_URL. The WHATWG parser does not accept several hosts with ports. Throws an Error that
- * says what is wrong without quoting the URL, which may hold a password.
+ * Parses a REDIS_URL. The WHATWG parser does not accept several hosts with ports. Throws an Error
+ * that says what is wrong without quoting the URL, which may hold a password.
  */
 export function readRedisUrl(text: string): RedisTarget {
   const match = FORM.exec(text.trim());

@@ -58,8 +58,8 @@ export interface RedisWindowOptions {
 // Redis has just disconnected, so the standalone window answers the next attempt.
 const IMMEDIATE_RETRY_MS = 1;
 const RESYNC_RETRY_MS = 20;
-// A settled slot must still be in Redis until its last moments: within this time of its expiry, or half a
-// window if that is longer, a slow script or message may make it look missing.
+// A settled slot must still be in Redis until its last moments: within this time of its expiry, or
+// half a window if that is longer, a slow script or message may make it look missing.
 const UNSURE_MS = 1_500;
 // Settled slots are kept longer by this share of a window, because clocks drift.
 const DRIFT = 0.001;
@@ -83,7 +83,9 @@ export class RedisWindow implements BudgetWindow, RedisMember {
   /** Slots that Redis gave, or may still give, but whose answer could not be used. */
   readonly #abandoned: SlotLog;
   readonly #leave: () => void;
-  /** Whether the log is complete: read from Redis at the start, and without missed messages since. */
+  /**
+   * Whether the log is complete: read from Redis at the start, and without missed messages since.
+   */
   #isInformed = false;
   /** Counts disconnects, so that an answer from before one is not used after it. */
   #disconnectCount = 0;
@@ -119,8 +121,8 @@ export class RedisWindow implements BudgetWindow, RedisMember {
       leave();
     };
     if (connection.isDisconnected) this.onDisconnect({ mayHaveMissed: true });
-    // After the subscription, messages about slots arrive. If it fails, Redis is disconnected and `resync`
-    // runs later.
+    // After the subscription, messages about slots arrive. If it fails, Redis is disconnected and
+    // `resync` runs later.
     else subscription.joined.then(() => this.resync()).catch(() => {});
   }
 
@@ -177,7 +179,8 @@ export class RedisWindow implements BudgetWindow, RedisMember {
 
   onDisconnect({ mayHaveMissed }: { mayHaveMissed: boolean }): void {
     this.#isResyncing = false;
-    // If Redis disconnects again before the resync was complete, the standalone window stays in use.
+    // If Redis disconnects again before the resync was complete, the standalone window stays in
+    // use.
     if (this.#standalone.isActive) return;
     const { connection, clock } = this.#options;
     const { instances, isCounted } = connection;

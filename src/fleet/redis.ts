@@ -18,9 +18,9 @@ export interface RedisFleetOptions {
 }
 
 /**
- * A fleet of instances over one Redis. Rejects with an error that names REDIS_URL if no retry can help,
- * or if Redis is down and `startup` is `require`.\n\nWhile Redis is disconnected, each instance continues
- * with its share of the budget. It reconnects automatically.
+ * A fleet of instances over one Redis. Rejects with an error that names REDIS_URL if no retry can
+ * help, or if Redis is down and `startup` is `require`.\n\nWhile Redis is disconnected, each
+ * instance continues with its share of the budget. It reconnects automatically.
  */
 export async function createRedisFleet(options: RedisFleetOptions): Promise<Fleet> {
   const { clock, startup = 'continue' } = options;

@@ -1,23 +1,25 @@
 /**
- * The state that instances share in Redis. Scripts use the server's clock, so instances cannot disagree
- * about the time. Each script runs atomically, so two instances cannot take the same slot or lease.
+ * The state that instances share in Redis. Scripts use the server's clock, so instances cannot
+ * disagree about the time. Each script runs atomically, so two instances cannot take the same slot
+ * or lease.
  *
- * The window of a budget is a sorted set of the slots taken, with the time at which each is free again
- * as its score. Every change is published as `id milliseconds until free`, with 0 for a slot that is
- * free at once. So each instance knows what was spent when Redis is disconnected.
+ * The window of a budget is a sorted set of the slots taken, with the time at which each is free
+ * again as its score. Every change is published as `id milliseconds until free`, with 0 for a slot
+ * that is free at once. So each instance knows what was spent when Redis is disconnected.
  *
- * Keys belong to a generation. When Redis loses its data (a flush, a restart without persistence) or
- * its clock is set, the keys cannot be trusted any more. A new generation begins, and each instance
- * writes what it knows into it. Every script but `join` and `renewGeneration` takes the generation's
- * key as KEYS[1] and the instance's generation as ARGV[1], and fails if they differ.
+ * Keys belong to a generation. When Redis loses its data (a flush, a restart without persistence)
+ * or its clock is set, the keys cannot be trusted any more. A new generation begins, and each
+ * instance writes what it knows into it. Every script but `join` and `renewGeneration` takes the
+ * generation's key as KEYS[1] and the instance's generation as ARGV[1], and fails if they differ.
  */
 
 /** Takes the place of a slot id in a message about a pause. */
 export const PAUSE_WORD = 'pause';
 
 /**
- * An instance that cannot know whether the others still share state may spend this fraction of a budget
- * (1/10), and the others leave it free. With more instances than this, the divisor is their number.
+ * An instance that cannot know whether the others still share state may spend this fraction of a
+ * budget (1/10), and the others leave it free. With more instances than this, the divisor is their
+ * number.
  */
 export const CUT_OFF_DIVISOR = 10;
 
@@ -35,7 +37,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 /** An instance that sent no heartbeat for this long may have continued without Redis. */
 const SILENT_MS = 1_500;
 
-/** KEYS generation; ARGV a name for a new generation if there is none. Returns the current generation. */
+/**
+ * KEYS generation; ARGV a name for a new generation if there is none. Returns the current
+ * generation.
+ */
 const join = `
 if redis.call('SET', KEYS[1], ARGV[1], 'NX') then return ARGV[1] end
 return redis.call('GET', KEYS[1])
@@ -50,10 +55,10 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]
 `;
 
 /**
- * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that may
- * be taken at once), slot id, milliseconds until an unsettled slot expires, channel, the number of
- * slots that must exist, 1 if the slot does not count in the pace yet. Returns 1 if taken, else 0;
- * milliseconds to wait; free slots; milliseconds of pause left; the time.
+ * KEYS slots, pause, last, settling, instances, reserved; ARGV limit, windowMs, burst (slots that
+ * may be taken at once), slot id, milliseconds until an unsettled slot expires, channel, the number
+ * of slots that must exist, 1 if the slot does not count in the pace yet. Returns 1 if taken, else
+ * 0; milliseconds to wait; free slots; milliseconds of pause left; the time.
  *
  * The share of known but silent instances is left to them.
  */
@@ -95,8 +100,8 @@ return {1, 0, free - 1, 0, now}
 `;
 
 /**
- * KEYS slots; ARGV slot id, milliseconds until free, channel. Adds a millisecond because the clock is
- * rounded down.
+ * KEYS slots; ARGV slot id, milliseconds until free, channel. Adds a millisecond because the clock
+ * is rounded down.
  */
 const settle = `${GUARD}${NOW}
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[3]) + 1, ARGV[2])
@@ -104,8 +109,8 @@ redis.call('PUBLISH', ARGV[4], ARGV[2] .. ' ' .. ARGV[3])
 `;
 
 /**
- * KEYS slots; ARGV milliseconds until free, channel, then ids of slots with open requests. Extends those
- * that exist.
+ * KEYS slots; ARGV milliseconds until free, channel, then ids of slots with open requests. Extends
+ * those that exist.
  */
 const keep = `${GUARD}${NOW}
 for place = 4, #ARGV do
@@ -132,10 +137,10 @@ redis.call('PUBLISH', ARGV[3], '${PAUSE_WORD} ' .. ARGV[2])
 `;
 
 /**
- * KEYS slots, pause; ARGV milliseconds to keep the slots at least, channel, then id and milliseconds
- * until free of each slot that the instance knows. If Redis knows the slot too, the earlier time is the
- * more recent one. Slots new to Redis are published. Returns milliseconds of pause left, then all slots
- * as pairs.
+ * KEYS slots, pause; ARGV milliseconds to keep the slots at least, channel, then id and
+ * milliseconds until free of each slot that the instance knows. If Redis knows the slot too, the
+ * earlier time is the more recent one. Slots new to Redis are published. Returns milliseconds of
+ * pause left, then all slots as pairs.
  */
 const share = `${GUARD}${NOW}
 for place = 4, #ARGV, 2 do
@@ -151,9 +156,9 @@ return answer
 `;
 
 /**
- * KEYS settling; ARGV the number of expected instances, milliseconds to expect them. Until each has sent
- * a heartbeat, and so has written what it spent alone, the share of the missing ones is left to them. Of
- * several calls, the highest number counts.
+ * KEYS settling; ARGV the number of expected instances, milliseconds to expect them. Until each has
+ * sent a heartbeat, and so has written what it spent alone, the share of the missing ones is left
+ * to them. Of several calls, the highest number counts.
  */
 const awaitInstances = `${GUARD}${NOW}
 local expected = tonumber(ARGV[2])
@@ -163,9 +168,9 @@ redis.call('SET', KEYS[2], string.format('%.0f %d', now, expected), 'PX', ARGV[3
 `;
 
 /**
- * KEYS instances, settling, reserved; ARGV instance id, milliseconds after which a silent instance is
- * given up, milliseconds for which a part of the budget stays reserved for it. Returns the number of
- * instances, including expected ones, and the time.
+ * KEYS instances, settling, reserved; ARGV instance id, milliseconds after which a silent instance
+ * is given up, milliseconds for which a part of the budget stays reserved for it. Returns the
+ * number of instances, including expected ones, and the time.
  */
 const heartbeat = `${GUARD}${NOW}
 redis.call('ZADD', KEYS[2], now, ARGV[2])
@@ -184,8 +189,8 @@ redis.call('ZREM', KEYS[2], ARGV[2])
 `;
 
 /**
- * KEYS ids watched by an instance; ARGV milliseconds to keep them, how many of the following ids to add;
- * the others are removed.
+ * KEYS ids watched by an instance; ARGV milliseconds to keep them, how many of the following ids to
+ * add; the others are removed.
  */
 const watchIds = `${GUARD}
 local added = tonumber(ARGV[3])
@@ -201,8 +206,8 @@ redis.call('DEL', KEYS[2])
 `;
 
 /**
- * KEYS instances; ARGV prefix of the keys with an instance's ids. Returns every id that any instance
- * watches.
+ * KEYS instances; ARGV prefix of the keys with an instance's ids. Returns every id that any
+ * instance watches.
  */
 const watchedIds = `${GUARD}
 local keys = {}
@@ -211,9 +216,9 @@ return #keys > 0 and redis.call('SUNION', unpack(keys)) or {}
 `;
 
 /**
- * KEYS ids watched by an instance, then leases; ARGV instance id, milliseconds of a lease, milliseconds
- * to keep the ids. Returns whether the ids still existed, then for each lease 1 if this instance holds
- * it, else 0.
+ * KEYS ids watched by an instance, then leases; ARGV instance id, milliseconds of a lease,
+ * milliseconds to keep the ids. Returns whether the ids still existed, then for each lease 1 if
+ * this instance holds it, else 0.
  */
 const renewLeases = `${GUARD}
 local answer = {redis.call('PEXPIRE', KEYS[2], ARGV[4])}

@@ -23,8 +23,8 @@ export class SlotLog {
   /** Records when a slot is free; 0: now. */
   put(id: string, freeInMs: number): void {
     const now = this.#clock.monotonic();
-    // Move the slot to the end, so that the first ones are those updated longest ago. Drop them once they
-    // are free.
+    // Move the slot to the end, so that the first ones are those updated longest ago. Drop them
+    // once they are free.
     this.#freeAt.delete(id);
     if (freeInMs > 0) this.#freeAt.set(id, now + freeInMs);
     for (const [oldest, freeAt] of this.#freeAt) {

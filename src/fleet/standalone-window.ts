@@ -50,8 +50,8 @@ export class StandaloneWindow {
 
   begin({ instances, isCounted, takenMs, pausedForMs }: Disconnect): void {
     const { limit, windowMs } = this.#limits;
-    // The taken slots are divided among the instances: of each group of `instances` slots, the one that is
-    // free last is charged to this instance.
+    // The taken slots are divided among the instances: of each group of `instances` slots, the one
+    // that is free last is charged to this instance.
     const charged = takenMs
       .toSorted((one, other) => other - one)
       .filter((_, place) => place % instances === 0);

@@ -59,7 +59,10 @@ export const AccountAggregationType = builder
     }),
   });
 
-/** Resolves `TaskStatus.accountAggregation`: what a stream has read with the task, else a read of its own. */
+/**
+ * Resolves `TaskStatus.accountAggregation`: what a stream has read with the task, else a read of
+ * its own.
+ */
 export function resolveAggregation(
   task: Task,
   { caller, read, aggregations }: Context,
@@ -76,9 +79,9 @@ export function resolveAggregation(
 }
 
 /**
- * Resolves a field that depends on the percentage of a task, with the account aggregation where that is
- * known already or selected beside it. Events of a stream have what they need: a percentage that comes from
- * elsewhere might fall.
+ * Resolves a field that depends on the percentage of a task, with the account aggregation where
+ * that is known already or selected beside it. Events of a stream have what they need: a percentage
+ * that comes from elsewhere might fall.
  */
 export function withKnownAggregation<T>(
   task: Task,

@@ -11,11 +11,14 @@ import {
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 
-// The values of longer variables are not kept: comparing them would take as long as counting the cost.
+// The values of longer variables are not kept: comparing them would take as long as counting the
+// cost.
 const MAX_KEY_LENGTH = 300;
 const MAX_OPERATIONS = 5_000;
 
-/** Operations whose costs are within the limits, by the values of the variables that they depend on. */
+/**
+ * Operations whose costs are within the limits, by the values of the variables that they depend on.
+ */
 export class AffordableOperations {
   readonly #keys = new LRUCache<string, true>({ max: MAX_OPERATIONS });
   readonly #facts = new WeakMap<OperationDefinitionNode, { id: number; variables: string[] }>();
@@ -41,7 +44,8 @@ export class AffordableOperations {
     if (variables.length === 0) return String(id);
     // A variable that is null is not the same as one that is missing, which has a default.
     const values = variables.map(name => ownValue(variableValues ?? {}, name));
-    // The references of a router have many kB, and each value of a list at least a digit and a comma.
+    // The references of a router have many kB, and each value of a list at least a digit and a
+    // comma.
     if (values.some(([value]) => Array.isArray(value) && 2 * value.length > MAX_KEY_LENGTH))
       return null;
     const key = JSON.stringify([id, values]);
@@ -62,7 +66,10 @@ function ownValue(sent: Readonly<Record<string, unknown>>, name: string): unknow
   return Object.hasOwn(sent, name) && sent[name] !== undefined ? [sent[name]] : [];
 }
 
-/** The names of the variables that costs depend on: those in directives, and in arguments that a cost is computed from. */
+/**
+ * The names of the variables that costs depend on: those in directives, and in arguments that a
+ * cost is computed from.
+ */
 function variablesOf(document: DocumentNode, schema: GraphQLSchema): string[] {
   const names = new Set<string>();
   const types = new TypeInfo(schema);

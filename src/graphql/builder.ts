@@ -25,7 +25,10 @@ export interface Context {
   read: ReadOptions;
   /** The account aggregations that the operation is asking for now, by the ids of their tasks. */
   aggregations: Map<string, Promise<AccountAggregation | null>>;
-  /** Rows that a list leaves out because they could not be read. The response reports them as errors. */
+  /**
+   * Rows that a list leaves out because they could not be read. The response reports them as
+   * errors.
+   */
   omitted: { path: (string | number)[]; error: GatewayError }[];
 }
 

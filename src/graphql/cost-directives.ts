@@ -22,8 +22,9 @@ interface CostDirectives {
 type Field = Pick<GraphQLFieldConfig<unknown, unknown>, 'type' | 'args' | 'extensions'>;
 
 /**
- * The directives of federation 2.9 from which a router estimates a cost, with the numbers of MAX_COST. A
- * router counts 1 for a field that has fields of its own, and nothing for others: those get a `@cost`.
+ * The directives of federation 2.9 from which a router estimates a cost, with the numbers of
+ * MAX_COST. A router counts 1 for a field that has fields of its own, and nothing for others: those
+ * get a `@cost`.
  */
 export function costDirectivesOf(field: Field): CostDirectives {
   const { field: weight = 1 } = declaredCostOf(field) ?? {};

@@ -65,7 +65,9 @@ interface Cost {
 type CostOf = FieldCost | ((args: never) => FieldCost);
 
 const NOTHING: Cost = { complexity: 0, depth: 0, requests: 0, counts: 0, ids: 0, rows: 0 };
-/** How often the selection of a list counts, if the operation does not say how long the list may be. */
+/**
+ * How often the selection of a list counts, if the operation does not say how long the list may be.
+ */
 export const LIST_MULTIPLIER = 10;
 // The response with the whole schema is about as long as a thousand fields.
 const INTROSPECTION_COSTS: Readonly<Record<string, FieldCost>> = {
@@ -84,7 +86,10 @@ export function costs<Args extends object>(cost: FieldCost | ((args: Args) => Fi
  */
 export type CheckCost = (args: ExecutionArgs) => void;
 
-/** Remembers operations within the limits, by the values of the variables that their costs depend on. */
+/**
+ * Remembers operations within the limits, by the values of the variables that their costs depend
+ * on.
+ */
 export function createCostCheck(limits: CostLimits): CheckCost {
   const affordable = new AffordableOperations();
   return args => {
@@ -151,7 +156,10 @@ function costOf({ schema, document, operationName, variableValues }: ExecutionAr
   return createCounter(schema, fragments, coerced)(type, operation.selectionSet);
 }
 
-/** Computes costs. Each selection set is counted once per type, even if several fragments contain it. */
+/**
+ * Computes costs. Each selection set is counted once per type, even if several fragments contain
+ * it.
+ */
 function createCounter(
   schema: GraphQLSchema,
   fragments: ReadonlyMap<string, FragmentDefinitionNode>,

@@ -59,7 +59,10 @@ export const COUNTS_ARGUMENTS = builder.args(t => ({
   }),
 }));
 
-/** The cost of a field that returns counts: what is selected of it, as often as upstream is asked for each. */
+/**
+ * The cost of a field that returns counts: what is selected of it, as often as upstream is asked
+ * for each.
+ */
 export function costOfCounts({ filter }: Partial<InputShapeFromFields<typeof COUNTS_ARGUMENTS>>) {
   return { multiplier: requestsPerCountOf(filter) };
 }

@@ -12,8 +12,8 @@ interface Representation {
   id: string;
 }
 
-// The fields that routers use. The Apollo Federation subgraph specification gives them their names with
-// underscores. Clients do not need them, so `printSdl` leaves them out.
+// The fields that routers use. The Apollo Federation subgraph specification gives them their names
+// with underscores. Clients do not need them, so `printSdl` leaves them out.
 builder.addScalarType(
   '_Any',
   new GraphQLScalarType({
@@ -63,7 +63,10 @@ function resolveReference(reference: unknown, context: Context): Promise<Resolve
   }
 }
 
-/** The entity that a reference refers to; null if there is no such task. Throws BAD_USER_INPUT for another type. */
+/**
+ * The entity that a reference refers to; null if there is no such task. Throws BAD_USER_INPUT for
+ * another type.
+ */
 export function readEntity(
   { __typename, id }: Representation,
   { caller, read }: Context,

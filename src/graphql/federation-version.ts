@@ -1,4 +1,7 @@
-/** The versions of Apollo Federation for which the schema can be printed. 2.9 adds `@cost` and `@listSize`. */
+/**
+ * The versions of Apollo Federation for which the schema can be printed. 2.9 adds `@cost` and
+ * `@listSize`.
+ */
 export const FEDERATION_VERSIONS = ['2.5', '2.9'] as const;
 export type FederationVersion = (typeof FEDERATION_VERSIONS)[number];
 

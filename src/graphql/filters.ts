@@ -121,8 +121,8 @@ export const TaskStatusOrder = builder.inputType('TaskStatusOrder', {
 });
 
 /**
- * Converts a filter argument to the domain's filter. Throws BAD_USER_INPUT for a condition that upstream
- * does not support.
+ * Converts a filter argument to the domain's filter. Throws BAD_USER_INPUT for a condition that
+ * upstream does not support.
  */
 export function toTaskFilter(
   input: typeof TaskStatusFilter.$inferInput | null | undefined,
@@ -166,7 +166,10 @@ export function requestsOf(
   return Math.max(1, Math.ceil((input?.id?.in?.length ?? 0) / IDS_PER_REQUEST));
 }
 
-/** Estimates how many upstream requests the search for the start of a list with these arguments needs. */
+/**
+ * Estimates how many upstream requests the search for the start of a list with these arguments
+ * needs.
+ */
 export function searchRequestsOf(
   filter: typeof TaskStatusFilter.$inferInput | null | undefined,
   orderBy: typeof TaskStatusOrder.$inferInput | null | undefined,

@@ -10,7 +10,9 @@ export interface NodeReference {
 const NODE_TYPES = ['TaskStatus', 'Source'] as const;
 type NodeType = (typeof NODE_TYPES)[number];
 
-/** The interface of Relay's global object identification, in which `nodeId` takes the place of `id`. */
+/**
+ * The interface of Relay's global object identification, in which `nodeId` takes the place of `id`.
+ */
 export const Node = builder.interfaceRef<{ id: string }>('Node').implement({
   description:
     'An object that `node` reads again by its `nodeId`. For Relay, set `nodeInterfaceIdField` to `nodeId`.',

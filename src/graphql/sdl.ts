@@ -19,8 +19,8 @@ export function printSdl(schema: GraphQLSchema): string {
 }
 
 /**
- * The schema for composition as SDL, which `_service` returns. It leaves out `@oneOf`, because Apollo's
- * composition does not know that directive. The gateway enforces it anyway.
+ * The schema for composition as SDL, which `_service` returns. It leaves out `@oneOf`, because
+ * Apollo's composition does not know that directive. The gateway enforces it anyway.
  */
 export function printSubgraphSdl(
   schema: GraphQLSchema,
@@ -37,8 +37,8 @@ export function printSubgraphSdl(
 }
 
 /**
- * Leaves out the types and root fields that federation adds to every subgraph: their names begin with an
- * underscore.
+ * Leaves out the types and root fields that federation adds to every subgraph: their names begin
+ * with an underscore.
  */
 function withoutFederationFields(schema: GraphQLSchema): GraphQLSchema {
   return filterSchema({
@@ -48,7 +48,10 @@ function withoutFederationFields(schema: GraphQLSchema): GraphQLSchema {
   });
 }
 
-/** Leaves out Relay's node identification: a larger graph has one `node` field, which no subgraph can resolve alone. */
+/**
+ * Leaves out Relay's node identification: a larger graph has one `node` field, which no subgraph
+ * can resolve alone.
+ */
 function withoutNodes(schema: GraphQLSchema): GraphQLSchema {
   return filterSchema({
     schema,

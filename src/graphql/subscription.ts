@@ -66,7 +66,10 @@ builder.subscriptionType({
   }),
 });
 
-/** Opens a stream that ends with the credential, with account aggregations only if they are selected. */
+/**
+ * Opens a stream that ends with the credential, with account aggregations only if they are
+ * selected.
+ */
 function open<E extends Task | ListEvent>(
   { caller, read }: Context,
   withAggregation: boolean,

@@ -85,7 +85,9 @@ export interface GraphQLServerParts {
   maxOperations: number;
 }
 
-/** GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request. */
+/**
+ * GraphQL over HTTP and SSE. The plugins are listed in the order in which they handle a request.
+ */
 export function createGraphQLServer(parts: GraphQLServerParts): GraphQLServer {
   const { path, gate, maskError, clock, limits, introspection, callbacks } = parts;
   const caches = createDocumentCaches();

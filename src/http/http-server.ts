@@ -8,7 +8,8 @@ export interface HttpServer {
   /** Answers a request of Node's HTTP server. */
   handle(request: IncomingMessage, response: ServerResponse): void;
   /**
-   * Takes over a connection with a WebSocket upgrade request. `head` holds the first bytes after the request.
+   * Takes over a connection with a WebSocket upgrade request. `head` holds the first bytes after
+   * the request.
    */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Starts listening, and resolves to the URL of the GraphQL endpoint. */

@@ -4,15 +4,15 @@ import { Readable, duplexPair } from 'node:stream';
 /** What a `Request` does not say about its client. */
 export interface FetchOptions {
   /**
-   * The IP address of the peer that sent the request; limits per address count by it. If it is a trusted
-   * proxy, `X-Forwarded-For` is read. Default: `127.0.0.1`.
+   * The IP address of the peer that sent the request; limits per address count by it. If it is a
+   * trusted proxy, `X-Forwarded-For` is read. Default: `127.0.0.1`.
    */
   clientAddress?: string;
 }
 
 /**
- * Answers a request. Rejects with the reason of the request's signal if that aborts, as `fetch` does. To
- * end a stream, abort the signal or cancel the body of the response.
+ * Answers a request. Rejects with the reason of the request's signal if that aborts, as `fetch`
+ * does. To end a stream, abort the signal or cancel the body of the response.
  */
 export type GatewayFetch = (request: Request, options?: FetchOptions) => Promise<Response>;
 
@@ -33,8 +33,8 @@ const HOP_BY_HOP = [
 const EMPTY = new Set([204, 205, 304]);
 
 /**
- * Sends requests to a server over connections in memory, so that they meet the same limits as requests
- * over the network.
+ * Sends requests to a server over connections in memory, so that they meet the same limits as
+ * requests over the network.
  */
 export function createFetch(server: Server): GatewayFetch {
   return (request, { clientAddress = LOOPBACK } = {}) =>

@@ -11,7 +11,10 @@ export function toPathPrefix(text: string): string {
   return path === '' ? '' : new URL(path, 'http://localhost/').pathname;
 }
 
-/** The path and query of a request target. A client may send an absolute URL (RFC 9112, section 3.2.2). */
+/**
+ * The path and query of a request target. A client may send an absolute URL (RFC 9112, section
+ * 3.2.2).
+ */
 function toOriginForm(target: string): string {
   if (target.startsWith('/') || !URL.canParse(target)) return target;
   const { pathname, search } = new URL(target);

@@ -21,7 +21,10 @@ import type { AnswerByYoga } from './transports/yoga-adapter.ts';
 export type ServeRequest = (request: IncomingMessage, response: ServerResponse) => void;
 
 export interface RoutesParts {
-  /** The path under which an application serves the gateway, such as `/api`; empty if it is the root. */
+  /**
+   * The path under which an application serves the gateway, such as `/api`; empty if it is the
+   * root.
+   */
   pathPrefix: string;
   corsOrigins: readonly string[];
   isListedOrigin: OriginMatcher;

@@ -52,8 +52,8 @@ export interface HttpServerParts
   /** Whether callers need no credential, because the gateway uses its own for all of them. */
   isOpen: boolean;
   /**
-   * Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows all
-   * subdomains.
+   * Origins that browsers may call from, besides the gateway's own. `https://*.example.com` allows
+   * all subdomains.
    */
   corsOrigins: readonly string[];
   persistedDocuments: PersistedDocumentsOptions;
@@ -64,7 +64,10 @@ export interface HttpServerParts
   shutdown: ShutdownOptions;
   /** Fails what still waits for upstream, because the time for the shutdown is nearly over. */
   giveUp(): void;
-  /** The path under which an application serves the gateway, such as `/api`; empty if it is the root. */
+  /**
+   * The path under which an application serves the gateway, such as `/api`; empty if it is the
+   * root.
+   */
   pathPrefix: string;
 }
 
@@ -78,8 +81,8 @@ export interface ShutdownOptions {
   graceMs: number;
 }
 
-// With Node's 511, a part of a thousand clients that connect at once would be made to wait for a second, after which
-// their systems try again. The operating system may allow fewer.
+// With Node's 511, a part of a thousand clients that connect at once would be made to wait for a
+// second, after which their systems try again. The operating system may allow fewer.
 const LISTEN_BACKLOG = 4_096;
 
 /** Builds what answers requests, and the server that takes them. */
@@ -199,8 +202,8 @@ export function createHttpServer({
       drain.begin();
       // Only a port has a balancer that must notice first.
       if (server.listening) await wait(shutdown.delayMs);
-      // Not the close() of HTTP servers, which also closes idle connections. A request may be on its
-      // way on one.
+      // Not the close() of HTTP servers, which also closes idle connections. A request may be on
+      // its way on one.
       NetServer.prototype.close.call(server);
       const closed = once(server, 'close');
       await drain.finish(shutdown.graceMs, parts.giveUp);

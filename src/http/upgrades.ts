@@ -7,8 +7,8 @@ import type { ServeUpgrade } from './transports/websocket.ts';
 const OFFER = /^(upgrade|http2-settings)$/i;
 
 /**
- * Serves WebSockets. Any other protocol that a client offers (`h2c`) is ignored, as RFC 9110, section
- * 7.8 allows: the request is answered over HTTP/1.1. CONNECT is refused.
+ * Serves WebSockets. Any other protocol that a client offers (`h2c`) is ignored, as RFC 9110,
+ * section 7.8 allows: the request is answered over HTTP/1.1. CONNECT is refused.
  */
 export function serveUpgrades(server: Server, serveWebSocket: ServeUpgrade): void {
   // Node emits this event for every upgrade request, and no longer parses the connection as HTTP.

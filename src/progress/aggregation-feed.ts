@@ -30,9 +30,9 @@ export interface AggregationFeedParts extends PollTracing {
 }
 
 /**
- * A feed that does nothing until an aggregation is watched. The instances of a group share their polls, as
- * they share those of tasks. The group is one of its own, so that instances and subscribers which need no
- * aggregations receive none.
+ * A feed that does nothing until an aggregation is watched. The instances of a group share their
+ * polls, as they share those of tasks. The group is one of its own, so that instances and
+ * subscribers which need no aggregations receive none.
  */
 export function createAggregationFeed(parts: AggregationFeedParts): AggregationFeed {
   const { onReading } = parts;

@@ -22,13 +22,21 @@ export interface AggregationSource {
   pressure(): number;
 }
 
-/** A message between the gateway instances that poll aggregations with the same credential. Survives JSON. */
+/**
+ * A message between the gateway instances that poll aggregations with the same credential. Survives
+ * JSON.
+ */
 export type AggregationMessage =
-  /** The sender's subscribers do not know the states of these aggregations. The next polls publish them. */
+  /**
+   * The sender's subscribers do not know the states of these aggregations. The next polls publish
+   * them.
+   */
   | { kind: 'subscribed'; taskIds: readonly string[] }
   | { kind: 'read'; taskId: string; reading: AggregationReading };
 
-/** Polls the watched aggregations of all instances of the group while this instance holds the lease. */
+/**
+ * Polls the watched aggregations of all instances of the group while this instance holds the lease.
+ */
 export interface AggregationPoller {
   /** An instance of the group needs the states of these aggregations. */
   onSubscribed(taskIds: readonly string[]): void;
@@ -59,7 +67,8 @@ interface PolledAggregation {
   failingSince: number | null;
 }
 
-// So many are enough to use what upstream allows, and few enough to stop as soon as it becomes scarce.
+// So many are enough to use what upstream allows, and few enough to stop as soon as it becomes
+// scarce.
 const MAX_AT_ONCE = 10;
 // A credential that may not read aggregations will hardly be allowed to soon.
 const FORBIDDEN_PAUSE_MS = 60_000;
@@ -67,10 +76,10 @@ const FORBIDDEN_PAUSE_MS = 60_000;
 /**
  * A poller that is idle until an aggregation is subscribed to while this instance holds the lease.
  *
- * Each aggregation costs a request, so many of them could spend the whole budget. They are polled at the
- * cadence of tasks while less than half of the budget is spent. When more is spent, one at a time is
- * polled, at most one in each interval, the one due longest first: readers and polls of tasks come first,
- * and every aggregation still has its turn.
+ * Each aggregation costs a request, so many of them could spend the whole budget. They are polled
+ * at the cadence of tasks while less than half of the budget is spent. When more is spent, one at a
+ * time is polled, at most one in each interval, the one due longest first: readers and polls of
+ * tasks come first, and every aggregation still has its turn.
  */
 export function createAggregationPoller(parts: AggregationPollerParts): AggregationPoller {
   const { source, lease, clock, log, intervalMs, tracer } = parts;
@@ -150,7 +159,8 @@ export function createAggregationPoller(parts: AggregationPollerParts): Aggregat
     inFlight.delete(id);
     const hasChanged = reading !== null && !isDeepStrictEqual(reading, entry.published);
     entry.cadence.polled(hasChanged);
-    // The entry was replaced or the lease lost during the read, so another may have published a later state.
+    // The entry was replaced or the lease lost during the read, so another may have published a
+    // later state.
     if (hasChanged && reading !== null && polled.get(id) === entry && lease()?.isHeld) {
       entry.published = reading;
       parts.publish({ kind: 'read', taskId: id, reading });

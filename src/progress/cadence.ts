@@ -11,8 +11,8 @@ export interface CadenceOptions {
   pressure(): number;
 }
 
-// A new or changed task is polled in each of the next ten intervals. After that each poll without a change
-// lengthens the delay, up to a maximum.
+// A new or changed task is polled in each of the next ten intervals. After that each poll without a
+// change lengthens the delay, up to a maximum.
 export const LIVELY_INTERVALS = 10;
 const QUIET_GROWTH = 1.5;
 export const MAX_QUIET_INTERVALS = 5;
@@ -21,8 +21,8 @@ export const CALM_PRESSURE = 0.5;
 const MAX_STRETCH = 3;
 
 /**
- * Decides when a watched task or list is polled next: often while it is new or changing, less often while
- * it is quiet. At most 15 intervals pass, when the task is quiet and the budget is spent.
+ * Decides when a watched task or list is polled next: often while it is new or changing, less often
+ * while it is quiet. At most 15 intervals pass, when the task is quiet and the budget is spent.
  */
 export class Cadence {
   readonly #options: CadenceOptions;

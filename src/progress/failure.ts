@@ -3,8 +3,8 @@ import type { Log } from '../log.ts';
 import type { Failure } from './group-message.ts';
 
 /**
- * Milliseconds for which polls may fail before subscribers get an error. Temporary failures are hidden for
- * this long.
+ * Milliseconds for which polls may fail before subscribers get an error. Temporary failures are
+ * hidden for this long.
  */
 export const MAX_SILENCE_MS = 60_000;
 
@@ -19,7 +19,10 @@ export function fromFailure({ code, message, details }: Failure): GatewayError {
   return new GatewayError(code, message, details);
 }
 
-/** The error to send to subscribers. An error other than GatewayError is a bug: it is logged and masked. */
+/**
+ * The error to send to subscribers. An error other than GatewayError is a bug: it is logged and
+ * masked.
+ */
 export function toGatewayError(error: unknown, log: Log): GatewayError {
   if (error instanceof GatewayError) return error;
   log.error({ err: error }, 'a watch failed unexpectedly');

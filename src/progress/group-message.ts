@@ -1,16 +1,18 @@
 import type { ErrorCode, ErrorDetails } from '../errors.ts';
 import type { Instant, Task } from '../task/task.ts';
 
-/** A message between the gateway instances that watch tasks with the same credential. Survives JSON. */
+/**
+ * A message between the gateway instances that watch tasks with the same credential. Survives JSON.
+ */
 export type GroupMessage =
   /**
-   * The sender watches these tasks. `etag` is the state that it has sent to its subscribers, null if
-   * none. The next poll publishes any other state.
+   * The sender watches these tasks. `etag` is the state that it has sent to its subscribers, null
+   * if none. The next poll publishes any other state.
    */
   | { kind: 'subscribed'; tasks: readonly { id: string; etag: string | null }[] }
   /**
-   * Tasks were polled. `tasks` have changed, `deletedIds` no longer exist upstream, `failures` could not
-   * be read for too long.
+   * Tasks were polled. `tasks` have changed, `deletedIds` no longer exist upstream, `failures`
+   * could not be read for too long.
    */
   | {
       kind: 'polled';

@@ -21,12 +21,14 @@ import { createWatchedIds } from './watched-ids.ts';
 
 /** The watches of one credential. All subscribers to the same task or list share one watch. */
 export interface Hub {
-  /** Sends the current state, then each change. Ends after the event in which the task is COMPLETED. */
+  /**
+   * Sends the current state, then each change. Ends after the event in which the task is COMPLETED.
+   */
   subscribeToTask(id: string, options?: SubscribeOptions): Mailbox<Task>;
   /**
-   * Sends a change for each matching task that is added, updated or completed; with `snapshot`, all tasks
-   * that match now come first, then SNAPSHOT_COMPLETE. Ends once no task can be added to the range of
-   * creation dates and all of it have ended.
+   * Sends a change for each matching task that is added, updated or completed; with `snapshot`, all
+   * tasks that match now come first, then SNAPSHOT_COMPLETE. Ends once no task can be added to the
+   * range of creation dates and all of it have ended.
    */
   subscribeToChanges(
     filter: TaskFilter,
@@ -41,8 +43,8 @@ export interface Hub {
 
 export interface SubscribeOptions {
   /**
-   * Polls the account aggregations of the tasks too. A change in one is an event, and events carry what was
-   * read last. They carry nothing before the first poll.
+   * Polls the account aggregations of the tasks too. A change in one is an event, and events carry
+   * what was read last. They carry nothing before the first poll.
    */
   withAggregation?: boolean;
 }
@@ -77,14 +79,17 @@ export interface HubParts extends PollTracing {
 }
 
 /**
- * Each instance publishes to its group which tasks it watches, and one instance polls them for all. The
- * results come back as group messages to every instance, including the one that polled.
+ * Each instance publishes to its group which tasks it watches, and one instance polls them for all.
+ * The results come back as group messages to every instance, including the one that polled.
  */
 export function createHub(parts: HubParts): Hub {
   const { source, clock, log, intervalMs, maxSubscribers, observer } = parts;
   const taskWatches = new Map<string, TaskWatch>();
   const listWatches = new Map<string, ListWatch>();
-  /** When polls began to fail, on the monotonic clock, by list; the key null stands for polls of tasks. */
+  /**
+   * When polls began to fail, on the monotonic clock, by list; the key null stands for polls of
+   * tasks.
+   */
   const failingSince = new Map<string | null, number>();
   /** When upstream answered with a polled state, in milliseconds since the epoch. */
   const readAt = new WeakMap<Task, number>();
@@ -118,7 +123,8 @@ export function createHub(parts: HubParts): Hub {
     get watching() {
       return { taskWatches: taskWatches.size, listWatches: listWatches.size, subscribers };
     },
-    // The mailbox is subscribed before this returns, so it misses no change that is published meanwhile.
+    // The mailbox is subscribed before this returns, so it misses no change that is published
+    // meanwhile.
     subscribeToTask(id, { withAggregation = false } = {}) {
       checkRoom();
       const watch = taskWatches.get(id) ?? openTaskWatch(id);
@@ -194,8 +200,8 @@ export function createHub(parts: HubParts): Hub {
       await afterJoin(() => watch.initialise()).catch((error: unknown) =>
         watch.refuse(toGatewayError(error, log)),
       );
-      // Also after a failure: a poll for others may have sent a state to the waiting subscribers, and they
-      // stay.
+      // Also after a failure: a poll for others may have sent a state to the waiting subscribers,
+      // and they stay.
       if (!watch.hasSubscribers) return;
       if (!isWatched) watchedIds.add(id);
       isWatched = true;
@@ -263,8 +269,8 @@ export function createHub(parts: HubParts): Hub {
   }
 
   /**
-   * Some messages were missed. Publishes which states are known here, so that the next poll sends newer
-   * ones.
+   * Some messages were missed. Publishes which states are known here, so that the next poll sends
+   * newer ones.
    */
   function onReconnect(): void {
     taskPoller.forgetStates();
@@ -286,8 +292,8 @@ export function createHub(parts: HubParts): Hub {
   }
 
   function onPollFailure(list: string | null, failure: Failure): void {
-    // The failure may come from a poll begun before the last subscriber left, or concern a list that only
-    // others watch.
+    // The failure may come from a poll begun before the last subscriber left, or concern a list
+    // that only others watch.
     const isOurs = list === null ? taskWatches.size + listWatches.size > 0 : listWatches.has(list);
     if (!isOurs) return;
     const isFinal = failure.code === 'UNAUTHENTICATED' || failure.code === 'FORBIDDEN';

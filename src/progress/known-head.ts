@@ -9,8 +9,8 @@ export class KnownHead {
   readonly #recent = new Map<string, Instant>();
   #newestCreated: Instant | null = null;
   /**
-   * After messages were lost, the creation date from which the list is read again; null if the list was
-   * empty. Undefined: no messages were lost.
+   * After messages were lost, the creation date from which the list is read again; null if the list
+   * was empty. Undefined: no messages were lost.
    */
   #behindSince: Instant | null | undefined = undefined;
 
@@ -45,7 +45,9 @@ export class KnownHead {
     return created <= (this.#newestCreated ?? -Infinity);
   }
 
-  /** `asOf` is when the list was read. A later creation date would make all later tasks look old. */
+  /**
+   * `asOf` is when the list was read. A later creation date would make all later tasks look old.
+   */
   add({ id, created }: Task, asOf: Instant): void {
     this.#recent.set(id, created);
     this.#newestCreated = Math.max(this.#newestCreated ?? -Infinity, Math.min(created, asOf));

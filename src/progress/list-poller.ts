@@ -11,7 +11,10 @@ import type { ListHead, TaskSource } from './source.ts';
 
 /** Polls the heads of watched lists. A list is polled only while this instance holds its lease. */
 export interface ListPoller {
-  /** Polls lists that are due after `delayMs` milliseconds. A list that is due later waits until then. */
+  /**
+   * Polls lists that are due after `delayMs` milliseconds. A list that is due later waits until
+   * then.
+   */
   startIn(delayMs: number): void;
   close(): void;
 }
@@ -79,7 +82,8 @@ export function createListPoller(parts: ListPollerParts): ListPoller {
 
   /** Returns how many tasks are new. */
   function publish(watch: ListWatch, head: ListHead): number {
-    // The lease was lost during the read. The instance that holds it now may have published a later state.
+    // The lease was lost during the read. The instance that holds it now may have published a later
+    // state.
     if (!watch.isOurs) return 0;
     const tasks = watch.newTasksOf(head);
     const readAt = clock.now();

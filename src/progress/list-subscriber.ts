@@ -11,7 +11,8 @@ import { type Instant, type Task, isCompleted, keepProgress } from '../task/task
 import { Mailbox } from './mailbox.ts';
 import { type TaskRow, readableOf } from './source.ts';
 
-// A snapshot is meant for a screen. With more tasks than this the client should use a narrower filter.
+// A snapshot is meant for a screen. With more tasks than this the client should use a narrower
+// filter.
 const MAX_SNAPSHOT = 5_000;
 
 export interface ListSubscriberOptions {
@@ -30,7 +31,10 @@ export interface SnapshotParts {
   attach(task: Task): Task;
 }
 
-/** A subscriber of a list: sends what its filter and its snapshot make of the changes that the watch sees. */
+/**
+ * A subscriber of a list: sends what its filter and its snapshot make of the changes that the watch
+ * sees.
+ */
 export class ListSubscriber {
   readonly mailbox: Mailbox<ListEvent>;
   readonly #filter: TaskFilter;
@@ -39,8 +43,8 @@ export class ListSubscriber {
   /** Tasks as its snapshot sent them, kept until the watch has sent the same or a later state. */
   readonly #snapshotTasks = new Map<string, Task>();
   /**
-   * Tasks sent after the snapshot was requested. Their rows in the snapshot are older and are skipped.
-   * Null: no snapshot is being read.
+   * Tasks sent after the snapshot was requested. Their rows in the snapshot are older and are
+   * skipped. Null: no snapshot is being read.
    */
   #supersededIds: Set<string> | null = null;
 
@@ -52,8 +56,8 @@ export class ListSubscriber {
   }
 
   /**
-   * Sends every task that matches now, then SNAPSHOT_COMPLETE. Throws if the snapshot cannot be read or is
-   * too large.
+   * Sends every task that matches now, then SNAPSHOT_COMPLETE. Throws if the snapshot cannot be
+   * read or is too large.
    */
   async sendSnapshot(parts: SnapshotParts): Promise<void> {
     this.#supersededIds = new Set();
@@ -79,8 +83,9 @@ export class ListSubscriber {
   }
 
   /**
-   * Sends how a task changed, if the filter lets it. `changes` holds the events of this change by kind:
-   * subscribers that get the same change get the same object, so transports serialize it once.
+   * Sends how a task changed, if the filter lets it. `changes` holds the events of this change by
+   * kind: subscribers that get the same change get the same object, so transports serialize it
+   * once.
    */
   publish(before: Task | null, now: Task, changes: Map<TaskChangeKind, TaskChange>): void {
     if (!isWithin(this.#filter.created, now.created)) return;
@@ -95,7 +100,10 @@ export class ListSubscriber {
     this.mailbox.put(now.id, change);
   }
 
-  /** Sends a task whose account aggregation was read, unless the snapshot will send it with this reading. */
+  /**
+   * Sends a task whose account aggregation was read, unless the snapshot will send it with this
+   * reading.
+   */
   publishReading(change: TaskChange): void {
     const { task } = change;
     if (!matchesRest(this.#filter, task)) return;
@@ -113,8 +121,8 @@ export class ListSubscriber {
   }
 
   /**
-   * Ends the stream if it can send nothing more: every task of its range was created before `listedUntil`,
-   * up to which all tasks are known, and none of them is among the running ones.
+   * Ends the stream if it can send nothing more: every task of its range was created before
+   * `listedUntil`, up to which all tasks are known, and none of them is among the running ones.
    */
   endIfFinished(listedUntil: Instant, running: Iterable<Task>): void {
     const { created: range } = this.#filter;

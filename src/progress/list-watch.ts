@@ -111,8 +111,8 @@ export class ListWatch {
 
   /**
    * Sends every task that matches now to one subscriber, then SNAPSHOT_COMPLETE. Call it after
-   * `initialise`: a change between the two is then sent twice rather than never. Throws if the snapshot
-   * cannot be completed.
+   * `initialise`: a change between the two is then sent twice rather than never. Throws if the
+   * snapshot cannot be completed.
    */
   async sendSnapshot(mailbox: Mailbox<ListEvent>): Promise<void> {
     await this.#subscribers.get(mailbox)?.sendSnapshot({
@@ -134,7 +134,10 @@ export class ListWatch {
     this.#head.catchUp();
   }
 
-  /** Messages about the list were lost, so this instance polls its head once, even without the lease. */
+  /**
+   * Messages about the list were lost, so this instance polls its head once, even without the
+   * lease.
+   */
   fallBehind(): void {
     this.#head.fallBehind();
   }
@@ -159,7 +162,10 @@ export class ListWatch {
     if (before !== undefined && this.isInitialised) this.#publish(before, task);
   }
 
-  /** The account aggregation of a task was read. Publishes it to those that select it, if it changed. */
+  /**
+   * The account aggregation of a task was read. Publishes it to those that select it, if it
+   * changed.
+   */
   onAggregation(id: string, reading: AggregationReading): void {
     const before = this.#running.get(id);
     const update = this.#aggregations.update(id, reading);

@@ -2,12 +2,12 @@ import { GatewayError } from '../errors.ts';
 import type { AvailabilityReader, DirectStream } from './direct-stream.ts';
 
 /**
- * The values that a subscriber has not read yet: the newest of each key. A slow subscriber skips values
- * that were replaced by newer ones, but always gets the last. A value may be an error. The error that
- * ends the stream is read last.
+ * The values that a subscriber has not read yet: the newest of each key. A slow subscriber skips
+ * values that were replaced by newer ones, but always gets the last. A value may be an error. The
+ * error that ends the stream is read last.
  *
- * This is not an async generator, because a generator that is dropped before its first next() never runs
- * its finally block.
+ * This is not an async generator, because a generator that is dropped before its first next() never
+ * runs its finally block.
  */
 export class Mailbox<T> implements DirectStream<T | GatewayError> {
   readonly #join: (earlier: T, later: T) => T;
@@ -23,7 +23,10 @@ export class Mailbox<T> implements DirectStream<T | GatewayError> {
   #isEnded = false;
   #isClosed = false;
 
-  /** `join` merges two unread values of one key. `onClose` is called once, when the stream has ended. */
+  /**
+   * `join` merges two unread values of one key. `onClose` is called once, when the stream has
+   * ended.
+   */
   constructor(
     onClose: (mailbox: Mailbox<T>) => void,
     join: (earlier: T, later: T) => T = takeLater,

@@ -11,8 +11,8 @@ export interface PollResult {
 }
 
 /**
- * Polls, in a trace of its own, because a poll has no caller. `polled` is what is polled, as counts. The requests of the poll
- * belong to the usage that it is given.
+ * Polls, in a trace of its own, because a poll has no caller. `polled` is what is polled, as
+ * counts. The requests of the poll belong to the usage that it is given.
  */
 export async function tracePoll(
   tracer: PollTracing['tracer'],

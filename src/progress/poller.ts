@@ -11,8 +11,8 @@ export interface Poller {
 export interface PollerParts {
   clock: Clock;
   /**
-   * Polls once. Returns milliseconds until the next poll, or null if there is nothing left to poll. Never
-   * rejects.
+   * Polls once. Returns milliseconds until the next poll, or null if there is nothing left to poll.
+   * Never rejects.
    */
   poll(): Promise<number | null>;
 }

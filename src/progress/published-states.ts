@@ -1,11 +1,11 @@
-// More tasks than an instance ever watches. Forgetting the oldest only means that its state is published
-// once more.
+// More tasks than an instance ever watches. Forgetting the oldest only means that its state is
+// published once more.
 const MAX_STATES = 100_000;
 
 /**
- * The etag of each task's state that every subscriber in the group has been sent. Each instance builds
- * this from the group messages, so any of them can take over the polling without publishing everything
- * again.
+ * The etag of each task's state that every subscriber in the group has been sent. Each instance
+ * builds this from the group messages, so any of them can take over the polling without publishing
+ * everything again.
  */
 export class PublishedStates {
   readonly #etags = new Map<string, string | null>();

@@ -4,13 +4,15 @@ import { type Task, isAccountAggregation, isCompleted } from '../task/task.ts';
 import type { AggregationFeed } from './aggregation-feed.ts';
 
 /**
- * The account aggregations of the running tasks of one watch. They are polled while at least one subscriber of
- * the watch selects them.
+ * The account aggregations of the running tasks of one watch. They are polled while at least one
+ * subscriber of the watch selects them.
  */
 export class SelectedAggregations<Subscriber> {
   readonly #feed: Pick<AggregationFeed, 'watch' | 'unwatch'>;
   readonly #selecting = new Set<Subscriber>();
-  /** The running tasks that are account aggregations, with what was read last; null if nothing was. */
+  /**
+   * The running tasks that are account aggregations, with what was read last; null if nothing was.
+   */
   readonly #readings = new Map<string, AggregationReading | null>();
 
   constructor(feed: Pick<AggregationFeed, 'watch' | 'unwatch'>) {

@@ -39,14 +39,17 @@ interface PolledTask {
   cadence: Cadence;
   /** The etag of the last read; null before the first. */
   etag: string | null;
-  /** When it first could not be read although others could, on the monotonic clock; null while it can. */
+  /**
+   * When it first could not be read although others could, on the monotonic clock; null while it
+   * can.
+   */
   failingSince: number | null;
   /** Whether that failure was published. */
   isFailurePublished: boolean;
 }
 
-// Confirming a task costs a request. When a source is deleted all its tasks disappear at once; those not
-// confirmed now are tried again at the next poll.
+// Confirming a task costs a request. When a source is deleted all its tasks disappear at once;
+// those not confirmed now are tried again at the next poll.
 const MAX_CONFIRMED = 5;
 
 // A task has about 3 kB. Other messages should not have to wait for a very large one.
@@ -78,8 +81,8 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   function subscribe(tasks: readonly { id: string; etag: string | null }[]): void {
     for (const { id, etag } of tasks) {
       states.subscribed(id, etag);
-      // A running poll may have read an older state than the new subscriber has. The new entry keeps it
-      // from being published.
+      // A running poll may have read an older state than the new subscriber has. The new entry
+      // keeps it from being published.
       if (lease()?.isHeld) begin(id);
     }
     if (lease()?.isHeld) poller.startIn(intervalMs);
@@ -169,8 +172,9 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
   }
 
   /**
-   * Publishes tasks whose state differs from what subscribers have. A row is null if upstream no longer has the
-   * task, an error if it could not be read, undefined if it is not known. Returns how many differed.
+   * Publishes tasks whose state differs from what subscribers have. A row is null if upstream no
+   * longer has the task, an error if it could not be read, undefined if it is not known. Returns
+   * how many differed.
    */
   function publish(
     due: readonly PolledTask[],
@@ -183,8 +187,8 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     for (const entry of due) {
       const { id } = entry;
       const row = rowOf(id);
-      // The entry was replaced by a new subscription or a lease change, so subscribers may have a later
-      // state.
+      // The entry was replaced by a new subscription or a lease change, so subscribers may have a
+      // later state.
       if (row === undefined || polled.get(id) !== entry) continue;
       if (row instanceof GatewayError) {
         if (isNewFailure(entry)) failures.push({ id, error: toFailure(row) });
@@ -213,7 +217,9 @@ export function createTaskPoller(parts: TaskPollerParts): TaskPoller {
     return tasks.length + deletedIds.length;
   }
 
-  /** Whether a task has been unreadable for `MAX_SILENCE_MS` and this has not been published yet. */
+  /**
+   * Whether a task has been unreadable for `MAX_SILENCE_MS` and this has not been published yet.
+   */
   function isNewFailure(entry: PolledTask): boolean {
     const now = clock.monotonic();
     entry.failingSince ??= now;

@@ -13,8 +13,8 @@ export interface TaskWatchParts {
   aggregations: Pick<AggregationFeed, 'watch' | 'unwatch'>;
   clock: Clock;
   /**
-   * Milliseconds for which new subscribers are sent the last published state instead of a fresh read.
-   * Polls are frequent during that time.
+   * Milliseconds for which new subscribers are sent the last published state instead of a fresh
+   * read. Polls are frequent during that time.
    */
   youngForMs: number;
   /** A subscriber needs the current state, so `initialise` must be called. */
@@ -79,7 +79,10 @@ export class TaskWatch {
     else this.fail(new GatewayError('NOT_FOUND', 'Upstream has no such task.'));
   }
 
-  /** Publishes a state that was read: to all subscribers if it changed, else only to those that wait. */
+  /**
+   * Publishes a state that was read: to all subscribers if it changed, else only to those that
+   * wait.
+   */
   onTask(read: Task): void {
     const task = keepProgress(this.#lastPublished, this.#aggregations.attach(read));
     this.#aggregations.follow(task);

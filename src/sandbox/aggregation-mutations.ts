@@ -1,6 +1,8 @@
 type Status = Record<string, unknown>;
 
-/** Mutations that make the status of an account aggregation deviate from the specification, by name. */
+/**
+ * Mutations that make the status of an account aggregation deviate from the specification, by name.
+ */
 export const AGGREGATION_MUTATIONS = {
   'status-missing': without('status'),
   'status-new': status => ({ ...status, status: 'PAUSED' }),

@@ -10,9 +10,9 @@ const IDENTITIES_BEGIN_AT = 0.5;
 const IDENTITIES_PER_ACCOUNT = 0.8;
 
 /**
- * The status of an account aggregation at `now` as JSON of the REST API; null where upstream has none: before
- * its launch, an hour after its end, and for other tasks. `counted` says which counts the version has. The
- * counts at the end are those that the task has as attributes.
+ * The status of an account aggregation at `now` as JSON of the REST API; null where upstream has
+ * none: before its launch, an hour after its end, and for other tasks. `counted` says which counts
+ * the version has. The counts at the end are those that the task has as attributes.
  */
 export function serializeAggregation(
   lifecycle: Lifecycle,

@@ -8,8 +8,8 @@ export interface Client {
   id: string;
   secret: string;
   /**
-   * `user`: a personal access token, which acts as a user. `application`: acts as no user, and may not
-   * PATCH.
+   * `user`: a personal access token, which acts as a user. `application`: acts as no user, and may
+   * not PATCH.
    */
   kind: 'user' | 'application';
   /** The user level, such as ORG_ADMIN. HELPDESK may read but not PATCH. */
@@ -43,7 +43,10 @@ export class Clients {
     this.#key = Buffer.from(random.hex(64), 'hex');
   }
 
-  /** Adds a client. Like those of personal access tokens, ids have 32 and secrets 64 hexadecimal digits. */
+  /**
+   * Adds a client. Like those of personal access tokens, ids have 32 and secrets 64 hexadecimal
+   * digits.
+   */
   add(options: Partial<Client> = {}): Client {
     const client: Client = {
       id: this.#random.hex(32),
@@ -85,8 +88,8 @@ export class Clients {
   }
 
   /**
-   * Returns the client of the token in an Authorization header. Throws a Refusal with status 401 if the
-   * token is not valid.
+   * Returns the client of the token in an Authorization header. Throws a Refusal with status 401 if
+   * the token is not valid.
    */
   async verify(authorization: string | undefined): Promise<Client> {
     const [, token] = /^Bearer (\S+)$/i.exec(authorization ?? '') ?? [];

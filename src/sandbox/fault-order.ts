@@ -4,8 +4,8 @@ import { Refusal } from './refusal.ts';
 import { ROW_MUTATIONS } from './row-mutations.ts';
 
 /**
- * Reads the order of a fault from a request body. Throws a Refusal with status 400 that lists the known
- * faults.
+ * Reads the order of a fault from a request body. Throws a Refusal with status 400 that lists the
+ * known faults.
  */
 export function readFaultOrder(body: unknown): FaultOrder {
   const { fault, route, rate, times } = (body ?? {}) as Partial<FaultOrder>;

@@ -3,22 +3,22 @@ import type { Random } from './random.ts';
 import { ROW_MUTATIONS, type RowMutation } from './row-mutations.ts';
 
 /**
- * A fault that the sandbox can simulate. The kinds that end in `-row` or `-rows` change lists of tasks
- * only.
+ * A fault that the sandbox can simulate. The kinds that end in `-row` or `-rows` change lists of
+ * tasks only.
  */
 export type Fault =
   | { kind: 'latency'; ms: number }
   /**
-   * An error answer: JSON as the service sends it; with `body`, HTML without a tracking id as a proxy
-   * sends it.
+   * An error answer: JSON as the service sends it; with `body`, HTML without a tracking id as a
+   * proxy sends it.
    */
   | { kind: 'status'; status: number; retryAfter?: string; body?: string }
   | { kind: 'drop' | 'truncate' | 'malformed' }
   /** Leaves out the total count, or replaces it with `text`. */
   | { kind: 'no-count'; text?: string }
   /**
-   * Mutates rows so that they break the specification: those with these ids, all, or by default one at
-   * random.
+   * Mutates rows so that they break the specification: those with these ids, all, or by default one
+   * at random.
    */
   | { kind: 'row'; mutation: RowMutation; ids?: readonly string[]; all?: boolean }
   /** Mutates the status of an account aggregation so that it breaks the specification. */
@@ -45,8 +45,8 @@ export const ROUTES = ['token', 'list', 'pending', 'task', 'patch', 'aggregation
 export type Route = (typeof ROUTES)[number];
 
 /**
- * A fault, and which requests it affects: those of a route (by default all but the token endpoint), a
- * share of them (0–1), and how many times.
+ * A fault, and which requests it affects: those of a route (by default all but the token endpoint),
+ * a share of them (0–1), and how many times.
  */
 export interface FaultOrder {
   fault: Fault;

@@ -25,9 +25,9 @@ interface Token {
 }
 
 /**
- * Parses the filter language of the standard collection parameters. Throws a Refusal with status 400 for
- * an invalid filter. With `isLive`, also rejects filters that live tenants reject although the
- * specification allows them.
+ * Parses the filter language of the standard collection parameters. Throws a Refusal with status
+ * 400 for an invalid filter. With `isLive`, also rejects filters that live tenants reject although
+ * the specification allows them.
  */
 export function parseFilter(text: string, rules: VersionRules, isLive = false): Expression {
   const tokens = tokenize(text);

@@ -63,7 +63,10 @@ export class Journal {
     this.#records = [];
   }
 
-  /** The highest number of requests of one client and version in any `windowMs`, including rejected ones. */
+  /**
+   * The highest number of requests of one client and version in any `windowMs`, including rejected
+   * ones.
+   */
   worstWindow(windowMs: number): number {
     const moments = new Map<string, number[]>();
     for (const { at, clientId, version } of this.requests) {

@@ -1,7 +1,10 @@
 import { NO_ODDITY, type Oddity } from './oddity.ts';
 import type { Random } from './random.ts';
 
-/** The whole life of a task, decided when it is created. Its state at any time depends only on that time. */
+/**
+ * The whole life of a task, decided when it is created. Its state at any time depends only on that
+ * time.
+ */
 export interface Lifecycle extends Oddity {
   id: string;
   kind: TaskKind;

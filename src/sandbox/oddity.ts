@@ -2,7 +2,10 @@ import type { Random } from './random.ts';
 
 /** How a task deviates from the specification. Live tenants were seen to send all of these. */
 export interface Oddity {
-  /** What upstream writes first when the task ends. `undated`: it writes the status only, never a date. */
+  /**
+   * What upstream writes first when the task ends. `undated`: it writes the status only, never a
+   * date.
+   */
   ending: 'date-first' | 'status-first' | 'undated';
   /** Whether the status is an empty string instead of null between the end date and the status. */
   blankStatus: boolean;

@@ -1,6 +1,9 @@
 import type { Clock } from '../clock.ts';
 
-/** Upstream's rate limit in its strictest form: no period of `windowMs` may hold more than `limit` requests. */
+/**
+ * Upstream's rate limit in its strictest form: no period of `windowMs` may hold more than `limit`
+ * requests.
+ */
 export class RateLimit {
   readonly #limit: number;
   readonly #windowMs: number;
@@ -13,7 +16,10 @@ export class RateLimit {
     this.#clock = clock;
   }
 
-  /** Counts a request of `key`. Returns null if it is allowed, else the seconds until the next one is. */
+  /**
+   * Counts a request of `key`. Returns null if it is allowed, else the seconds until the next one
+   * is.
+   */
   admit(key: string): number | null {
     const now = this.#clock.monotonic();
     const recent = (this.#admitted.get(key) ?? []).filter(at => at > now - this.#windowMs);

@@ -17,8 +17,8 @@ export class Refusal extends Error {
   }
 
   /**
-   * The body of the answer. 401 and 429 have forms of their own, because API gateways in front of the
-   * services send them.
+   * The body of the answer. 401 and 429 have forms of their own, because API gateways in front of
+   * the services send them.
    */
   toJson(trackingId: string): unknown {
     if (this.status === 401) return { error: this.message };

@@ -4,7 +4,10 @@ import { Refusal, forbidden, notFound } from './refusal.ts';
 import type { Tenant } from './tenant.ts';
 import type { VersionRules } from './versions.ts';
 
-/** The answer of a resource: rows or a task as its body, and the total count in a header if requested. */
+/**
+ * The answer of a resource: rows or a task as its body, and the total count in a header if
+ * requested.
+ */
 export interface Answer {
   status: number;
   body: unknown;

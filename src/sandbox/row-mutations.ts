@@ -77,7 +77,10 @@ function without(...names: string[]): Mutate {
   return row => Object.fromEntries(Object.entries(row).filter(([name]) => !names.includes(name)));
 }
 
-/** Rewrites the row's valid dates in another format. Skips dates that another mutation has made invalid. */
+/**
+ * Rewrites the row's valid dates in another format. Skips dates that another mutation has made
+ * invalid.
+ */
 function dated(write: (at: number) => unknown): Mutate {
   return row => {
     const changed = { ...row };

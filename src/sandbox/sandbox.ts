@@ -22,8 +22,8 @@ export interface SandboxOptions {
   /** A factor by which tasks run faster than in reality. */
   speed?: number;
   /**
-   * Whether the tenant has the oddities of live tenants. False: it follows the vendor's specification
-   * exactly.
+   * Whether the tenant has the oddities of live tenants. False: it follows the vendor's
+   * specification exactly.
    */
   oddities?: boolean;
   /** Requests per client, version and window; Infinity: no limit. */

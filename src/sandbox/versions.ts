@@ -6,7 +6,9 @@ export interface VersionRules {
   version: SandboxVersion;
   /** The path of the collection. A task's path has one more segment. */
   path: string;
-  /** The path of account aggregations. That of one continues with the id of its task and `status`. */
+  /**
+   * The path of account aggregations. That of one continues with the id of its task and `status`.
+   */
   aggregationsPath: string;
   /** The counts that the status of an account aggregation has. */
   aggregationCounts: 'accounts' | 'all';

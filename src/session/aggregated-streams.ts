@@ -44,14 +44,14 @@ export interface AggregatedStreamsParts {
   log: Log;
 }
 
-// The end of a task is news that must not wait for long. What was read last is shown if there is no later
-// answer. Where many tasks of a stream end at once, they share that time.
+// The end of a task is news that must not wait for long. What was read last is shown if there is no
+// later answer. Where many tasks of a stream end at once, they share that time.
 const END_WAIT_MS = 2_000;
 const ENDS_APART_MS = 10_000;
 
 /**
- * Polls read the aggregations that streams select, but not before the first event and not after the last:
- * these two are read here. Subscribers that get the same event share the read and the result.
+ * Polls read the aggregations that streams select, but not before the first event and not after the
+ * last: these two are read here. Subscribers that get the same event share the read and the result.
  */
 export function createAggregatedStreams(parts: AggregatedStreamsParts): AggregatedStreams {
   const { aggregations, clock, log } = parts;
@@ -119,7 +119,10 @@ export function createAggregatedStreams(parts: AggregatedStreamsParts): Aggregat
     return known === undefined ? endOf(task, state.read) : endInTime(task, known, state);
   }
 
-  /** The aggregation of a task that has ended, or what was read while it ran if there is no answer in time. */
+  /**
+   * The aggregation of a task that has ended, or what was read while it ran if there is no answer
+   * in time.
+   */
   async function endInTime(
     task: Task,
     known: AggregationReading,
@@ -191,7 +194,10 @@ function withTask<E extends TaskEvent>(event: E, task: Task): E {
   return ('kind' in event ? { ...event, task } : task) as E;
 }
 
-/** Whether a subscriber that was sent this task and gets this event with this reading would see no change. */
+/**
+ * Whether a subscriber that was sent this task and gets this event with this reading would see no
+ * change.
+ */
 function isSame(event: TaskEvent, before: Task, reading: AggregationReading): boolean {
   if ('kind' in event && event.kind !== 'UPDATED') return false;
   const { etag } = taskOf(event);

@@ -7,7 +7,10 @@ import type { ReadOptions } from './loader.ts';
 import type { Memory } from './memory.ts';
 import { SharedRequest } from './shared-request.ts';
 
-/** Account aggregations of one credential: a request for each, which all callers share who want it at the same time. */
+/**
+ * Account aggregations of one credential: a request for each, which all callers share who want it
+ * at the same time.
+ */
 export interface Aggregations {
   /** The progress of the account aggregation that this task is; null where upstream has none. */
   load(task: Task, options?: ReadOptions): Promise<AccountAggregation | null>;

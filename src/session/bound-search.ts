@@ -19,8 +19,8 @@ export type FetchCounted = (offset: number, limit: number) => Promise<TaskPage>;
 /** Finds where creation dates stand in the lists of one credential. */
 export interface BoundSearch {
   /**
-   * `list` names the list: what was read of it makes the next search short. Throws UPSTREAM_UNAVAILABLE if
-   * the list changes faster than it can be searched.
+   * `list` names the list: what was read of it makes the next search short. Throws
+   * UPSTREAM_UNAVAILABLE if the list changes faster than it can be searched.
    */
   find(list: string, date: Instant, fetchPage: FetchCounted): Promise<Bound>;
 }
@@ -31,7 +31,9 @@ interface Point {
   created: Instant;
 }
 
-/** Rows of one probe: enough that an estimate need not be exact, few enough to cost upstream little. */
+/**
+ * Rows of one probe: enough that an estimate need not be exact, few enough to cost upstream little.
+ */
 export const PROBE_LIMIT = 50;
 const MAX_REQUESTS = 40;
 const MAX_LISTS = 20;
@@ -40,13 +42,14 @@ const BEFORE_ALL: Point = { index: -1, created: -Infinity };
 const AFTER_ALL: Point = { index: Infinity, created: Infinity };
 
 /**
- * Upstream cannot filter by date, but its lists are ordered by it. The search estimates the place of a
- * date from the known dates on both sides of it, and reads a small page there. Where an estimate did not
- * halve the gap, it halves it. It ends at a page that has rows on both sides of the date, which proves the
- * place whatever was assumed before.
+ * Upstream cannot filter by date, but its lists are ordered by it. The search estimates the place
+ * of a date from the known dates on both sides of it, and reads a small page there. Where an
+ * estimate did not halve the gap, it halves it. It ends at a page that has rows on both sides of
+ * the date, which proves the place whatever was assumed before.
  *
- * The search runs oldest first, because new tasks then move no row. Dates that were read before are kept.
- * Rows that have moved since contradict them, and the search then goes on from what it has just read.
+ * The search runs oldest first, because new tasks then move no row. Dates that were read before are
+ * kept. Rows that have moved since contradict them, and the search then goes on from what it has
+ * just read.
  */
 export function createBoundSearch(clock: Pick<Clock, 'now'>): BoundSearch {
   const known = new LRUCache<string, Point[]>({ max: MAX_LISTS });
@@ -86,7 +89,10 @@ class Search {
     this.offset = this.#next();
   }
 
-  /** Takes in the page at this offset. Returns the place of the date if the page proves it, else null. */
+  /**
+   * Takes in the page at this offset. Returns the place of the date if the page proves it, else
+   * null.
+   */
   follow({ rows, total }: TaskPage, offset: number): number | null {
     this.#total = total;
     const seen = rows.flatMap((row, place) =>

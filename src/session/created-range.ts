@@ -10,8 +10,9 @@ export interface OrderedRange {
   /** Whether the order places this date after the range. */
   isPast(created: Instant): boolean;
   /**
-   * The position just before the range, for a walk; null if the list begins with it. Its offset comes from
-   * `find`, and a walk corrects it. `find` is not called where no task can be before the range.
+   * The position just before the range, for a walk; null if the list begins with it. Its offset
+   * comes from `find`, and a walk corrects it. `find` is not called where no task can be before the
+   * range.
    */
   start(now: Instant, find: (date: Instant) => Promise<Bound>): Promise<Cursor | null>;
 }

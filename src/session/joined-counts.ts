@@ -17,10 +17,11 @@ interface PageRequest {
 type Outcomes = Map<PageRequest, TaskPage | Error>;
 
 /**
- * Joins requests for one list that are made at the same time: equal pages, and the count with a page.
+ * Joins requests for one list that are made at the same time: equal pages, and the count with a
+ * page.
  *
- * Upstream can count the list in the answer to any of its pages. A count needs its own request only if no
- * page of that list is requested.
+ * Upstream can count the list in the answer to any of its pages. A count needs its own request only
+ * if no page of that list is requested.
  */
 export function createJoinedCounts(lists: Lists): Lists {
   // DataLoader dispatches once all resolvers that are ready have run.
@@ -30,7 +31,8 @@ export function createJoinedCounts(lists: Lists): Lists {
     ...lists,
     async page(query, options = {}) {
       options.signal?.throwIfAborted();
-      // Throws here for a value that no filter can hold. In the batch it would fail the other requests too.
+      // Throws here for a value that no filter can hold. In the batch it would fail the other
+      // requests too.
       const listKey = `${options.isFresh ?? false} ${toQueryString({ filter: query.filter ?? {} })}`;
       return abortable(loader.load({ query, options, listKey }), options.signal);
     },
@@ -48,7 +50,10 @@ export function createJoinedCounts(lists: Lists): Lists {
     );
   }
 
-  /** Reads requests for one list. Counts are read with `carrier`, a page of it that is requested anyway. */
+  /**
+   * Reads requests for one list. Counts are read with `carrier`, a page of it that is requested
+   * anyway.
+   */
   async function readGroup(
     group: readonly PageRequest[],
     carrier: TaskQuery | null,
@@ -74,7 +79,10 @@ export function createJoinedCounts(lists: Lists): Lists {
   }
 }
 
-/** The page with which the counts of the group can be read. Null if the group has no page or no count. */
+/**
+ * The page with which the counts of the group can be read. Null if the group has no page or no
+ * count.
+ */
 function carrierOf(group: readonly PageRequest[]): TaskQuery | null {
   const pages = group.map(({ query }) => query).filter(query => !isCount(query));
   const page = pages.find(({ count }) => count) ?? pages[0];
@@ -89,7 +97,10 @@ function isSamePage(one: TaskQuery, other: TaskQuery): boolean {
   return toQueryString({ ...one, count: true }) === toQueryString({ ...other, count: true });
 }
 
-/** The query to send. A count does not depend on the order, so counts of one list have the same query. */
+/**
+ * The query to send. A count does not depend on the order, so counts of one list have the same
+ * query.
+ */
 function toQuery(query: TaskQuery): TaskQuery {
   if (!isCount(query)) return query;
   return { ...(query.filter && { filter: query.filter }), limit: 0, count: true };

@@ -69,8 +69,8 @@ export function createListHeads(
   }
 
   /**
-   * Reads the heads of several lists in one walk. Null if the rows do not say which list they belong
-   * to.
+   * Reads the heads of several lists in one walk. Null if the rows do not say which list they
+   * belong to.
    */
   async function readJoined(
     group: readonly HeadRequest[],

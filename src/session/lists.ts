@@ -34,8 +34,8 @@ interface PendingPage {
 }
 
 /**
- * Fetches pages through `api` and caches them and their tasks in `memory`. A page also answers requests for fewer of
- * its rows, and for the same rows without the length of the list.
+ * Fetches pages through `api` and caches them and their tasks in `memory`. A page also answers
+ * requests for fewer of its rows, and for the same rows without the length of the list.
  */
 export function createLists({ api, memory, clock }: ListsParts): Lists {
   /** By list, order and offset. */
@@ -119,8 +119,8 @@ function covers({ request, ...pending }: PendingPage, limit: number, isCounted: 
 }
 
 /**
- * Reads one page for several callers. The request is aborted once all of them have disconnected. An error
- * is returned, not thrown, so that each caller can be given its own answer to it.
+ * Reads one page for several callers. The request is aborted once all of them have disconnected. An
+ * error is returned, not thrown, so that each caller can be given its own answer to it.
  */
 export async function readForAll(
   lists: Pick<Lists, 'page'>,

@@ -25,8 +25,8 @@ export interface ReadOptions {
 /** Tasks by id, read in batches. */
 export interface TaskLoader {
   /**
-   * The task, or null if upstream has no such task. Rejects if this task cannot be read; other loads
-   * are unaffected.
+   * The task, or null if upstream has no such task. Rejects if this task cannot be read; other
+   * loads are unaffected.
    */
   load(id: string, options?: ReadOptions): Promise<Task | null>;
   /** Call after a write. Later calls of `load` do not join requests that were sent before it. */
@@ -67,7 +67,10 @@ interface Batch {
   waiting: Map<OperationUsage, number>;
   /** When its request was sent, on the monotonic clock; Infinity before. */
   requestedAt: number;
-  /** Its part of the traces of these operations, from when it has a slot; null if none of them is traced. */
+  /**
+   * Its part of the traces of these operations, from when it has a slot; null if none of them is
+   * traced.
+   */
   span: Span | null;
 }
 
@@ -78,24 +81,29 @@ interface Moment {
 }
 
 /**
- * The maximum time for which a batch collects loads, in milliseconds. If the budget is spent, it collects
- * until it has a slot.
+ * The maximum time for which a batch collects loads, in milliseconds. If the budget is spent, it
+ * collects until it has a slot.
  */
 const BATCH_DELAY_MS = 10;
-// While less than this part of the budget is spent, a batch waits only while another request is in flight.
+// While less than this part of the budget is spent, a batch waits only while another request is in
+// flight.
 const IDLE_PRESSURE = 0.25;
 
 /**
  * Batches loads of tasks by id, from any operation, into `id in (…)` requests.
  *
- * A batch takes its slot in the budget before it is sent. While it waits for the slot, it collects more
- * loads, so batches grow as the budget gets scarce.
+ * A batch takes its slot in the budget before it is sent. While it waits for the slot, it collects
+ * more loads, so batches grow as the budget gets scarce.
  */
 export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderParts): TaskLoader {
-  // Lists of batches, whose loads go with them: one Map of all loads would hold on to those that have ended (see `Bag`).
+  // Lists of batches, whose loads go with them: one Map of all loads would hold on to those that
+  // have ended (see `Bag`).
   /** Batches whose request is not sent yet. Any caller may join their loads. */
   const unsent: Batch[] = [];
-  /** Batches whose request was sent, newest last. Callers may join their loads unless they need a fresh result. */
+  /**
+   * Batches whose request was sent, newest last. Callers may join their loads unless they need a
+   * fresh result.
+   */
   const sent: Batch[] = [];
   /** The batch that collects loads; null: the next load opens one. */
   let open: Batch | null = null;
@@ -164,7 +172,10 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     caller.stopListening = () => signal.removeEventListener('abort', leave);
   }
 
-  /** Its last caller has left. A caller who comes later gets another load, in the same batch while that collects. */
+  /**
+   * Its last caller has left. A caller who comes later gets another load, in the same batch while
+   * that collects.
+   */
   function abandon({ id, batch: { loads, signal, requestedAt } }: Load): void {
     loads.delete(id);
     const wasSent = requestedAt < Infinity;

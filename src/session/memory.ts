@@ -12,11 +12,14 @@ type Usages = readonly Pick<OperationUsage, 'requested' | 'received'>[];
 
 /** A cache of what upstream answered to one credential. */
 export interface Memory {
-  /** Undefined: not cached. Null: upstream had no such task. Notes the age of the answer in `usages`. */
+  /**
+   * Undefined: not cached. Null: upstream had no such task. Notes the age of the answer in
+   * `usages`.
+   */
   task(id: string, usages?: Usages): Task | null | undefined;
   /**
-   * The first `limit` rows from an offset of a list; if `isCounted`, with the length that the list had at that moment.
-   * `list` identifies the list, its order and the offset.
+   * The first `limit` rows from an offset of a list; if `isCounted`, with the length that the list
+   * had at that moment. `list` identifies the list, its order and the offset.
    */
   page(list: string, limit: number, isCounted: boolean, usages?: Usages): TaskPage | undefined;
   /** The length of a list. Null: upstream does not count it. */
@@ -24,18 +27,21 @@ export interface Memory {
   /** The response to an operation, all parts of which may still be served. */
   response(operation: string): KeptResponse | undefined;
   /**
-   * Whether something was written, or a task was found to have changed, since a request that was sent at this moment
-   * of the monotonic clock.
+   * Whether something was written, or a task was found to have changed, since a request that was
+   * sent at this moment of the monotonic clock.
    */
   hasChangedSince(requestedAt: number): boolean;
   /** By the id of the task, with the same meanings as `task`. */
   aggregation(taskId: string): AccountAggregation | null | undefined;
   /**
-   * `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts from
-   * there.
+   * `requestedAt` is when the request was sent, on the monotonic clock. The age of an entry counts
+   * from there.
    */
   keepTask(id: string, task: Task | null, requestedAt: number): void;
-  /** `limit` is the number of rows that were requested; `isCounted`, whether the length of the list was. */
+  /**
+   * `limit` is the number of rows that were requested; `isCounted`, whether the length of the list
+   * was.
+   */
   keepPage(
     list: string,
     limit: number,
@@ -48,7 +54,9 @@ export interface Memory {
   keepResponse(operation: string, response: KeptResponse, usage: Usage): void;
   /** Notes in `usages` the age of an answer that was requested at this moment. */
   noteAge(usages: Usages, requestedAt: number): void;
-  /** `isFinal`: upstream will not change its answer. The entry is kept as long as a finished task. */
+  /**
+   * `isFinal`: upstream will not change its answer. The entry is kept as long as a finished task.
+   */
   keepAggregation(
     taskId: string,
     aggregation: AccountAggregation | null,
@@ -62,8 +70,8 @@ export interface Memory {
 }
 
 /**
- * The memories of all credentials, with one bound on their total size. A memory never serves another
- * credential.
+ * The memories of all credentials, with one bound on their total size. A memory never serves
+ * another credential.
  */
 export interface Memories {
   of(credentialKey: string): Memory;
@@ -87,7 +95,8 @@ const MAX_ENTRIES = 50_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_WRITES = 10_000;
 
-// When the bound is exceeded, entries are evicted down to this share of it, so that evictions are rare.
+// When the bound is exceeded, entries are evicted down to this share of it, so that evictions are
+// rare.
 const LOW_WATER = 0.98;
 
 type Kept = Answer & { bytes: number };
@@ -269,7 +278,9 @@ export function createMemories(options: MemoriesOptions): Memories {
     return part;
   }
 
-  /** Evicts from the largest part, so that one credential cannot evict the entries of the others. */
+  /**
+   * Evicts from the largest part, so that one credential cannot evict the entries of the others.
+   */
   function shrinkLargest(): void {
     const part = [...parts.values()]
       .map(({ entries }) => entries)

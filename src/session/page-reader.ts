@@ -13,8 +13,8 @@ const MAX_IDS = 1_000;
 export type ReadPage = (offset: number, limit: number, count: boolean) => Promise<TaskPage>;
 
 /**
- * Reads pages of upstream's list. If the ids do not fit one URL, several lists are read and merged. The
- * filter has no creation date.
+ * Reads pages of upstream's list. If the ids do not fit one URL, several lists are read and merged.
+ * The filter has no creation date.
  */
 export function pageReader(
   lists: Pick<Lists, 'page' | 'fits'>,

@@ -56,13 +56,14 @@ interface PageRows {
   isUnfinished: boolean;
 }
 
-// If the list has shifted since the cursor was issued, the walk searches it; each request halves the rest.
+// If the list has shifted since the cursor was issued, the walk searches it; each request halves
+// the rest.
 const MAX_REQUESTS = 40;
 
 /**
  * Reads part of a list. A row that cannot be read is left out, and the page is filled with the rows
- * after it. Throws BAD_USER_INPUT for arguments out of range, and UPSTREAM_UNAVAILABLE where the list
- * changes faster than it can be read.
+ * after it. Throws BAD_USER_INPUT for arguments out of range, and UPSTREAM_UNAVAILABLE where the
+ * list changes faster than it can be read.
  */
 export async function readSlice(
   parts: SliceParts,
@@ -143,8 +144,9 @@ export async function readSlice(
 }
 
 /**
- * One more task than is returned says whether there is a next page, without a count. It is also read where that is not
- * selected, so that the same page answers both, unless that may need another request.
+ * One more task than is returned says whether there is a next page, without a count. It is also
+ * read where that is not selected, so that the same page answers both, unless that may need another
+ * request.
  */
 function maxRowsOf(
   { sourceIds }: TaskFilter,
@@ -154,7 +156,8 @@ function maxRowsOf(
 ): number {
   if (hasNextPage) return first + 1;
   if (!tasks) return 0;
-  // After a cursor, rows are repeated. Lists of single sources are read together, as many as fit a page.
+  // After a cursor, rows are repeated. Lists of single sources are read together, as many as fit a
+  // page.
   const isAlone = after === null && sourceIds?.length !== 1;
   return isAlone && first > 0 && first < PAGE_LIMIT ? first + 1 : first;
 }
@@ -191,7 +194,10 @@ interface PlacedSlice {
   after: Cursor | null;
 }
 
-/** A task whose cursor is encoded when it is read. The cursor lists the preceding tasks of the same millisecond. */
+/**
+ * A task whose cursor is encoded when it is read. The cursor lists the preceding tasks of the same
+ * millisecond.
+ */
 class Entry {
   readonly task: Task;
   readonly #offset: number;

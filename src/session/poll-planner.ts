@@ -6,7 +6,10 @@ import type { Row } from '../upstream/wire.ts';
 
 /** Reads watched tasks with as few requests as possible. */
 export interface PollPlanner {
-  /** Calls back for each watched task that is found. A missing task is on no list; read it by its id. */
+  /**
+   * Calls back for each watched task that is found. A missing task is on no list; read it by its
+   * id.
+   */
   read(
     ids: readonly string[],
     onFound: (id: string, row: Row) => void,
@@ -21,10 +24,10 @@ const COUNT_EVERY = 30;
 const MAX_PAGES_PER_ID_REQUEST = 4;
 
 /**
- * There are two ways to poll. Pages of all running tasks hold 250 to a request, watched or not.
- * `id in (…)` holds about 95 to a request, all of them watched. Which is cheaper depends on how many
- * tasks run. A poll that starts with pages continues while they are cheaper for the tasks still missing.
- * A task on none of the pages has ended or moved between two pages; `id in (…)` finds it.
+ * There are two ways to poll. Pages of all running tasks hold 250 to a request, watched or not. `id
+ * in (…)` holds about 95 to a request, all of them watched. Which is cheaper depends on how many
+ * tasks run. A poll that starts with pages continues while they are cheaper for the tasks still
+ * missing. A task on none of the pages has ended or moved between two pages; `id in (…)` finds it.
  */
 export function createPollPlanner(
   api: Pick<TaskStatusApi, 'runningOrder' | 'runningPage' | 'listed' | 'byIds' | 'idsPerRequest'>,

@@ -16,7 +16,9 @@ export interface Sessions {
 
 export interface SessionsParts {
   open(credential: Credential): Session;
-  /** Whether upstream has accepted the credential. Unproven ones have a small limit of their own. */
+  /**
+   * Whether upstream has accepted the credential. Unproven ones have a small limit of their own.
+   */
   isProven?(credential: Credential): boolean;
   clock: Clock;
 }

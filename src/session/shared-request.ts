@@ -9,7 +9,8 @@ export class SharedRequest<T> {
   /** Calls `start` immediately. Check first that the caller's signal is not aborted. */
   constructor(start: (signal: Signal) => Promise<T>) {
     this.#result = start(this.#left);
-    // Callers get the rejection from `join`. Without callers, it must not become an unhandled rejection.
+    // Callers get the rejection from `join`. Without callers, it must not become an unhandled
+    // rejection.
     this.#result.catch(() => {});
   }
 

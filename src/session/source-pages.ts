@@ -21,12 +21,14 @@ type Outcomes = Map<PageRequest, TaskPage | Error>;
 const BATCH_DELAY_MS = 10;
 
 /**
- * Joins concurrent requests for the first pages of single sources into one `sourceId in (…)` request.
+ * Joins concurrent requests for the first pages of single sources into one `sourceId in (…)`
+ * request.
  *
- * A joined page is a prefix of the tasks of all these sources, in one order. Its tasks of one source are
- * therefore a prefix of that source's list, and the whole list if the page is not full. The target of a
- * task names its source. If a task has no target, each source is read separately. If a full page holds
- * too few rows of some sources, they are joined once more without the others, then read separately.
+ * A joined page is a prefix of the tasks of all these sources, in one order. Its tasks of one
+ * source are therefore a prefix of that source's list, and the whole list if the page is not full.
+ * The target of a task names its source. If a task has no target, each source is read separately.
+ * If a full page holds too few rows of some sources, they are joined once more without the others,
+ * then read separately.
  */
 export function createSourcePages(lists: Lists): Lists {
   const loader = new DataLoader<PageRequest, TaskPage>(readBatch, {
@@ -116,7 +118,10 @@ export function createSourcePages(lists: Lists): Lists {
     });
   }
 
-  /** Splits requests into parts that fit a URL and, if tasks are spread evenly over sources, one page. */
+  /**
+   * Splits requests into parts that fit a URL and, if tasks are spread evenly over sources, one
+   * page.
+   */
   function cut(requests: readonly PageRequest[]): (readonly PageRequest[])[] {
     const groups = bySource(requests);
     if (groups.length < 2) return groups;

@@ -15,9 +15,9 @@ export interface CountParts {
 const MAX_ROUNDS = 3;
 
 /**
- * How many tasks match, unreadable ones included; null if upstream does not count. A range of creation
- * dates is counted by searching its bounds: some requests for the first time, one or two for a range
- * nearby.
+ * How many tasks match, unreadable ones included; null if upstream does not count. A range of
+ * creation dates is counted by searching its bounds: some requests for the first time, one or two
+ * for a range nearby.
  */
 export async function countTasks(
   parts: CountParts,

@@ -13,7 +13,9 @@ export const AGGREGATION_STATUSES = [
 /** UNKNOWN stands for a status that upstream has added since. */
 export type AggregationStatus = (typeof AGGREGATION_STATUSES)[number] | 'UNKNOWN';
 
-/** The progress of an account aggregation when it was read. Counts are null while upstream has none. */
+/**
+ * The progress of an account aggregation when it was read. Counts are null while upstream has none.
+ */
 export interface AccountAggregation {
   status: AggregationStatus;
   /** The status exactly as upstream sent it; empty if it sent none. */
@@ -29,7 +31,10 @@ export interface AccountAggregation {
   processedIdentities: number | null;
 }
 
-/** What a poll or a stream found: an aggregation, null where upstream has none, or why it could not be read. */
+/**
+ * What a poll or a stream found: an aggregation, null where upstream has none, or why it could not
+ * be read.
+ */
 export type AggregationReading =
   | { aggregation: AccountAggregation | null }
   | { failure: { code: ErrorCode; message: string; details: Omit<ErrorDetails, 'cause'> } };
@@ -40,9 +45,9 @@ export function isFinalAggregation({ status }: AccountAggregation): boolean {
 }
 
 /**
- * The percentage of accounts and identities that are processed, 0–100, rounded down; null while no total
- * is known. Totals of 0 are 100 % once the aggregation is COMPLETED and unknown before, because they may
- * still grow.
+ * The percentage of accounts and identities that are processed, 0–100, rounded down; null while no
+ * total is known. Totals of 0 are 100 % once the aggregation is COMPLETED and unknown before,
+ * because they may still grow.
  */
 export function aggregationPercentOf(aggregation: AccountAggregation): number | null {
   const { totalAccounts, processedAccounts, totalIdentities, processedIdentities } = aggregation;

@@ -9,8 +9,8 @@ export interface TaskChange {
   kind: TaskChangeKind;
   task: Task;
   /**
-   * Nothing but the account aggregation was read, and for the first time. That is no change for a stream
-   * which has not sent the task.
+   * Nothing but the account aggregation was read, and for the first time. That is no change for a
+   * stream which has not sent the task.
    */
   isFirstReading?: true;
 }
@@ -26,8 +26,8 @@ export function changeOf(before: Task | null, now: Task): TaskChangeKind | null 
 }
 
 /**
- * As `changeOf`, as a subscriber with a filter sees it. The filter may begin or stop matching when the task
- * ends.
+ * As `changeOf`, as a subscriber with a filter sees it. The filter may begin or stop matching when
+ * the task ends.
  */
 export function changeFor(
   filter: TaskFilter,

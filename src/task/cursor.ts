@@ -7,15 +7,15 @@ import type { Instant, Task } from './task.ts';
 export interface Cursor {
   order: TaskOrder;
   /**
-   * The task's offset when the cursor was made. The list may have shifted since, so the other fields are
-   * used to find the position again.
+   * The task's offset when the cursor was made. The list may have shifted since, so the other
+   * fields are used to find the position again.
    */
   offset: number;
   created: Instant;
   id: string;
   /**
-   * Tags of tasks with the same `created` that came before this one. Upstream may order them differently
-   * next time.
+   * Tags of tasks with the same `created` that came before this one. Upstream may order them
+   * differently next time.
    */
   ties: readonly string[];
 }
@@ -25,15 +25,15 @@ const MAX_OFFSET = 2 ** 31 - 1;
 // Dates end there.
 const MAX_INSTANT = 8.64e15;
 /**
- * How many ties a cursor holds. If more tasks share one millisecond, we assume that their order does not
- * change.
+ * How many ties a cursor holds. If more tasks share one millisecond, we assume that their order
+ * does not change.
  */
 export const MAX_TIES = 20;
 const LAYOUT = /^(ASC|DESC):(\d{1,10}):(-?\d{1,16}):((?:[\w-]{6}){0,20}):(.+)$/s;
 
 /**
- * Encodes a cursor. `ties` are the tags of tasks with the same `created` that come before this one; only
- * the last `MAX_TIES` are kept.
+ * Encodes a cursor. `ties` are the tags of tasks with the same `created` that come before this one;
+ * only the last `MAX_TIES` are kept.
  */
 export function toCursor(
   order: TaskOrder,
@@ -47,8 +47,8 @@ export function toCursor(
 }
 
 /**
- * Decodes a cursor. Throws BAD_USER_INPUT if the text is not a cursor, or is a cursor of a list in the
- * other order.
+ * Decodes a cursor. Throws BAD_USER_INPUT if the text is not a cursor, or is a cursor of a list in
+ * the other order.
  */
 export function readCursor(text: string, order: TaskOrder): Cursor {
   const [, direction, offset, created, tags = '', id] =

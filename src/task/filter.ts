@@ -13,7 +13,10 @@ export interface TaskFilter {
   completionStatusIsNull?: boolean;
 }
 
-/** Creation dates from `gte`, included, to `lt`, excluded. Without a bound, the range is open at that end. */
+/**
+ * Creation dates from `gte`, included, to `lt`, excluded. Without a bound, the range is open at
+ * that end.
+ */
 export interface CreatedRange {
   gte?: Instant;
   lt?: Instant;
@@ -64,7 +67,10 @@ export function withCompletionStatus(
   };
 }
 
-/** Whether the task matches the conditions that `watchedPartOf` leaves out: creation date and completion status. */
+/**
+ * Whether the task matches the conditions that `watchedPartOf` leaves out: creation date and
+ * completion status.
+ */
 export function matchesRest(filter: TaskFilter, task: Task): boolean {
   const { completionStatuses, completionStatusIsNull } = filter;
   const status = task.completionStatus;

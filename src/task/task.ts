@@ -50,7 +50,9 @@ export interface Task {
   taskDefinitionSummary: TaskDefinition | null;
   /** The progress of the account aggregation that the task is, as far as a stream knows it. */
   aggregation?: AggregationReading | undefined;
-  /** A hash of the row's bytes: rows with the same etag are equal. Empty if the bytes are not known. */
+  /**
+   * A hash of the row's bytes: rows with the same etag are equal. Empty if the bytes are not known.
+   */
   etag: string;
   /** Size of the row in bytes; 0 if not known. */
   wireBytes: number;
@@ -95,8 +97,8 @@ export interface TaskDefinition {
 }
 
 /**
- * COMPLETED once `completionStatus` is set. The `completed` date is not enough: upstream sets it a moment
- * before the status, and for some tasks never.
+ * COMPLETED once `completionStatus` is set. The `completed` date is not enough: upstream sets it a
+ * moment before the status, and for some tasks never.
  */
 export function stateOf(task: Task): TaskState {
   if (task.completionStatus !== null) return 'COMPLETED';
@@ -114,9 +116,10 @@ export function hasEnded({ completed, completionStatus }: Task): boolean {
 }
 
 /**
- * The percentage to show, 0–100. It is 100 once `completed` or the status is set, because upstream resets
- * `percentComplete` of many tasks to 0 at their end. Before that it is the greatest that is known: upstream
- * leaves account aggregations at 0 until their end, but knows how many accounts it has processed.
+ * The percentage to show, 0–100. It is 100 once `completed` or the status is set, because upstream
+ * resets `percentComplete` of many tasks to 0 at their end. Before that it is the greatest that is
+ * known: upstream leaves account aggregations at 0 until their end, but knows how many accounts it
+ * has processed.
  */
 export function effectivePercentCompleteOf(task: Task): number {
   if (hasEnded(task)) return 100;
@@ -129,8 +132,8 @@ export function effectivePercentCompleteOf(task: Task): number {
 const ACCOUNT_AGGREGATION = 'accountaggregation';
 
 /**
- * Whether the task aggregates accounts. The service method of its definition decides; without one, its
- * names do. Clients of the API tell the kinds of tasks apart in the same way.
+ * Whether the task aggregates accounts. The service method of its definition decides; without one,
+ * its names do. Clients of the API tell the kinds of tasks apart in the same way.
  */
 export function isAccountAggregation({
   uniqueName,
@@ -158,15 +161,18 @@ export function isAggregationGone({ completed }: Task, now: Instant): boolean {
   return completed !== null && now - completed > AGGREGATION_KEPT_MS;
 }
 
-/** The task as a stream sends it after `before`. Upstream's percentage may fall; the stream's must not. */
+/**
+ * The task as a stream sends it after `before`. Upstream's percentage may fall; the stream's must
+ * not.
+ */
 export function keepProgress(before: Task | null, now: Task): Task {
   const percentFloor = before === null ? 0 : effectivePercentCompleteOf(before);
   return percentFloor > effectivePercentCompleteOf(now) ? { ...now, percentFloor } : now;
 }
 
 /**
- * Seconds from launch to the end, or to `now` while the task runs. Null before launch, or if the end is
- * not known. Calls `now` only if the result depends on it.
+ * Seconds from launch to the end, or to `now` while the task runs. Null before launch, or if the
+ * end is not known. Calls `now` only if the result depends on it.
  */
 export function elapsedSecondsOf(task: Task, now: () => Instant): number | null {
   const { launched, completed, modified } = task;
@@ -179,8 +185,8 @@ export function elapsedSecondsOf(task: Task, now: () => Instant): number | null 
 }
 
 /**
- * Extrapolates when the task ends from its percentage. Null unless the task runs and its percentage is
- * 1–99. Calls `now` only if the result depends on it.
+ * Extrapolates when the task ends from its percentage. Null unless the task runs and its percentage
+ * is 1–99. Calls `now` only if the result depends on it.
  */
 export function estimatedCompletionOf(task: Task, now: () => Instant): Instant | null {
   const { launched } = task;

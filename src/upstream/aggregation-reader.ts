@@ -7,8 +7,8 @@ import { readDate } from './wire.ts';
 const MAX_COUNT = 2 ** 31 - 1;
 
 /**
- * Reads the status of an account aggregation as upstream sends it. Every field has a fallback, which is
- * reported to `onFallback`. A body that is not an object throws UPSTREAM_INVALID_RESPONSE.
+ * Reads the status of an account aggregation as upstream sends it. Every field has a fallback,
+ * which is reported to `onFallback`. A body that is not an object throws UPSTREAM_INVALID_RESPONSE.
  */
 export function readAggregation(
   json: unknown,
@@ -42,7 +42,10 @@ export function readAggregation(
   };
 }
 
-/** A whole number from 0, from a number or its text; null if there is none. Fractions are rounded down. */
+/**
+ * A whole number from 0, from a number or its text; null if there is none. Fractions are rounded
+ * down.
+ */
 function readCount(value: unknown, field: string, onFallback: OnFallback): number | null {
   // Versions before v1 do not have all counts.
   if (value === null) return null;

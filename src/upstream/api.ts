@@ -33,8 +33,8 @@ export interface TaskStatusApi extends Pick<Endpoints, 'list' | 'byId' | 'update
   /** A page of all running tasks, from this offset. */
   runningPage(offset: number, count: boolean, options?: CallOptions): Promise<TaskPage>;
   /**
-   * The tasks with these ids that are on the list. On versions whose lists omit running tasks, those
-   * are missing.
+   * The tasks with these ids that are on the list. On versions whose lists omit running tasks,
+   * those are missing.
    */
   listed(ids: readonly string[], options?: CallOptions): Promise<Row[]>;
   /** Takes a slot of the budget before the request is known. */
@@ -69,8 +69,8 @@ export function createApi({ maxUrlBytes, ...parts }: ApiParts): TaskStatusApi {
   const { listsRunning } = VERSION_RULES[version];
   const { list, pending, byId, update, aggregation, targetBytes } = createEndpoints(parts);
   const bareBytes = targetBytes({ filter: { ids: ['', ''] }, limit: PAGE_LIMIT });
-  // The number of pages of `pending-tasks` when it was last read, on versions whose lists omit running
-  // tasks.
+  // The number of pages of `pending-tasks` when it was last read, on versions whose lists omit
+  // running tasks.
   let pendingPages = 1;
   // Less than configured after a 414.
   let urlBytes = maxUrlBytes;

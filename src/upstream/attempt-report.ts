@@ -11,7 +11,10 @@ export type EndpointName = 'token' | 'list' | 'pending' | 'task' | 'update' | 'a
 export interface AttemptReport {
   endpoint: EndpointName;
   lane: Lane;
-  /** The status of upstream's answer, or why there is none. `aborted`: those who waited for it have left. */
+  /**
+   * The status of upstream's answer, or why there is none. `aborted`: those who waited for it have
+   * left.
+   */
   status: number | 'timeout' | 'unreachable' | 'broken' | 'aborted';
   tookMs: number;
   /** Why it failed; null for a success, and where the attempt was aborted. */

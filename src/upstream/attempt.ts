@@ -55,8 +55,8 @@ export interface SendAttemptOptions {
 
 /**
  * Sends requests with a limit on time and size. Throws an AttemptFailure: UPSTREAM_TIMEOUT,
- * UPSTREAM_UNAVAILABLE if no answer came, or UPSTREAM_INVALID_RESPONSE if the answer is incomplete or
- * cannot be decoded. Throws the signal's reason when that aborts. Redirects are not followed.
+ * UPSTREAM_UNAVAILABLE if no answer came, or UPSTREAM_INVALID_RESPONSE if the answer is incomplete
+ * or cannot be decoded. Throws the signal's reason when that aborts. Redirects are not followed.
  */
 export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
   const { dispatcher, origin, timeoutMs, maxBodyBytes, maxTotalBytes, userAgent } = options;
@@ -80,7 +80,8 @@ export function createSendAttempt(options: SendAttemptOptions): SendAttempt {
         body: body ?? null,
         signal: controller.signal,
       });
-      // While there is no connection, undici does not end an aborted request, but it never sends it then.
+      // While there is no connection, undici does not end an aborted request, but it never sends it
+      // then.
       const answer = await untilAborted(requested, controller.signal);
       hasAnswered = true;
       onSettled?.();
@@ -131,7 +132,10 @@ export function toAttempt(
   return { method, path, headers };
 }
 
-/** An answer whose body is parsed on first use: most rows of a poll are known by their bytes, so few bodies are parsed. */
+/**
+ * An answer whose body is parsed on first use: most rows of a poll are known by their bytes, so few
+ * bodies are parsed.
+ */
 class ParsedOnUse implements Answer {
   readonly status: number;
   readonly header: Answer['header'];
@@ -173,7 +177,8 @@ function toUnreachable(cause: unknown): AttemptFailure {
     'UPSTREAM_UNAVAILABLE',
     'Upstream could not be reached.',
     {
-      // A connection may break because of this request; a failure to connect has nothing to do with it.
+      // A connection may break because of this request; a failure to connect has nothing to do with
+      // it.
       health: isSent ? 'failing' : 'unreachable',
       maxRetries: isLasting ? 0 : MAX_RETRIES,
       mayHaveActed: isSent,

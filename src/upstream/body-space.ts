@@ -4,11 +4,14 @@ import { BodyLimitError } from './decoding.ts';
 /** Bounds the memory of all answers that are being received or decoded. */
 export interface BodySpace {
   /**
-   * For one answer. `take` throws BodyLimitError if all answers together are too large and this one is
-   * not small.
+   * For one answer. `take` throws BodyLimitError if all answers together are too large and this one
+   * is not small.
    */
   open(): ByteShare;
-  /** Runs a decoding. Only a few run at once, because the decoded length is not known before the end. */
+  /**
+   * Runs a decoding. Only a few run at once, because the decoded length is not known before the
+   * end.
+   */
   decode<T>(run: () => Promise<T>): Promise<T>;
 }
 

@@ -7,7 +7,9 @@ import { AttemptFailure } from './admission/attempt-failure.ts';
 import type { Requests, TokenSource } from './request.ts';
 import { TokenJson } from './wire.ts';
 
-/** On whose behalf requests are sent. Data fetched with one credential is never served to another. */
+/**
+ * On whose behalf requests are sent. Data fetched with one credential is never served to another.
+ */
 export interface Credential extends TokenSource {
   /** Equal for equal credentials. It does not reveal the token. */
   key: string;
@@ -15,7 +17,9 @@ export interface Credential extends TokenSource {
   clientId: string;
   /** Whether every instance of the gateway has this credential, so that one may poll for all. */
   isShared: boolean;
-  /** When the caller's access expires, in milliseconds since the epoch; null if only upstream knows. */
+  /**
+   * When the caller's access expires, in milliseconds since the epoch; null if only upstream knows.
+   */
   expiresAt: number | null;
   /**
    * Whether its claims are verified. Otherwise upstream must accept the token before it spends its
@@ -73,9 +77,9 @@ export function readCallerToken(token: string): CallerToken {
 }
 
 /**
- * The caller's own bearer token. Only its claim `client_id` is read, to choose the budget. Unless the
- * claims are verified, it spends from that budget only after upstream has accepted the token (see
- * admission/proof.ts).
+ * The caller's own bearer token. Only its claim `client_id` is read, to choose the budget. Unless
+ * the claims are verified, it spends from that budget only after upstream has accepted the token
+ * (see admission/proof.ts).
  */
 export function createCallerCredential(
   { token, hash, clientId }: CallerToken,
@@ -95,8 +99,8 @@ export function createCallerCredential(
 }
 
 /**
- * The gateway's client credentials: one token for all callers. All who need it share one fetch, which
- * continues if they leave. The fetch is retried and paused like any request (see request.ts).
+ * The gateway's client credentials: one token for all callers. All who need it share one fetch,
+ * which continues if they leave. The fetch is retried and paused like any request (see request.ts).
  */
 export function createServiceCredential(
   { id, secret }: ServiceClient,
@@ -121,7 +125,8 @@ export function createServiceCredential(
       const { token, renewAt } = current;
       if (now >= renewAt && !isRefusedAt(now)) {
         current.renewAt = now + RENEW_RETRY_MS;
-        // Do not wait for the renewal, because the current token is still valid. Failures are logged.
+        // Do not wait for the renewal, because the current token is still valid. Failures are
+        // logged.
         fetchOnce().catch(() => {});
       }
       return token;

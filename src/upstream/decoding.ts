@@ -20,8 +20,8 @@ const DECODERS = {
 };
 
 /**
- * Reads a whole body without decoding it. Above `maxBytes`, or when `onBytes` throws, it stops and the
- * connection is closed. `onBytes` is called with the length of each chunk.
+ * Reads a whole body without decoding it. Above `maxBytes`, or when `onBytes` throws, it stops and
+ * the connection is closed. `onBytes` is called with the length of each chunk.
  */
 export async function readBody(
   stream: AsyncIterable<Buffer>,
@@ -40,8 +40,8 @@ export async function readBody(
 }
 
 /**
- * Decodes a body with the encodings of its Content-Encoding header, last first. Throws BodyLimitError,
- * and stops decoding, above `maxBytes`.
+ * Decodes a body with the encodings of its Content-Encoding header, last first. Throws
+ * BodyLimitError, and stops decoding, above `maxBytes`.
  */
 export async function decode(body: Buffer, encodings: string, maxBytes: number): Promise<Buffer> {
   const names = encodings
@@ -78,16 +78,16 @@ function decoderOf(body: Buffer, name: string) {
   if (name === 'gzip' || name === 'x-gzip') return DECODERS.gzip;
   if (name === 'br') return DECODERS.br;
   if (name !== 'deflate') return null;
-  // `deflate` is the zlib format, but some servers send raw deflate. The low bits of zlib's first byte
-  // are 8.
+  // `deflate` is the zlib format, but some servers send raw deflate. The low bits of zlib's first
+  // byte are 8.
   return ((body[0] ?? 0) & 0x0f) === 8 ? DECODERS.zlib : DECODERS.raw;
 }
 
 /**
- * How much to decode at once: as much as a gzip body says at its end that it holds, so that it is decoded into
- * one buffer. Many small ones, joined at the end, take twice the memory, and polls of large lists then cause
- * collections that cost more than the rest of the poll. Of other bodies, and ones that state a wrong size, more
- * or less is decoded at once.
+ * How much to decode at once: as much as a gzip body says at its end that it holds, so that it is
+ * decoded into one buffer. Many small ones, joined at the end, take twice the memory, and polls of
+ * large lists then cause collections that cost more than the rest of the poll. Of other bodies, and
+ * ones that state a wrong size, more or less is decoded at once.
  */
 function chunkSizeOf(body: Buffer, maxBytes: number): number {
   const stated = body[0] !== GZIP || body.length < 4 ? 0 : body.readUInt32LE(body.length - 4);

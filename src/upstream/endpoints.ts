@@ -31,7 +31,10 @@ export interface CallOptions {
 /** A page of a list, with its rows in upstream's order. */
 export interface TaskPage {
   rows: Row[];
-  /** The length of the whole list. Null if the query does not request it, or if upstream does not count. */
+  /**
+   * The length of the whole list. Null if the query does not request it, or if upstream does not
+   * count.
+   */
   total: number | null;
   /** When upstream answered: its Date header, in whole seconds; null if there is none. */
   date?: Instant | null;
@@ -45,9 +48,14 @@ export interface TaskUpdate {
 
 /** The endpoints of the Task Status REST API, one request per call. */
 export interface Endpoints {
-  /** One page of the collection. Request `count` only if needed, because it is expensive for upstream. */
+  /**
+   * One page of the collection. Request `count` only if needed, because it is expensive for
+   * upstream.
+   */
   list(query: TaskQuery, options?: CallOptions): Promise<TaskPage>;
-  /** One page of `pending-tasks`, which takes neither filter nor order. v2026 and v1 do not have it. */
+  /**
+   * One page of `pending-tasks`, which takes neither filter nor order. v2026 and v1 do not have it.
+   */
   pending(query: Omit<TaskQuery, 'filter' | 'order'>, options?: CallOptions): Promise<TaskPage>;
   /** One task; null if upstream has none with this id. */
   byId(id: string, options?: CallOptions): Promise<Row | null>;
@@ -71,7 +79,8 @@ export interface EndpointsParts {
 // As the last segment of a path, these have another meaning. No task has such an id.
 const NO_IDS = new Set(['', '.', '..', 'pending-tasks']);
 
-// The status of an aggregation has about 300 bytes. Parsed, JSON takes many times its length in memory.
+// The status of an aggregation has about 300 bytes. Parsed, JSON takes many times its length in
+// memory.
 const MAX_AGGREGATION_BYTES = 65_536;
 // The largest Int of GraphQL.
 const MAX_TOTAL = 2 ** 31 - 1;
@@ -177,7 +186,10 @@ export function createEndpoints({
     return { rows, total, date };
   }
 
-  /** The path of what has this id, also as it may be logged: without the id, which a caller has sent. */
+  /**
+   * The path of what has this id, also as it may be logged: without the id, which a caller has
+   * sent.
+   */
   function targetOf(collection: string, id: string, rest = '') {
     if (NO_IDS.has(id) || !id.isWellFormed())
       throw new GatewayError('NOT_FOUND', 'Upstream has no such task.');
@@ -198,7 +210,10 @@ function readTotal(header: string | null): number | null {
   return total !== null && total <= MAX_TOTAL ? total : null;
 }
 
-/** The total, if the page reaches the end of the list: it is not full and does not start after the end. */
+/**
+ * The total, if the page reaches the end of the list: it is not full and does not start after the
+ * end.
+ */
 function totalOf({ offset = 0, limit = PAGE_LIMIT }: TaskQuery, rowCount: number): number | null {
   const isLast = rowCount < limit && (rowCount > 0 || offset === 0);
   return isLast ? offset + rowCount : null;

@@ -17,9 +17,9 @@ const TRACKING_ID = /^[\w-]+$/;
 const MAX_BODY_BYTES = 2 * 1_048_576;
 
 /**
- * Reads an error body. Upstream's services and gateways use different formats, so all known places of a
- * message are tried. `sent` is what the request carried; it is removed, because an answer that echoes
- * the request would reveal the gateway's own token to the caller.
+ * Reads an error body. Upstream's services and gateways use different formats, so all known places
+ * of a message are tried. `sent` is what the request carried; it is removed, because an answer that
+ * echoes the request would reveal the gateway's own token to the caller.
  */
 export function readErrorBody(answer: Answer, sent: SentValues): ErrorBody {
   const body = asObject(isErrorBody(answer) ? answer.json : undefined);
@@ -48,7 +48,9 @@ export function isErrorBody(answer: Answer): boolean {
   return answer.body.length <= MAX_BODY_BYTES && answer.json !== undefined;
 }
 
-/** The text in one line, without markup, secrets and invisible characters; null if nothing is left. */
+/**
+ * The text in one line, without markup, secrets and invisible characters; null if nothing is left.
+ */
 function toPlainText(text: string, sent: SentValues): string | null {
   // Bounded, so that a huge text costs little.
   const readable = text

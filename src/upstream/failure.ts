@@ -7,8 +7,8 @@ import type { SentValues } from './secrets.ts';
 import { type ErrorBody, isErrorBody, readErrorBody } from './error-body.ts';
 
 /**
- * The error that a status means to callers. The message has no full stop, so that upstream's words can
- * follow.
+ * The error that a status means to callers. The message has no full stop, so that upstream's words
+ * can follow.
  */
 interface Meaning {
   code: ErrorCode;
@@ -32,8 +32,9 @@ const REFUSED: Diagnosis = { health: 'healthy', maxRetries: 0, mayHaveActed: tru
 const FAILING: Diagnosis = { health: 'failing', maxRetries: MAX_RETRIES, mayHaveActed: true };
 
 /**
- * Returns a successful answer of an endpoint unchanged and throws an AttemptFailure for any other. `sent` is what the
- * request carried, to be removed from messages; `now` is in milliseconds since the epoch.
+ * Returns a successful answer of an endpoint unchanged and throws an AttemptFailure for any other.
+ * `sent` is what the request carried, to be removed from messages; `now` is in milliseconds since
+ * the epoch.
  */
 export function readSuccess(
   answer: Answer,
@@ -108,8 +109,8 @@ function toFailure(
       code: 'UPSTREAM_UNAVAILABLE' as const,
       message: `Upstream failed with status ${status}`,
     };
-    // With a message, the failure is about this request, such as a filter on a property that upstream does
-    // not support. It says nothing about upstream's health.
+    // With a message, the failure is about this request, such as a filter on a property that
+    // upstream does not support. It says nothing about upstream's health.
     if (errorBody.text === null) return fail(meaning, FAILING, `status ${status}`);
     const maxRetries = TRANSIENT.has(status) ? MAX_RETRIES : 1;
     return fail(
@@ -139,7 +140,10 @@ function isFromProxy(answer: Answer, errorBody: ErrorBody): boolean {
   return body.length === 0 ? header('slpt-request-id') === null : !isErrorBody(answer);
 }
 
-/** Checks only the first and last character: most lists are read row by row and never parsed as a whole. */
+/**
+ * Checks only the first and last character: most lists are read row by row and never parsed as a
+ * whole.
+ */
 function isProbablyJson(body: Buffer): boolean {
   const first = body.find(isVisible);
   const last = body.findLast(isVisible);

@@ -4,7 +4,10 @@ import { AnswerTime } from './admission/answer-time.ts';
 import { AttemptFailure } from './admission/attempt-failure.ts';
 import type { AttemptReport } from './attempt-report.ts';
 
-/** Whether something that requests depend on works. `unknown`: it was not tried lately, and cannot be now. */
+/**
+ * Whether something that requests depend on works. `unknown`: it was not tried lately, and cannot
+ * be now.
+ */
 export interface PartStatus {
   status: 'ok' | 'failed' | 'unknown';
   /** In plain words, without hosts, URLs or tokens. Undefined where it is ok. */
@@ -19,9 +22,15 @@ export interface UpstreamHealth {
   attempted(report: AttemptReport): void;
   /** The gateway has a token of its own, or could not get one for this reason. */
   tokenFetched(error: GatewayError | null): void;
-  /** Whether the gateway has a token of its own; null if it has no client, or has not asked for a token yet. */
+  /**
+   * Whether the gateway has a token of its own; null if it has no client, or has not asked for a
+   * token yet.
+   */
   hasToken(): boolean | null;
-  /** If upstream has not answered lately, asks it, and waits a second at most. `token` is null without a client. */
+  /**
+   * If upstream has not answered lately, asks it, and waits a second at most. `token` is null
+   * without a client.
+   */
   check(): Promise<{ token: PartStatus | null; upstream: PartStatus }>;
 }
 
@@ -39,12 +48,14 @@ interface Fault {
   at: number;
 }
 
-// An answer is recent for so long, and one probe is sent in so much time. A failure shows within five seconds.
+// An answer is recent for so long, and one probe is sent in so much time. A failure shows within
+// five seconds.
 const RECENT_MS = 3_000;
 // Kubernetes waits one second for the answer to its probe.
 const ANSWER_WITHIN_MS = 900;
 const PROBE_TIMEOUT_MS = 2_500;
-// An upstream that is slow has so long before it counts as silent, unless it usually answers sooner.
+// An upstream that is slow has so long before it counts as silent, unless it usually answers
+// sooner.
 const MAX_PATIENCE_MS = 2_400;
 
 const REFUSED: Readonly<Record<number, string>> = {
@@ -154,8 +165,8 @@ export function createUpstreamHealth({
     const isNew = wellAt === -Infinity;
     if (askedAt === null && isNew)
       return { status: 'failed', reason: 'upstream has not been asked yet' };
-    // Requests wait while upstream's Retry-After passes, or until the rules for a lost Redis allow some. That is no
-    // reason to turn callers away: they would find every instance closed.
+    // Requests wait while upstream's Retry-After passes, or until the rules for a lost Redis allow
+    // some. That is no reason to turn callers away: they would find every instance closed.
     if (askedAt === null)
       return { status: 'unknown', reason: 'not asked, because the request budget allows none now' };
     const silentMs = clock.monotonic() - askedAt;
@@ -169,7 +180,9 @@ export function createUpstreamHealth({
   }
 }
 
-/** Whether it is a refusal in upstream's own words; a redirect or the answer of a firewall is none. */
+/**
+ * Whether it is a refusal in upstream's own words; a redirect or the answer of a firewall is none.
+ */
 function isRefusal({ diagnosis, explanation }: AttemptFailure): boolean {
   return diagnosis.health === 'healthy' && explanation === undefined;
 }

@@ -1,8 +1,8 @@
 import type { Instant } from '../task/task.ts';
 
-// `YYYY-MM-DD`, optionally with a time: T or a space, `hh:mm`, seconds with any fraction, and an optional
-// offset: `Z`, `±hh`, `±hhmm` or `±hh:mm`. Hyphens and colons are optional, as in ISO 8601's basic form.
-// The zone in brackets that Java appends only repeats the offset.
+// `YYYY-MM-DD`, optionally with a time: T or a space, `hh:mm`, seconds with any fraction, and an
+// optional offset: `Z`, `±hh`, `±hhmm` or `±hh:mm`. Hyphens and colons are optional, as in ISO
+// 8601's basic form. The zone in brackets that Java appends only repeats the offset.
 const ISO_DATE =
   /^(\d{4})-?(\d\d)-?(\d\d)(?:(?:t|\s+)(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?\s*(z|utc|gmt|[+-]\d\d(?::?\d\d)?)?)?(?:\[[\w/+:-]+\])?$/i;
 // RFC 1123, as in HTTP headers and mail: `Thu, 20 Aug 2026 06:00:00 GMT`.
@@ -18,8 +18,8 @@ const FIRST_INSTANT = -62_167_219_200_000;
 const LAST_INSTANT = 253_402_300_799_999;
 
 /**
- * The moment of a date as upstream writes it; null if it cannot be read. The form of a date depends on the
- * service behind upstream's gateway. A date without an offset is in UTC.
+ * The moment of a date as upstream writes it; null if it cannot be read. The form of a date depends
+ * on the service behind upstream's gateway. A date without an offset is in UTC.
  */
 export function readInstant(value: unknown): Instant | null {
   const instant =

@@ -1,6 +1,6 @@
 /**
- * Called for each field that differs from the specification. `field` is its path without indices, such as
- * `messages.type`; `found` is one of a few words; `value` is set for a new enum value.
+ * Called for each field that differs from the specification. `field` is its path without indices,
+ * such as `messages.type`; `found` is one of a few words; `value` is set for a new enum value.
  */
 export type OnFallback = (field: string, found: string, value?: string) => void;
 
@@ -36,7 +36,10 @@ export function readWord(value: unknown, field: string, onFallback: OnFallback):
   return typeof value === 'number' ? String(value) : null;
 }
 
-/** The known enum value, compared without case and underscores; UNKNOWN if upstream has added it since. */
+/**
+ * The known enum value, compared without case and underscores; UNKNOWN if upstream has added it
+ * since.
+ */
 export function readEnum<const T extends readonly string[]>(
   known: T,
   word: string,
@@ -55,7 +58,10 @@ export function readObject(value: unknown, field: string, onFallback: OnFallback
   return {};
 }
 
-/** A list, read item by item. A single value is read as a list of one; items read as null are left out. */
+/**
+ * A list, read item by item. A single value is read as a list of one; items read as null are left
+ * out.
+ */
 export function readList<T>(
   value: unknown,
   field: string,

@@ -16,9 +16,9 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /**
- * Finds the objects of a JSON array without parsing them. Null if the bytes are not an array of objects
- * and arrays, or are invalid between its elements; the elements themselves may still be invalid. Stops
- * after the first `most` elements.
+ * Finds the objects of a JSON array without parsing them. Null if the bytes are not an array of
+ * objects and arrays, or are invalid between its elements; the elements themselves may still be
+ * invalid. Stops after the first `most` elements.
  */
 export function sliceArray(bytes: Buffer, most = Infinity): JsonSlice[] | null {
   const slices: JsonSlice[] = [];

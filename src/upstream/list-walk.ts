@@ -17,11 +17,16 @@ export interface WalkOptions {
   after?: Cursor | null;
   /** Stops after so many readable rows, and requests no longer pages than needed for them. */
   maxRows?: number;
-  /** How many rows each page repeats of the one before. 0: rows may be missed when the list shifts. */
+  /**
+   * How many rows each page repeats of the one before. 0: rows may be missed when the list shifts.
+   */
   overlap?: number;
   /** The length of the first page; a full page by default. */
   firstPage?: number;
-  /** Drops rows that appear before rows that were already yielded, so that the result stays in order. */
+  /**
+   * Drops rows that appear before rows that were already yielded, so that the result stays in
+   * order.
+   */
   inOrder?: boolean;
   /** The walk fails with UPSTREAM_UNAVAILABLE after so many requests, or after 64 MB. */
   maxRequests?: number;
@@ -44,15 +49,15 @@ const MAX_BYTES = 64 * 1_048_576;
  * Reads a list page by page while it changes. Yields the new rows of each page.
  *
  * New tasks appear at one end, and completed tasks leave a list of running ones, so offsets shift
- * between two pages. Each page therefore repeats some rows of the page before. A repeated row, or a row
- * that the order places before it, is an anchor: it proves that no row is missing between the pages. If
- * a page has no anchor, rows have moved up past the offset, and the walk searches backwards. If a page
- * has only known rows, rows were pushed down, and it searches forwards. The search takes growing steps,
- * then bisects.
+ * between two pages. Each page therefore repeats some rows of the page before. A repeated row, or a
+ * row that the order places before it, is an anchor: it proves that no row is missing between the
+ * pages. If a page has no anchor, rows have moved up past the offset, and the walk searches
+ * backwards. If a page has only known rows, rows were pushed down, and it searches forwards. The
+ * search takes growing steps, then bisects.
  *
- * The walk ends at the end of the list: a page with an anchor that is not full. It misses no row that
- * was on the list all the time. It yields no row twice, unless upstream orders tasks of one millisecond
- * differently each time or rows have no id.
+ * The walk ends at the end of the list: a page with an anchor that is not full. It misses no row
+ * that was on the list all the time. It yields no row twice, unless upstream orders tasks of one
+ * millisecond differently each time or rows have no id.
  */
 export async function* walkList(
   list: WalkedList,
@@ -134,8 +139,8 @@ class WalkState {
   }
 
   /**
-   * Adds a page. `anchor` is the offset of the last row that proves that no row is missing before `fresh`.
-   * Null if there is none, unless rows may be missed.
+   * Adds a page. `anchor` is the offset of the last row that proves that no row is missing before
+   * `fresh`. Null if there is none, unless rows may be missed.
    */
   add(
     rows: readonly Row[],
@@ -143,8 +148,8 @@ class WalkState {
     mayMiss: boolean,
   ): { anchor: number | null; fresh: PlacedRow[] } {
     const wasRead = (row: Row) => this.#isKnown(row) || this.#isBefore(row, this.#position);
-    // With many ties, a known row of the same millisecond may have unread rows before it, so it is no
-    // anchor.
+    // With many ties, a known row of the same millisecond may have unread rows before it, so it is
+    // no anchor.
     const isAnchor = this.#keepsTies ? wasRead : (row: Row) => this.#isBefore(row, this.#position);
     const isFirst = this.#known.size === 0 && this.#position === null;
     const lastRead =

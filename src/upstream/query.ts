@@ -31,8 +31,8 @@ export function toQueryString({ filter, order, limit, offset, count }: TaskQuery
 }
 
 /**
- * The filter in upstream's syntax; empty if it has no condition. Throws a RangeError for a creation date,
- * which upstream cannot filter by.
+ * The filter in upstream's syntax; empty if it has no condition. Throws a RangeError for a creation
+ * date, which upstream cannot filter by.
  */
 export function toFilterExpression(filter: TaskFilter): string {
   if (filter.created !== undefined)
@@ -49,8 +49,8 @@ export function toFilterExpression(filter: TaskFilter): string {
 }
 
 /**
- * Splits ids into lists that each fit a page and a request target of `maxUrlBytes`. `spareBytes` is the
- * length of the rest of the target.
+ * Splits ids into lists that each fit a page and a request target of `maxUrlBytes`. `spareBytes` is
+ * the length of the rest of the target.
  */
 export function cutByUrl(
   ids: readonly string[],
@@ -103,7 +103,10 @@ function quote(value: string): string {
   return `"${value.replace(/["\\]/g, '\\$&')}"`;
 }
 
-/** Percent-encodes a value except for commas, which are legal in a query and frequent in lists of ids. */
+/**
+ * Percent-encodes a value except for commas, which are legal in a query and frequent in lists of
+ * ids.
+ */
 function encode(value: string): string {
   return encodeURIComponent(value).replaceAll('%2C', ',');
 }

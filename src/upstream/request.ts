@@ -41,7 +41,10 @@ export interface RestRequest extends AttemptContent, Pick<Attempt, 'signal'> {
   slot?: ReservedSlot | undefined;
   /** The operations, or the poll, that wait for the answer. */
   usages?: readonly RequestUsage[] | undefined;
-  /** What it is part of, in a trace; by default it gets a span of its own for the operations that wait for it. */
+  /**
+   * What it is part of, in a trace; by default it gets a span of its own for the operations that
+   * wait for it.
+   */
   span?: Span | null | undefined;
 }
 
@@ -165,7 +168,8 @@ export function createRequests(parts: RequestParts): Requests {
           // The token was revoked, or the tenant's clock differs. Try once with a new one.
           isRenewed = true;
         } else if (failure.status === 429 && slot.trial !== undefined) {
-          // The limit may concern only this token, whose requests now wait (see admission/proof.ts).
+          // The limit may concern only this token, whose requests now wait (see
+          // admission/proof.ts).
           continue;
         } else if (failure.status === 429) {
           // The limit concerns the whole client: pause the budget, and try again with it.

@@ -11,7 +11,9 @@ export interface RowReader {
    * UPSTREAM_INVALID_RESPONSE for a body that is not a JSON array.
    */
   rows(body: Buffer, most?: number): Row[];
-  /** The row of a body that holds one. Throws UPSTREAM_INVALID_RESPONSE for a body that is not JSON. */
+  /**
+   * The row of a body that holds one. Throws UPSTREAM_INVALID_RESPONSE for a body that is not JSON.
+   */
   row(body: Buffer): Row;
 }
 
@@ -21,9 +23,9 @@ const MAX_DEPTH = 64;
 const MAX_WHOLE_BYTES = 4 * 1_048_576;
 
 /**
- * Polls read the same rows repeatedly, and few of them change. Each row is therefore hashed before it
- * is parsed. If its bytes are known and a watch or the memory still holds the task, the same task is
- * returned. Callers compare tasks by identity or `etag` first.
+ * Polls read the same rows repeatedly, and few of them change. Each row is therefore hashed before
+ * it is parsed. If its bytes are known and a watch or the memory still holds the task, the same
+ * task is returned. Callers compare tasks by identity or `etag` first.
  */
 export function createRowReader(onFallback?: OnFallback): RowReader {
   // Weak references keep no task alive, so the map holds only tasks that are in use.

@@ -29,9 +29,9 @@ const ESCAPES: readonly ((code: number) => string)[] = [
 export type SentValues = Readonly<Record<string, string>>;
 
 /**
- * Removes the secrets of the request, and anything else that looks like a token, from a text. Secrets
- * are found even in pieces, with other characters in between, escaped, or encoded as base64 or
- * hexadecimal.
+ * Removes the secrets of the request, and anything else that looks like a token, from a text.
+ * Secrets are found even in pieces, with other characters in between, escaped, or encoded as base64
+ * or hexadecimal.
  */
 export function removeSecrets(text: string, sent: SentValues): string {
   let clean = text.replace(PRIVATE_HEADER, REMOVED);
@@ -58,7 +58,8 @@ function secretsOf(sent: SentValues): string[] {
 function formsOf(secret: string): string[] {
   if (secret === '') return [];
   const bytes = Buffer.from(secret);
-  // Base64 depends on the offset within a group of three bytes, and at the ends on the surrounding text.
+  // Base64 depends on the offset within a group of three bytes, and at the ends on the surrounding
+  // text.
   const encoded = [0, 1, 2].map(skipped =>
     Buffer.concat([Buffer.alloc(skipped), bytes])
       .toString('base64url')
@@ -70,7 +71,10 @@ function formsOf(secret: string): string[] {
   return [secret, bytes.toString('hex')].concat(encoded, escaped);
 }
 
-/** Removes runs of letters and digits that are part of the secret, ignoring the characters between them. */
+/**
+ * Removes runs of letters and digits that are part of the secret, ignoring the characters between
+ * them.
+ */
 function removePieces(text: string, secret: string): string {
   const letters = alphanumericsOf(secret);
   const length = Math.min(MIN_PIECE_LENGTH, letters.length);

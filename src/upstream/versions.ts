@@ -10,7 +10,9 @@ export interface VersionRules {
   path: string;
   /** The path of account aggregations, below which each has the id of its task. */
   aggregationsPath: string;
-  /** Whether lists include running tasks. Otherwise they hold only tasks with a completion status. */
+  /**
+   * Whether lists include running tasks. Otherwise they hold only tasks with a completion status.
+   */
   listsRunning: boolean;
   filtersOnNull: boolean;
   filtersOnLauncher: boolean;

@@ -30,8 +30,8 @@ export class UnreadableTask {
 export type Row = Task | UnreadableTask;
 
 /**
- * Reads a task as upstream sends it. Only an unreadable `id` or `created` makes it an UnreadableTask; every
- * other field has a fallback, which is reported to `onFallback`.
+ * Reads a task as upstream sends it. Only an unreadable `id` or `created` makes it an
+ * UnreadableTask; every other field has a fallback, which is reported to `onFallback`.
  */
 export function readRow(json: unknown, onFallback: OnFallback = () => {}): Row {
   if (!isObject(json)) return unreadable(null, [['the row', kindOf(json)]], onFallback);

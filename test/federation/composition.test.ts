@@ -51,7 +51,10 @@ const OWNER = /* GraphQL */ `
   }
 `;
 
-/** A subgraph of another team over the same vendor's API, with every name that such a team would give. */
+/**
+ * A subgraph of another team over the same vendor's API, with every name that such a team would
+ * give.
+ */
 const NEIGHBOUR = /* GraphQL */ `
   extend schema
     @link(url: "https://specs.apollo.dev/federation/v2.5", import: ["@key", "@shareable"])

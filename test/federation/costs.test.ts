@@ -35,7 +35,10 @@ for (const definition of parse(printSubgraphSdl(schema, '2.9')).definitions)
       fields.set(`${definition.name.value}.${field.name.value}`, field);
   else if ('name' in definition && definition.name) leaves.add(definition.name.value);
 
-/** What a router makes of the SDL, as the cost specification says: 1 for an object, 0 for a leaf, or `@cost`. */
+/**
+ * What a router makes of the SDL, as the cost specification says: 1 for an object, 0 for a leaf, or
+ * `@cost`.
+ */
 function estimate(type: string, { selections }: SelectionSetNode, sizes: Sizes = {}): number {
   return selections.reduce((sum, selection) => {
     assert.equal(selection.kind, Kind.FIELD);

@@ -26,8 +26,8 @@ function post(url: string, accept: string, body: object, signal?: AbortSignal): 
 }
 
 /**
- * The parts of a body, each as soon as its closing boundary has arrived. Throws if the body violates
- * the protocol.
+ * The parts of a body, each as soon as its closing boundary has arrived. Throws if the body
+ * violates the protocol.
  */
 async function* partsOf(response: Response): AsyncGenerator<any> {
   const boundary = '\r\n--graphql';

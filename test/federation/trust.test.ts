@@ -44,7 +44,10 @@ async function startIssuer(t: TestContext) {
   };
 }
 
-/** Whether a socket with these headers and this `connection_init` is accepted; otherwise its close code. */
+/**
+ * Whether a socket with these headers and this `connection_init` is accepted; otherwise its close
+ * code.
+ */
 function connect(
   url: string,
   headers: Record<string, string>,

@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ClockWatch } from '../../src/fleet/clock-watch.ts';
 
-/** A reading of the other clock: the delay before it, and how long the request and the answer take. */
+/**
+ * A reading of the other clock: the delay before it, and how long the request and the answer take.
+ */
 const anyReading = fc.record({
   afterMs: fc.integer({ min: 0, max: 20_000 }),
   requestMs: fc.integer({ min: 0, max: 1_000 }),

@@ -83,8 +83,8 @@ for (const [kind, { skip, open }] of Object.entries(KINDS)) {
       first.group.watch('a');
       last.group.watch('b');
       for (const { group } of members) group.watch('c');
-      // An instance's own ids are written before it reads them. Those of others appear once they are
-      // written.
+      // An instance's own ids are written before it reads them. Those of others appear once they
+      // are written.
       for (const member of members) {
         let watched: string[] = [];
         while (watched.length < 3) watched = await watchedOf(member);

@@ -161,8 +161,8 @@ test(
     await until(() => lease.isHeld);
     assert.equal((await admin.keys('*:lease:tasks')).length, 1);
 
-    // The user loses a right at run time. This is logged once, and the instance rejoins when the right is
-    // back.
+    // The user loses a right at run time. This is logged once, and the instance rejoins when the
+    // right is back.
     await admin.call('ACL', 'SETUSER', 'default', '-zadd');
     await until(() => lines.some(line => line.includes('may not run a command')));
     await admin.call('ACL', 'SETUSER', 'default', '+zadd');

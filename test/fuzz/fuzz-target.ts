@@ -25,7 +25,10 @@ export interface OpenTarget {
 export interface FuzzReport {
   inputs: number;
   seconds: number;
-  /** Between a quarter of the inputs and the last, after a full collection; null without `--expose-gc`. */
+  /**
+   * Between a quarter of the inputs and the last, after a full collection; null without
+   * `--expose-gc`.
+   */
   heapGrowthMb: number | null;
 }
 
@@ -65,7 +68,10 @@ export async function fuzz(
   };
 }
 
-/** Does `work` so many times at once, each with random numbers of its own, and gives the inputs of all. */
+/**
+ * Does `work` so many times at once, each with random numbers of its own, and gives the inputs of
+ * all.
+ */
 export async function severally(
   random: Random,
   times: number,
@@ -76,7 +82,10 @@ export async function severally(
   return inputs.reduce((sum, count) => sum + count, 0);
 }
 
-/** Asserts that these are errors of a GraphQL answer, each with a code that is no bug of the gateway. */
+/**
+ * Asserts that these are errors of a GraphQL answer, each with a code that is no bug of the
+ * gateway.
+ */
 export function assertCoded(errors: unknown, context: unknown): void {
   assert.ok(Array.isArray(errors) && errors.length > 0, `no errors: ${JSON.stringify(context)}`);
   for (const error of errors) {

@@ -6,7 +6,9 @@ import type { Lifetime } from './fuzz-target.ts';
 
 const READ = 'query ($id: ID!) { taskStatus(id: $id) { id state } }';
 
-/** A gateway over an idle sandbox, with one task to read and no limits on how often it is called. */
+/**
+ * A gateway over an idle sandbox, with one task to read and no limits on how often it is called.
+ */
 export async function openFuzzedGateway(lifetime: Lifetime, env: Record<string, string> = {}) {
   const log = createCapturedLog();
   const gateway = await startGateway(lifetime as TestContext, {

@@ -84,7 +84,8 @@ const requests: FuzzTarget = {
         text.slice(0, 300),
       ];
       assert.ok(statusCode < 500 || REFUSING.has(statusCode), JSON.stringify(input));
-      // It says in a form of its own whether upstream answers, which is not for the input to decide.
+      // It says in a form of its own whether upstream answers, which is not for the input to
+      // decide.
       if (statusCode === 503 && path.startsWith('/health/ready')) return;
       if (statusCode >= 400 && method !== 'HEAD') assertCoded(errorsOf(text), input);
       assert.ok(!text.includes('INTERNAL_SERVER_ERROR'), JSON.stringify(input));

@@ -28,7 +28,10 @@ const TYPES = [
 
 const AT_ONCE = 8;
 
-/** Opens a socket, and resolves once its `connection_init` is acknowledged, or it is closed for that. */
+/**
+ * Opens a socket, and resolves once its `connection_init` is acknowledged, or it is closed for
+ * that.
+ */
 async function openSocket(url: string, init?: string) {
   const socket = new WebSocket(url.replace('http', 'ws'), 'graphql-transport-ws');
   const messages: any[] = [];
@@ -43,7 +46,9 @@ async function openSocket(url: string, init?: string) {
   return { socket, messages, closed };
 }
 
-/** Messages of graphql-transport-ws: a socket answers them, or is closed with a code that says why. */
+/**
+ * Messages of graphql-transport-ws: a socket answers them, or is closed with a code that says why.
+ */
 const messages: FuzzTarget = {
   name: 'websocket messages',
   share: 150,
@@ -163,7 +168,8 @@ const frames: FuzzTarget = {
         anyFrame(random, gateway.id, place, share),
       );
       const { socket, closed } = await openSocket(gateway.url, init);
-      // What follows a broken frame may be taken for the rest of it; the end of the connection ends that.
+      // What follows a broken frame may be taken for the rest of it; the end of the connection ends
+      // that.
       const raw = (socket as unknown as { _socket: Socket })._socket;
       raw.end(Buffer.concat(inputs));
       const code = await closed;

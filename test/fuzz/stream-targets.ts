@@ -28,7 +28,9 @@ function assertStream(text: string, input: unknown): void {
 
 const ACCEPTS = ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0', 'multipart/mixed;subscriptionSpec="1.0", application/json', 'text/event-stream, application/json;callbackSpec=1.0']; // oxfmt-ignore
 
-/** Distinct connections over SSE and multipart: the first bytes of each stream, which is then left. */
+/**
+ * Distinct connections over SSE and multipart: the first bytes of each stream, which is then left.
+ */
 const streams: FuzzTarget = {
   name: 'event streams',
   share: 60,

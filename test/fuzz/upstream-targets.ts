@@ -88,7 +88,10 @@ function asciiOf(text: string): string {
   return text.replace(/[^\x21-\x7e]/g, '~');
 }
 
-/** Whatever upstream answers, callers have data or errors with codes; a good answer after it is read. */
+/**
+ * Whatever upstream answers, callers have data or errors with codes; a good answer after it is
+ * read.
+ */
 const answers: FuzzTarget = {
   name: "upstream's answers",
   share: 40,
@@ -108,7 +111,9 @@ const answers: FuzzTarget = {
   },
 };
 
-/** A gateway over an upstream of its own. What is returned tries one answer to each of the reads. */
+/**
+ * A gateway over an upstream of its own. What is returned tries one answer to each of the reads.
+ */
 async function openPair(lifetime: Lifetime): Promise<(random: Random) => Promise<number>> {
   const upstream = await startHostileUpstream(lifetime as TestContext);
   // A new gateway after some inputs: the breaker of another would refuse to ask for the rest.

@@ -316,7 +316,8 @@ test('where many aggregations of a list end at once and upstream does not answer
     assert.equal(taskStatus.effectivePercentComplete, 100);
     assert.equal(taskStatus.accountAggregation.status, 'ACCOUNTS_COLLECTED');
   }
-  // One end was waited for, and the time for all of them was over. The others are polls under way before.
+  // One end was waited for, and the time for all of them was over. The others are polls under way
+  // before.
   assert.ok(asked().length - before <= 11, `${asked().length - before} requests`);
 });
 

@@ -232,8 +232,8 @@ test('a caller with a thousand lists delays another caller by one turn at most',
     const others = sandbox.journal.requests
       .slice(before)
       .findIndex(({ query }) => query.includes('modest'));
-    // Served in order of arrival, it would be all that wait. Requests of one second may be sent before
-    // it arrives.
+    // Served in order of arrival, it would be all that wait. Requests of one second may be sent
+    // before it arrives.
     assert.ok(others >= 0 && others <= 20, `${others} of the others went first`);
   }
   await Promise.all(lists);

@@ -54,8 +54,8 @@ for (const transport of TRANSPORTS)
     const { value } = await subscribe(t, transport, url, PROGRESS, { id }, authorization).next();
     assert.equal(value.data.taskProgress.id, id);
     const refused = subscribe(t, transport, url, PROGRESS, { id }).next();
-    // In these protocols, an operation that is refused before its execution gets a response instead of
-    // a stream.
+    // In these protocols, an operation that is refused before its execution gets a response instead
+    // of a stream.
     if (transport === 'single-connection sse') await assert.rejects(refused, /401/);
     else if (transport === 'ws')
       await assert.rejects(refused, ([error]: any) => error.extensions.code === 'UNAUTHENTICATED');

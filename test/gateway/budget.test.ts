@@ -10,7 +10,9 @@ const ENDED = { queueMs: 0, runMs: 0, statusLagMs: 0 };
 const BY_ID = 'query ($id: ID!) { taskStatus(id: $id) { id } }';
 const LIST = 'query ($first: Int) { taskStatuses(first: $first) { nodes { id } } }';
 
-/** A tenth of the real limit in a tenth of the real window: the same rate, so that tests are faster. */
+/**
+ * A tenth of the real limit in a tenth of the real window: the same rate, so that tests are faster.
+ */
 const RATE = { limit: 50, windowMs: 1_000 };
 const LIMITED = {
   sandbox: { rateLimit: RATE.limit, rateWindowMs: RATE.windowMs },
@@ -24,7 +26,8 @@ test('tasks requested by any operation while no request may be sent share upstre
     env: { UPSTREAM_RATE_LIMIT: '10', UPSTREAM_RATE_WINDOW_MS: '2000' },
   });
   const ids = tenant.addTasks(41, ENDED);
-  // The token and this read take what the window grants at once, so later reads are batched until a slot is free.
+  // The token and this read take what the window grants at once, so later reads are batched until a
+  // slot is free.
   await query(BY_ID, { id: ids.pop() });
   const before = requests().length;
   const answers = Promise.all(ids.map(id => query(BY_ID, { id })));

@@ -239,7 +239,10 @@ test('a certificate for another host is reported with its name', async t => {
   });
 });
 
-/** A proxy that connects everything to one port of this machine, refuses with a status, or closes each connection. */
+/**
+ * A proxy that connects everything to one port of this machine, refuses with a status, or closes
+ * each connection.
+ */
 async function startProxy(
   t: TestContext,
   targetPort: number,

@@ -16,7 +16,8 @@ import { startGateway } from '../support/start.ts';
 import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
-// Events reach WebSockets and streams without the promises of Yoga and graphql-ws, as bytes that subscribers share.
+// Events reach WebSockets and streams without the promises of Yoga and graphql-ws, as bytes that
+// subscribers share.
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const STATUS = 'subscription ($id: ID!) { taskProgress(id: $id) { id completionStatus } }';
 
@@ -203,7 +204,10 @@ test('metrics: each event that is sent counts, whoever reads the metrics and whe
   assert.equal(await count(), 6);
 });
 
-/** A reader over a mailbox, and what it wrote. Values that start with `later` are results that take time. */
+/**
+ * A reader over a mailbox, and what it wrote. Values that start with `later` are results that take
+ * time.
+ */
 function setUp() {
   const mailbox = new Mailbox<string>(() => {});
   const log = createCapturedLog();

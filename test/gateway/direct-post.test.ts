@@ -7,8 +7,9 @@ import fc from 'fast-check';
 import { mediaTypeFor } from '../../src/http/transports/single-results.ts';
 import { startGateway } from '../support/start.ts';
 
-// Most POST requests are answered without Yoga's Fetch API layer. A request that names a Content-Encoding is answered
-// through it: so each request here is sent twice, and the answers must be the same.
+// Most POST requests are answered without Yoga's Fetch API layer. A request that names a
+// Content-Encoding is answered through it: so each request here is sent twice, and the answers must
+// be the same.
 
 const TASK = 'query Task($id: ID!) { taskStatus(id: $id) { __typename id state } }';
 

@@ -23,8 +23,8 @@ for (const transport of ['sse', 'ws'] as const)
     const { ends, finished, close } = followToEnds(transport, url, ids);
     t.after(close);
     await until(() => ends.events === TASKS);
-    // In addition to the permanent oddities of a task, upstream sometimes reports no percentage, or no
-    // date.
+    // In addition to the permanent oddities of a task, upstream sometimes reports no percentage, or
+    // no date.
     for (const mutation of ['percent-null', 'percent-missing', 'dates-unreadable'] as const)
       sandbox.faults.order({ fault: { kind: 'row', mutation, all: true }, rate: 0.1 });
     let isFinished = false;

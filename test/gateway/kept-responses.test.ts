@@ -11,7 +11,8 @@ import { type StartOptions, fetchToken, startGateway } from '../support/start.ts
 import { subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
-// A response whose parts all come from memory is kept as it was sent, and sent again for the same operation.
+// A response whose parts all come from memory is kept as it was sent, and sent again for the same
+// operation.
 
 const RUNNING = { queueMs: 0, runMs: 3_600_000 };
 const STATE = 'query State($id: ID!) { taskStatus(id: $id) { id state } }';

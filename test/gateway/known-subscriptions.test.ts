@@ -11,7 +11,8 @@ import { startGateway } from '../support/start.ts';
 import { TRANSPORTS, subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
-// A subscription whose document was subscribed to before starts without Yoga and graphql-ws. Nobody may notice.
+// A subscription whose document was subscribed to before starts without Yoga and graphql-ws. Nobody
+// may notice.
 const LASTING = { queueMs: 0, runMs: 86_400_000 };
 const PROGRESS = 'subscription ($id: ID!) { taskProgress(id: $id) { id completionStatus } }';
 const TWO = 'query Q { __typename } subscription S($id: ID!) { taskProgress(id: $id) { id } }';
@@ -92,7 +93,8 @@ test('sse: a known subscription without events stays open beyond the time limit'
   const onText = (text: string) => (received = text);
   const whole = readStream(url, { query: PROGRESS, variables: { id } }, { onText });
   await until(() => received.includes(id));
-  // Another connection, opened later and closed because it was idle, shows that the time has passed.
+  // Another connection, opened later and closed because it was idle, shows that the time has
+  // passed.
   await once(connect(Number(new URL(url).port), '127.0.0.1').resume(), 'close');
   tenant.finish(id);
   assert.match((await whole).text, /null.*SUCCESS.*event: complete/s);
@@ -281,7 +283,8 @@ test('ws: a known subscription whose client leaves while its token is checked is
 
   const keys = await (await fetch(issuer.jwksUrl)).text();
   const authorization = `Bearer ${await issuer.sign({ kid: 'new' })}`;
-  // The keys are fetched again for a key that is not known, though not so soon after they were fetched.
+  // The keys are fetched again for a key that is not known, though not so soon after they were
+  // fetched.
   const now = Date.now() + 60_000;
   t.mock.method(Date, 'now', () => now);
   const held: ServerResponse[] = [];

@@ -10,7 +10,9 @@ const REQUESTS = 2;
 // Each is read from upstream with a filter of its own.
 const STATUSES = ['SUCCESS', 'WARNING', 'ERROR', 'TERMINATED'];
 
-/** A gateway whose upstream holds its answers, and a client that has sent several requests at once. */
+/**
+ * A gateway whose upstream holds its answers, and a client that has sent several requests at once.
+ */
 async function start(t: TestContext, env: Record<string, string> = {}) {
   const upstream = await startHostileUpstream(t);
   const held: ServerResponse[] = [];

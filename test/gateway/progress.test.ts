@@ -15,7 +15,8 @@ const LASTING = { queueMs: 0, runMs: 3_600_000 };
 
 for (const transport of TRANSPORTS) {
   test(`${transport}: one subscriber gets every state up to COMPLETED, then the stream completes`, async t => {
-    // The tenant's clock stands still until an event has arrived: no state is too short to be polled.
+    // The tenant's clock stands still until an event has arrived: no state is too short to be
+    // polled.
     const clock = new HandClock(Date.now());
     const { tenant, url } = await startGateway(t, { sandbox: { clock } });
     const id = tenant.addTask({

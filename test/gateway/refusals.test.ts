@@ -97,7 +97,10 @@ for (const transport of [
     assert.deepEqual(requests(), []);
   });
 
-/** Operations in which more fields wait for upstream at once than Node expects listeners on a signal. */
+/**
+ * Operations in which more fields wait for upstream at once than Node expects listeners on a
+ * signal.
+ */
 const MANY_FIELDS: [query: string, transports: readonly string[]][] = [
   [`{ ${repeat(50, place => `a${place}: taskStatus(id: "x${place}") { id }`)} }`, TRANSPORTS],
   [

@@ -20,7 +20,10 @@ const encoded = (encoding: string, body: Buffer) => posted(body, { 'content-enco
 const BOMB = Buffer.alloc(50_000_000, ' ');
 const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 
-/** Requests over HTTP that are refused, with the status of the refusal; BAD_USER_INPUT where no code is named. */
+/**
+ * Requests over HTTP that are refused, with the status of the refusal; BAD_USER_INPUT where no code
+ * is named.
+ */
 const REFUSED_REQUESTS: Record<string, RefusedRequest> = {
   'GET without a query': { status: 400 },
   'GET with variables that are no JSON': { status: 400, search: 'query={__typename}&variables={' },

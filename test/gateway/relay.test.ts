@@ -53,7 +53,8 @@ test('Relay compiles the schema, refetches a task by its nodeId and pages the ta
   const { source, ...shown } = screen.taskStatus.target;
   assert.deepEqual(shown, { id: 'source-1', name: 'Workday HR [source]' });
   assert.equal(readFragment('screen_task', screen.taskStatus).state, 'RUNNING');
-  // Had Relay merged the target with its source, which has the same id, the name would be the source's.
+  // Had Relay merged the target with its source, which has the same id, the name would be the
+  // source's.
   const records = Object.values(environment.getStore().getSource().toJSON());
   const named = (type: string) => records.filter(record => record?.['__typename'] === type);
   assert.deepEqual([named('Source').length, named('Target').length], [1, 1]);

@@ -27,7 +27,10 @@ async function start(t: TestContext, options: StartOptions = {}) {
   const upstream = await startHeldRequests(t, sandbox.url);
   const over = { ...sandbox, url: upstream.url };
   const gateway = await startGateway(t, { clock, ...options, over });
-  /** How often memory was asked. Each execution of a query asks once for each task and list, whatever it has. */
+  /**
+   * How often memory was asked. Each execution of a query asks once for each task and list,
+   * whatever it has.
+   */
   const asked = async (kind: 'task' | 'list' | 'response') => {
     const { samples } = await scrape(new URL('/metrics', gateway.url).href);
     return samples

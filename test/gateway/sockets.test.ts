@@ -83,7 +83,8 @@ for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0
       for await (const chunk of response.body!) received += Buffer.from(chunk).toString();
     })();
     await until(() => received.includes(id));
-    // Another connection, opened later and closed because it was idle, shows that the time has passed.
+    // Another connection, opened later and closed because it was idle, shows that the time has
+    // passed.
     await openConnection(t, url).ended;
     tenant.finish(id);
     await ended;
@@ -191,7 +192,8 @@ for (const [part, first] of [
     const connection = openConnection(t, url, first);
     const { socket } = connection;
     await once(socket, 'connect');
-    // A request of another connection is answered: this one has been accepted, and what was sent on it was read.
+    // A request of another connection is answered: this one has been accepted, and what was sent on
+    // it was read.
     await postGraphQL(url, '{ __typename }');
     const head = `${HEAD}Connection: close\r\nContent-Length: ${WHOLE.length}\r\n\r\n`;
     socket.write(`${head}${WHOLE}`.slice(first.length));

@@ -96,7 +96,10 @@ for (const [sending, make] of Object.entries(SENDINGS))
 
 const LARGE_BODY = Buffer.alloc(8_000_000, 'x');
 
-/** Posts the chunks with each client, or one chunk with its length; gives status and code of the answer. */
+/**
+ * Posts the chunks with each client, or one chunk with its length; gives status and code of the
+ * answer.
+ */
 const CLIENTS: Record<string, (url: string, chunks: Buffer[]) => Promise<unknown[]>> = {
   async undici(url, chunks) {
     const response = await fetch(url, {

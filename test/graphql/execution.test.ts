@@ -38,7 +38,10 @@ interface World {
   breaksPromises: boolean;
 }
 
-/** Values, nulls and errors that depend on the path alone, so that two executions are given the same. */
+/**
+ * Values, nulls and errors that depend on the path alone, so that two executions are given the
+ * same.
+ */
 function resolverOf(seed: number, { isLate, breaksPromises }: World) {
   return (_source: unknown, _args: unknown, _context: unknown, info: GraphQLResolveInfo) => {
     const keys: unknown[] = [seed];
@@ -137,7 +140,8 @@ test('where what must not be null fails late, the same part of the answer is nul
   await fc.assert(
     fc.asyncProperty(fc.integer(), async seed => {
       const { planned, expected } = await executeBoth(seed, { isLate: true, breaksPromises: true });
-      // Which of several errors comes first, and is the one that is reported, is a matter of chance.
+      // Which of several errors comes first, and is the one that is reported, is a matter of
+      // chance.
       assert.deepEqual(planned.data, expected.data);
       assert.equal(planned.errors === undefined, expected.errors === undefined);
     }),
@@ -250,8 +254,9 @@ function sorted({ errors }: ExecutionResult): string[] | undefined {
 }
 
 /**
- * The errors, and for a part of the answer that is null because of an error below it just its place: which of several
- * errors below it are reported depends on which comes first (specification, section 6.4.4).
+ * The errors, and for a part of the answer that is null because of an error below it just its
+ * place: which of several errors below it are reported depends on which comes first (specification,
+ * section 6.4.4).
  */
 function errorPlaces({ data, errors = [] }: ExecutionResult): string[] {
   const places = errors.map(error => {
@@ -302,7 +307,8 @@ function contextOf(seed: number): unknown {
         latest: async () => task('latest'),
         count: async () => (createDice(seed)(2) === 0 ? null : 3),
         list: async () => ({
-          // Whole: an item that fails at once makes graphql-js leave the rejections of others unheard.
+          // Whole: an item that fails at once makes graphql-js leave the rejections of others
+          // unheard.
           entries: ['1', '2', '3'].map(id => ({ cursor: id, task: { ...task(id), ...WHOLE } })),
           hasNextPage: true,
           hasPreviousPage: false,

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-// The alert rules, evaluated by Prometheus over series that a test writes down. That the metrics have these names and
-// labels is checked in metrics.test.ts.
+// The alert rules, evaluated by Prometheus over series that a test writes down. That the metrics
+// have these names and labels is checked in metrics.test.ts.
 
 const RULES = new URL('../../deploy/prometheus/alerts.yaml', import.meta.url).pathname;
 /** CI has Prometheus, and skips nothing. */
@@ -15,7 +15,10 @@ const WITHOUT_PROMETHEUS =
     ? false
     : 'SKIPPED: there is no Prometheus on this machine';
 
-/** What Prometheus has scraped four times a minute, in its notation: `1+2x3` is 1, 3, 5, 7, and `_x8` nothing, 8 times. */
+/**
+ * What Prometheus has scraped four times a minute, in its notation: `1+2x3` is 1, 3, 5, 7, and
+ * `_x8` nothing, 8 times.
+ */
 type Series = Readonly<Record<string, string>>;
 
 interface Situation {

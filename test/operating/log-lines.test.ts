@@ -161,7 +161,10 @@ test('a start without Redis is logged', { skip: WITHOUT_OWN_REDIS }, async t => 
   await untilLogged(log, 'Redis is back; instances share their state again');
 });
 
-/** Lines of bugs, and some that have tests of their own (traces.test.ts, callback.test.ts, main.test.ts). */
+/**
+ * Lines of bugs, and some that have tests of their own (traces.test.ts, callback.test.ts,
+ * main.test.ts).
+ */
 const ELSEWHERE = [
   'unexpected error',
   'a watch failed unexpectedly',

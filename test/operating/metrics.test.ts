@@ -41,7 +41,10 @@ function remember(seenNow: Scrape): Scrape {
   return seenNow;
 }
 
-/** Looks until every one of these metrics differs from before. `labels`: of the series that must move. */
+/**
+ * Looks until every one of these metrics differs from before. `labels`: of the series that must
+ * move.
+ */
 async function untilMoved(
   look: () => Promise<Scrape>,
   before: Scrape,

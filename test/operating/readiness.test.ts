@@ -20,7 +20,10 @@ async function readinessOf(url: string): Promise<Answer> {
   return { code: response.status, text, ...(JSON.parse(text) as Readiness) };
 }
 
-/** Asks as a probe does, again and again, until the answer is as it should be. Gives the seconds that took. */
+/**
+ * Asks as a probe does, again and again, until the answer is as it should be. Gives the seconds
+ * that took.
+ */
 async function secondsUntil(url: string, isReached: (answer: Answer) => boolean) {
   const startedAt = performance.now();
   let answer = await readinessOf(url);

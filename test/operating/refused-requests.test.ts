@@ -9,7 +9,8 @@ import { startGateway } from '../support/start.ts';
 import { subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
-// Requests that are refused before anything of their operation is known have a line of the log, and count.
+// Requests that are refused before anything of their operation is known have a line of the log, and
+// count.
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const BODY = '{"query":"{ __typename }"}';

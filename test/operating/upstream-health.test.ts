@@ -52,7 +52,8 @@ for (const { status, reason } of [
     assert.match(refused.parts.upstream.reason ?? '', reason);
     assert.ok(log.lines.some(({ message }) => message === 'not ready'));
 
-    // A token may have been revoked, so the first probe tries a new one. After that, each costs one request.
+    // A token may have been revoked, so the first probe tries a new one. After that, each costs one
+    // request.
     const sent = upstream.requests.length;
     for (let interval = 1; interval <= 3; interval++) {
       clock.advance(RECENT_MS);

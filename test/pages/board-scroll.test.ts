@@ -35,7 +35,8 @@ test(
       const box = await traceScroll(empty, ...SCROLL);
       await page.evaluate(() => (document.body.dataset['created'] = '0'));
       const board = await traceScroll(page, ...SCROLL);
-      // Work per frame does not depend on the machine: a row is created once, and laid out with its step.
+      // Work per frame does not depend on the machine: a row is created once, and laid out with its
+      // step.
       const created = await page.evaluate(() => Number(document.body.dataset['created']));
       assert.ok(created <= ROWS + 2 * STEP, `${created} rows were created`);
       const seconds = (board.frames.at(-1) ?? 0) - (board.frames[0] ?? 0);

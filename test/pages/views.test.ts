@@ -8,8 +8,9 @@ import { startGateway, startSandbox } from '../support/start.ts';
 const ENDLESS = { queueMs: 0, runMs: Number.MAX_SAFE_INTEGER };
 const SIZES = { wide: { width: 1_400, height: 800 }, narrow: { width: 390, height: 844 } };
 
-// Of GraphiQL's own markup, which cannot be changed from outside. Its tabs hold a button to close them, which is what
-// the first two rules are about. An editor scrolls with the keys of its input, which stands beside what is scrolled.
+// Of GraphiQL's own markup, which cannot be changed from outside. Its tabs hold a button to close
+// them, which is what the first two rules are about. An editor scrolls with the keys of its input,
+// which stands beside what is scrolled.
 const KNOWN = ['aria-required-children', 'nested-interactive', 'scrollable-region-focusable'];
 
 for (const colorScheme of ['light', 'dark'] as const)

@@ -208,7 +208,10 @@ function textOf({ kind, task }: ListEvent): string {
   return task === null ? kind : `${kind} ${task.id}`;
 }
 
-/** A hub over two tasks, 1 running and then ended at 3,500 ms, 4 from 2,800 ms on, whose lists can be held up. */
+/**
+ * A hub over two tasks, 1 running and then ended at 3,500 ms, 4 from 2,800 ms on, whose lists can
+ * be held up.
+ */
 function startLists() {
   const clock = new HandClock();
   const [running, added] = [lastingHistory('1'), lastingHistory('4')];
@@ -248,7 +251,10 @@ function startLists() {
         await setImmediate();
       }
     },
-    /** The next snapshot is answered with what is there now, once the function that it returns is called. */
+    /**
+     * The next snapshot is answered with what is there now, once the function that it returns is
+     * called.
+     */
     holdNextSnapshot() {
       let release = () => {};
       held = new Promise(resolve => (release = resolve));

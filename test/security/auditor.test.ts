@@ -5,8 +5,8 @@ import { fetchToken, startGateway } from '../support/start.ts';
 import { type Answer, SEND } from '../support/transports.ts';
 
 /*
- * The checks of graphql-cop, against the settings that hold where HOST is not loopback. Each is tried over HTTP and
- * WebSocket, where a WebSocket can carry it.
+ * The checks of graphql-cop, against the settings that hold where HOST is not loopback. Each is
+ * tried over HTTP and WebSocket, where a WebSocket can carry it.
  */
 
 const PRODUCTION = {
@@ -31,7 +31,10 @@ function many(count: number, one: (n: number) => string): string {
   return Array.from({ length: count }, (_, n) => one(n)).join(' ');
 }
 
-/** What it may not show, whatever was asked: a stack, a file, the name of a field that was not asked for. */
+/**
+ * What it may not show, whatever was asked: a stack, a file, the name of a field that was not asked
+ * for.
+ */
 function assertShowsNothing({ text }: Answer): void {
   assert.doesNotMatch(text, /Did you mean|stacktrace|node_modules|\.ts:|\.js:|"trace|"exception/i);
 }

@@ -12,8 +12,8 @@ import { until } from '../support/until.ts';
 const SLOT = { settle() {}, isValid: () => true, cancel() {} };
 
 /**
- * An upstream with a budget and answers that the test releases. Each answer has the state at the time
- * of its request.
+ * An upstream with a budget and answers that the test releases. Each answer has the state at the
+ * time of its request.
  */
 function setUp(idsPerRequest = 90, pressure = 1) {
   const slots: (() => void)[] = [];

@@ -13,8 +13,8 @@ export const phase = (page: Page, name: string) =>
   page.locator(`.feed[data-phase="${name}"]`).waitFor();
 
 /**
- * Fails if axe finds something serious on the page, besides the rules in `known`. Runs outside the page's
- * policy, which forbids inline scripts.
+ * Fails if axe finds something serious on the page, besides the rules in `known`. Runs outside the
+ * page's policy, which forbids inline scripts.
  */
 export async function expectAccessible(page: Page, known: readonly string[] = []): Promise<void> {
   const found = (await page.evaluate(`(() => { ${AXE}; return axe.run(); })()`)) as {

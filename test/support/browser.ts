@@ -6,7 +6,10 @@ import { type BrowserContextOptions, type Page, chromium } from 'playwright-core
 const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 const RESULTS = process.env['TEST_RESULTS'] ?? join(import.meta.dirname, '../../test-results');
 
-/** Why tests that need a browser cannot run here; false where they can. CI has it, and skips nothing. */
+/**
+ * Why tests that need a browser cannot run here; false where they can. CI has it, and skips
+ * nothing.
+ */
 export const WITHOUT_CHROMIUM: string | false = existsSync(CHROMIUM)
   ? false
   : 'SKIPPED: there is no Chromium on this machine, and CHROMIUM names none';

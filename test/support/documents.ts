@@ -23,9 +23,9 @@ export function createDice(seed: number): Dice {
 }
 
 /**
- * A query that selects any fields to a depth of three: under aliases, twice, in fragments, and where
- * the variables `$yes` and `$no` say so. `argumentsOf` gives a field's arguments, or null to leave it
- * out.
+ * A query that selects any fields to a depth of three: under aliases, twice, in fragments, and
+ * where the variables `$yes` and `$no` say so. `argumentsOf` gives a field's arguments, or null to
+ * leave it out.
  */
 export function writeQuery(
   schema: GraphQLSchema,

@@ -11,7 +11,10 @@ export interface HeldRequests {
   hold(): void;
   /** Resolves once so many requests are waiting. */
   waiting(count: number): Promise<void>;
-  /** Lets the waiting requests pass whose target this accepts. Others go on waiting, and so do later ones. */
+  /**
+   * Lets the waiting requests pass whose target this accepts. Others go on waiting, and so do later
+   * ones.
+   */
   pass(accepts: (target: string) => boolean): void;
   /** Lets all requests pass, also those that come later. */
   release(): void;

@@ -101,7 +101,10 @@ export function createUpstream(
   };
 }
 
-/** Which faults a run has. Half of the time there must be none, or a run might never publish anything. */
+/**
+ * Which faults a run has. Half of the time there must be none, or a run might never publish
+ * anything.
+ */
 export const anyLuck = fc
   .array(fc.constantFrom<Luck[]>('well', 'well', 'omits', 'fails', 'malformed'), {
     minLength: 1,
@@ -110,8 +113,8 @@ export const anyLuck = fc
   .filter(list => 2 * list.filter(outcome => outcome === 'well').length >= list.length);
 
 /**
- * Maps each number to another, as if drawn at random. In a fixed order the outcomes could keep step with
- * the polls: a task polled only every fifth time might then always fail.
+ * Maps each number to another, as if drawn at random. In a fixed order the outcomes could keep step
+ * with the polls: a task polled only every fifth time might then always fail.
  */
 function scattered(count: number): number {
   const mixed = Math.imul(count ^ (count >>> 16), 0x85ebca6b);

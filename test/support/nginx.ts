@@ -11,7 +11,9 @@ import { freePort } from './redis.ts';
 
 const CONFIGURATION = new URL('../../deploy/nginx/nginx.conf', import.meta.url);
 
-/** Why tests that need nginx cannot run here; false where they can. CI has it, and skips nothing. */
+/**
+ * Why tests that need nginx cannot run here; false where they can. CI has it, and skips nothing.
+ */
 export const WITHOUT_NGINX: string | false =
   spawnSync('nginx', ['-v']).status === 0 ? false : 'SKIPPED: there is no nginx on this machine';
 

@@ -15,7 +15,9 @@ export interface RawRequest {
   body?: string;
 }
 
-/** Sends a request without the headers that `fetch` adds; the body of the response is not decoded. */
+/**
+ * Sends a request without the headers that `fetch` adds; the body of the response is not decoded.
+ */
 export async function sendRequest(
   url: string,
   { method = 'GET', headers = {}, body }: RawRequest,

@@ -19,7 +19,10 @@ import { postGraphQL } from './start.ts';
 const SCHEMA = new URL('../../schema.graphql', import.meta.url);
 const DOCUMENTATION = new URL('../../docs/relay.md', import.meta.url);
 
-/** Compiles the text of `screen.js` with the settings of docs/relay.md. Returns its artifacts by name. */
+/**
+ * Compiles the text of `screen.js` with the settings of docs/relay.md. Returns its artifacts by
+ * name.
+ */
 export async function compileRelay(t: TestContext, screen: string) {
   const folder = await mkdtemp(join(tmpdir(), 'relay-'));
   t.after(() => rm(folder, { recursive: true }));

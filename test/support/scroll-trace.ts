@@ -9,7 +9,10 @@ export interface ScrollTrace {
   layouts: number;
 }
 
-/** Scrolls what is under the middle of the page down by `px`, at `pxPerSecond`, and reads the browser's trace. */
+/**
+ * Scrolls what is under the middle of the page down by `px`, at `pxPerSecond`, and reads the
+ * browser's trace.
+ */
 export async function traceScroll(
   page: Page,
   px: number,

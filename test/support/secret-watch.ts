@@ -6,11 +6,15 @@ import type { TestContext } from 'node:test';
 import type { Log } from '../../src/log.ts';
 
 /**
- * Watches what the gateways of one test emit: every byte that leaves their ports, every line of their logs, and what
- * is given to `record`. None of it may hold a secret that a gateway was given, whole or in part.
+ * Watches what the gateways of one test emit: every byte that leaves their ports, every line of
+ * their logs, and what is given to `record`. None of it may hold a secret that a gateway was given,
+ * whole or in part.
  */
 export interface SecretWatch {
-  /** A secret of the test, not to be emitted from now on; those of the configuration, of upstream and of requests are found by themselves. */
+  /**
+   * A secret of the test, not to be emitted from now on; those of the configuration, of upstream
+   * and of requests are found by themselves.
+   */
   addSecret(secret: string): void;
   addEnvironment(env: Readonly<Record<string, string | undefined>>): void;
   /** Every answer from this port of this process is watched. */
@@ -28,7 +32,8 @@ export interface SecretWatch {
 const SECRET_VARIABLE = /SECRET|PASSWORD|REDIS_URL|PROXY$/i;
 // A shorter text is found anywhere by chance.
 const SHORTEST = 12;
-// So much is kept before it is searched; a secret that is cut in two there is found by what is kept of it.
+// So much is kept before it is searched; a secret that is cut in two there is found by what is kept
+// of it.
 const SEARCHED_BYTES = 4_194_304;
 const KEPT_BYTES = 20_000;
 
@@ -138,7 +143,10 @@ function createSecretWatch(t: TestContext): SecretWatch {
   }
 }
 
-/** A secret, the parts of a JWT that are nobody else's, and what they look like in base64 and in a URL. */
+/**
+ * A secret, the parts of a JWT that are nobody else's, and what they look like in base64 and in a
+ * URL.
+ */
 function formsOf(secret: string): string[] {
   const [, ...parts] = secret.split('.');
   return [secret, ...parts].flatMap(part => [

@@ -69,7 +69,8 @@ export async function startGateway(
     PROGRESS_INTERVAL_MS: '20',
     // Tests poll more often than a real gateway should. Tests of the budget set the real limit.
     UPSTREAM_RATE_LIMIT: '100000',
-    // Most tests count upstream requests, so the memory is off. Tests of the memory set its duration.
+    // Most tests count upstream requests, so the memory is off. Tests of the memory set its
+    // duration.
     MAX_STALENESS_MS: '0',
     MAX_SUBSCRIPTIONS_PER_CONNECTION: '5000',
     // Tests leave requests unanswered; the tests of the shutdown set how long it waits for them.

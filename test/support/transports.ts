@@ -13,7 +13,10 @@ export const TRANSPORTS = [
 ] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
-/** What came back: an HTTP status or a close code, null for an error message over WebSocket; and every byte of it. */
+/**
+ * What came back: an HTTP status or a close code, null for an error message over WebSocket; and
+ * every byte of it.
+ */
 export interface Answer {
   status: number | null;
   text: string;

@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** A TCP proxy to a Redis that can be cut: open connections break, and new ones are not answered. */
+/**
+ * A TCP proxy to a Redis that can be cut: open connections break, and new ones are not answered.
+ */
 export interface Wire {
   url: string;
   cut(): void;

@@ -43,7 +43,10 @@ const TEXT_FIELDS = Object.keys(NONE)
   .map(name => `${name} string`);
 
 type Read = AccountAggregation & { percent: number | null };
-/** What upstream sends in place of the specified fields; what is read there; which fields are counted. */
+/**
+ * What upstream sends in place of the specified fields; what is read there; which fields are
+ * counted.
+ */
 type OddStatus = [what: string, change: object, read: Partial<Read>, counted: string[]];
 
 // oxfmt-ignore

@@ -148,7 +148,8 @@ test('a caller who waits for an account aggregation is refused at once where it 
         slot => slot.settle(),
         () => {},
       );
-  // Nine slots go to reads and one to an aggregation, a second for ten: the 21st waits for some 19 s.
+  // Nine slots go to reads and one to an aggregation, a second for ten: the 21st waits for some 19
+  // s.
   await assert.rejects(budget.acquire({ lane: 'aggregation', maxWaitMs: 10_000 }), {
     code: 'RATE_LIMITED',
   });

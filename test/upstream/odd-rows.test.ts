@@ -5,7 +5,9 @@ import type { Task } from '../../src/task/task.ts';
 import { UnreadableTask, readRow } from '../../src/upstream/wire.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
 
-/** What a row has in place of the specified fields; what is read there; which fields are counted. */
+/**
+ * What a row has in place of the specified fields; what is read there; which fields are counted.
+ */
 type OddRow = [what: string, change: object, read: Partial<Task>, counted: string[]];
 
 const { messages, taskDefinitionSummary } = SPECIFIED_ROW;

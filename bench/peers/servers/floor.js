@@ -4,8 +4,9 @@ import { IDS_PER_REQUEST, createTaskApi } from './task-api.js';
 import { DERIVED } from './task.js';
 
 /**
- * The least that a program in Node does: it reads the operation's name and variables, asks upstream, and answers
- * the fields that the workload selects. It knows the workloads by name and no GraphQL.
+ * The least that a program in Node does: it reads the operation's name and variables, asks
+ * upstream, and answers the fields that the workload selects. It knows the workloads by name and no
+ * GraphQL.
  */
 export function start(upstream) {
   return startFloor(upstream, readTogether);

@@ -9,7 +9,10 @@ export const IDS = Array.from(
 
 const START = Date.parse('2026-08-20T06:00:00.412Z');
 
-/** A finished account aggregation as upstream sends it: what is derived from it does not depend on the time. */
+/**
+ * A finished account aggregation as upstream sends it: what is derived from it does not depend on
+ * the time.
+ */
 export function rowOf(place) {
   const at = seconds => new Date(START - place * 60_000 + seconds * 1_000).toISOString();
   return {

@@ -1,6 +1,7 @@
 import { Pool } from 'undici';
 
-// What each request holds of an `id in (…)`: some 4,000 bytes of URL, as the gateway's own requests have.
+// What each request holds of an `id in (…)`: some 4,000 bytes of URL, as the gateway's own requests
+// have.
 export const IDS_PER_REQUEST = 90;
 
 /** The few requests that the workloads need, over kept connections. */

@@ -39,7 +39,8 @@ export function Board({ client }: { client: GatewayClient }) {
   );
 
   function change(part: Partial<View>) {
-    // Read from the URL, because rows that are not drawn again keep the function of an earlier view.
+    // Read from the URL, because rows that are not drawn again keep the function of an earlier
+    // view.
     const next = { ...readView(location.search), ...part };
     history.pushState(null, '', `${location.pathname}${toSearch(next)}`);
     setView(next);

@@ -29,7 +29,10 @@ export interface GatewayClient {
   subscribe<Data>(document: string, variables: object, sink: SubscriptionSink<Data>): () => void;
   /** Sets the bearer token for all operations from now on. It is kept in memory only. */
   useToken(token: string | null): void;
-  /** Milliseconds since 1970 by the gateway's clock. Before its first answer, by that of this computer. */
+  /**
+   * Milliseconds since 1970 by the gateway's clock. Before its first answer, by that of this
+   * computer.
+   */
   now(): number;
 }
 
@@ -48,7 +51,8 @@ const TEMPORARY = new Set([
 ]);
 // The gateway sends a heartbeat every few seconds. A stream that is silent for longer is dead.
 const SILENCE_MS = 20_000;
-// The Date header has whole seconds, and is a moment old. Clocks that are as close as that are taken as equal.
+// The Date header has whole seconds, and is a moment old. Clocks that are as close as that are
+// taken as equal.
 const CLOCK_TOLERANCE_MS = 3_000;
 
 export function createGatewayClient(url: string): GatewayClient {

@@ -119,7 +119,8 @@ export function createTaskFeed(
     const skewMs = client.now() - Date.now();
     const filter = toTaskStatusFilter(wanted, client.now());
     const { isNewestOnly } = state;
-    // The ids that this connection has sent. What it has not sent by the end of its snapshot is gone.
+    // The ids that this connection has sent. What it has not sent by the end of its snapshot is
+    // gone.
     const seen = new Set<string>();
     let isComplete = false;
     let isCurrent = true;
@@ -153,7 +154,8 @@ export function createTaskFeed(
       end();
     };
     if (isNewestOnly) void readAll();
-    // A screenful is here before a snapshot of thousands. After a reconnection there is one already.
+    // A screenful is here before a snapshot of thousands. After a reconnection there is one
+    // already.
     else if (tasks.size === 0) void readFirst();
 
     async function readFirst() {

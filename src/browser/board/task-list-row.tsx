@@ -11,7 +11,9 @@ interface TaskListRowProps {
   top: number;
   isActive: boolean;
   isOpened: boolean;
-  /** For the elapsed time of a running task; 0 for others, whose rows need not be drawn each second. */
+  /**
+   * For the elapsed time of a running task; 0 for others, whose rows need not be drawn each second.
+   */
   nowMs: number;
   onOpen(id: string): void;
 }

@@ -31,7 +31,8 @@ const COLUMNS: readonly { key: SortKey; label: string }[] = [
   { key: 'created', label: 'Created' },
 ];
 const WIDE = matchMedia('(min-width: 60rem)');
-// Rows of a list that is not laid out in columns have two lines. The style sheet has the same heights.
+// Rows of a list that is not laid out in columns have two lines. The style sheet has the same
+// heights.
 const WIDE_ROW_PX = 44;
 const NARROW_ROW_PX = 76;
 // Rows beyond the edges, so that a fast scroll shows no gap.

@@ -64,7 +64,10 @@ export interface TaskCounts {
   tempError: number | null;
 }
 
-/** What the status column and the status filter call a task: its state until it ends, then its outcome. */
+/**
+ * What the status column and the status filter call a task: its state until it ends, then its
+ * outcome.
+ */
 export function statusOf({ state, completionStatus, rawCompletionStatus }: TaskRow): string {
   if (state !== 'COMPLETED') return state;
   if (completionStatus === 'UNKNOWN') return rawCompletionStatus ?? 'UNKNOWN';

@@ -18,7 +18,9 @@ const TILES = [
   { status: 'TEMPERROR', label: 'Temporary error' },
 ] as const;
 
-/** How many tasks there are of each status, under the other filters. A tile filters by its status. */
+/**
+ * How many tasks there are of each status, under the other filters. A tile filters by its status.
+ */
 export function Tiles({ counts, status, onChoose }: TilesProps) {
   return (
     <nav class="tiles" aria-label="Filter by status">

@@ -14,9 +14,9 @@ import { type Plan, createPlan } from './plan.ts';
 import { coerceVariables } from './variables.ts';
 
 /**
- * Executes an operation as graphql-js's `execute` does. Null if it cannot be planned: mutations, whose
- * fields run in series, introspection, and operations that are refused before a field is resolved.
- * Rejects with the reason of `signal` when that aborts.
+ * Executes an operation as graphql-js's `execute` does. Null if it cannot be planned: mutations,
+ * whose fields run in series, introspection, and operations that are refused before a field is
+ * resolved. Rejects with the reason of `signal` when that aborts.
  */
 export type ExecutePlanned = (
   args: ExecutionArgs & { signal?: Execution['signal'] },

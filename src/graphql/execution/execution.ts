@@ -24,8 +24,8 @@ export interface Execution {
 
 /**
  * The fields of an object, or a promise of them. Follows the execution algorithms of the GraphQL
- * specification as graphql-js implements them. Everything that does not depend on values was done when
- * the plan was made.
+ * specification as graphql-js implements them. Everything that does not depend on values was done
+ * when the plan was made.
  */
 export function executeFields(
   execution: Execution,
@@ -254,7 +254,10 @@ function fieldsFor(
   );
 }
 
-/** Reports an error if the value is nullable; otherwise throws it, so that the parent value handles it. */
+/**
+ * Reports an error if the value is nullable; otherwise throws it, so that the parent value handles
+ * it.
+ */
 function failAt(
   { errors }: Execution,
   { nodes }: FieldPlan,

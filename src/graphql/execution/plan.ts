@@ -147,7 +147,10 @@ interface VariableArgument {
   variable: string;
 }
 
-/** Prepares arguments, so that those of the usual kinds are given their values without visiting the document. */
+/**
+ * Prepares arguments, so that those of the usual kinds are given their values without visiting the
+ * document.
+ */
 function planArguments(
   definition: GraphQLField<unknown, unknown>,
   nodes: readonly FieldNode[],

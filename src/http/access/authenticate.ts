@@ -9,8 +9,8 @@ import {
 import type { VerifyToken } from './token-verifier.ts';
 
 /**
- * Returns the credential for an Authorization header. Throws UNAUTHENTICATED, or UPSTREAM_UNAVAILABLE
- * if the token cannot be verified at the moment.
+ * Returns the credential for an Authorization header. Throws UNAUTHENTICATED, or
+ * UPSTREAM_UNAVAILABLE if the token cannot be verified at the moment.
  */
 export type Authenticate = (authorization: string | null, address: string) => Promise<Credential>;
 
@@ -19,8 +19,8 @@ const MAX_KNOWN_BYTES = 8_388_608;
 const BYTES_PER_TOKEN = 400;
 
 /**
- * Uses the caller's own token upstream. With `verify`, the token must verify first, and it is accepted for
- * `clockToleranceSeconds` after its `exp`.
+ * Uses the caller's own token upstream. With `verify`, the token must verify first, and it is
+ * accepted for `clockToleranceSeconds` after its `exp`.
  */
 export function createPassthroughAuthenticate(
   verify: VerifyToken | null,
@@ -58,8 +58,8 @@ export function createPassthroughAuthenticate(
 }
 
 /**
- * Uses the gateway's own credential for callers with a valid JWT, or for all callers without `verify`.
- * A JWT is accepted for `clockToleranceSeconds` after its `exp`.
+ * Uses the gateway's own credential for callers with a valid JWT, or for all callers without
+ * `verify`. A JWT is accepted for `clockToleranceSeconds` after its `exp`.
  */
 export function createServiceAuthenticate(
   credential: Credential,

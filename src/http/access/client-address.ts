@@ -5,15 +5,20 @@ import proxyAddr from 'proxy-addr';
 /** Determines which client a request comes from. */
 export interface ClientAddress {
   /**
-   * An IPv4 address, or the /64 network of an IPv6 address, because one host may have many of those.
-   * X-Forwarded-For is read only if trusted proxies sent it.
+   * An IPv4 address, or the /64 network of an IPv6 address, because one host may have many of
+   * those. X-Forwarded-For is read only if trusted proxies sent it.
    */
   addressOf(request: IncomingMessage): string;
-  /** Whether the peer of the connection is a trusted proxy, which forwards requests of many clients. */
+  /**
+   * Whether the peer of the connection is a trusted proxy, which forwards requests of many clients.
+   */
   isProxy(socket: Socket): boolean;
 }
 
-/** `trusted` are addresses, networks such as `10.0.0.0/8`, or `loopback`, `linklocal` and `uniquelocal`. */
+/**
+ * `trusted` are addresses, networks such as `10.0.0.0/8`, or `loopback`, `linklocal` and
+ * `uniquelocal`.
+ */
 export function createClientAddress(trusted: readonly string[]): ClientAddress {
   const trusts = compileTrust(trusted);
   return {
@@ -28,8 +33,8 @@ export function createClientAddress(trusted: readonly string[]): ClientAddress {
 }
 
 /**
- * Compiles a list of trusted proxies. Throws a TypeError for an entry that is neither an address nor a
- * network.
+ * Compiles a list of trusted proxies. Throws a TypeError for an entry that is neither an address
+ * nor a network.
  */
 export function compileTrust(
   trusted: readonly string[],

@@ -7,8 +7,8 @@ export interface ConnectionLimitsOptions {
   /** The maximum number of connections. */
   maxConnections: number;
   /**
-   * The maximum for one address: its connections, or, behind trusted proxies, its concurrent requests
-   * and WebSockets.
+   * The maximum for one address: its connections, or, behind trusted proxies, its concurrent
+   * requests and WebSockets.
    */
   maxConnectionsPerAddress: number;
   /** Milliseconds that a client may take to send a request, and to read a part of the response. */
@@ -89,7 +89,8 @@ export function limitConnections(
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') return endAfter(error, socket);
-    // Node looks at the clock before it reads what arrived while the process was busy. The rest may be there.
+    // Node looks at the clock before it reads what arrived while the process was busy. The rest may
+    // be there.
     late.set(socket, requestBeingRead(socket));
     setImmediate(() => {
       const request = late.get(socket);
@@ -102,7 +103,8 @@ export function limitConnections(
     admit(request, exchange) {
       const { socket } = request;
       if (late.has(socket)) late.set(socket, request);
-      // An application that embeds the gateway has accepted the connection: count the exchange instead.
+      // An application that embeds the gateway has accepted the connection: count the exchange
+      // instead.
       const isForeign = !known.has(socket);
       if (isForeign && connections >= maxConnections) return TOO_MANY;
       const refusal = refused.get(socket);

@@ -15,13 +15,16 @@ const COMPRESS_AT_ONCE: Record<ContentCoding, (body: Buffer) => Buffer> = {
   br: body => brotliCompressSync(body, BROTLI),
   gzip: body => gzipSync(body),
 };
-// Up to this size, compressing takes less than a millisecond, and handing it to another thread takes longer.
+// Up to this size, compressing takes less than a millisecond, and handing it to another thread
+// takes longer.
 const LARGEST_AT_ONCE_BYTES = 131_072;
 // Smaller bodies fit into one packet anyway.
 const LEAST_BYTES = 1_024;
 const LONG_BYTES = 16_384;
 
-/** The coding for a client that sent this `Accept-Encoding` header; null if it accepts none of ours. */
+/**
+ * The coding for a client that sent this `Accept-Encoding` header; null if it accepts none of ours.
+ */
 export function contentCodingFor(acceptEncoding: string): ContentCoding | null {
   const weights = new Map(
     acceptEncoding
@@ -45,8 +48,8 @@ export async function compress(body: Buffer, coding: ContentCoding): Promise<Buf
 }
 
 /**
- * The body as a client with this `Accept-Encoding` header gets it: compressed if it has 1 kB or more and
- * the client accepts that; otherwise as it is. `headers` describe it.
+ * The body as a client with this `Accept-Encoding` header gets it: compressed if it has 1 kB or
+ * more and the client accepts that; otherwise as it is. `headers` describe it.
  */
 export async function encodeBody(
   body: string | Buffer,

@@ -7,8 +7,8 @@ import { httpOf, withHttp } from './refusal.ts';
 export type MaskError = (error: unknown) => GraphQLError;
 
 /**
- * With `hidesSuggestions`, the "Did you mean" part of messages, which reveals names of the schema, is
- * removed.
+ * With `hidesSuggestions`, the "Did you mean" part of messages, which reveals names of the schema,
+ * is removed.
  */
 export function createMaskError(
   log: Log,
@@ -28,8 +28,8 @@ export function createMaskError(
       return toGraphQLError(error, origin.message, { ...origin.extensions });
     if (origin instanceof GatewayError)
       return toGraphQLError(error, origin.message, { ...origin.extensions });
-    // Errors of graphql-js and related libraries about the document, a variable or the request. Their codes
-    // and extensions are not part of this gateway's contract.
+    // Errors of graphql-js and related libraries about the document, a variable or the request.
+    // Their codes and extensions are not part of this gateway's contract.
     if (origin instanceof GraphQLError)
       return toGraphQLError(error, hidesSuggestions ? plain(origin.message) : origin.message, {
         code: codeOf(error),

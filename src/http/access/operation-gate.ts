@@ -6,8 +6,8 @@ import type { PersistedDocuments } from './persisted-documents.ts';
 import { toRefusal } from './refusal.ts';
 
 /**
- * The credential of an operation; or, for callers without one who may read the schema, the error for
- * anything else.
+ * The credential of an operation; or, for callers without one who may read the schema, the error
+ * for anything else.
  */
 export type Admission = { credential: Credential } | { refusal: GraphQLError };
 
@@ -48,7 +48,8 @@ export function createOperationGate(parts: OperationGateParts): OperationGate {
       ),
     admit(sent, admission) {
       const params = readOperationParams(sent);
-      // Do not store documents of callers without a proven credential: they would push out those of others.
+      // Do not store documents of callers without a proven credential: they would push out those of
+      // others.
       const mayStore = 'credential' in admission && isProven(admission.credential);
       const query = documents.resolve(params, { mayStore });
       return { admission, params: { ...params, query } };

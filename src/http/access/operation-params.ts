@@ -44,7 +44,9 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Throws a refusal if it has too many levels, which also bounds this recursion, or too many values. */
+/**
+ * Throws a refusal if it has too many levels, which also bounds this recursion, or too many values.
+ */
 function checkSize(name: string, value: unknown): void {
   let values = 0;
   visit(value, MAX_VALUE_DEPTH);

@@ -10,7 +10,9 @@ interface OriginPattern {
   isWildcard: boolean;
 }
 
-/** Matches `https://app.example.com`, `https://*.example.com` and an app's `capacitor://localhost`. */
+/**
+ * Matches `https://app.example.com`, `https://*.example.com` and an app's `capacitor://localhost`.
+ */
 export function createOriginMatcher(patterns: readonly string[]): OriginMatcher {
   const parsed = patterns.map(parseOriginPattern).filter(pattern => pattern !== null);
   return text => {
@@ -28,7 +30,9 @@ export function parseOriginPattern(text: string): OriginPattern | null {
   return { ...origin, isWildcard };
 }
 
-/** Parses a scheme, a host and an optional port. Null for anything else, such as an opaque origin. */
+/**
+ * Parses a scheme, a host and an optional port. Null for anything else, such as an opaque origin.
+ */
 function parseOrigin(text: string): Omit<OriginPattern, 'isWildcard'> | null {
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@*\\\s]+$/i.test(text) || !URL.canParse(text)) return null;
   const { protocol, host } = new URL(text);

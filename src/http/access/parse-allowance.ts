@@ -3,7 +3,10 @@ import type { Clock } from '../../clock.ts';
 import { GatewayError } from '../../errors.ts';
 import { toRefusal } from './refusal.ts';
 
-/** Limits what callers whose tokens upstream has not accepted yet may have parsed, by their addresses. */
+/**
+ * Limits what callers whose tokens upstream has not accepted yet may have parsed, by their
+ * addresses.
+ */
 export interface ParseAllowance {
   /** Throws RATE_LIMITED if the address has had too many tokens of documents parsed lately. */
   take(address: string, tokens: number): void;

@@ -6,8 +6,8 @@ import type { OperationParams } from './operation-params.ts';
 /** Documents that clients name by id instead of sending the text. */
 export interface PersistedDocuments {
   /**
-   * The text to execute. Throws a refusal if there is none, or if only documents of the manifest are
-   * allowed.
+   * The text to execute. Throws a refusal if there is none, or if only documents of the manifest
+   * are allowed.
    */
   resolve(params: OperationParams, options: { mayStore: boolean }): string;
 }
@@ -24,7 +24,10 @@ export interface PersistedDocumentsOptions {
 // In characters, over all documents that clients have registered with this instance.
 const MAX_STORED_LENGTH = 4_194_304;
 
-/** `own` are the gateway's own documents, executed besides the manifest's. Registered documents are evicted by least recent use. */
+/**
+ * `own` are the gateway's own documents, executed besides the manifest's. Registered documents are
+ * evicted by least recent use.
+ */
 export function createPersistedDocuments(
   { manifest, isManifestOnly, isAutomatic }: PersistedDocumentsOptions,
   own: readonly string[],

@@ -21,14 +21,19 @@ const STATUSES: Partial<Record<ErrorCode, HttpAnswer>> = {
   UPSTREAM_TIMEOUT: { status: 504 },
 };
 
-/** The error for a request that is refused as a whole. Yoga reads `http`, which is never serialized. */
+/**
+ * The error for a request that is refused as a whole. Yoga reads `http`, which is never serialized.
+ */
 export function refusal(code: ErrorCode, message: string, http?: HttpAnswer): GraphQLError {
   const originalError = new GatewayError(code, message);
   const error = new GraphQLError(message, { originalError, extensions: { code } });
   return withHttp(error, http ?? STATUSES[code] ?? { status: 400 });
 }
 
-/** Converts a GatewayError into a refusal with `http`, or the HTTP status for its code. Returns other errors unchanged. */
+/**
+ * Converts a GatewayError into a refusal with `http`, or the HTTP status for its code. Returns
+ * other errors unchanged.
+ */
 export function toRefusal(error: unknown, http?: HttpAnswer): unknown {
   if (!(error instanceof GatewayError)) return error;
   const refused = new GraphQLError(error.message, {
@@ -38,7 +43,9 @@ export function toRefusal(error: unknown, http?: HttpAnswer): unknown {
   return withHttp(refused, http ?? STATUSES[error.code] ?? { status: 400 });
 }
 
-/** Sets the HTTP response for an error. The property is not enumerable, so it is never serialized. */
+/**
+ * Sets the HTTP response for an error. The property is not enumerable, so it is never serialized.
+ */
 export function withHttp(error: GraphQLError, http: HttpAnswer): GraphQLError {
   Object.defineProperty(error.extensions, 'http', {
     value: http,

@@ -2,15 +2,19 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../../errors.ts';
 import type { VerifyToken } from './token-verifier.ts';
 
-/** The header that identifies the router of a supergraph: the shared secret, or `Bearer` and a JWT. */
+/**
+ * The header that identifies the router of a supergraph: the shared secret, or `Bearer` and a JWT.
+ */
 export const ROUTER_HEADER = 'router-authorization';
 
 /**
- * Recognises the router of a supergraph. Both methods throw UPSTREAM_UNAVAILABLE if the keys to verify
- * a JWT cannot be fetched.
+ * Recognises the router of a supergraph. Both methods throw UPSTREAM_UNAVAILABLE if the keys to
+ * verify a JWT cannot be fetched.
  */
 export interface RouterTrust {
-  /** Whether the value of `ROUTER_HEADER` identifies the router; null if the header was not sent. */
+  /**
+   * Whether the value of `ROUTER_HEADER` identifies the router; null if the header was not sent.
+   */
   isRouter(header: string | null): Promise<boolean>;
   /**
    * Whether the request is the router's. True for all requests if neither a secret nor keys are

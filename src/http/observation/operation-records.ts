@@ -42,8 +42,9 @@ export interface OperationRecord {
   /** It is the same operation as one that was identified before. */
   identifyAs(identity: OperationIdentity): void;
   /**
-   * It waited for the result of the same operation of another caller, which it shares if that may be shared.
-   * `waitedBefore`: the milliseconds that the other had waited for the budget until then.
+   * It waited for the result of the same operation of another caller, which it shares if that may
+   * be shared. `waitedBefore`: the milliseconds that the other had waited for the budget until
+   * then.
    */
   joined(first: OperationRecord, waitedBefore: number): void;
   /** It has a result that is no stream, or was refused with errors. Later calls do nothing. */
@@ -54,7 +55,10 @@ export interface OperationRecord {
   streamBegan(): void;
   /** A result of the stream is sent. */
   eventSent(result: Pick<ExecutionResult, 'errors'>): void;
-  /** The stream has ended, or its reader has left; or it was refused after it began. Later calls do nothing. */
+  /**
+   * The stream has ended, or its reader has left; or it was refused after it began. Later calls do
+   * nothing.
+   */
   streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void;
 }
 
@@ -93,7 +97,10 @@ type Identify = (
 ) => OperationIdentity;
 
 function createIdentify(): Identify {
-  /** By operation, or by document if it has no such operation. Parsed documents are kept, so that each is hashed once. */
+  /**
+   * By operation, or by document if it has no such operation. Parsed documents are kept, so that
+   * each is hashed once.
+   */
   const known = new WeakMap<DocumentNode | OperationDefinitionNode, OperationIdentity>();
 
   return (document, operationName) => {
@@ -116,7 +123,10 @@ function hashOf({ loc }: DocumentNode): string | null {
   return createHash('sha256').update(loc.source.body).digest('hex').slice(0, 16);
 }
 
-/** A class, because every operation makes one: closures and getters in an object literal take several times as long. */
+/**
+ * A class, because every operation makes one: closures and getters in an object literal take
+ * several times as long.
+ */
 class Recording implements OperationRecord {
   readonly usage: OperationUsage;
   readonly #parts: OperationRecordsParts;

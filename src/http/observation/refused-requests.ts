@@ -3,7 +3,10 @@ import type { ErrorCode } from '../../errors.ts';
 import type { OperationRecords, TransportName } from './operation-records.ts';
 import { REQUEST_ID_HEADER } from './request-id.ts';
 
-/** Records a request for an operation that is refused before the operation is read. Other requests are not recorded. */
+/**
+ * Records a request for an operation that is refused before the operation is read. Other requests
+ * are not recorded.
+ */
 export type RecordRefusal = (
   request: IncomingMessage,
   response: ServerResponse,

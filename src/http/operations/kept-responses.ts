@@ -4,7 +4,10 @@ import type { Sessions } from '../../session/sessions.ts';
 import type { Admission } from '../access/operation-gate.ts';
 import type { OperationRecord } from '../observation/operation-records.ts';
 
-/** The operation of a request, whose response may be kept for the same operation of the same credential. */
+/**
+ * The operation of a request, whose response may be kept for the same operation of the same
+ * credential.
+ */
 export interface RequestedOperation {
   admission: Admission;
   /** The operation as JSON, as it was sent. */
@@ -14,8 +17,9 @@ export interface RequestedOperation {
 }
 
 /**
- * Responses that may be sent again. A response is kept if it has no errors and all its parts come from memory or have
- * just been read. It is sent again for as long as each of its parts could be served from memory.
+ * Responses that may be sent again. A response is kept if it has no errors and all its parts come
+ * from memory or have just been read. It is sent again for as long as each of its parts could be
+ * served from memory.
  */
 export interface KeptResponses {
   find(operation: RequestedOperation): KeptResponse | undefined;

@@ -25,8 +25,9 @@ export interface QueryClient {
 }
 
 /**
- * Executes a query whose document is cached and valid, without the hooks of Yoga: through the same checks, in the same
- * order. Null if it is not, or the query cannot be planned; Yoga executes those. Rejects if the client leaves.
+ * Executes a query whose document is cached and valid, without the hooks of Yoga: through the same
+ * checks, in the same order. Null if it is not, or the query cannot be planned; Yoga executes
+ * those. Rejects if the client leaves.
  */
 export type RunKnownQuery = (
   operation: AdmittedOperation,

@@ -21,15 +21,16 @@ export interface SubscriptionClient {
 }
 
 /**
- * Starts subscriptions whose documents are cached and valid, without the hooks of Yoga: through the same checks, in the
- * same order. What Yoga makes for an operation would be kept for as long as the stream.
+ * Starts subscriptions whose documents are cached and valid, without the hooks of Yoga: through the
+ * same checks, in the same order. What Yoga makes for an operation would be kept for as long as the
+ * stream.
  */
 export interface KnownSubscriptions {
   /** Whether the operation is one. */
   has(operation: RequestedDocument): boolean;
   /**
-   * Null for any other operation, and for callers without a credential. A result instead of a stream has masked errors;
-   * those of the stream's results are not masked yet.
+   * Null for any other operation, and for callers without a credential. A result instead of a
+   * stream has masked errors; those of the stream's results are not masked yet.
    */
   start(
     operation: AdmittedOperation,

@@ -76,8 +76,8 @@ export interface LeavingClient {
 
 type Caller = Context['caller'];
 
-// Classes, because V8 gives each object literal with a getter a hidden class of its own, which keeps whatever the getter
-// refers to until a full garbage collection.
+// Classes, because V8 gives each object literal with a getter a hidden class of its own, which
+// keeps whatever the getter refers to until a full garbage collection.
 
 class CredentialCaller implements Caller {
   readonly #credential: Credential | null;

@@ -6,16 +6,19 @@ import type { RequestedOperation } from './kept-responses.ts';
 import type { QueryClient } from './known-queries.ts';
 
 /**
- * Queries that are being executed, whose response the same query of the same credential may share. It may as long as
- * nothing of the response can be older than it: nothing was read from memory or answered by upstream.
+ * Queries that are being executed, whose response the same query of the same credential may share.
+ * It may as long as nothing of the response can be older than it: nothing was read from memory or
+ * answered by upstream.
  *
- * Who shares a response is not counted as a running operation, and its cost is not checked: it executes nothing, and
- * the same document and variables were checked for the one who does.
+ * Who shares a response is not counted as a running operation, and its cost is not checked: it
+ * executes nothing, and the same document and variables were checked for the one who does.
  */
 export interface ResponsesUnderWay {
   /** The query whose response this operation may share. */
   find(operation: RequestedOperation): ResponseUnderWay | undefined;
-  /** Lets others share the response to an operation that has begun. They wait until it is settled. */
+  /**
+   * Lets others share the response to an operation that has begun. They wait until it is settled.
+   */
   open(operation: RequestedOperation, record: OperationRecord): ResponseUnderWay | null;
 }
 
@@ -24,8 +27,8 @@ export interface ResponseUnderWay {
   /** The response; null if this client has left, or has to execute the operation for itself. */
   share(client: QueryClient): Promise<KeptResponse | null>;
   /**
-   * Gives those who wait the response, which must have no errors; null: each of them executes the operation. Later
-   * calls do nothing.
+   * Gives those who wait the response, which must have no errors; null: each of them executes the
+   * operation. Later calls do nothing.
    */
   settle(response: KeptResponse | null): void;
 }
@@ -55,7 +58,8 @@ export function createResponsesUnderWay(sessions: Pick<Sessions, 'find'>): Respo
   };
 }
 
-// A Map that lives long would hold on to what was removed from it (see `Bag`), so each takes so many and is dropped.
+// A Map that lives long would hold on to what was removed from it (see `Bag`), so each takes so
+// many and is dropped.
 const MAX_ADDED = 256;
 
 interface Batch {

@@ -14,7 +14,10 @@ export interface DirectContext {
   direct?: DirectResults;
 }
 
-/** Reads results that come with a promise each. The next is pulled when a reader wants it, never before. */
+/**
+ * Reads results that come with a promise each. The next is pulled when a reader wants it, never
+ * before.
+ */
 export class PulledResults implements DirectResults {
   readonly #results: AsyncIterator<ExecutionResult>;
   #reader: AvailabilityReader | null = null;

@@ -55,10 +55,11 @@ const BYTES_PER_TOKEN = 500;
 const BYTES_PER_CHARACTER = 2;
 const MAX_CACHED_BYTES = 67_108_864;
 const MAX_CACHED_ERROR_LENGTH = 1_048_576;
-// Open brackets that are allowed in addition to MAX_DEPTH, for fragments and for values of arguments.
+// Open brackets that are allowed in addition to MAX_DEPTH, for fragments and for values of
+// arguments.
 const SPARE_NESTING = 100;
-// Validation compares all fields of one name, and all fragments, pairwise, and visits every fragment for every
-// operation. So its cost grows with the square of their number.
+// Validation compares all fields of one name, and all fragments, pairwise, and visits every
+// fragment for every operation. So its cost grows with the square of their number.
 const MAX_REPEATED_FIELDS = 50;
 const MAX_FRAGMENTS = 200;
 const MAX_OPERATIONS = 20;
@@ -87,7 +88,8 @@ export function createDocumentCaches(): DocumentCaches {
 
 /**
  * Refuses a document that exceeds a limit with one error, before it is parsed or validated, because
- * both recurse or take more than linear time. Callers without a credential may only read the schema.
+ * both recurse or take more than linear time. Callers without a credential may only read the
+ * schema.
  */
 export function useDocuments(
   schema: GraphQLSchema,
@@ -182,7 +184,9 @@ function checkDocument(
   refuseAbove('repeated fields', counts.repeated, MAX_REPEATED_FIELDS, 'the gateway');
   refuseAbove('root fields', rootFieldsOf(document), limits.rootFields, 'MAX_ROOT_FIELDS');
 
-  /** `seen` holds the names of one selection set, including its inline fragments, by type condition. */
+  /**
+   * `seen` holds the names of one selection set, including its inline fragments, by type condition.
+   */
   function count(
     { selections }: SelectionSetNode,
     seen: Map<string, Set<string>>,

@@ -19,7 +19,8 @@ export function useMaskedRefusals(maskError: MaskError): Plugin {
   };
 
   function toRefusal(error: unknown): GraphQLError {
-    // Set here and out of sight: Yoga would add an enumerable one, which streams and sockets would send.
+    // Set here and out of sight: Yoga would add an enumerable one, which streams and sockets would
+    // send.
     return withHttp(maskError(error), httpOf(error) ?? { status: 400, spec: true });
   }
 }

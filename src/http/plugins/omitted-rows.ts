@@ -3,8 +3,8 @@ import type { Plugin } from 'graphql-yoga';
 import type { Context } from '../../graphql/builder.ts';
 
 /**
- * Adds an error for each row that was left out of the data because it could not be read. `useSharedResults` does
- * so for the events of subscriptions.
+ * Adds an error for each row that was left out of the data because it could not be read.
+ * `useSharedResults` does so for the events of subscriptions.
  */
 export function useOmittedRows(): Plugin<Context> {
   return {

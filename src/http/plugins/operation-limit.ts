@@ -66,7 +66,8 @@ export function useOperationLimit(
             () => subscribeFn(subscribeArgs),
             context.record,
           );
-          // Yoga wraps the stream in others that need several promises for each event. Transports find it here.
+          // Yoga wraps the stream in others that need several promises for each event. Transports
+          // find it here.
           if (observed instanceof ObservedStream) context.direct = observed;
           return observed;
         });

@@ -14,8 +14,8 @@ interface RecordContext {
 }
 
 /**
- * Keeps a record of each operation over HTTP, and notes what was parsed over any transport. What becomes of a
- * stream is noted by `useOperationLimit`, which counts streams too.
+ * Keeps a record of each operation over HTTP, and notes what was parsed over any transport. What
+ * becomes of a stream is noted by `useOperationLimit`, which counts streams too.
  */
 export function useOperationRecords(
   records: OperationRecords,

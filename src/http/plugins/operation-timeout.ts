@@ -59,11 +59,15 @@ export function createLimitTime(clock: Clock, timeoutMs: number): LimitTime {
   }
 }
 
-/** Each field of a query or mutation that is still pending when its time is over fails with UPSTREAM_TIMEOUT. */
+/**
+ * Each field of a query or mutation that is still pending when its time is over fails with
+ * UPSTREAM_TIMEOUT.
+ */
 export function useOperationTimeout(limitTime: LimitTime): Plugin<Context> {
   return {
     onExecute({ executeFn, setExecuteFn }) {
-      // Not `onExecuteDone`, which is not called if the execution rejects because the client has left.
+      // Not `onExecuteDone`, which is not called if the execution rejects because the client has
+      // left.
       setExecuteFn(async args => {
         const { contextValue } = args as { contextValue: Context };
         const { signal } = contextValue.read;

@@ -46,10 +46,10 @@ export function useSharedResults(subscribe: Subscribe): Plugin<Context> {
 /**
  * Executes an event once for all subscribers with the same selection, who share the result.
  *
- * Subscribers of one watch receive the same event object, and equal documents are parsed once, so both
- * can be compared by identity. They also have the same credential, because a watch belongs to a
- * session. Asynchronous results are not shared, so that a subscriber who disconnects does not abort the
- * others' result.
+ * Subscribers of one watch receive the same event object, and equal documents are parsed once, so
+ * both can be compared by identity. They also have the same credential, because a watch belongs to
+ * a session. Asynchronous results are not shared, so that a subscriber who disconnects does not
+ * abort the others' result.
  */
 export function createSubscribe(
   executePlanned: ExecutePlanned,
@@ -92,18 +92,24 @@ export function createSubscribe(
   }
 }
 
-/** Throws if the subscriber has left: the errors of its aborted reads have no reader, and are no bugs. */
+/**
+ * Throws if the subscriber has left: the errors of its aborted reads have no reader, and are no
+ * bugs.
+ */
 function resultFor(context: Context, result: ExecutionResult): ExecutionResult {
   context.read.signal?.throwIfAborted();
   return withOmitted(result, context);
 }
 
-/** Calls `createSourceEventStream` and converts anything it throws into an error of the operation. */
+/**
+ * Calls `createSourceEventStream` and converts anything it throws into an error of the operation.
+ */
 async function subscribeTo(args: ExecutionArgs) {
   try {
     return await createSourceEventStream(args);
   } catch (cause) {
-    // A TypeError if @skip or @include leave no root field, or an Error if the variables are not an object.
+    // A TypeError if @skip or @include leave no root field, or an Error if the variables are not an
+    // object.
     const originalError = new GatewayError('BAD_USER_INPUT', NOT_SUBSCRIBABLE, { cause });
     return { errors: [new GraphQLError(NOT_SUBSCRIBABLE, { originalError })] };
   }

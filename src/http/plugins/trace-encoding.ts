@@ -1,4 +1,7 @@
-/** What is known of one field, item or operation of a trace. Times are nanoseconds since the operation began. */
+/**
+ * What is known of one field, item or operation of a trace. Times are nanoseconds since the
+ * operation began.
+ */
 export interface TraceNode {
   /** Name in the response, or index in a list; null for the operation. */
   key: string | number | null;
@@ -28,8 +31,9 @@ export interface Trace {
 }
 
 /*
- * The few messages of Apollo's reports.proto that an inline trace has, in protobuf's wire format. The package
- * that Apollo publishes for it needs an install script, and overflows the stack for a trace of some thousand fields.
+ * The few messages of Apollo's reports.proto that an inline trace has, in protobuf's wire format.
+ * The package that Apollo publishes for it needs an install script, and overflows the stack for a
+ * trace of some thousand fields.
  */
 
 const VARINT = 0;

@@ -1,8 +1,8 @@
 import type { TransportName } from '../observation/operation-records.ts';
 
 /**
- * A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower case
- * and unquoted.
+ * A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower
+ * case and unquoted.
  */
 export interface MediaRange {
   type: string;

@@ -7,8 +7,8 @@ import { type ProxySettings, toProxyOptions } from '../../proxy.ts';
 import { describeConnectionError } from '../../upstream/connection-error.ts';
 
 /**
- * The outcome of a message. `refused`: the receiver accepts no more messages; `failed`: it could not be
- * reached.
+ * The outcome of a message. `refused`: the receiver accepts no more messages; `failed`: it could
+ * not be reached.
  */
 export type Delivery = 'accepted' | 'refused' | 'failed';
 
@@ -16,7 +16,10 @@ export type Delivery = 'accepted' | 'refused' | 'failed';
 export interface CallbackSender {
   /** Whether messages may be sent to the URL. */
   allows(url: URL): boolean;
-  /** Sends a message in JSON. With `isRetried`, a failed attempt is retried several times. Never rejects. */
+  /**
+   * Sends a message in JSON. With `isRetried`, a failed attempt is retried several times. Never
+   * rejects.
+   */
   send(url: URL, message: string, options: { isRetried: boolean }): Promise<Delivery>;
   close(): Promise<void>;
 }
@@ -28,7 +31,9 @@ const TIMEOUT_MS = 5_000;
 const MAX_RETRIES = 5;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
 
-/** Addresses of this machine and of link-local services, such as the metadata services of clouds. */
+/**
+ * Addresses of this machine and of link-local services, such as the metadata services of clouds.
+ */
 const INTERNAL = new BlockList();
 INTERNAL.addSubnet('127.0.0.0', 8, 'ipv4');
 INTERNAL.addSubnet('0.0.0.0', 8, 'ipv4');
@@ -44,8 +49,8 @@ INTERNAL.addAddress('100.100.100.200', 'ipv4');
 
 export interface CallbackSenderOptions {
   /**
-   * Names or addresses, each with a port or for all ports. A name may resolve to an internal address
-   * only if that is listed too.
+   * Names or addresses, each with a port or for all ports. A name may resolve to an internal
+   * address only if that is listed too.
    */
   hosts: readonly string[];
   proxy: ProxySettings;

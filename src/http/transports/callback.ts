@@ -44,8 +44,8 @@ export interface SubscriptionCallbacks {
   close(): Promise<void>;
 }
 
-// Heartbeats are sent after this share of the requested interval, because routers may end a subscription
-// whose heartbeat is slightly late.
+// Heartbeats are sent after this share of the requested interval, because routers may end a
+// subscription whose heartbeat is slightly late.
 const HEARTBEAT_SHARE = 0.75;
 const DEFAULT_HEARTBEAT_MS = 5_000;
 const MIN_HEARTBEAT_MS = 1_000;

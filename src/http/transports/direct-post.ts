@@ -21,13 +21,14 @@ import type { TransportContext } from './transport-context.ts';
 import type { AnswerByYoga } from './yoga-adapter.ts';
 
 /**
- * Answers POST requests for a single JSON result without Yoga's Fetch API layer, whose requests, responses and streams
- * take longer than the operation itself.
+ * Answers POST requests for a single JSON result without Yoga's Fetch API layer, whose requests,
+ * responses and streams take longer than the operation itself.
  *
- * A response that was sent before and is still fresh is sent again. Queries that are the same and under way at the same
- * time share a response. A query whose document is known is executed without Yoga. Any other operation goes through
- * Yoga's own handler with all plugins; only the hooks that get or give a `Response` do not run: `onRequest`,
- * `onRequestParse`, `onResultProcess` and `onResponse`. What needs those is left to Yoga.
+ * A response that was sent before and is still fresh is sent again. Queries that are the same and
+ * under way at the same time share a response. A query whose document is known is executed without
+ * Yoga. Any other operation goes through Yoga's own handler with all plugins; only the hooks that
+ * get or give a `Response` do not run: `onRequest`, `onRequestParse`, `onResultProcess` and
+ * `onResponse`. What needs those is left to Yoga.
  */
 export interface DirectPost {
   /** False, before the body is read, for what Yoga is to answer. */
@@ -50,7 +51,8 @@ export interface DirectPostParts {
 }
 
 const NO_ERRORS = {};
-// A result that is a stream needs Yoga, and so does a document that is not sent, which may be a subscription.
+// A result that is a stream needs Yoga, and so does a document that is not sent, which may be a
+// subscription.
 const MAY_STREAM = /\bsubscription\b/;
 
 export function createDirectPost(parts: DirectPostParts): DirectPost {

@@ -13,8 +13,8 @@ export interface ResultSink {
 }
 
 /**
- * Writes results while the sink is ready for them, without a promise for each. The values that wait meanwhile
- * stay in the mailbox, which merges them.
+ * Writes results while the sink is ready for them, without a promise for each. The values that wait
+ * meanwhile stay in the mailbox, which merges them.
  */
 export class DirectReader {
   readonly #results: DirectResults;

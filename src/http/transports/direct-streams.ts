@@ -18,11 +18,12 @@ import { COMPLETE_ID, SSE, framingFor, isFinalResult, prefersJson } from './stre
 import type { AnswerByYoga } from './yoga-adapter.ts';
 
 /**
- * Serves POST requests for a stream of Server-Sent Events without Yoga's Fetch API layer, whose requests, responses and
- * streams would take more memory than all the rest for as long as the stream is open.
+ * Serves POST requests for a stream of Server-Sent Events without Yoga's Fetch API layer, whose
+ * requests, responses and streams would take more memory than all the rest for as long as the
+ * stream is open.
  *
- * Starts a subscription whose document is known. What is refused before that, or is another operation, goes through
- * Yoga with all plugins.
+ * Starts a subscription whose document is known. What is refused before that, or is another
+ * operation, goes through Yoga with all plugins.
  */
 export interface DirectStreams {
   /** False, before the body is read, for what Yoga is to answer. */

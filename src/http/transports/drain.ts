@@ -12,26 +12,31 @@ export interface Interruptible {
 /** Tracks the open streams and requests of a server, and ends them when it shuts down. */
 export interface Drain {
   /**
-   * Adds an open stream. It is interrupted once, when the server shuts down, or immediately if that is already
-   * ending streams.
+   * Adds an open stream. It is interrupted once, when the server shuts down, or immediately if that
+   * is already ending streams.
    */
   add(stream: Interruptible): void;
   /** Removes a stream that has closed. */
   remove(stream: Interruptible): void;
-  /** Begins the shutdown. Open streams and requests continue, but responses close their connections. */
+  /**
+   * Begins the shutdown. Open streams and requests continue, but responses close their connections.
+   */
   begin(): void;
   /**
-   * Ends all streams, one after another. Resolves when they are closed and all requests are answered, or after
-   * `graceMs` milliseconds. Shortly before that it calls `giveUp`, so that requests under way are at least refused.
+   * Ends all streams, one after another. Resolves when they are closed and all requests are
+   * answered, or after `graceMs` milliseconds. Shortly before that it calls `giveUp`, so that
+   * requests under way are at least refused.
    */
   finish(graceMs: number, giveUp: () => void): Promise<void>;
 }
 
-// Shares of the time: to end streams, to answer requests, and then to refuse those that are not answered.
+// Shares of the time: to end streams, to answer requests, and then to refuse those that are not
+// answered.
 const ENDING_SHARE = 0.5;
 const ANSWERING_SHARE = 0.9;
 const REFUSING_SHARE = 0.05;
-// Clients reconnect when their streams end. This limits how many reconnect to the other instances at once.
+// Clients reconnect when their streams end. This limits how many reconnect to the other instances
+// at once.
 const STREAMS_PER_STEP = 25;
 const STEP_MS = 50;
 // Wait this long for requests on connections that are new or kept open by a proxy.
@@ -92,7 +97,10 @@ export function createDrain(server: Server): Drain {
     },
   };
 
-  /** Says on each connection that it ends with the last response: after that, nothing is sent any more. */
+  /**
+   * Says on each connection that it ends with the last response: after that, nothing is sent any
+   * more.
+   */
   function announceEnds(): void {
     for (const response of exchanges) {
       if (response.headersSent) continue;

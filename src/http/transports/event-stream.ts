@@ -29,8 +29,8 @@ export interface EventStreamParts {
 }
 
 /**
- * Sends the results of several operations in one stream. The next result of an operation is pulled when
- * the last one was read, so that the mailbox can merge events while the reader is slow.
+ * Sends the results of several operations in one stream. The next result of an operation is pulled
+ * when the last one was read, so that the mailbox can merge events while the reader is slow.
  */
 export class EventStream extends Readable {
   readonly #onOpen: () => void;
@@ -107,8 +107,8 @@ export class EventStream extends Readable {
   }
 
   /**
-   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload` as
-   * its last event, and no `complete`: clients connect again.
+   * Ends the stream once its queries and mutations are answered. Each subscription gets `payload`
+   * as its last event, and no `complete`: clients connect again.
    */
   interrupt(payload: object): void {
     this.#interruption = payload;

@@ -7,8 +7,8 @@ export interface Beating {
 const TICKS = 12;
 
 /**
- * Calls `beat` of each member once in an interval, with one timer for all. The first time comes up to a twelfth of the
- * interval early.
+ * Calls `beat` of each member once in an interval, with one timer for all. The first time comes up
+ * to a twelfth of the interval early.
  */
 export class Heartbeats {
   readonly #tickMs: number;

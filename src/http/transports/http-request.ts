@@ -20,7 +20,10 @@ const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 const ACCEPTED =
   /^(|\*\/\*|application\/(\*|json|graphql-response\+json)|text\/(\*|event-stream)|multipart\/(\*|mixed))$/;
 
-/** Reads an operation from the body of a request, which takes `share`. Throws a refusal if it is not an operation. */
+/**
+ * Reads an operation from the body of a request, which takes `share`. Throws a refusal if it is not
+ * an operation.
+ */
 export type ReadBody = (request: Request, share: RequestShare) => Promise<OperationParams>;
 
 /** Replaces Yoga's parsers: adds a code to refusals, and limits the size of bodies, decoded too. */
@@ -50,8 +53,8 @@ export function useHttpRequests(readBody: ReadBody, space: RequestSpace): Plugin
 }
 
 /**
- * The last plugin: refuses with 406 if no other plugin can send the result in a format that the client
- * accepts.
+ * The last plugin: refuses with 406 if no other plugin can send the result in a format that the
+ * client accepts.
  */
 export function useNotAcceptable(): Plugin {
   return {
@@ -139,8 +142,8 @@ async function readChunk(reader: BodyReader | undefined): Promise<Uint8Array | n
 }
 
 /**
- * Reads and drops the rest of a refused body. If the connection were reset, the client would not get the refusal. The
- * time limit of the request ends this.
+ * Reads and drops the rest of a refused body. If the connection were reset, the client would not
+ * get the refusal. The time limit of the request ends this.
  */
 async function discardRest(reader: BodyReader | undefined): Promise<void> {
   try {

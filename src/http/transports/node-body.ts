@@ -23,8 +23,8 @@ export function readBody(
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    // The rest is read and dropped: if the connection were reset, the client would not get the refusal. The time limit
-    // of the request ends this.
+    // The rest is read and dropped: if the connection were reset, the client would not get the
+    // refusal. The time limit of the request ends this.
     const refuse = (error: Error) => {
       request.removeAllListeners('data').resume();
       reject(error);
@@ -40,8 +40,8 @@ export function readBody(
     request.on('data', add);
     const endEarly = () => reject(endedEarly());
     request.once('end', () => {
-      // Every request emits `close`, but making an error takes longer than reading a body. A stream would keep what was
-      // read for as long as the request.
+      // Every request emits `close`, but making an error takes longer than reading a body. A stream
+      // would keep what was read for as long as the request.
       request.off('close', endEarly).off('error', endEarly).off('data', add).on('error', ignore);
       resolve(Buffer.concat(chunks));
     });

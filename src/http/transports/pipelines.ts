@@ -1,15 +1,19 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Knows the responses that wait for their turn, because clients send requests before earlier ones are answered. */
+/**
+ * Knows the responses that wait for their turn, because clients send requests before earlier ones
+ * are answered.
+ */
 export interface Pipelines {
   /** Whether no later response is to be sent on its connection. */
   isLast(response: ServerResponse): boolean;
 }
 
 /**
- * When a connection closes, Node closes only the response whose turn it is. This closes those behind it as well:
- * otherwise what waits for them to close, or counts them until then, would do so forever.
+ * When a connection closes, Node closes only the response whose turn it is. This closes those
+ * behind it as well: otherwise what waits for them to close, or counts them until then, would do so
+ * forever.
  *
  * Attach to a server before its other listeners.
  */

@@ -86,7 +86,8 @@ export class ResponseResults implements ResultSink {
 
   #writeFrame({ bytes, chunk }: Frame): void {
     const { socket, chunkedEncoding } = this.#response;
-    // Not through the response, which would divide the chunk in three. All subscribers of an event share it.
+    // Not through the response, which would divide the chunk in three. All subscribers of an event
+    // share it.
     if (chunkedEncoding) socket?.write(chunk);
     else this.#response.write(bytes);
     if (socket?.writableLength === 0) return;

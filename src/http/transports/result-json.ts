@@ -12,7 +12,10 @@ const ASCII = /^[\x00-\x7f]*$/;
 const known = new WeakMap<ExecutionResult, Text>();
 let last: { result: ExecutionResult; json: Text } | null = null;
 
-/** The JSON of a result. A result that several subscribers share is serialised once for all transports. */
+/**
+ * The JSON of a result. A result that several subscribers share is serialised once for all
+ * transports.
+ */
 export function jsonOf(result: ExecutionResult): Text {
   // Subscribers of one event come one after another.
   if (last?.result === result) return last.json;

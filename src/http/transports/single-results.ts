@@ -8,8 +8,8 @@ import { type ContentCoding, compress, encodeBody } from '../access/content-codi
 export type MediaType = 'application/json' | 'application/graphql-response+json';
 
 /**
- * The type that Yoga answers a single result with: that of the first range that takes one. Null where the client may
- * want a stream, or names parameters.
+ * The type that Yoga answers a single result with: that of the first range that takes one. Null
+ * where the client may want a stream, or names parameters.
  */
 export function mediaTypeFor(accept = '*/*'): MediaType | null {
   const ranges = accept.toLowerCase().replaceAll(/\s/g, '').split(',');

@@ -84,11 +84,11 @@ const STATUSES: Readonly<Record<string, number>> = {
 };
 
 /**
- * The single connection mode of GraphQL over SSE. A client reserves a stream (PUT) and opens it (GET).
- * It starts operations on the stream (POST), each with its own id, and stops them (DELETE).
+ * The single connection mode of GraphQL over SSE. A client reserves a stream (PUT) and opens it
+ * (GET). It starts operations on the stream (POST), each with its own id, and stops them (DELETE).
  *
- * The protocol's own library, graphql-sse, is not used: its queue of a stream grows without limit while
- * the reader is slow, and it keeps streams that are reserved and never opened.
+ * The protocol's own library, graphql-sse, is not used: its queue of a stream grows without limit
+ * while the reader is slow, and it keeps streams that are reserved and never opened.
  */
 export function useSingleConnection(options: SingleConnectionOptions): Plugin {
   const { path, maskError, drain, maxSubscriptionsPerConnection, gate, records } = options;

@@ -89,15 +89,16 @@ export function isFinalResult({ errors }: ExecutionResult): boolean {
 export function framingFor(ranges: readonly MediaRange[]): StreamFraming | null {
   for (const { type, parameters } of ranges) {
     if (type === 'text/event-stream') return SSE;
-    // Without this parameter, `multipart/mixed` means incremental delivery, which is another protocol.
+    // Without this parameter, `multipart/mixed` means incremental delivery, which is another
+    // protocol.
     if (type === 'multipart/mixed' && parameters.includes('subscriptionspec=1.0')) return MULTIPART;
   }
   return null;
 }
 
 /**
- * Whether a single result is sent as JSON. Apollo lists its multipart format first and takes JSON as well;
- * others get what they list first, as urql does JSON.
+ * Whether a single result is sent as JSON. Apollo lists its multipart format first and takes JSON
+ * as well; others get what they list first, as urql does JSON.
  */
 export function prefersJson(ranges: readonly MediaRange[], framing: StreamFraming): boolean {
   const json = ranges.findIndex(acceptsJson);

@@ -4,7 +4,9 @@ import { EventStream } from './event-stream.ts';
 
 /** Who reserved a stream. */
 export interface StreamOwner {
-  /** Equal for requests of the same caller with the same credential. Others may not use the stream. */
+  /**
+   * Equal for requests of the same caller with the same credential. Others may not use the stream.
+   */
   key: string;
   /** The address that the reservation counts for. */
   address: string;
@@ -44,8 +46,8 @@ export function createStreamReservations(): StreamReservations {
           'RATE_LIMITED',
           `A caller may have at most ${MAX_UNOPENED_PER_OWNER} reserved streams that are not open.`,
         );
-      // Evict from the address with most reservations, so that one address cannot block the others with
-      // many credentials.
+      // Evict from the address with most reservations, so that one address cannot block the others
+      // with many credentials.
       if (unopened >= MAX_UNOPENED) oldestOfBusiestAddress()?.destroy();
       return open(owner);
     },

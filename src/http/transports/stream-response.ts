@@ -7,8 +7,8 @@ export function streamResponse(
   contentType: string,
   ResponseType: typeof Response,
 ): Response {
-  // Yoga's own Response accepts a Node stream as a body and sends it with less overhead; its types do not include
-  // that. Node's does too, but crashes the process when the client disconnects.
+  // Yoga's own Response accepts a Node stream as a body and sends it with less overhead; its types
+  // do not include that. Node's does too, but crashes the process when the client disconnects.
   const body =
     stream instanceof Readable && isNative(ResponseType) ? Readable.toWeb(stream) : stream;
   return new ResponseType(body as ReadableStream, {

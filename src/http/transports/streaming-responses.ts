@@ -9,12 +9,12 @@ import { COMPLETE_ID, SSE, framingFor, isFinalResult, prefersJson } from './stre
 import { isNative, streamResponse } from './stream-response.ts';
 
 /**
- * Streams the results of a subscription in the format that the client accepts. A result object that several
- * subscribers share is serialised once.
+ * Streams the results of a subscription in the format that the client accepts. A result object that
+ * several subscribers share is serialised once.
  *
- * An EventSource reconnects whenever a stream ends, even after `complete`. So `complete` has an id, and a
- * request with that id as Last-Event-ID is answered 204, which makes an EventSource stop. After a temporary
- * error there is no id: the EventSource then tries again.
+ * An EventSource reconnects whenever a stream ends, even after `complete`. So `complete` has an id,
+ * and a request with that id as Last-Event-ID is answered 204, which makes an EventSource stop.
+ * After a temporary error there is no id: the EventSource then tries again.
  */
 export function useResultStreams(path: string, formats: ResponseFormats): Plugin {
   /** By the stream that Yoga passes to `onResultProcess`. */
@@ -59,7 +59,10 @@ export function useResultStreams(path: string, formats: ResponseFormats): Plugin
   };
 }
 
-/** An empty body: the results are written into the response itself, once Yoga has sent its headers and sends the body. */
+/**
+ * An empty body: the results are written into the response itself, once Yoga has sent its headers
+ * and sends the body.
+ */
 function bodyOf(
   response: ServerResponse,
   results: DirectResults,

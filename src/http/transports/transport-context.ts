@@ -10,7 +10,10 @@ import type { Context } from '../../graphql/builder.ts';
 export interface TransportContext {
   /** Set by the operation gate, for each operation. */
   admission?: Admission;
-  /** Reads a header by its lower-case name, wherever the protocol carries it; null if it was not sent. */
+  /**
+   * Reads a header by its lower-case name, wherever the protocol carries it; null if it was not
+   * sent.
+   */
   header?: (name: string) => string | null;
   /** The operation, if the body was read before Yoga got the request. */
   parsed?: OperationParams | Promise<OperationParams>;

@@ -36,14 +36,15 @@ export interface SocketParts extends SocketBounds {
   /** Pings each connection. */
   keepAlive: Heartbeats;
   /**
-   * Starts an operation that graphql-ws need not start, and resolves to true, or to false if graphql-ws is to start it.
-   * Null for any other message.
+   * Starts an operation that graphql-ws need not start, and resolves to true, or to false if
+   * graphql-ws is to start it. Null for any other message.
    */
   start(connection: SocketConnection, text: string): Promise<boolean> | null;
 }
 
 const UNEXPECTED_TYPE = /^Unexpected message of type /;
-// `connection_init` carries headers: it and all that comes before it have the room that Node allows for those of a request.
+// `connection_init` carries headers: it and all that comes before it have the room that Node allows
+// for those of a request.
 const MAX_INIT_BYTES = 16_384;
 // While a socket is being closed: the client's answer, and what was on its way before it.
 const MAX_LATE_BYTES = 16_384;
@@ -51,11 +52,12 @@ const MAX_LATE_BYTES = 16_384;
 const CLOSE_WITHIN_MS = 1_000;
 
 /**
- * Connects a socket to graphql-ws, as the `extra` of its context. Closes it if the client does not answer a ping within
- * 12 seconds, does not read, or sends too many messages. The library's own adapter is not used, because it prints a
- * stack trace to stderr for each invalid frame.
+ * Connects a socket to graphql-ws, as the `extra` of its context. Closes it if the client does not
+ * answer a ping within 12 seconds, does not read, or sends too many messages. The library's own
+ * adapter is not used, because it prints a stack trace to stderr for each invalid frame.
  *
- * A class whose functions are shared: most connections are idle, and what each holds is multiplied by thousands.
+ * A class whose functions are shared: most connections are idle, and what each holds is multiplied
+ * by thousands.
  */
 export class SocketConnection
   implements
@@ -85,7 +87,9 @@ export class SocketConnection
   #controller: AbortController | null = null;
   #isAlive = true;
   #isEnding = false;
-  /** The server shuts down: the socket is closed as soon as its queries and mutations are answered. */
+  /**
+   * The server shuts down: the socket is closed as soon as its queries and mutations are answered.
+   */
   #isLeaving = false;
   #bytesBeforeInit = 0;
   #lateBytes = 0;
@@ -126,8 +130,8 @@ export class SocketConnection
   }
 
   /**
-   * Resolves once the data is written: graphql-ws then pulls the next result of the operation. An error means that the
-   * client has disconnected; the `close` event follows.
+   * Resolves once the data is written: graphql-ws then pulls the next result of the operation. An
+   * error means that the client has disconnected; the `close` event follows.
    */
   send(data: string): Promise<void> {
     return this.output.send((socket, done) => socket.send(data, done));
@@ -143,7 +147,8 @@ export class SocketConnection
 
   /** Pings the client. */
   beat(): void {
-    // While the socket is paused, pongs are not read either. The `unread` timer closes it in this case.
+    // While the socket is paused, pongs are not read either. The `unread` timer closes it in this
+    // case.
     if (this.socket.isPaused) return;
     if (!this.#isAlive) return this.socket.terminate();
     this.#isAlive = false;
@@ -214,7 +219,8 @@ export class SocketConnection
     this.#leaveSoon();
     // Not awaited: handling a subscribe message takes as long as its operation.
     void this.#handle(data).catch((error: unknown) => {
-      // graphql-ws closes the socket on an unknown type, but throws on a type that only servers send.
+      // graphql-ws closes the socket on an unknown type, but throws on a type that only servers
+      // send.
       if (error instanceof Error && UNEXPECTED_TYPE.test(error.message))
         return this.#end(BAD_REQUEST, 'Invalid message');
       this.#parts.maskError(error);
@@ -282,7 +288,8 @@ export class SocketConnection
   }
 
   #leaveSoon(): void {
-    // graphql-ws adds the stream of an operation, or removes the operation, a moment after it has called back.
+    // graphql-ws adds the stream of an operation, or removes the operation, a moment after it has
+    // called back.
     if (this.#isLeaving) setImmediate(() => this.#leaveIfAnswered());
   }
 

@@ -10,7 +10,10 @@ export interface SocketEvents {
   closed(code: number, reason: Buffer): void;
 }
 
-/** A WebSocket that knows who receives its events, so that its listeners need no functions of their own. */
+/**
+ * A WebSocket that knows who receives its events, so that its listeners need no functions of their
+ * own.
+ */
 export class ConnectedSocket extends WebSocket {
   events: SocketEvents | null = null;
 

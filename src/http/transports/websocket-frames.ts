@@ -1,5 +1,8 @@
 const FINAL_TEXT = 0x81;
-/** graphql-ws closes the socket for an operation without `query`, such as one that names a persisted document. */
+/**
+ * graphql-ws closes the socket for an operation without `query`, such as one that names a persisted
+ * document.
+ */
 export function withQuery(text: string): string {
   if (!/"(documentId|persistedQuery)"/.test(text)) return text;
   try {

@@ -5,15 +5,16 @@ import { requestIdOf } from '../observation/request-id.ts';
 /** Reads a header by its lower-case name; null if it was not sent. */
 export type ReadHeader = (name: string) => string | null;
 
-// Headers that concern the handshake alone. What is kept of the others is kept for as long as the socket is open.
+// Headers that concern the handshake alone. What is kept of the others is kept for as long as the
+// socket is open.
 const HANDSHAKE = /^(host|origin|connection|upgrade|user-agent|pragma|cookie|accept-.*|sec-.*)$/;
 /** Of a socket that has none. */
 export const NO_HEADERS: ReadHeader = () => null;
 
 /**
- * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade request.
- * Clients put them at the top of the payload or under `headers`; Apollo's router sends the caller's
- * `authorization` as `connectionParams.token`.
+ * Reads the headers of a socket from the payload of `connection_init`, then from the upgrade
+ * request. Clients put them at the top of the payload or under `headers`; Apollo's router sends the
+ * caller's `authorization` as `connectionParams.token`.
  */
 export function headerReader(
   params: Readonly<Record<string, unknown>> | undefined,

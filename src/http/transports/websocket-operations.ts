@@ -1,6 +1,6 @@
 /**
- * In the place of an operation that has no result yet. graphql-ws puts null there, which does not tell an operation from
- * a later one with the same id.
+ * In the place of an operation that has no result yet. graphql-ws puts null there, which does not
+ * tell an operation from a later one with the same id.
  */
 export class StartingOperation {
   readonly id: string;

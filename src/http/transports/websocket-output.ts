@@ -48,8 +48,8 @@ export class SocketOutput implements MessageWriter {
 
   write(text: string, isAscii: boolean, sink: { written(): void }): boolean {
     const socket = this.#socket;
-    // As one string, because it is a third of what `ws` needs for the same. `ws` keeps no messages back, so they
-    // stay in order.
+    // As one string, because it is a third of what `ws` needs for the same. `ws` keeps no messages
+    // back, so they stay in order.
     if (!isAscii || text.length > MAX_SHORT_MESSAGE) socket.send(text);
     else if (socket.readyState === WebSocket.OPEN)
       this.#stream.write(`${headerOf(text.length)}${text}`, 'latin1');
@@ -73,7 +73,10 @@ export class SocketOutput implements MessageWriter {
     });
   }
 
-  /** Leaves the rest in the buffers of the operating system, where it costs nothing; it makes the client wait. */
+  /**
+   * Leaves the rest in the buffers of the operating system, where it costs nothing; it makes the
+   * client wait.
+   */
   stopReading(): void {
     this.#socket.pause();
     this.#stream.end();

@@ -7,8 +7,8 @@ import { type Text, jsonOf, toText } from './result-json.ts';
 /** Writes messages to a socket. */
 export interface MessageWriter {
   /**
-   * Writes a text message. Returns whether the operating system has taken everything that was written to the
-   * socket; otherwise calls `written` of the sink when it has.
+   * Writes a text message. Returns whether the operating system has taken everything that was
+   * written to the socket; otherwise calls `written` of the sink when it has.
    */
   write(text: string, isAscii: boolean, sink: { written(): void }): boolean;
 }
@@ -66,8 +66,9 @@ abstract class SocketResults implements ResultSink, AsyncIterableIterator<never>
 }
 
 /**
- * The results of an operation that graphql-ws has started. It would stringify each message anew and wait for several
- * promises between two. It is given a stream without values instead, which ends with the results.
+ * The results of an operation that graphql-ws has started. It would stringify each message anew and
+ * wait for several promises between two. It is given a stream without values instead, which ends
+ * with the results.
  */
 export class IteratedResults extends SocketResults {
   #isOver = false;
@@ -93,8 +94,8 @@ export class IteratedResults extends SocketResults {
 }
 
 /**
- * The results of an operation that graphql-ws has not started. It only ends it: with a `complete` message of the client,
- * or when the socket closes.
+ * The results of an operation that graphql-ws has not started. It only ends it: with a `complete`
+ * message of the client, or when the socket closes.
  */
 export class StartedResults extends SocketResults {
   readonly #id: string;

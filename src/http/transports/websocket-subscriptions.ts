@@ -26,8 +26,8 @@ interface Subscribe {
 }
 
 /**
- * Starts known subscriptions without graphql-ws, which would keep its message, its functions and several promises for
- * as long as each is open. Whatever is to be refused is left to graphql-ws.
+ * Starts known subscriptions without graphql-ws, which would keep its message, its functions and
+ * several promises for as long as each is open. Whatever is to be refused is left to graphql-ws.
  */
 export function createSocketSubscriptions(parts: SocketSubscriptionsParts): SocketParts['start'] {
   const { knownSubscriptions, gate, records, maskError, maxSubscriptionsPerConnection } = parts;
@@ -49,7 +49,8 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
     const { header, address } = connection;
     const starting = new StartingOperation(id);
     context.subscriptions[id] = starting;
-    // The client may stop it and start another with this id. Once the socket is closed, `subscriptions` is another object.
+    // The client may stop it and start another with this id. Once the socket is closed,
+    // `subscriptions` is another object.
     const isWanted = () => context.subscriptions[id] === starting;
     const operation = await admit(payload, header, address);
     if (!isWanted()) return true;
@@ -100,7 +101,10 @@ export function createSocketSubscriptions(parts: SocketSubscriptionsParts): Sock
   }
 }
 
-/** Whether a message may start a subscription. No expression, whose time could grow with the square of the length. */
+/**
+ * Whether a message may start a subscription. No expression, whose time could grow with the square
+ * of the length.
+ */
 function mayStart(text: string): boolean {
   return text.includes('"subscribe"') && text.includes('subscription');
 }

@@ -189,7 +189,10 @@ export function createWebSocketServer(
     return false;
   }
 
-  /** Converts a thrown error into an error of its operation. graphql-ws would close the whole socket. */
+  /**
+   * Converts a thrown error into an error of its operation. graphql-ws would close the whole
+   * socket.
+   */
   function guarded(run: (args: EnvelopedArgs) => PromiseOrValue<Result>) {
     return async (args: ExecutionArgs) => {
       const { read, record } = args.contextValue as Context & TransportContext;

@@ -14,9 +14,10 @@ export type AnswerByYoga = (
 const WAS_READ = '{}';
 
 /**
- * Of the request, Yoga makes one of the Fetch API before it returns. For that, it prefers what frameworks add to
- * requests to the request itself: an `originalUrl` would bring back the path under which the application serves the
- * gateway. A body stream that was read is an error if the Fetch API is Node's own, as it is in Next.js.
+ * Of the request, Yoga makes one of the Fetch API before it returns. For that, it prefers what
+ * frameworks add to requests to the request itself: an `originalUrl` would bring back the path
+ * under which the application serves the gateway. A body stream that was read is an error if the
+ * Fetch API is Node's own, as it is in Next.js.
  */
 export function createAnswerByYoga(
   yoga: YogaServerInstance<TransportContext, Context>,

@@ -8,8 +8,8 @@ export interface QueueRequest {
   /** The client's address. Addresses are served round robin. */
   address: string;
   /**
-   * Whether the token's client has proven another token from this address before. Known addresses go
-   * first.
+   * Whether the token's client has proven another token from this address before. Known addresses
+   * go first.
    */
   isKnown: boolean;
   /** Milliseconds after which the request is refused. */
@@ -44,8 +44,8 @@ export class AddressQueue<T> {
   }
 
   /**
-   * Resolves when the request is served. Rejects with RATE_LIMITED if that takes too long, or with the
-   * signal's reason.
+   * Resolves when the request is served. Rejects with RATE_LIMITED if that takes too long, or with
+   * the signal's reason.
    */
   enqueue({ address, isKnown, maxWaitMs, signal }: QueueRequest): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -81,8 +81,8 @@ export class AddressQueue<T> {
   }
 
   /**
-   * Serves the next request, with `onlyKnown` only one from a known address. Returns whether there was
-   * one.
+   * Serves the next request, with `onlyKnown` only one from a known address. Returns whether there
+   * was one.
    */
   serve(value: T, onlyKnown = false): boolean {
     const grant = this.#known.next() ?? (onlyKnown ? undefined : this.#unknown.next());

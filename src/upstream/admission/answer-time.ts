@@ -1,6 +1,6 @@
 /**
- * Estimates how long upstream takes to answer, as TCP estimates round trips (RFC 6298): a moving mean plus
- * four times the moving deviation, which nearly all answers stay below.
+ * Estimates how long upstream takes to answer, as TCP estimates round trips (RFC 6298): a moving
+ * mean plus four times the moving deviation, which nearly all answers stay below.
  */
 export class AnswerTime {
   #meanMs: number | null = null;

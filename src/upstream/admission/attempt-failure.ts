@@ -3,8 +3,8 @@ import { type ErrorCode, type ErrorDetails, GatewayError } from '../../errors.ts
 /** What a failed attempt says about upstream: input for the breaker and for retries. */
 export interface Diagnosis {
   /**
-   * `unreachable`: no connection could be made. `failing`: upstream, or a proxy before it, could not
-   * process requests. `healthy`: upstream answered and refused this request.
+   * `unreachable`: no connection could be made. `failing`: upstream, or a proxy before it, could
+   * not process requests. `healthy`: upstream answered and refused this request.
    */
   health: 'unreachable' | 'failing' | 'healthy';
   /** The maximum number of retries, if the request is safe to repeat. */

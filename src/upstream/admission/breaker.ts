@@ -7,8 +7,9 @@ export interface Breaker {
   /** Throws UPSTREAM_UNAVAILABLE if an attempt would be refused now. */
   check(): void;
   /**
-   * Makes an attempt and counts its outcome, or throws as `check` does. With `isProven` false, upstream has
-   * not accepted the token yet, and the outer breaker, which other credentials share, does not count it.
+   * Makes an attempt and counts its outcome, or throws as `check` does. With `isProven` false,
+   * upstream has not accepted the token yet, and the outer breaker, which other credentials share,
+   * does not count it.
    */
   run<T>(attempt: () => Promise<T>, isProven?: boolean): Promise<T>;
 }
@@ -26,9 +27,9 @@ export interface BreakerOptions {
 type Outcome = 'success' | 'failure' | 'uncounted';
 
 // The breaker opens if, in the last WINDOW_SECONDS, there were at least MIN_ATTEMPTS attempts,
-// FAILURE_SHARE of them failed, and failures occurred in MIN_FAILING_SECONDS different seconds. Many
-// concurrent requests that fail at one moment are not an outage yet; their retries show whether it
-// lasts.
+// FAILURE_SHARE of them failed, and failures occurred in MIN_FAILING_SECONDS different seconds.
+// Many concurrent requests that fail at one moment are not an outage yet; their retries show
+// whether it lasts.
 const WINDOW_SECONDS = 10;
 const FAILURE_SHARE = 0.5;
 const MIN_ATTEMPTS = 20;
@@ -107,8 +108,8 @@ export function createBreaker({ clock, trips, within, onChange }: BreakerOptions
   }
 
   function outcomeOf(error: unknown): Outcome {
-    // The caller left, the deadline passed, or the outer breaker is open. None of these says anything
-    // about upstream.
+    // The caller left, the deadline passed, or the outer breaker is open. None of these says
+    // anything about upstream.
     if (!(error instanceof AttemptFailure)) return 'uncounted';
     const { health } = error.diagnosis;
     if (trips.includes(health)) return 'failure';

@@ -16,8 +16,8 @@ import { type TrialSlot, createTrialSlots } from './trial-slots.ts';
 import type { QueueRequest } from './address-queue.ts';
 
 /**
- * A request for a slot. A caller needs its answer within `maxWaitMs` milliseconds. A poll has no such
- * limit: it waits until it gets a slot, is aborted, or the gateway closes.
+ * A request for a slot. A caller needs its answer within `maxWaitMs` milliseconds. A poll has no
+ * such limit: it waits until it gets a slot, is aborted, or the gateway closes.
  */
 export type SlotRequest = {
   /** Callers in one lane are served round robin. Undefined: no particular caller. */
@@ -28,13 +28,13 @@ export type SlotRequest = {
 /** Grants slots for requests, in a fair order and never more than upstream allows. */
 export interface Budget {
   /**
-   * Rejects with RATE_LIMITED as soon as it is known that no slot will come in time; never for polls.
-   * Rejects with the signal's reason when that aborts.
+   * Rejects with RATE_LIMITED as soon as it is known that no slot will come in time; never for
+   * polls. Rejects with the signal's reason when that aborts.
    */
   acquire(request: SlotRequest): Promise<Slot>;
   /**
-   * A slot for a token that upstream has not accepted yet. It does not wait in the lanes. Rejects as
-   * `acquire` does.
+   * A slot for a token that upstream has not accepted yet. It does not wait in the lanes. Rejects
+   * as `acquire` does.
    */
   acquireTrial(request: QueueRequest): Promise<TrialSlot>;
   /** Records the duration of an attempt, from its slot to its last byte. */
@@ -43,7 +43,10 @@ export interface Budget {
   pause(forMs: number): void;
   /** The part of the budget that is spent, 0–1; 1 while a caller waits. */
   pressure(): number;
-  /** The spent part of the budget, the number of waiting requests by lane, and what is left of a pause. */
+  /**
+   * The spent part of the budget, the number of waiting requests by lane, and what is left of a
+   * pause.
+   */
   load(): BudgetLoad;
   /** Whether no request waits and every slot is free. */
   isIdle(): boolean;
@@ -65,8 +68,9 @@ interface Waiter {
   refuse(error: unknown): void;
 }
 
-// A request is queued only if it is forecast to get a slot with a tenth of its time left. The forecast
-// may be slightly wrong, so a queued request is served as long as there is time for an answer at all.
+// A request is queued only if it is forecast to get a slot with a tenth of its time left. The
+// forecast may be slightly wrong, so a queued request is served as long as there is time for an
+// answer at all.
 const SPARE_SHARE = 0.1;
 // However slow upstream is, a caller may wait half of its time for a slot.
 const MAX_ANSWER_SHARE = 0.5;
@@ -78,9 +82,9 @@ const NO_CALLER = '';
  * The queue in front of a window.
  *
  * Lanes share slots by weight, and callers within a lane are served round robin (see lanes.ts). A
- * request gets its slot early enough to be answered, or is refused with the time when a slot will be
- * free. That time is forecast from the number of requests ahead of it in its lane, the share of slots
- * that its lane gets beside other busy lanes, and the pace at which slots have become free.
+ * request gets its slot early enough to be answered, or is refused with the time when a slot will
+ * be free. That time is forecast from the number of requests ahead of it in its lane, the share of
+ * slots that its lane gets beside other busy lanes, and the pace at which slots have become free.
  */
 export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: Clock): Budget {
   const { limit, windowMs } = limits;
@@ -200,13 +204,14 @@ export function createBudget(window: BudgetWindow, limits: BudgetLimits, clock: 
       void serve();
     });
     nextSlot = { at: now + ms, cancel };
-    // Requests that came before the window answered were queued without a good forecast: check them again.
+    // Requests that came before the window answered were queued without a good forecast: check them
+    // again.
     if (!hadWaiters) refuseLate();
   }
 
   /**
-   * Grants the slot to the next request that can still be answered. Returns it to the window if there
-   * is none.
+   * Grants the slot to the next request that can still be answered. Returns it to the window if
+   * there is none.
    */
   function grant(slot: Slot): void {
     const now = clock.monotonic();

@@ -3,13 +3,13 @@ import { RoundRobin } from './round-robin.ts';
 /** Kinds of requests. Tokens go first, since every other request needs one. */
 export type Lane = CallerLane | PollLane;
 /**
- * A caller waits for the answer. Account aggregations have a lane of their own: each costs a request, and an
- * operation that selects many of them must not delay other reads.
+ * A caller waits for the answer. Account aggregations have a lane of their own: each costs a
+ * request, and an operation that selects many of them must not delay other reads.
  */
 export type CallerLane = 'token' | 'interactive' | 'aggregation';
 /**
- * Polls of tasks by id, of the heads of lists and of account aggregations. No caller waits for their
- * answers.
+ * Polls of tasks by id, of the heads of lists and of account aggregations. No caller waits for
+ * their answers.
  */
 export type PollLane = 'task-poll' | 'list-poll' | 'aggregation-poll';
 
@@ -33,7 +33,9 @@ export interface Lanes<W extends LaneWaiter> {
   of(lane: Lane): Iterable<W>;
   /** Records that no slot was free for the waiters at this moment, on the monotonic clock. */
   recordWait(at: number): void;
-  /** The share of slots, 0–1, that a lane gets beside the lanes that wait or have waited since then. */
+  /**
+   * The share of slots, 0–1, that a lane gets beside the lanes that wait or have waited since then.
+   */
   shareOf(lane: Lane, since: number): number;
 }
 
@@ -67,9 +69,9 @@ export function createLanes<W extends LaneWaiter>(): Lanes<W> {
     'list-poll': new RoundRobin(),
     'aggregation-poll': new RoundRobin(),
   };
-  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight, and
-  // the lane that is served pays the sum. Lanes without waiters take no part, so their share goes to
-  // the others and they return without credit or debt.
+  // Smooth weighted round robin, as in nginx: in each turn, every waiting lane gains its weight,
+  // and the lane that is served pays the sum. Lanes without waiters take no part, so their share
+  // goes to the others and they return without credit or debt.
   const credit: Record<WeightedLane, number> = {
     interactive: 0,
     aggregation: 0,

@@ -2,9 +2,9 @@ import type { Clock } from '../../clock.ts';
 import type { BudgetLimits } from '../../fleet/fleet.ts';
 
 /**
- * Measures the milliseconds between two slots while requests wait. They are more than the limit alone
- * implies: a slot becomes free one window after its answer, not after its request, and other instances
- * spend from the same window.
+ * Measures the milliseconds between two slots while requests wait. They are more than the limit
+ * alone implies: a slot becomes free one window after its answer, not after its request, and other
+ * instances spend from the same window.
  */
 export class Pace {
   readonly #clock: Clock;

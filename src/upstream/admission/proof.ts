@@ -34,9 +34,9 @@ export interface TokenClaim {
 export interface TokenProof {
   readonly isProven: boolean;
   /**
-   * Waits until a request may be sent with the unproven token; null if the token has been proven by then.
-   * Rejects with UNAUTHENTICATED if upstream refused the token within the last minute, with RATE_LIMITED if
-   * the wait would be too long, or with the deadline's reason.
+   * Waits until a request may be sent with the unproven token; null if the token has been proven by
+   * then. Rejects with UNAUTHENTICATED if upstream refused the token within the last minute, with
+   * RATE_LIMITED if the wait would be too long, or with the deadline's reason.
    */
   begin(deadline: Deadline): Promise<Trial | null>;
   /** Call when upstream refuses the token after it was proven. */
@@ -50,7 +50,9 @@ export interface Trial {
   run<T>(attempt: () => Promise<T>): Promise<T>;
 }
 
-/** The tokens that upstream has accepted and refused. Bounded: the least recently used are evicted. */
+/**
+ * The tokens that upstream has accepted and refused. Bounded: the least recently used are evicted.
+ */
 export interface Proofs {
   of(claim: TokenClaim, budget: Budget): TokenProof;
   isProven(key: string): boolean;
@@ -185,8 +187,8 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
       return {
         slot: {
           isValid: () => isOpen && trialSlot.isValid(),
-          // The slot is settled at the end of the answer, which shows whether upstream counted it for
-          // this client.
+          // The slot is settled at the end of the answer, which shows whether upstream counted it
+          // for this client.
           settle() {},
           cancel() {
             if (!isSent) end('unsent');
@@ -224,7 +226,10 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
   }
 }
 
-/** Bounds a cache to so many entries. With `max`, it would allocate room for all of them at the start. */
+/**
+ * Bounds a cache to so many entries. With `max`, it would allocate room for all of them at the
+ * start.
+ */
 function atMost(entries: number) {
   return { maxSize: entries, sizeCalculation: () => 1 };
 }

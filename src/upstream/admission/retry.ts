@@ -11,8 +11,8 @@ export interface Retries {
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 2_000;
 
-// Each request earns half a retry, so an outage increases the load by at most half. Counted per credential:
-// one whose requests all fail must not use up the retries of the others.
+// Each request earns half a retry, so an outage increases the load by at most half. Counted per
+// credential: one whose requests all fail must not use up the retries of the others.
 const RETRIES_PER_REQUEST = 0.5;
 const MAX_STORED_RETRIES = 50;
 

@@ -6,20 +6,20 @@ import { type QueueRequest, AddressQueue } from './address-queue.ts';
 export interface TrialSlot {
   isValid(): boolean;
   /**
-   * Returns the slot: nothing was sent, or upstream refused the token and did not count the request for
-   * this client.
+   * Returns the slot: nothing was sent, or upstream refused the token and did not count the request
+   * for this client.
    */
   giveBack(): void;
   /**
-   * Spends the slot: upstream counted the request. If the token is still unproven, it counts in their
-   * share for one window.
+   * Spends the slot: upstream counted the request. If the token is still unproven, it counts in
+   * their share for one window.
    */
   keep(isProven: boolean): void;
 }
 
 /**
- * Grants slots for tokens that upstream has not accepted yet, outside of the lanes of the client that
- * they name.
+ * Grants slots for tokens that upstream has not accepted yet, outside of the lanes of the client
+ * that they name.
  */
 export interface TrialSlots {
   acquire(request: QueueRequest): Promise<TrialSlot>;
@@ -34,8 +34,9 @@ const SHARE = 0.1;
 const SMOOTHING = 16;
 
 /**
- * Takes slots from the window provisionally. A provisional slot does not count in the pace of the window
- * until upstream has accepted its token, so that forged tokens do not slow down the client that they name.
+ * Takes slots from the window provisionally. A provisional slot does not count in the pace of the
+ * window until upstream has accepted its token, so that forged tokens do not slow down the client
+ * that they name.
  */
 export function createTrialSlots(
   window: BudgetWindow,
@@ -44,8 +45,8 @@ export function createTrialSlots(
 ): TrialSlots {
   const queue = new AddressQueue<{ slot: Slot }>(clock, forecastMs);
   /**
-   * Slots held by known and unknown addresses. Half is reserved for known ones, so that others cannot
-   * block them.
+   * Slots held by known and unknown addresses. Half is reserved for known ones, so that others
+   * cannot block them.
    */
   const held = { known: 0, unknown: 0 };
   const timers = new Set<() => void>();
