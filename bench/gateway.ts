@@ -8,6 +8,8 @@ export interface Usage {
   heapMb: number;
   rssMb: number;
   cpuSeconds: number;
+  /** Of those, the garbage collector's, if it works on one thread; undefined if it is not noted. */
+  collectionSeconds?: number;
   /** Timers, sockets and other handles that keep a process running. */
   resources: number;
 }
@@ -17,8 +19,10 @@ export interface GatewayProcess {
   url: string;
   /** Heap after a full collection. */
   usage(): Promise<Usage>;
-  /** Processor time so far, without a collection. */
+  /** Processor time so far, without a collection for it. */
   cpuSeconds(): Promise<number>;
+  /** The same, and how much of it the garbage collector took. */
+  processorTime(): Promise<Pick<Usage, 'cpuSeconds' | 'collectionSeconds'>>;
   /** Whether the process has exited without `close`. */
   hasExited(): boolean;
   close(): Promise<void>;
@@ -31,9 +35,10 @@ export async function forkGateway(
   sandbox: Sandbox,
   env: Record<string, string> = {},
   file = 'gateway-process.ts',
+  flags: readonly string[] = [],
 ): Promise<GatewayProcess> {
   const child = fork(new URL(file, import.meta.url), {
-    execArgv: ['--expose-gc', ...(file.endsWith('.ts') ? ['--import', 'tsx'] : [])],
+    execArgv: ['--expose-gc', ...flags, ...(file.endsWith('.ts') ? ['--import', 'tsx'] : [])],
     // Log lines are written and thrown away.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
@@ -51,15 +56,20 @@ export async function forkGateway(
       return answer<Usage>(child);
     },
     async cpuSeconds() {
-      child.send('cpu');
-      return (await answer<Usage>(child)).cpuSeconds;
+      return (await processorTime()).cpuSeconds;
     },
+    processorTime,
     hasExited: () => child.exitCode !== null || child.signalCode !== null,
     async close() {
       child.kill('SIGKILL');
       await once(child, 'exit');
     },
   };
+
+  function processorTime(): Promise<Usage> {
+    child.send('cpu');
+    return answer<Usage>(child);
+  }
 }
 
 async function answer<T>(child: ChildProcess): Promise<T> {

@@ -18,9 +18,10 @@ export const LOG_FORMATS = ['json', 'pretty'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
 // Lines are written in blocks: a system call for each would cost more than the line itself. A pipe
-// holds 64 kB.
-const BLOCK_LENGTH = 61_440;
+// holds as much.
+const BLOCK_BYTES = 65_536;
 const BLOCK_EVERY_MS = 250;
+const MAX_BYTES_PER_CHARACTER = 3;
 
 /** A log that writes lines of `level` and above. */
 export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramLog {
@@ -42,19 +43,21 @@ export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramL
 function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
   // With the default minimum of 0, `flush` would not tell when a write that is pending has ended.
   const stdout = destination({ fd: 1, sync: false, minLength: 1, contentMode: 'buffer' });
-  let block = '';
+  let block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  let filled = 0;
   setInterval(writeBlock, BLOCK_EVERY_MS).unref();
   // Before the library writes what waits, which it does at the exit too.
   process.prependOnceListener('exit', writeBlock);
   return {
-    // A string that grows: a buffer for each line, and what the library notes of it, would take a
-    // third as long as the line itself.
+    // Lines are copied at once: kept as strings or buffers of their own until they are written, they
+    // take the garbage collector longer than all else that an operation leaves.
     write(line) {
-      block += line;
-      if (block.length >= BLOCK_LENGTH) writeBlock();
+      const maxBytes = line.length * MAX_BYTES_PER_CHARACTER;
+      if (filled + maxBytes > BLOCK_BYTES) writeBlock();
+      if (maxBytes > BLOCK_BYTES) write(Buffer.from(line));
+      else filled += block.write(line, filled);
     },
-    // At the exit the library writes the blocks that wait, but not the rest of a write that is
-    // pending.
+    // At the exit the library writes the blocks that wait, but not the rest of a write that is pending.
     drained: () =>
       new Promise(resolve => {
         writeBlock();
@@ -64,11 +67,16 @@ function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
   };
 
   function writeBlock(): void {
-    if (block === '') return;
+    if (filled === 0) return;
+    write(block.subarray(0, filled));
+    block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    filled = 0;
+  }
+
+  function write(bytes: Buffer): void {
     // In this mode the library takes buffers, which its types do not say. Strings it would measure
     // again with each write.
-    stdout.write(Buffer.from(block) as unknown as string);
-    block = '';
+    stdout.write(bytes as unknown as string);
   }
 }
 

@@ -5,7 +5,8 @@ import { changeOf } from '../task/change.ts';
 import { type Task, isCompleted } from '../task/task.ts';
 import type { TaskPage } from '../upstream/endpoints.ts';
 import type { OperationUsage } from '../usage.ts';
-import { type Answer, type KeptResponse, bytesOf } from './memory-entry.ts';
+import type { Answer, KeptResponse } from './memory-entry.ts';
+import { createMemoryStore } from './memory-store.ts';
 
 type Usage = Pick<OperationUsage, 'readAt' | 'freshUntil'>;
 type Usages = readonly Pick<OperationUsage, 'requested' | 'received'>[];
@@ -95,32 +96,18 @@ const MAX_ENTRIES = 50_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_WRITES = 10_000;
 
-// When the bound is exceeded, entries are evicted down to this share of it, so that evictions are
-// rare.
-const LOW_WATER = 0.98;
-
-type Kept = Answer & { bytes: number };
-
-/** The memory of one credential. */
-interface Part {
-  entries: LRUCache<string, Kept>;
-  /** When a task was last found to have changed, on the monotonic clock. */
-  changedAt: number;
-}
-
 /** The bounds default to 50,000 entries and 64 MB. */
 export function createMemories(options: MemoriesOptions): Memories {
   const { maxStalenessMs, clock, onAsked } = options;
   const { maxEntries = MAX_ENTRIES, maxBytes = MAX_BYTES } = options;
-  const parts = new Map<string, Part>();
+  const store = createMemoryStore({ maxEntries, maxBytes });
   const writtenAt = new LRUCache<string, number>({ max: MAX_WRITES });
-  const size = { entries: 0, bytes: 0 };
   let lastWrittenAt = -Infinity;
 
   return {
     of: memoryOf,
     get size() {
-      return { ...size };
+      return store.size;
     },
   };
 
@@ -132,7 +119,10 @@ export function createMemories(options: MemoriesOptions): Memories {
     const aggregationKey = (taskId: string) => `aggregation ${taskId}`;
     const maxAgeMs = (final: boolean) =>
       final ? maxStalenessMs * COMPLETED_STALENESS_FACTOR : maxStalenessMs;
-    const find = (key: string) => parts.get(credentialKey)?.entries.get(key);
+    const find = (key: string) => store.partOf(credentialKey)?.find(key);
+    const keep = (key: string, answer: Answer) => {
+      if (maxStalenessMs > 0) store.keep(credentialKey, key, answer);
+    };
     return {
       task(id, usages = []) {
         const task = freshTask(id, usages);
@@ -162,8 +152,8 @@ export function createMemories(options: MemoriesOptions): Memories {
       },
       keepTask(id, task, requestedAt) {
         const key = taskKey(id);
-        const part = parts.get(credentialKey);
-        const known = part?.entries.get(key);
+        const part = store.partOf(credentialKey);
+        const known = part?.find(key);
         if (part && known && 'task' in known && known.requestedAt < requestedAt) {
           // A poll finds most tasks as they were.
           if (known.task === task) {
@@ -172,25 +162,24 @@ export function createMemories(options: MemoriesOptions): Memories {
           }
           if (isChanged(known.task, task)) part.changedAt = requestedAt;
         }
-        keep(credentialKey, key, { task, requestedAt });
+        keep(key, { task, requestedAt });
       },
       keepPage: (list, limit, isCounted, page, requestedAt) =>
-        keep(credentialKey, pageKey(list), { page, limit, isCounted, requestedAt }),
-      keepCount: (list, count, requestedAt) =>
-        keep(credentialKey, countKey(list), { count, requestedAt }),
+        keep(pageKey(list), { page, limit, isCounted, requestedAt }),
+      keepCount: (list, count, requestedAt) => keep(countKey(list), { count, requestedAt }),
       keepResponse(operation, response, { readAt: requestedAt, freshUntil }) {
         // Its parts are from memory, or upstream has been asked for none.
         if (clock.monotonic() >= freshUntil || requestedAt === Infinity) return;
-        keep(credentialKey, responseKey(operation), { response, freshUntil, requestedAt });
+        keep(responseKey(operation), { response, freshUntil, requestedAt });
       },
       noteAge: (usages, requestedAt) => noteRequest(usages, requestedAt, maxStalenessMs),
       keepAggregation: (taskId, aggregation, requestedAt, final) =>
-        keep(credentialKey, aggregationKey(taskId), { aggregation, isFinal: final, requestedAt }),
+        keep(aggregationKey(taskId), { aggregation, isFinal: final, requestedAt }),
       invalidate(id) {
         lastWrittenAt = clock.monotonic();
         writtenAt.set(id, lastWrittenAt);
       },
-      close: () => parts.get(credentialKey)?.entries.clear(),
+      close: () => store.partOf(credentialKey)?.clear(),
     };
 
     function freshTask(id: string, usages: Usages): Task | null | undefined {
@@ -232,7 +221,7 @@ export function createMemories(options: MemoriesOptions): Memories {
     }
 
     function hasChangedSince(requestedAt: number): boolean {
-      const { changedAt = -Infinity } = parts.get(credentialKey) ?? {};
+      const { changedAt = -Infinity } = store.partOf(credentialKey) ?? {};
       return requestedAt <= Math.max(lastWrittenAt, changedAt);
     }
 
@@ -243,54 +232,6 @@ export function createMemories(options: MemoriesOptions): Memories {
       noteAnswer(usages, entry.requestedAt, maxStalenessMs);
       return entry.count;
     }
-  }
-
-  function keep(credentialKey: string, key: string, answer: Answer): void {
-    if (maxStalenessMs === 0) return;
-    const part = parts.get(credentialKey) ?? openPart(credentialKey);
-    const known = part.entries.peek(key);
-    // A slow response must not replace the response to a later request.
-    if (known !== undefined && known.requestedAt > answer.requestedAt) return;
-    const bytes = bytesOf(key, answer);
-    // It would evict everything else and then itself.
-    if (bytes > maxBytes) return;
-    part.entries.set(key, { ...answer, bytes });
-    size.entries++;
-    size.bytes += bytes;
-    if (isOver(1)) while (isOver(LOW_WATER)) shrinkLargest();
-  }
-
-  function openPart(credentialKey: string): Part {
-    const entries: Part['entries'] = new LRUCache({
-      maxSize: maxBytes,
-      sizeCalculation: ({ bytes }) => bytes,
-      // Called when an entry is evicted, replaced or cleared.
-      dispose({ bytes }) {
-        size.entries--;
-        size.bytes -= bytes;
-      },
-      disposeAfter() {
-        if (entries.size === 0) parts.delete(credentialKey);
-      },
-    });
-    const part = { entries, changedAt: -Infinity };
-    parts.set(credentialKey, part);
-    return part;
-  }
-
-  /**
-   * Evicts from the largest part, so that one credential cannot evict the entries of the others.
-   */
-  function shrinkLargest(): void {
-    const part = [...parts.values()]
-      .map(({ entries }) => entries)
-      .reduce((one, other) => (other.calculatedSize > one.calculatedSize ? other : one));
-    const half = part.calculatedSize / 2;
-    while (isOver(LOW_WATER) && part.calculatedSize > half) part.pop();
-  }
-
-  function isOver(share: number): boolean {
-    return size.entries > maxEntries * share || size.bytes > maxBytes * share;
   }
 
   function isFresh({ requestedAt }: Answer, maxAgeMs: number, changedAt = -Infinity): boolean {

@@ -55,7 +55,9 @@ export function limitConnections(
 ): ConnectionLimits {
   const known = new WeakSet<Socket>();
   const refused = new WeakMap<Socket, ConnectionRefusal>();
-  const exchangesOf = new WeakMap<Socket, Set<ServerResponse | Socket>>();
+  // Few at a time. Sets would hold on to exchanges that have ended for as long as their connections
+  // live (see `Bag`).
+  const exchangesOf = new WeakMap<Socket, (ServerResponse | Socket)[]>();
   /** Of connections whose time is over: the last request of which anything has been read. */
   const late = new WeakMap<Socket, IncomingMessage | undefined>();
   const byAddress = new Map<string, number>();
@@ -84,7 +86,7 @@ export function limitConnections(
     const exchanges = exchangesOf.get(socket);
     // Before the first request, `headersTimeout` closes the connection with a response.
     if (exchanges === undefined) return;
-    const isProcessing = exchanges.size > 0 && socket.writableLength === 0;
+    const isProcessing = exchanges.length > 0 && socket.writableLength === 0;
     if (!isProcessing) socket.destroy();
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
@@ -109,15 +111,16 @@ export function limitConnections(
       if (isForeign && connections >= maxConnections) return TOO_MANY;
       const refusal = refused.get(socket);
       if (refusal) return refusal;
-      const exchanges = exchangesOf.get(socket) ?? new Set();
-      if (exchanges.size >= MAX_REQUESTS_PER_CONNECTION) return TOO_MANY_AT_ONCE;
+      const exchanges = exchangesOf.get(socket) ?? [];
+      if (exchanges.length >= MAX_REQUESTS_PER_CONNECTION) return TOO_MANY_AT_ONCE;
       if ((isForeign || isProxy(socket)) && !count(addressOf(request), exchange))
         return TOO_MANY_OF_ADDRESS;
       if (isForeign) {
         connections++;
         foreign.add(exchange);
       }
-      exchangesOf.set(socket, exchanges.add(exchange));
+      exchanges.push(exchange);
+      exchangesOf.set(socket, exchanges);
       exchange.on('close', onExchangeClose);
       return null;
     },
@@ -131,7 +134,9 @@ export function limitConnections(
 
   function onExchangeClose(this: ServerResponse | Socket): void {
     const socket = 'req' in this ? this.req.socket : this;
-    exchangesOf.get(socket)?.delete(this);
+    const exchanges = exchangesOf.get(socket) ?? [];
+    const place = exchanges.indexOf(this);
+    if (place >= 0) exchanges.splice(place, 1);
     if (foreign.delete(this)) connections--;
     release(this);
   }
@@ -140,7 +145,7 @@ export function limitConnections(
   function endAfter(error: NodeJS.ErrnoException, socket: Socket): void {
     // It is being closed; anything else the client sends is discarded.
     if (socket.writableEnded && !socket.destroyed) return;
-    const isAnswering = [...(exchangesOf.get(socket) ?? [])].some(
+    const isAnswering = (exchangesOf.get(socket) ?? []).some(
       exchange => exchange === socket || (exchange as ServerResponse).headersSent,
     );
     if (!socket.writable || isAnswering) return void socket.destroy();
@@ -148,7 +153,7 @@ export function limitConnections(
   }
 
   function requestBeingRead(socket: Socket): IncomingMessage | undefined {
-    const requests = [...(exchangesOf.get(socket) ?? [])].map(exchange =>
+    const requests = (exchangesOf.get(socket) ?? []).map(exchange =>
       exchange === socket ? undefined : (exchange as ServerResponse).req,
     );
     return requests.find(request => request?.complete === false);
@@ -157,7 +162,7 @@ export function limitConnections(
   /** Whether all of a request has been received. */
   function isWhole(request: IncomingMessage, socket: Socket): boolean {
     // A WebSocket is opened by its headers.
-    return request.complete || exchangesOf.get(socket)?.has(socket) === true;
+    return request.complete || exchangesOf.get(socket)?.includes(socket) === true;
   }
 
   /** Counts one more until `release`. False if the address has reached its limit. */
