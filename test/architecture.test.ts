@@ -114,6 +114,7 @@ const HOMES: Record<string, string[]> = {
     'graphql/affordable-operations.ts',
     'graphql/execution/execute.ts',
     'session/bound-search.ts',
+    'session/memory-store.ts',
     'session/memory.ts',
     'upstream/admission/proof.ts',
     'http/access/authenticate.ts',
