@@ -8,8 +8,8 @@ export interface Usage {
   heapMb: number;
   rssMb: number;
   cpuSeconds: number;
-  /** Of those, the garbage collector's, if it works on one thread; undefined if it is not noted. */
-  collectionSeconds?: number;
+  /** Requests that were answered; undefined of a program that does not count them. */
+  requests?: number;
   /** Timers, sockets and other handles that keep a process running. */
   resources: number;
 }
@@ -21,8 +21,10 @@ export interface GatewayProcess {
   usage(): Promise<Usage>;
   /** Processor time so far, without a collection for it. */
   cpuSeconds(): Promise<number>;
-  /** The same, and how much of it the garbage collector took. */
-  processorTime(): Promise<Pick<Usage, 'cpuSeconds' | 'collectionSeconds'>>;
+  /** The same, and how many requests were answered. */
+  processorTime(): Promise<Pick<Usage, 'cpuSeconds' | 'requests'>>;
+  /** Sends the process a message of its own. */
+  send(message: object): void;
   /** Whether the process has exited without `close`. */
   hasExited(): boolean;
   close(): Promise<void>;
@@ -35,10 +37,9 @@ export async function forkGateway(
   sandbox: Sandbox,
   env: Record<string, string> = {},
   file = 'gateway-process.ts',
-  flags: readonly string[] = [],
 ): Promise<GatewayProcess> {
   const child = fork(new URL(file, import.meta.url), {
-    execArgv: ['--expose-gc', ...flags, ...(file.endsWith('.ts') ? ['--import', 'tsx'] : [])],
+    execArgv: ['--expose-gc', ...(file.endsWith('.ts') ? ['--import', 'tsx'] : [])],
     // Log lines are written and thrown away.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: {
@@ -59,6 +60,7 @@ export async function forkGateway(
       return (await processorTime()).cpuSeconds;
     },
     processorTime,
+    send: message => void child.send(message),
     hasExited: () => child.exitCode !== null || child.signalCode !== null,
     async close() {
       child.kill('SIGKILL');
