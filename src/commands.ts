@@ -63,7 +63,7 @@ export function createCommands({ env, onStop, exit, kill }: CommandProcess): Com
         // cut streams.
         if (isStopping) return;
         isStopping = true;
-        // Before the program listens, there is nobody to wait for.
+        // Before the program listens, there are no clients to answer.
         const closed = server?.close() ?? Promise.resolve();
         void exitWithin(shutdown.delayMs + shutdown.graceMs, closed, log, 0);
       });

@@ -46,8 +46,8 @@ export class GatewayError extends Error {
 }
 
 /**
- * Why a part of the work failed, for its span: a code, or `aborted` if nobody waits for it any
- * more.
+ * Why a part of the work failed, for its span: a code, or `aborted` if all callers have
+ * left.
  */
 export function failureCodeOf(error: unknown): string {
   return error instanceof GatewayError ? error.code : 'aborted';

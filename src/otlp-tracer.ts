@@ -61,7 +61,7 @@ export function createOtlpTracer(version: string, onSent: OnSent): Tracer {
   };
 }
 
-/** The SDK itself tells nobody of a failure. */
+/** The SDK itself does not report a failure. */
 function createExporter(onSent: OnSent): OTLPTraceExporter {
   const exporter = new OTLPTraceExporter();
   const send = exporter.export.bind(exporter);

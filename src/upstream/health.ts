@@ -127,7 +127,7 @@ export function createUpstreamHealth({
       });
   }
 
-  /** If upstream refuses the gateway's own token, or its simplest request, nobody can be served. */
+  /** If upstream refuses the gateway's own token, or its simplest request, it can serve no caller. */
   function noteRefusal(error: unknown): void {
     if (!hasClient || !(error instanceof AttemptFailure) || !isRefusal(error)) return;
     const { status } = error;
