@@ -65,7 +65,9 @@ export function createCommands({ env, onStop, exit, kill }: CommandProcess): Com
         isStopping = true;
         // Before the program listens, there are no clients to answer.
         const closed = server?.close() ?? Promise.resolve();
-        void exitWithin(shutdown.delayMs + shutdown.graceMs, closed, log, 0);
+        // The reader of the log has the rest of the time, too.
+        const stopped = closed.then(() => log.drained());
+        void exitWithin(shutdown.delayMs + shutdown.graceMs, stopped, log, 0);
       });
       server = await begin(config, log);
       return 0;

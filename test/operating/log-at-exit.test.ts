@@ -8,6 +8,8 @@ import { until } from '../support/until.ts';
 // Their lines are more than the buffers of a pipe hold.
 const OPERATIONS = 1_500;
 const AT_ONCE = 50;
+// Longer than a program that has nothing else to do waits for the reader of its last lines.
+const UNREAD_MS = 1_000;
 
 const THROW = 'process.once("SIGUSR2", () => { throw new Error("a bug") })';
 const CRASH = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(THROW)}` };
@@ -55,8 +57,10 @@ test('the log is whole after a SIGTERM, even if nothing has read it for a while'
   const startedAt = new Date().toISOString();
   const { child, sandboxUrl, read } = await startUnread(t);
   child.kill('SIGTERM');
-  // The sandbox is the last to be closed.
+  // The sandbox is the last to be closed. Then the log has until the end of the grace period.
   while (await isListening(sandboxUrl));
+  const readAt = performance.now() + UNREAD_MS;
+  await until(() => performance.now() > readAt);
   const lines = await read();
   assert.equal(countOperations(lines), OPERATIONS);
   assert.equal(lines.at(-1)?.msg, 'shutting down');
