@@ -49,8 +49,7 @@ function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
   // Before the library writes what waits, which it does at the exit too.
   process.prependOnceListener('exit', writeBlock);
   return {
-    // Lines are copied at once: kept as strings or buffers of their own until they are written, they
-    // take the garbage collector longer than all else that an operation leaves.
+    // Lines are copied at once: the library would keep a buffer of each, and join them later.
     write(line) {
       const maxBytes = line.length * MAX_BYTES_PER_CHARACTER;
       if (filled + maxBytes > BLOCK_BYTES) writeBlock();

@@ -18,7 +18,7 @@ async function runInGateway(t: Parameters<typeof spawnMain>[0], code: string) {
   const printed = { stdout: '', stderr: '' };
   child.stderr!.on('data', data => (printed.stderr += data));
   await firstLine(child);
-  child.stdout!.on('data', data => (printed.stdout += data));
+  child.stdout!.setEncoding('utf8').on('data', data => (printed.stdout += data));
   child.kill('SIGUSR2');
   return { child, printed };
 }
@@ -39,6 +39,20 @@ test('a warning of Node is a line of the log', async t => {
   assert.deepEqual(
     [level, warning, warningCode, msg],
     ['warn', 'TestWarning', 'TEST_CODE', 'too many of something'],
+  );
+});
+
+test('lines are whole and in order, however long they are', async t => {
+  // More bytes than one write takes, and more than its characters are.
+  const code = `for (const message of ["first", "é€".repeat(30_000), "last"])
+    process.emitWarning(message, "TestWarning")`;
+  const { printed } = await runInGateway(t, code);
+  await until(() => printed.stdout.includes('"last"'));
+  const lines = printed.stdout.trim().split('\n');
+  const messages = lines.map(line => JSON.parse(line)).filter(line => line.warning);
+  assert.deepEqual(
+    messages.map(({ msg }) => msg),
+    ['first', 'é€'.repeat(30_000), 'last'],
   );
 });
 

@@ -20,8 +20,15 @@ const SELECTING = `subscription ($id: ID!) {
   }
 }`;
 
+/** What SELECTING selects. */
+interface Progress {
+  state: string;
+  effectivePercentComplete: number;
+  accountAggregation: { status: string; percentComplete: number };
+}
+
 function follow(t: TestContext, url: string, id: string) {
-  const state = { tasks: [] as any[], isOver: false };
+  const state = { tasks: [] as Progress[], isOver: false };
   void (async () => {
     for await (const { data } of subscribe(t, 'ws', url, SELECTING, { id }))
       state.tasks.push(data.taskProgress);
@@ -55,7 +62,7 @@ test(
         percentages.toSorted((one, other) => one - other),
       );
       assert.ok(new Set(percentages).size > 4, percentages.join());
-      const { state, accountAggregation } = tasks.at(-1);
+      const { state, accountAggregation } = tasks.at(-1)!;
       assert.equal(state, 'COMPLETED');
       assert.equal(accountAggregation.status, 'COMPLETED');
     }
@@ -79,7 +86,7 @@ test(
     await until(() => staying.isOver);
     const between = staying.tasks.slice(1, -1).map(task => task.accountAggregation.percentComplete);
     assert.ok(new Set(between).size > 4, between.join());
-    const { state, accountAggregation } = staying.tasks.at(-1);
+    const { state, accountAggregation } = staying.tasks.at(-1)!;
     assert.deepEqual(
       [state, accountAggregation],
       ['COMPLETED', { status: 'COMPLETED', percentComplete: 100 }],

@@ -43,10 +43,11 @@ test('Relay compiles the schema, refetches a task by its nodeId and pages the ta
   const environment = createRelayEnvironment(url);
   const fetch = (query: string, variables: object) =>
     fetchQuery(environment, artifacts.request(query), variables).toPromise() as Promise<any>;
-  const readFragment = (name: string, reference: unknown) => {
+  // Their shape is that of the artifacts, which are compiled while the test runs.
+  const readFragment = (name: string, reference: unknown): Record<string, any> => {
     const selector = getSingularSelector(artifacts.fragment(name), reference);
     assert.ok(selector);
-    return environment.lookup(selector).data as any;
+    return environment.lookup(selector).data ?? assert.fail(name);
   };
 
   const screen = await fetch('screenQuery', { taskId: ids[0] });
@@ -61,13 +62,14 @@ test('Relay compiles the schema, refetches a task by its nodeId and pages the ta
 
   // Refetched by `node(nodeId:)`, the fragment that was read by another field has the new state.
   tenant.finish(ids[0] ?? '');
-  const task = environment.getStore().getSource().get(recordId(screen.taskStatus))! as any;
-  await fetch('screenTaskRefetchQuery', { nodeId: task.nodeId });
+  const task = environment.getStore().getSource().get(recordId(screen.taskStatus));
+  assert.ok(task);
+  await fetch('screenTaskRefetchQuery', { nodeId: task['nodeId'] });
   assert.deepEqual(readFragment('screen_task', screen.taskStatus), {
     id: ids[0],
     state: 'COMPLETED',
     completionStatus: 'SUCCESS',
-    nodeId: task.nodeId,
+    nodeId: task['nodeId'],
   });
 
   const pages: unknown[] = [];
