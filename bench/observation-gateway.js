@@ -14,15 +14,15 @@ const isOn = { log: true, metrics: true };
 const { url } = await startGateway(
   { ...config, baseUrl },
   undefined,
-  switchable('log', levelsOf(createLog('info'))),
+  switchable('log', linesOf(createLog('info'))),
   { ...switchable('metrics', recorders), contentType, render, attach, close },
 );
 process.on('message', ({ observe }) => void Object.assign(isOn, observe));
 reportUsage(url);
 
-function levelsOf(log) {
-  const levels = ['debug', 'info', 'warn', 'error'];
-  return Object.fromEntries(levels.map(level => [level, log[level].bind(log)]));
+function linesOf(log) {
+  const names = ['debug', 'info', 'warn', 'error', 'infoJson'];
+  return Object.fromEntries(names.map(name => [name, log[name].bind(log)]));
 }
 
 /** The same functions, which do nothing while they are turned off. */

@@ -11,9 +11,9 @@ import { startTenant } from './tenant.ts';
  * seconds each, in turns.
  */
 const TASKS = 1_000;
-const ROUNDS = 15;
+const ROUNDS = 40;
 const WARM_UP_MS = 10_000;
-const TURN_MS = 2_000;
+const TURN_MS = 1_000;
 const KINDS = {
   'log and metrics': { log: true, metrics: true },
   'log alone': { log: true, metrics: false },

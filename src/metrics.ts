@@ -64,6 +64,8 @@ export interface Metrics extends Recorders {
 
 const PREFIX = 'task_status_gateway_';
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+// A fraction of a millisecond's work.
+const MAX_DEFERRED = 1_000;
 const BATCH_SIZES = [1, 2, 5, 10, 25, 50, 100, 150, 200, 250];
 
 /**
@@ -166,6 +168,7 @@ export function createMetrics({ process = false } = {}): Metrics {
   );
   const closeProcessFigures = process ? registerProcessFigures(registry) : () => {};
   const countOperation = tally(operations, ['type', 'transport', 'outcome']);
+  const operationTimes = defer(operationSeconds, 'type');
   const countEvent = tally(events, ['transport']);
   const countLookup = tally(memoryLookups, ['kind', 'result']);
   let readings: Readings | null = null;
@@ -174,7 +177,7 @@ export function createMetrics({ process = false } = {}): Metrics {
   return {
     operationEnded({ type, transport, outcome, tookMs }) {
       countOperation.add(type, transport, outcome);
-      if (type !== 'subscription') operationSeconds.observe({ type }, tookMs / 1000);
+      if (type !== 'subscription') operationTimes.observe(type, tookMs / 1000);
     },
     streamBegan: transport => streams.inc({ transport }),
     streamEnded: transport => streams.dec({ transport }),
@@ -205,7 +208,7 @@ export function createMetrics({ process = false } = {}): Metrics {
   };
 
   async function renderAll(): Promise<string> {
-    for (const { flush } of [countOperation, countEvent, countLookup]) flush();
+    for (const { flush } of [countOperation, operationTimes, countEvent, countLookup]) flush();
     if (readings !== null) takeReadings(readings);
     return registry.metrics();
   }
@@ -269,6 +272,31 @@ function tally(total: Counter, names: readonly string[]) {
     } else
       for (const [value, next] of count.byNextLabel)
         flush(next, { ...labels, [name]: value }, depth + 1);
+  }
+}
+
+/**
+ * Observes many values of one label at a time: that takes a third of what it takes to observe each
+ * as it comes, between other work.
+ */
+function defer(histogram: Histogram, name: string) {
+  const byLabel = new Map<string, number[]>();
+  return {
+    observe(label: string, value: number) {
+      let values = byLabel.get(label);
+      if (values === undefined) byLabel.set(label, (values = []));
+      values.push(value);
+      if (values.length === MAX_DEFERRED) observeAll(label, values);
+    },
+    flush() {
+      for (const [label, values] of byLabel) observeAll(label, values);
+    },
+  };
+
+  function observeAll(label: string, values: number[]): void {
+    const labels = { [name]: label };
+    for (const value of values) histogram.observe(labels, value);
+    values.length = 0;
   }
 }
 

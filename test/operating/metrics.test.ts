@@ -101,6 +101,20 @@ test('an operation that fails counts under the code of its error', async t => {
   assert.equal(sumOf(await look(), `${OWN}operations_total`, failed), 1);
 });
 
+test('each of many operations is counted, with its duration', async t => {
+  const { look, query } = await start(t);
+  // More than are observed at a time.
+  const operations = 1_001;
+  for (let asked = 0; asked < operations; asked++) await query('{ __typename }');
+  const now = await look();
+  const queries = { type: 'query' };
+  for (const name of ['operations_total', 'operation_duration_seconds_count'])
+    assert.equal(sumOf(now, OWN + name, queries), operations);
+  await query('{ __typename }');
+  const counted = sumOf(await look(), `${OWN}operation_duration_seconds_count`, queries);
+  assert.equal(counted, operations + 1);
+});
+
 test('an answer from memory is a hit, and costs upstream nothing', async t => {
   const { look, query, tenant } = await start(t, { env: { MAX_STALENESS_MS: '60000' } });
   const id = tenant.addTask();

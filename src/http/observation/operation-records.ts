@@ -1,10 +1,4 @@
-import { createHash } from 'node:crypto';
-import {
-  type DocumentNode,
-  type ExecutionResult,
-  type OperationDefinitionNode,
-  getOperationAST,
-} from 'graphql';
+import type { DocumentNode, ExecutionResult } from 'graphql';
 import type { Clock } from '../../clock.ts';
 import type { ErrorCode } from '../../errors.ts';
 import type { Log } from '../../log.ts';
@@ -12,15 +6,9 @@ import type { Recorders } from '../../metrics.ts';
 import type { Tracer } from '../../tracing.ts';
 import { type OperationIdentity, OperationUsage } from '../../usage.ts';
 import { codeOf } from '../access/mask-error.ts';
-
-/** How an operation came, and how its results go. */
-export type TransportName =
-  | 'http'
-  | 'sse'
-  | 'single-connection'
-  | 'multipart'
-  | 'callback'
-  | 'websocket';
+import { type Identify, UNKNOWN, createIdentify } from './operation-identity.ts';
+import { type LogOperation, type Message, createOperationLog } from './operation-line.ts';
+import type { TransportName } from './transport-name.ts';
 
 /** What a transport knows of an operation before it is read. */
 export interface OperationStart {
@@ -77,50 +65,21 @@ export interface OperationRecordsParts {
   tracer: Tracer | null;
 }
 
-const MAX_NAME_LENGTH = 60;
 const MAX_CODES = 5;
 const ABORTED: readonly string[] = ['ABORTED'];
 const NO_ERRORS: readonly string[] = [];
-const UNKNOWN: OperationIdentity = { type: 'unknown', name: null, hash: null };
 
 export function createOperationRecords(parts: OperationRecordsParts): OperationRecords {
-  const identify = createIdentify();
+  const tools = { ...parts, identify: createIdentify(), logEnd: createOperationLog(parts.log) };
   return {
-    begin: start => new Recording(parts, identify, start),
-    refuse: (start, code) => new Recording(parts, identify, start).refuse(code),
+    begin: start => new Recording(tools, start),
+    refuse: (start, code) => new Recording(tools, start).refuse(code),
   };
 }
 
-type Identify = (
-  document: DocumentNode,
-  operationName: string | null | undefined,
-) => OperationIdentity;
-
-function createIdentify(): Identify {
-  /**
-   * By operation, or by document if it has no such operation. Parsed documents are kept, so that
-   * each is hashed once.
-   */
-  const known = new WeakMap<DocumentNode | OperationDefinitionNode, OperationIdentity>();
-
-  return (document, operationName) => {
-    const operation = getOperationAST(document, operationName);
-    const key = operation ?? document;
-    const before = known.get(key);
-    if (before !== undefined) return before;
-    const identity = {
-      type: operation?.operation ?? UNKNOWN.type,
-      name: operation?.name?.value.slice(0, MAX_NAME_LENGTH) ?? null,
-      hash: hashOf(document),
-    };
-    known.set(key, identity);
-    return identity;
-  };
-}
-
-function hashOf({ loc }: DocumentNode): string | null {
-  if (loc === undefined) return null;
-  return createHash('sha256').update(loc.source.body).digest('hex').slice(0, 16);
+interface Tools extends OperationRecordsParts {
+  identify: Identify;
+  logEnd: LogOperation;
 }
 
 /**
@@ -129,8 +88,7 @@ function hashOf({ loc }: DocumentNode): string | null {
  */
 class Recording implements OperationRecord {
   readonly usage: OperationUsage;
-  readonly #parts: OperationRecordsParts;
-  readonly #identify: Identify;
+  readonly #tools: Tools;
   readonly #start: OperationStart;
   readonly #startedAt: number;
   #identity = UNKNOWN;
@@ -140,12 +98,11 @@ class Recording implements OperationRecord {
   /** Null while there is no stream. */
   #stream: TransportName | null = null;
 
-  constructor(parts: OperationRecordsParts, identify: Identify, start: OperationStart) {
-    this.#parts = parts;
-    this.#identify = identify;
+  constructor(tools: Tools, start: OperationStart) {
+    this.#tools = tools;
     this.#start = start;
-    this.#startedAt = parts.clock.monotonic();
-    const span = parts.tracer?.start('operation', {}, start.traceparent ?? null) ?? null;
+    this.#startedAt = tools.clock.monotonic();
+    const span = tools.tracer?.start('operation', {}, start.traceparent ?? null) ?? null;
     this.usage = new OperationUsage(span);
   }
 
@@ -154,7 +111,7 @@ class Recording implements OperationRecord {
   }
 
   parsed(document: DocumentNode, operationName: string | null | undefined): void {
-    this.#identity = this.#identify(document, operationName);
+    this.#identity = this.#tools.identify(document, operationName);
   }
 
   identifyAs(identity: OperationIdentity): void {
@@ -163,7 +120,7 @@ class Recording implements OperationRecord {
 
   joined({ identity, usage }: OperationRecord, waitedBefore: number): void {
     this.#identity = identity;
-    this.usage.joined(usage, waitedBefore, this.#parts.clock.monotonic() - this.#startedAt);
+    this.usage.joined(usage, waitedBefore, this.#tools.clock.monotonic() - this.#startedAt);
     if (usage.span !== null) this.usage.span?.link(usage.span);
   }
 
@@ -186,7 +143,7 @@ class Recording implements OperationRecord {
 
   streamBegan(): void {
     const { transport, streamTransport, requestId } = this.#start;
-    const { metrics, log } = this.#parts;
+    const { metrics, log } = this.#tools;
     const { type, name, hash } = this.#identity;
     const stream = streamTransport?.() ?? transport;
     this.#stream = stream;
@@ -197,37 +154,37 @@ class Recording implements OperationRecord {
   eventSent(result: Pick<ExecutionResult, 'errors'>): void {
     this.#events++;
     this.#lastCodes = codesOf(result);
-    this.#parts.metrics.eventSent(this.#stream ?? this.#start.transport);
+    this.#tools.metrics.eventSent(this.#stream ?? this.#start.transport);
   }
 
   streamEnded(refusal?: Pick<ExecutionResult, 'errors'>): void {
     if (this.#isOver || this.#stream === null) return;
     this.#isOver = true;
-    this.#parts.metrics.streamEnded(this.#stream);
+    this.#tools.metrics.streamEnded(this.#stream);
     const codes = refusal === undefined ? this.#lastCodes : codesOf(refusal);
     this.#finish('subscription ended', this.#stream, codes);
   }
 
-  #finish(message: string, transport: TransportName, codes: readonly string[]): void {
-    const { clock, metrics, log } = this.#parts;
+  #finish(message: Message, transport: TransportName, codes: readonly string[]): void {
+    const { clock, metrics, logEnd } = this.#tools;
     const { upstreamRequests, waitedMs, span } = this.usage;
     const { requestId } = this.#start;
     const { type, name, hash } = this.#identity;
     const tookMs = clock.monotonic() - this.#startedAt;
     metrics.operationEnded({ type, transport, outcome: codes[0] ?? 'OK', tookMs });
-    // Every operation makes one of these, so it is made at once.
-    const line = {
-      name,
-      hash,
-      type,
-      transport,
-      codes,
-      durationMs: round(tookMs),
-      upstreamRequests,
-      budgetWaitMs: round(waitedMs),
-      requestId,
-    };
-    log.info(this.#stream === null ? line : { ...line, events: this.#events }, message);
+    logEnd(
+      {
+        identity: this.#identity,
+        transport,
+        codes,
+        durationMs: round(tookMs),
+        upstreamRequests,
+        budgetWaitMs: round(waitedMs),
+        requestId,
+        events: this.#stream === null ? null : this.#events,
+      },
+      message,
+    );
     span?.set({
       'graphql.operation.type': type,
       ...(name !== null && { 'graphql.operation.name': name }),

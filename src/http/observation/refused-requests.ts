@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode } from '../../errors.ts';
-import type { OperationRecords, TransportName } from './operation-records.ts';
+import type { OperationRecords } from './operation-records.ts';
 import { REQUEST_ID_HEADER } from './request-id.ts';
+import type { TransportName } from './transport-name.ts';
 
 /**
  * Records a request for an operation that is refused before the operation is read. Other requests

@@ -1,11 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { type Plugin, isAsyncIterable } from 'graphql-yoga';
-import type {
-  OperationRecord,
-  OperationRecords,
-  TransportName,
-} from '../observation/operation-records.ts';
+import type { OperationRecord, OperationRecords } from '../observation/operation-records.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observation/request-id.ts';
+import type { TransportName } from '../observation/transport-name.ts';
 
 interface RecordContext {
   record?: OperationRecord;

@@ -1,4 +1,4 @@
-import type { TransportName } from '../observation/operation-records.ts';
+import type { TransportName } from '../observation/transport-name.ts';
 
 /**
  * A media range that a client accepts: `type/subtype`, and parameters as `name=value`, in lower
