@@ -23,8 +23,8 @@ export interface GatewayProcess {
   cpuSeconds(): Promise<number>;
   /** The same, and how many requests were answered. */
   processorTime(): Promise<Pick<Usage, 'cpuSeconds' | 'requests'>>;
-  /** Sends the process a message of its own. */
-  send(message: object): void;
+  /** Sends the process a message of its own, and resolves with what it answers. */
+  ask<T>(message: object): Promise<T>;
   /** Whether the process has exited without `close`. */
   hasExited(): boolean;
   close(): Promise<void>;
@@ -60,7 +60,10 @@ export async function forkGateway(
       return (await processorTime()).cpuSeconds;
     },
     processorTime,
-    send: message => void child.send(message),
+    ask(message) {
+      child.send(message);
+      return answer(child);
+    },
     hasExited: () => child.exitCode !== null || child.signalCode !== null,
     async close() {
       child.kill('SIGKILL');
