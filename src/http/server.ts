@@ -45,7 +45,7 @@ export interface HttpServerParts
       WebSocketOptions,
       'originPolicy' | 'gate' | 'knownSubscriptions' | 'connectionLimits' | 'drain' | 'requestSpace'
     >,
-    ConnectionLimitsOptions,
+    Omit<ConnectionLimitsOptions, 'onUnreadable'>,
     PagesOptions,
     Omit<CallbackSenderOptions, 'hosts' | 'resolve'>,
     Pick<RoutesParts, 'checkReadiness' | 'metrics'> {
@@ -153,7 +153,10 @@ export function createHttpServer({
     gate,
     requestSpace,
   });
-  const connectionLimits = limitConnections(server, parts);
+  const connectionLimits = limitConnections(server, {
+    ...parts,
+    onUnreadable: refusal => parts.log.info(refusal, 'a request could not be read'),
+  });
   const sockets = createWebSocketServer(GRAPHQL_PATH, yoga.getEnveloped, {
     ...parts,
     originPolicy,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts';
+import { openConnection } from '../support/raw-connection.ts';
 import { WITHOUT_OWN_REDIS, freePort, spawnRedis, startRedis } from '../support/redis.ts';
 import { type StartOptions, startGateway, startSandbox } from '../support/start.ts';
 import { subscribe } from '../support/subscribe.ts';
@@ -57,6 +58,35 @@ test('a query, a subscription, drift, refusals and the end of the gateway are lo
   await gateway.close();
   await untilLogged(log, 'started', 'shutting down');
   await untilLogged(log, 'upstream sent an unknown enum value');
+});
+
+test('what cannot be read as a request is logged with what the client is told, and silence is not', async t => {
+  const { log, url } = await start(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
+  const head = 'POST /graphql HTTP/1.1\r\nHost: localhost\r\n';
+  const silent = await openConnection(t, url);
+  const refused = [];
+  for (const text of [
+    'no HTTP\r\n\r\n',
+    `${head}Authorization: Bearer ${'x'.repeat(20_000)}\r\n\r\n`,
+    `${head}Transfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\n`,
+    head,
+  ]) {
+    const connection = await openConnection(t, url);
+    connection.write(text);
+    const { status, body } = await connection.answer();
+    refused.push({ status, reason: JSON.parse(body).errors[0].message as string });
+  }
+  assert.deepEqual(
+    refused.map(({ status }) => status),
+    [400, 431, 413, 408],
+  );
+  await until(silent.hasEnded);
+  assert.deepEqual(
+    log.lines
+      .filter(({ message }) => message === 'a request could not be read')
+      .map(({ status, reason }) => ({ status, reason })),
+    refused,
+  );
 });
 
 test('polls that fail are logged, of tasks and of lists', async t => {

@@ -14,6 +14,8 @@ export interface ConnectionLimitsOptions {
   /** Milliseconds that a client may take to send a request, and to read a part of the response. */
   clientTimeoutMs: number;
   clientAddress: ClientAddress;
+  /** Called when bytes are refused that Node cannot parse as a request, or that came too late. */
+  onUnreadable(refusal: { status: number; reason: string }): void;
 }
 
 /** Limits the number of connections of a client, and how long they may be idle. */
@@ -51,6 +53,7 @@ export function limitConnections(
     maxConnectionsPerAddress,
     clientTimeoutMs,
     clientAddress: { addressOf, isProxy },
+    onUnreadable,
   }: ConnectionLimitsOptions,
 ): ConnectionLimits {
   const known = new WeakSet<Socket>();
@@ -149,7 +152,10 @@ export function limitConnections(
       exchange => exchange === socket || (exchange as ServerResponse).headersSent,
     );
     if (!socket.writable || isAnswering) return void socket.destroy();
-    refuseRaw(socket, refusalFor(error));
+    const [status, reason] = explain(error);
+    // Browsers and balancers open connections that they may not use.
+    if (socket.bytesRead > 0) onUnreadable({ status, reason });
+    refuseRaw(socket, refusalOf(status, 'BAD_USER_INPUT', reason));
   }
 
   function requestBeingRead(socket: Socket): IncomingMessage | undefined {
@@ -189,13 +195,11 @@ export function checkingIntervalOf(clientTimeoutMs: number): number {
   return Math.ceil(Math.min(5_000, clientTimeoutMs / 4));
 }
 
-/** The refusal for bytes that Node cannot parse as a request. */
-function refusalFor({ code }: NodeJS.ErrnoException): ConnectionRefusal {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return refusalOf(408, 'BAD_USER_INPUT', 'The request took too long to arrive.');
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return refusalOf(431, 'BAD_USER_INPUT', 'The headers of the request are too large.');
+/** The status and the message for bytes that Node cannot parse as a request. */
+function explain({ code }: NodeJS.ErrnoException): [number, string] {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return [408, 'The request took too long to arrive.'];
+  if (code === 'HPE_HEADER_OVERFLOW') return [431, 'The headers of the request are too large.'];
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
-    return refusalOf(413, 'BAD_USER_INPUT', 'The chunk extensions of the request are too large.');
-  return refusalOf(400, 'BAD_USER_INPUT', 'The request is not valid HTTP.');
+    return [413, 'The chunk extensions of the request are too large.'];
+  return [400, 'The request is not valid HTTP.'];
 }
