@@ -194,6 +194,7 @@ test('a variable that would have no effect stops the start', () => {
   const idle: [Record<string, string>, RegExp][] = [
     [{ ...tenant, SAIL_CLIENT_ID: 'x' }, /^SAIL_CLIENT_SECRET: must be set too/],
     [{ ...tenant, SAIL_CLIENT_SECRET: 'x' }, /^SAIL_CLIENT_ID: must be set too/],
+    [{ SAIL_CLIENT_ID: 'x', SAIL_CLIENT_SECRET: 'y' }, /^SAIL_BASE_URL: must be set too/],
     [{ JWT_ISSUER: 'x' }, /^JWKS_URL: must be set if JWT_ISSUER is/],
     [{ JWT_AUDIENCE: 'x' }, /^JWKS_URL: must be set if JWT_AUDIENCE is/],
     [{ ...tenant, PASSTHROUGH_JWT_ISSUER: 'x' }, /^PASSTHROUGH_JWKS_URL: must be set if/],
@@ -214,6 +215,12 @@ test('a variable that would have no effect stops the start', () => {
     assert.equal(faults.length, 1, JSON.stringify(env));
     assert.match(faults[0] ?? '', fault);
   }
+});
+
+test('the sandbox starts beside the credentials of a client only by its own word', () => {
+  const client = { SAIL_CLIENT_ID: 'x', SAIL_CLIENT_SECRET: 'y' };
+  assert.equal(faultsOf(client).length, 1);
+  assert.deepEqual(faultsOf({ ...client, SANDBOX: 'true' }), []);
 });
 
 test('the URL of the tenant has no part that would not be used', () => {

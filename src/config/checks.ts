@@ -27,6 +27,11 @@ export function checkEnvironment(
     fault('SAIL_CLIENT_ID', 'and SAIL_CLIENT_SECRET must be set for AUTH_MODE=service');
   for (const [name, other] of PAIRS)
     if (env[other] && !env[name]) fault(name, `must be set too, because ${other} is`);
+  if ((env.SAIL_CLIENT_ID || env.SAIL_CLIENT_SECRET) && !env.SAIL_BASE_URL && !env.SANDBOX)
+    fault(
+      'SAIL_BASE_URL',
+      'must be set too, because the credentials of a client are; SANDBOX=true starts the sandbox all the same',
+    );
   for (const [name, others] of KEYS)
     for (const other of others)
       if (env[other] && !env[name]) fault(name, `must be set if ${other} is`);
