@@ -8,6 +8,16 @@ export interface Clock {
   after(delayMs: number, run: () => void): () => void;
 }
 
+/** A moment on both clocks. */
+export interface Moment {
+  now: number;
+  monotonic: number;
+}
+
+export function momentOf(clock: Clock): Moment {
+  return { now: clock.now(), monotonic: clock.monotonic() };
+}
+
 // setTimeout fires at once if the delay is longer than this.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 

@@ -111,12 +111,12 @@ class OtlpSpan implements Span {
     if (other instanceof OtlpSpan) this.#span.addLink({ context: other.context });
   }
 
-  end(failureCode?: string): void {
+  end(failureCode?: string, endedAt?: number): void {
     if (failureCode !== undefined) {
       this.#span.setAttribute('error.type', failureCode);
       this.#span.setStatus({ code: SpanStatusCode.ERROR, message: failureCode });
     }
-    this.#span.end();
+    this.#span.end(endedAt);
   }
 }
 

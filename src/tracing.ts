@@ -21,8 +21,11 @@ export interface Span {
   set(attributes: SpanAttributes): void;
   /** Adds a link to a span that it depends on, besides its parent. */
   link(other: Span): void;
-  /** Ends it; with a code, as failed for that reason. */
-  end(failureCode?: string): void;
+  /**
+   * Ends it; with a code, as failed for that reason. `endedAt`: in milliseconds since the epoch; by
+   * default now.
+   */
+  end(failureCode?: string, endedAt?: number): void;
 }
 
 /** Starts spans that have no parent here. */

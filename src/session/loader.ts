@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import { type Clock, type Moment, momentOf } from '../clock.ts';
 import { failureCodeOf } from '../errors.ts';
 import { LightSignal, type Signal } from '../signal.ts';
 import type { Slot } from '../fleet/fleet.ts';
@@ -7,6 +7,7 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import type { Span } from '../tracing.ts';
 import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
+import { traceTokenWait } from '../upstream/token-wait.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
 
@@ -72,12 +73,6 @@ interface Batch {
    * traced.
    */
   span: Span | null;
-}
-
-/** A moment on the wall clock and on the monotonic clock, in milliseconds. */
-interface Moment {
-  now: number;
-  monotonic: number;
 }
 
 /**
@@ -185,9 +180,8 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
 
   async function dispatch(batch: Batch): Promise<void> {
     await collect();
-    const since = { now: clock.now(), monotonic: clock.monotonic() };
     try {
-      const slot = await reserve(batch, since);
+      const slot = await reserve(batch);
       try {
         if (batch.loads.size > 0) await read(batch, slot);
         else batch.span?.end('aborted');
@@ -199,17 +193,20 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
     }
   }
 
-  async function reserve(batch: Batch, since: Moment): Promise<Slot> {
+  async function reserve(batch: Batch): Promise<Slot> {
+    const since = momentOf(clock);
+    let askedAt: Moment | null = null;
+    const onToken = () => void (askedAt = momentOf(clock));
     let failureCode: string | undefined;
     try {
       // No caller is named: the batch may serve several, so it is queued as one of its own.
-      return await api.reserve({ lane: 'interactive' });
+      return await api.reserve({ lane: 'interactive', onToken });
     } catch (error) {
       failureCode = failureCodeOf(error);
       throw error;
     } finally {
       close(batch);
-      recordWait(batch, since, failureCode);
+      recordWait(batch, since, askedAt, failureCode);
     }
   }
 
@@ -237,16 +234,29 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
       });
   }
 
-  /** `failureCode`: why it got no slot. */
-  function recordWait(batch: Batch, since: Moment, failureCode?: string): void {
-    const now = clock.monotonic();
-    for (const [usage, joinedAt] of batch.waiting)
-      usage.waited(Math.max(since.monotonic, joinedAt), now);
-    const startedAt = since.now;
-    const attributes = { tasks: batch.loads.size, operations: batch.waiting.size };
-    batch.span = startSpanFor(batch.waiting.keys(), 'batch', { attributes, startedAt });
-    batch.span?.start('wait for the budget', { startedAt }).end(failureCode);
-    if (failureCode !== undefined) batch.span?.end(failureCode);
+  /**
+   * `askedAt`: when it had a token, and asked for a slot; null if there was none. `failureCode`: why
+   * it got no slot.
+   */
+  function recordWait(
+    batch: Batch,
+    since: Moment,
+    askedAt: Moment | null,
+    failureCode: string | undefined,
+  ): void {
+    const { loads, waiting } = batch;
+    const until = momentOf(clock);
+    if (askedAt !== null)
+      for (const [usage, joinedAt] of waiting)
+        usage.waited(Math.max(askedAt.monotonic, joinedAt), until.monotonic);
+    const attributes = { tasks: loads.size, operations: waiting.size };
+    const span = startSpanFor(waiting.keys(), 'batch', { attributes, startedAt: since.now });
+    batch.span = span;
+    if (span === null) return;
+    traceTokenWait(span, since, askedAt ?? until, askedAt === null ? failureCode : undefined);
+    if (askedAt !== null)
+      span.start('wait for the budget', { startedAt: askedAt.now }).end(failureCode);
+    if (failureCode !== undefined) span.end(failureCode);
   }
 
   async function read(batch: Batch, slot: Slot): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Signal } from '../signal.ts';
-import type { Clock } from '../clock.ts';
+import { type Clock, momentOf } from '../clock.ts';
 import { GatewayError, failureCodeOf } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
@@ -26,6 +26,7 @@ import {
   toAttempt,
 } from './attempt.ts';
 import { readSuccess } from './failure.ts';
+import { traceTokenWait } from './token-wait.ts';
 
 /** A REST request before it has a token and a slot. */
 export interface RestRequest extends AttemptContent, Pick<Attempt, 'signal'> {
@@ -61,6 +62,8 @@ export interface ReserveOptions {
   lane: Lane;
   caller?: string | undefined;
   signal?: Signal | undefined;
+  /** Called once there is a token: from then on it waits for its slot. */
+  onToken?: (() => void) | undefined;
 }
 
 /** Sends the REST requests of one credential. */
@@ -113,6 +116,7 @@ export function createRequests(parts: RequestParts): Requests {
       try {
         // Get the token first: fetching it may need a slot, too.
         await tokenFor(deadline);
+        options.onToken?.();
         breaker.check();
         const slot = await slotFor(options, deadline);
         return { ...slot, answerBy: clock.monotonic() + deadline.remainingMs() };
@@ -148,7 +152,7 @@ export function createRequests(parts: RequestParts): Requests {
     let failures = 0;
     let isRenewed = false;
     for (;;) {
-      const token = await tokenFor(deadline);
+      const token = await tokenFor(deadline, request.span);
       breaker.check();
       const slot = reserved ?? (await slotFor(request, deadline));
       reserved = undefined;
@@ -186,9 +190,19 @@ export function createRequests(parts: RequestParts): Requests {
     }
   }
 
-  async function tokenFor(deadline: Deadline): Promise<string | null> {
+  async function tokenFor(deadline: Deadline, span?: Span | null): Promise<string | null> {
     deadline.signal.throwIfAborted();
-    return credential && deadline.race(credential.token());
+    if (credential === null) return null;
+    const since = momentOf(clock);
+    let failureCode: string | undefined;
+    try {
+      return await deadline.race(credential.token());
+    } catch (error) {
+      failureCode = failureCodeOf(error);
+      throw error;
+    } finally {
+      if (span) traceTokenWait(span, since, momentOf(clock), failureCode);
+    }
   }
 
   async function slotFor(

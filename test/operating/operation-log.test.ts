@@ -6,13 +6,13 @@ import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts'
 import { scrape, sumOf } from '../support/exposition.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
-import { fetchToken, startGateway } from '../support/start.ts';
+import { type StartOptions, fetchToken, startGateway } from '../support/start.ts';
 import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
-async function start(t: TestContext, env: Record<string, string> = {}) {
+async function start(t: TestContext, options: StartOptions = {}) {
   const log = createCapturedLog();
-  const gateway = await startGateway(t, { log, env });
+  const gateway = await startGateway(t, { ...options, log });
   const lines = (message: string) => log.lines.filter(line => line.message === message);
   return { ...gateway, log, lines };
 }
@@ -63,7 +63,7 @@ test('the names of operations are bounded in the log', async t => {
 });
 
 test('an operation that is refused before it is parsed has a line too', async t => {
-  const { url, query, lines } = await start(t, { AUTH_MODE: 'passthrough' });
+  const { url, query, lines } = await start(t, { env: { AUTH_MODE: 'passthrough' } });
   await query('{ taskStatuses { nodes { id } } }');
   await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' });
   assert.deepEqual(
@@ -73,7 +73,7 @@ test('an operation that is refused before it is parsed has a line too', async t 
 });
 
 test('operations that share a batch each count its request, and one from memory counts none', async t => {
-  const { query, tenant, lines, requests } = await start(t, { MAX_STALENESS_MS: '60000' });
+  const { query, tenant, lines, requests } = await start(t, { env: { MAX_STALENESS_MS: '60000' } });
   const ids = tenant.addTasks(3);
   const read = (id?: string) => query('query ($id: ID!) { taskStatus(id: $id) { id } }', { id });
   await Promise.all(ids.map(read));
@@ -93,6 +93,27 @@ test('the time that an operation waits for the budget is in its line', async t =
   const [first, second] = lines('operation').map(line => Number(line['budgetWaitMs']));
   assert.ok(first! < 500 && second! >= 900, `${first} and ${second} ms`);
 });
+
+for (const [name, document] of [
+  ['a batch', 'query ($id: ID!) { taskStatus(id: $id) { id } }'],
+  ['a list', '{ taskStatuses { nodes { id } } }'],
+] as const)
+  test(`the time that ${name} waits for a token is not in the wait for the budget`, async t => {
+    const { query, lines, sandbox } = await start(t);
+    const tokenMs = 400;
+    sandbox.faults.order({ fault: { kind: 'latency', ms: tokenMs }, route: 'token', times: 1 });
+    await query(document, document.includes('$id') ? { id: 'unknown' } : {});
+    const [line] = lines('operation');
+    const [durationMs, budgetWaitMs] = [line?.['durationMs'], line?.['budgetWaitMs']].map(Number);
+    assert.ok(durationMs! >= tokenMs && budgetWaitMs! < tokenMs, `${budgetWaitMs} ms`);
+
+    sandbox.faults.order({ fault: { kind: 'status', status: 503 }, route: 'token' });
+    const failing = await start(t, { over: sandbox });
+    await failing.query(document, document.includes('$id') ? { id: 'unknown' } : {});
+    const [failed] = failing.lines('operation');
+    assert.deepEqual(failed?.['codes'], ['UPSTREAM_UNAVAILABLE']);
+    assert.equal(failed?.['budgetWaitMs'], 0);
+  });
 
 test('an operation that joins a read of another has the wait and the requests from then on in its line', async t => {
   const clock = new HandClock();

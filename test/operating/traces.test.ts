@@ -7,7 +7,7 @@ import { createCapturedLog } from '../support/captured-log.ts';
 import { scrape, sumOf } from '../support/exposition.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
-import { startGateway } from '../support/start.ts';
+import { startGateway, startSandbox } from '../support/start.ts';
 import { subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
@@ -90,6 +90,12 @@ function numberOf(span: ReceivedSpan | undefined, key: string): number {
 
 function textOf(span: ReceivedSpan | undefined, key: string): string | undefined {
   return span?.attributes.find(attribute => attribute.key === key)?.value.stringValue;
+}
+
+function millisOf(span: ReceivedSpan | undefined): number {
+  return span === undefined
+    ? Number.NaN
+    : Number(BigInt(span.endTimeUnixNano) - BigInt(span.startTimeUnixNano)) / 1e6;
 }
 
 test('operations that share a batch are traced down to the one attempt that upstream is told of', async t => {
@@ -211,6 +217,45 @@ for (const [status, headers, code] of [
     );
   });
 
+for (const [name, document] of [
+  ['batch', BY_ID],
+  ['list', '{ taskStatuses { nodes { id } } }'],
+] as const)
+  test(`the wait of a ${name} for a token is traced apart from its wait for the budget`, async t => {
+    const collector = await startCollector(t);
+    const otel = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+    setEnvironment(t, otel);
+    const variables = name === 'batch' ? { id: 'unknown' } : {};
+    const sandbox = await startSandbox(t);
+    const tokenMs = 400;
+    sandbox.faults.order({ fault: { kind: 'latency', ms: tokenMs }, route: 'token', times: 1 });
+    const slow = await startGateway(t, { over: sandbox, env: otel });
+    // The second time, the token is there.
+    for (const extra of [{}, { fresh: true }])
+      await slow.query(document, { ...variables, ...extra });
+    await slow.gateway.close();
+    const childrenOf = (span: ReceivedSpan) =>
+      collector.spans().filter(({ parentSpanId }) => parentSpanId === span.spanId);
+    const named = (text: string) => collector.spans().filter(span => span.name === text);
+    const [first, second] = named(name);
+    assert.ok(first && second);
+    const [token, budget] = childrenOf(first);
+    assert.deepEqual([token?.name, budget?.name], ['wait for a token', 'wait for the budget']);
+    assert.ok(millisOf(token) >= tokenMs && millisOf(budget) < tokenMs, `${millisOf(budget)} ms`);
+    assert.ok(!childrenOf(second).some(span => span.name === 'wait for a token'));
+
+    sandbox.faults.order({ fault: { kind: 'status', status: 503 }, route: 'token' });
+    const failing = await startGateway(t, { over: sandbox, env: otel });
+    await failing.query(document, variables);
+    await failing.gateway.close();
+    const failed = named(name).at(-1);
+    assert.ok(failed);
+    assert.deepEqual(
+      childrenOf(failed).map(span => [span.name, textOf(span, 'error.type')]),
+      [['wait for a token', 'UPSTREAM_UNAVAILABLE']],
+    );
+  });
+
 test('an operation that waits for a batch under way has a link to it', async t => {
   const { query, gateway, collector, upstream } = await start(t);
   const { respond } = upstream;
@@ -250,20 +295,22 @@ test('each poll is a trace of its own, with the requests that it sent and what i
   const states = ids.map(id =>
     subscribe(t, 'sse', gateway.url, `subscription { taskProgress(id: "${id}") { state } }`),
   );
+  await Promise.all(states.map(state => state.next()));
+  // Before the list is polled, which may find the change first.
+  tenant.finish(ids[0] ?? '');
+  for (let state; state !== 'COMPLETED';)
+    state = (await states[0]?.next())?.value.data.taskProgress.state;
+
   const list = subscribe(t, 'sse', gateway.url, 'subscription { taskStatusChanged { kind } }');
   const changes: unknown[] = [];
   void (async () => {
     for await (const { data } of list) changes.push(data);
   })().catch(() => {});
-  await Promise.all(states.map(state => state.next()));
-  const polls = () => sandbox.journal.requests.length;
+  const before = sandbox.journal.requests.length;
   // The list is read once before it is polled.
-  await until(() => polls() > 10);
+  await until(() => sandbox.journal.requests.length > before + 10);
   tenant.addTasks(1);
   await until(() => changes.length > 0);
-  tenant.finish(ids[0] ?? '');
-  for (let state; state !== 'COMPLETED';)
-    state = (await states[0]?.next())?.value.data.taskProgress.state;
   sandbox.faults.order({ fault: { kind: 'status', status: 503 } });
   for (const message of ['a poll of tasks failed', 'a poll of a list failed'])
     await until(() => log.lines.some(line => line.message === message));

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import {
@@ -107,6 +108,7 @@ export async function startGatewayOver(
 ) {
   const log = createCapturedLog();
   const variables = {
+    SAIL_BASE_URL: upstreamUrl,
     SAIL_CLIENT_ID: 'client',
     SAIL_CLIENT_SECRET: 'secret of the client',
     AUTH_MODE: 'service',
@@ -118,11 +120,9 @@ export async function startGatewayOver(
   };
   const secrets = secretWatchOf(t);
   secrets.addEnvironment(variables);
-  const gateway = await startGateway(
-    { ...readConfig(variables), baseUrl: new URL(upstreamUrl) },
-    clock,
-    secrets.watchLog(log),
-  );
+  const { baseUrl, ...config } = readConfig(variables);
+  assert.ok(baseUrl);
+  const gateway = await startGateway({ ...config, baseUrl }, clock, secrets.watchLog(log));
   secrets.addPort(Number(new URL(gateway.url).port));
   t.after(async () => {
     await gateway.close();
