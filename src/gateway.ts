@@ -195,7 +195,9 @@ async function build(
     ...http,
     listen,
     checkReadiness: readiness.check,
-    fetchToken: async () => void (await service?.token().catch(() => {})),
+    async fetchToken() {
+      await Promise.resolve(service?.token()).catch(() => {});
+    },
     close: () => (closed ??= close()),
   };
 

@@ -7,7 +7,6 @@ import type { TaskStatusApi } from '../upstream/api.ts';
 import type { Span } from '../tracing.ts';
 import { type OperationUsage, startSpanFor } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
-import { traceTokenWait } from '../upstream/token-wait.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
 import type { Memory } from './memory.ts';
 
@@ -73,6 +72,13 @@ interface Batch {
    * traced.
    */
   span: Span | null;
+}
+
+/** How the wait of a batch for a token ended. */
+interface TokenWait {
+  until: Moment;
+  /** Why there is none. */
+  failureCode: string | undefined;
 }
 
 /**
@@ -195,18 +201,19 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
 
   async function reserve(batch: Batch): Promise<Slot> {
     const since = momentOf(clock);
-    let askedAt: Moment | null = null;
-    const onToken = () => void (askedAt = momentOf(clock));
+    let tokenWait: TokenWait | null = null;
+    const onTokenWait = () => (failureCode?: string) =>
+      void (tokenWait = { until: momentOf(clock), failureCode });
     let failureCode: string | undefined;
     try {
       // No caller is named: the batch may serve several, so it is queued as one of its own.
-      return await api.reserve({ lane: 'interactive', onToken });
+      return await api.reserve({ lane: 'interactive', onTokenWait });
     } catch (error) {
       failureCode = failureCodeOf(error);
       throw error;
     } finally {
       close(batch);
-      recordWait(batch, since, askedAt, failureCode);
+      recordWait(batch, since, tokenWait, failureCode);
     }
   }
 
@@ -234,29 +241,31 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
       });
   }
 
-  /**
-   * `askedAt`: when it had a token, and asked for a slot; null if there was none. `failureCode`: why
-   * it got no slot.
-   */
+  /** `tokenWait`: null if the token was there. `failureCode`: why the batch got no slot. */
   function recordWait(
     batch: Batch,
     since: Moment,
-    askedAt: Moment | null,
+    tokenWait: TokenWait | null,
     failureCode: string | undefined,
   ): void {
     const { loads, waiting } = batch;
-    const until = momentOf(clock);
-    if (askedAt !== null)
+    const hasToken = tokenWait?.failureCode === undefined;
+    const askedAt = tokenWait?.until ?? since;
+    if (hasToken) {
+      const now = clock.monotonic();
       for (const [usage, joinedAt] of waiting)
-        usage.waited(Math.max(askedAt.monotonic, joinedAt), until.monotonic);
+        usage.waited(Math.max(askedAt.monotonic, joinedAt), now);
+    }
+    const startedAt = since.now;
     const attributes = { tasks: loads.size, operations: waiting.size };
-    const span = startSpanFor(waiting.keys(), 'batch', { attributes, startedAt: since.now });
-    batch.span = span;
-    if (span === null) return;
-    traceTokenWait(span, since, askedAt ?? until, askedAt === null ? failureCode : undefined);
-    if (askedAt !== null)
-      span.start('wait for the budget', { startedAt: askedAt.now }).end(failureCode);
-    if (failureCode !== undefined) span.end(failureCode);
+    batch.span = startSpanFor(waiting.keys(), 'batch', { attributes, startedAt });
+    if (tokenWait !== null)
+      batch.span
+        ?.start('wait for a token', { startedAt })
+        .end(tokenWait.failureCode, tokenWait.until.now);
+    if (hasToken)
+      batch.span?.start('wait for the budget', { startedAt: askedAt.now }).end(failureCode);
+    if (failureCode !== undefined) batch.span?.end(failureCode);
   }
 
   async function read(batch: Batch, slot: Slot): Promise<void> {

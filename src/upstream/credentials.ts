@@ -93,7 +93,7 @@ export function createCallerCredential(
     isVerified,
     caller: hash,
     address,
-    token: async () => token,
+    token: () => token,
     discard: () => false,
   };
 }
@@ -119,7 +119,7 @@ export function createServiceCredential(
     isVerified: true,
     caller: '',
     address: '',
-    async token() {
+    token() {
       const now = clock.monotonic();
       if (current === null || now >= current.expiresAt) return fetchOnce();
       const { token, renewAt } = current;

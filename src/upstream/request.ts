@@ -1,5 +1,5 @@
 import type { Signal } from '../signal.ts';
-import { type Clock, momentOf } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { GatewayError, failureCodeOf } from '../errors.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Log } from '../log.ts';
@@ -26,7 +26,6 @@ import {
   toAttempt,
 } from './attempt.ts';
 import { readSuccess } from './failure.ts';
-import { traceTokenWait } from './token-wait.ts';
 
 /** A REST request before it has a token and a slot. */
 export interface RestRequest extends AttemptContent, Pick<Attempt, 'signal'> {
@@ -57,13 +56,18 @@ export interface ReservedSlot extends Slot {
   trial?: Trial;
 }
 
+/**
+ * Called if a token must be fetched first. What it returns is called when there is one, or with the
+ * reason why there is none.
+ */
+export type OnTokenWait = () => (failureCode?: string) => void;
+
 /** Options of a reservation. */
 export interface ReserveOptions {
   lane: Lane;
   caller?: string | undefined;
   signal?: Signal | undefined;
-  /** Called once there is a token: from then on it waits for its slot. */
-  onToken?: (() => void) | undefined;
+  onTokenWait?: OnTokenWait | undefined;
 }
 
 /** Sends the REST requests of one credential. */
@@ -78,8 +82,11 @@ export interface Requests {
 
 /** Supplies the token of a credential. */
 export interface TokenSource {
-  /** A token that has not expired. Rejects with UPSTREAM_UNAVAILABLE if none can be fetched. */
-  token(): Promise<string>;
+  /**
+   * A token that has not expired; a promise if it must be fetched first, which rejects with
+   * UPSTREAM_UNAVAILABLE if none can be.
+   */
+  token(): string | Promise<string>;
   /** Discards a token that upstream refused. Returns whether `token()` may now return another. */
   discard(token: string): boolean;
 }
@@ -115,8 +122,7 @@ export function createRequests(parts: RequestParts): Requests {
       const deadline = open(timeoutMs, options.signal);
       try {
         // Get the token first: fetching it may need a slot, too.
-        await tokenFor(deadline);
-        options.onToken?.();
+        await tokenFor(deadline, options.onTokenWait);
         breaker.check();
         const slot = await slotFor(options, deadline);
         return { ...slot, answerBy: clock.monotonic() + deadline.remainingMs() };
@@ -149,10 +155,14 @@ export function createRequests(parts: RequestParts): Requests {
   async function sendUntilAnswered(request: RestRequest, deadline: Deadline): Promise<Answer> {
     const { method, isSafe = method === 'GET' } = request;
     let { slot: reserved } = request;
+    const onTokenWait = () => {
+      const wait = request.span?.start('wait for a token');
+      return (failureCode?: string) => wait?.end(failureCode);
+    };
     let failures = 0;
     let isRenewed = false;
     for (;;) {
-      const token = await tokenFor(deadline, request.span);
+      const token = await tokenFor(deadline, onTokenWait);
       breaker.check();
       const slot = reserved ?? (await slotFor(request, deadline));
       reserved = undefined;
@@ -190,18 +200,18 @@ export function createRequests(parts: RequestParts): Requests {
     }
   }
 
-  async function tokenFor(deadline: Deadline, span?: Span | null): Promise<string | null> {
+  async function tokenFor(deadline: Deadline, onWait?: OnTokenWait): Promise<string | null> {
     deadline.signal.throwIfAborted();
-    if (credential === null) return null;
-    const since = momentOf(clock);
-    let failureCode: string | undefined;
+    const token = credential?.token() ?? null;
+    if (token === null || typeof token === 'string') return token;
+    const onEnd = onWait?.();
     try {
-      return await deadline.race(credential.token());
+      const fetched = await deadline.race(token);
+      onEnd?.();
+      return fetched;
     } catch (error) {
-      failureCode = failureCodeOf(error);
+      onEnd?.(failureCodeOf(error));
       throw error;
-    } finally {
-      if (span) traceTokenWait(span, since, momentOf(clock), failureCode);
     }
   }
 

@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import {
@@ -108,7 +107,8 @@ export async function startGatewayOver(
 ) {
   const log = createCapturedLog();
   const variables = {
-    SAIL_BASE_URL: upstreamUrl,
+    // It takes plain HTTP of this machine only.
+    SAIL_BASE_URL: 'https://tenant.example.test',
     SAIL_CLIENT_ID: 'client',
     SAIL_CLIENT_SECRET: 'secret of the client',
     AUTH_MODE: 'service',
@@ -120,9 +120,11 @@ export async function startGatewayOver(
   };
   const secrets = secretWatchOf(t);
   secrets.addEnvironment(variables);
-  const { baseUrl, ...config } = readConfig(variables);
-  assert.ok(baseUrl);
-  const gateway = await startGateway({ ...config, baseUrl }, clock, secrets.watchLog(log));
+  const gateway = await startGateway(
+    { ...readConfig(variables), baseUrl: new URL(upstreamUrl) },
+    clock,
+    secrets.watchLog(log),
+  );
   secrets.addPort(Number(new URL(gateway.url).port));
   t.after(async () => {
     await gateway.close();

@@ -34,7 +34,7 @@ function setUp(
         return slot;
       },
     },
-    credential: { token: async () => 'token', discard: () => true },
+    credential: { token: () => 'token', discard: () => true },
     clock,
     log: createCapturedLog(),
     retries: createRetries(),
