@@ -27,6 +27,8 @@ export type LogFormat = (typeof LOG_FORMATS)[number];
 const BLOCK_BYTES = 65_536;
 const BLOCK_EVERY_MS = 250;
 const MAX_BYTES_PER_CHARACTER = 3;
+// What waits for a reader that has stopped, or for space on a disk that is full. More is dropped.
+const MAX_WAITING_BYTES = 32 * 1_048_576;
 
 export function isProgramLog(log: Partial<Log>): log is ProgramLog {
   return 'infoJson' in log;
@@ -39,7 +41,9 @@ export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramL
       infoJson: () => {},
       drained: () => Promise.resolve(),
     });
-  const { drained, ...stdout } = openStdout();
+  const { drained, ...stdout } = openStdout(bytes =>
+    log.warn({ bytes }, 'lines of the log were lost, because they could not be written'),
+  );
   const lines = format === 'pretty' ? createPrettyStream(stdout) : stdout;
   const timestamp = createTimestamp();
   const log = pino(
@@ -52,14 +56,41 @@ export function createLog(level: LogLevel, format: LogFormat = 'json'): ProgramL
   return Object.assign(log, { infoJson, drained });
 }
 
-function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
-  // With the default minimum of 0, `flush` would not tell when a write that is pending has ended.
-  const stdout = destination({ fd: 1, sync: false, minLength: 1, contentMode: 'buffer' });
+/** `onLost` is called when lines can be written again after so many bytes of others were dropped. */
+function openStdout(onLost: (bytes: number) => void): LineStream & Pick<ProgramLog, 'drained'> {
+  const stdout = destination({
+    fd: 1,
+    sync: false,
+    // With the default of 0, `flush` would not tell when a write that is pending has ended.
+    minLength: 1,
+    maxLength: MAX_WAITING_BYTES,
+    contentMode: 'buffer',
+  });
   let block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   let filled = 0;
+  let isFailing = false;
+  let lostBytes = 0;
+  stdout
+    // The program serves on without its log: what waits is tried again with the next block.
+    .on('error', error => {
+      if (!isFailing) sayOnStderr(error);
+      isFailing = true;
+    })
+    .on('write', () => (isFailing = false))
+    .on('drop', ({ length }) => (lostBytes += length))
+    .on('drain', () => {
+      if (lostBytes === 0) return;
+      onLost(lostBytes);
+      lostBytes = 0;
+    });
+  // Lines that are printed, too, may find no space or no reader.
+  process.stdout.on('error', () => {});
   setInterval(writeBlock, BLOCK_EVERY_MS).unref();
-  // Before the library writes what waits, which it does at the exit too.
-  process.prependOnceListener('exit', writeBlock);
+  // Before the library writes what waits, which it does at the exit too, and for ever if it fails.
+  process.prependOnceListener('exit', () => {
+    if (isFailing) stdout.destroy();
+    else writeBlock();
+  });
   return {
     // Lines are copied at once: the library would keep a buffer of each, and join them later.
     write(line) {
@@ -89,6 +120,11 @@ function openStdout(): LineStream & Pick<ProgramLog, 'drained'> {
     // again with each write.
     stdout.write(bytes as unknown as string);
   }
+}
+
+function sayOnStderr({ code }: NodeJS.ErrnoException): void {
+  process.stderr.once('error', () => {});
+  process.stderr.write(`The log cannot be written to standard output (${code})\n`);
 }
 
 /** The field `time` of a line. To format a date takes longer than the rest of a line's way here. */

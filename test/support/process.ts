@@ -6,21 +6,26 @@ import { secretWatchOf } from './secret-watch.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
-/** Starts the program in its own process, which is killed after the test. */
+/**
+ * Starts the program in its own process, which is killed after the test. `stdout` is a file in place
+ * of a pipe.
+ */
 export function spawnMain(
   t: TestContext,
   args: string[],
   env: Record<string, string> = {},
+  stdout: number | 'pipe' = 'pipe',
 ): ChildProcess {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
     env: { PATH, HOME, ...env },
+    stdio: ['pipe', stdout, 'pipe'],
   });
   const secrets = secretWatchOf(t);
   secrets.addEnvironment(env);
   // The sandbox tells the secret of its client: that is what it is started for.
-  if (!args.includes('sandbox')) secrets.watchStream(child.stdout);
-  secrets.watchStream(child.stderr);
+  if (child.stdout && !args.includes('sandbox')) secrets.watchStream(child.stdout);
+  if (child.stderr) secrets.watchStream(child.stderr);
   t.after(() => {
     child.kill('SIGKILL');
     secrets.check();
