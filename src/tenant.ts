@@ -109,6 +109,7 @@ export function createTenant(options: TenantOptions, parts: TenantParts): Tenant
   const health = createUpstreamHealth({
     clock,
     hasClient: service !== null,
+    pausedMs: () => (service === null ? 0 : budgets.of(service.clientId).load().pausedForMs),
     probe: createProbe(),
   });
   metrics.attach({

@@ -36,6 +36,8 @@ export interface UpstreamHealth {
 
 export interface UpstreamHealthParts {
   clock: Clock;
+  /** For how long no request may be sent, because upstream or a lost Redis demands a pause. */
+  pausedMs(): number;
   /** Whether the gateway has credentials of its own. */
   hasClient: boolean;
   /** Sends one cheap request. What comes of it is reported to `attempted`. */
@@ -66,6 +68,7 @@ const REFUSED: Readonly<Record<number, string>> = {
 export function createUpstreamHealth({
   clock,
   hasClient,
+  pausedMs,
   probe,
 }: UpstreamHealthParts): UpstreamHealth {
   let wellAt = -Infinity;
@@ -147,8 +150,7 @@ export function createUpstreamHealth({
   }
 
   function tokenStatus(): PartStatus {
-    if (tokenError === undefined)
-      return { status: 'failed', reason: 'upstream has not granted a token yet' };
+    if (tokenError === undefined) return { status: 'failed', reason: reasonOfNoTokenYet() };
     if (tokenError !== null) {
       const { upstream } = tokenError.extensions;
       const status = upstream === undefined ? '' : ` (status ${upstream.status})`;
@@ -168,16 +170,39 @@ export function createUpstreamHealth({
     // Requests wait while upstream's Retry-After passes, or until the rules for a lost Redis allow
     // some. That is no reason to turn callers away: they would find every instance closed.
     if (askedAt === null)
-      return { status: 'unknown', reason: 'not asked, because the request budget allows none now' };
+      return {
+        status: 'unknown',
+        reason: `not asked, because the request budget ${isPaused() ? pause() : 'allows none now'}`,
+      };
     const silentMs = clock.monotonic() - askedAt;
     if (!isNew && silentMs < patienceMs()) return { status: 'ok' };
-    const seconds = Math.round(silentMs / 1000);
-    return { status: 'failed', reason: `upstream has not answered for ${seconds} s` };
+    return { status: 'failed', reason: `upstream has not answered for ${toSeconds(silentMs)} s` };
+  }
+
+  function reasonOfNoTokenYet(): string {
+    if (askedAt !== null) {
+      const silentMs = clock.monotonic() - askedAt;
+      return `upstream has not answered a request for a token for ${toSeconds(silentMs)} s`;
+    }
+    const reason = 'upstream has not granted a token yet';
+    return isPaused() ? `${reason}: the request budget ${pause()}` : reason;
+  }
+
+  function isPaused(): boolean {
+    return pausedMs() > 0;
+  }
+
+  function pause(): string {
+    return `is paused for another ${Math.ceil(pausedMs() / 1000)} s`;
   }
 
   function patienceMs(): number {
     return Math.min(MAX_PATIENCE_MS, answerTime.upperBoundMs);
   }
+}
+
+function toSeconds(ms: number): number {
+  return Math.round(ms / 1000);
 }
 
 /**

@@ -91,9 +91,42 @@ test('while upstream makes the gateway wait, it stays ready', async t => {
     clock.advance(WAIT_MS);
     const { code, parts } = await answer;
     assert.equal(code, 200);
-    assert.match(parts.upstream.reason ?? '', /^not asked, because the request budget/);
+    assert.match(
+      parts.upstream.reason ?? '',
+      /^not asked, because the request budget is paused for another \d+ s$/,
+    );
   }
   assert.equal(upstream.requests.length, 2);
+});
+
+test('while upstream makes the gateway wait for a token, readiness says for how long', async t => {
+  const { clock, upstream, log, ask } = await start(t);
+  upstream.respondToken = response =>
+    response.writeHead(429, { 'retry-after': '20', 'content-type': 'application/json' }).end('{}');
+  const answer = ask();
+  await until(() => log.lines.some(({ message }) => message.startsWith('the budget is paused')));
+  clock.advance(WAIT_MS);
+  const { code, parts } = await answer;
+  assert.equal(code, 503);
+  assert.equal(
+    parts.token?.reason,
+    'upstream has not granted a token yet: the request budget is paused for another 20 s',
+  );
+});
+
+test('readiness says for how long upstream has not answered a request for a token', async t => {
+  const { clock, upstream, ask } = await start(t);
+  const asked = new Promise<void>(resolve => (upstream.respondToken = () => resolve()));
+  const first = ask();
+  await asked;
+  clock.advance(WAIT_MS);
+  assert.equal((await first).code, 503);
+  const second = ask();
+  await until(() => clock.nextInMs <= WAIT_MS);
+  clock.advance(WAIT_MS);
+  const { code, parts } = await second;
+  assert.equal(code, 503);
+  assert.equal(parts.token?.reason, 'upstream has not answered a request for a token for 2 s');
 });
 
 test('an upstream that is always slow is ready, and one that falls silent is not', async t => {

@@ -27,6 +27,8 @@ export interface HostileUpstream {
   requests: { target: string; headers: IncomingHttpHeaders }[];
   /** Answers the next requests to the REST API. */
   respond: Respond;
+  /** Answers the next requests for a token. */
+  respondToken: Respond;
 }
 
 /**
@@ -49,8 +51,7 @@ export async function startHostileUpstream(
   certificate?: CertificateName,
 ): Promise<HostileUpstream> {
   const listener: RequestListener = (request, response) => {
-    if (request.url?.endsWith('/oauth/token'))
-      return sendJson(response, 200, { access_token: TOKEN, expires_in: 749 });
+    if (request.url?.endsWith('/oauth/token')) return upstream.respondToken(response, request);
     upstream.requests.push({ target: request.url ?? '', headers: request.headers });
     upstream.respond(response, request);
   };
@@ -70,6 +71,7 @@ export async function startHostileUpstream(
     port,
     requests: [],
     respond: response => sendJson(response, 200, []),
+    respondToken: response => sendJson(response, 200, { access_token: TOKEN, expires_in: 749 }),
   };
   t.after(() => server.closeAllConnections());
   return upstream;
