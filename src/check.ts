@@ -27,7 +27,7 @@ const ATTEMPT_TIMEOUT_MS = 4_000;
 const READINESS_TRIES = 8;
 const API = "the tenant's API, https://{tenant}.api.identitynow.com";
 // The host was not reached, or what was reached is not the API.
-const NETWORK = /DNS|connection|route|answer|proxy/;
+const NETWORK = /DNS|connection|route|answer|proxy|TLS/;
 const QUERY = '{ taskStatuses(first: 1) { nodes { id uniqueName } } }';
 
 /**
@@ -175,10 +175,12 @@ function adviceFor(error: ReadError | undefined, cause = '', apiVersion: string)
     return `Check SAIL_BASE_URL: this host has no token endpoint. It must be ${API}.`;
   if (code === 'RATE_LIMITED')
     return `The client's rate limit is used up, perhaps by other programs with the same client. Try again in ${retryAfterSeconds ?? 10} s.`;
-  if (/firewall/.test(cause))
-    return 'Let the address of this machine through at that firewall or proxy, or check HTTPS_PROXY.';
+  if (/\b407\b/.test(cause) || status === 407)
+    return 'Put the user and password that the proxy wants into HTTPS_PROXY: http://user:password@host:port.';
   if (status >= 500)
     return 'The tenant, or a proxy before it, fails by itself: try again, and look at the status page of SailPoint.';
+  if (/firewall/.test(cause))
+    return 'Let the address of this machine through at that firewall or proxy, or check HTTPS_PROXY.';
   switch (status) {
     case 401:
       return 'Upstream grants a token and then refuses it: check that SAIL_BASE_URL and the client are of one tenant.';
@@ -189,7 +191,9 @@ function adviceFor(error: ReadError | undefined, cause = '', apiVersion: string)
       return `The tenant does not have API version ${apiVersion} of Task Status there: check SAIL_BASE_URL, ${API}, or set UPSTREAM_API_VERSION, for example to v2025.`;
     default:
   }
-  if (/certificate|TLS/.test(cause))
+  if (/certificate has expired|not valid yet/.test(cause))
+    return 'Check the clock of this machine. If it is right, whoever runs that host, or a proxy on the way, must renew the certificate.';
+  if (/certificate|TLS failed|TLS handshake/.test(cause))
     return 'Check the host in SAIL_BASE_URL, and whether a proxy on the way replaces certificates (NODE_EXTRA_CA_CERTS).';
   if (NETWORK.test(cause))
     return `Check the host in SAIL_BASE_URL, ${API}, and HTTPS_PROXY if there is a proxy.`;

@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { checkTenant } from '../src/check.ts';
 import { readConfig } from '../src/config.ts';
-import { type Respond, sendJson, startHostileUpstream } from './support/hostile-upstream.ts';
+import {
+  type Respond,
+  certificatePath,
+  sendJson,
+  startHostileUpstream,
+  startRawServer,
+} from './support/hostile-upstream.ts';
 import { spawnMain } from './support/process.ts';
 import { startSandbox } from './support/start.ts';
 
@@ -101,6 +107,16 @@ const FAILURES: readonly [what: string, respond: Respond, said: RegExp][] = [
     /firewall[^]*-> Let the address of this machine through/,
   ],
   [
+    'a server before the tenant that has no tenant behind it',
+    response => response.writeHead(503).end('<html>No backend</html>'),
+    /status 503[^]*-> The tenant, or a proxy before it, fails/,
+  ],
+  [
+    'a proxy that wants a password',
+    response => response.writeHead(407).end(),
+    /407[^]*-> Put the user and password/,
+  ],
+  [
     'a tenant that fails',
     response => response.writeHead(500).end(),
     /status 500[^]*-> The tenant, or a proxy before it, fails/,
@@ -140,6 +156,36 @@ test('check says what to do about a certificate that is not trusted', async t =>
   const { code, text } = await check({ ...CLIENT, SAIL_BASE_URL: upstream.url });
   assert.match(text, /certificate is self-signed[^]*-> Check the host.*NODE_EXTRA_CA_CERTS/);
   assert.equal(code, 1);
+});
+
+test('check says what to do about a certificate that has expired', async t => {
+  const upstream = await startHostileUpstream(t, 'expired');
+  const { text } = await run(t, {
+    ...CLIENT,
+    SAIL_BASE_URL: upstream.url,
+    NODE_EXTRA_CA_CERTS: certificatePath('expired'),
+  });
+  assert.match(text, /certificate has expired[^]*-> Check the clock.*renew the certificate/);
+});
+
+test('check says what to do about https where the host speaks plain HTTP', async t => {
+  const upstream = await startHostileUpstream(t);
+  const { text } = await check({
+    ...CLIENT,
+    SAIL_BASE_URL: upstream.url.replace('http', 'https'),
+  });
+  assert.match(text, /does not speak TLS[^]*-> Check the host in SAIL_BASE_URL/);
+  assert.doesNotMatch(text, /certificate/);
+});
+
+test('check says what to do about a proxy that wants a password before it connects', async t => {
+  const port = await startRawServer(t, 'HTTP/1.1 407 Authenticate\r\ncontent-length: 0\r\n\r\n');
+  const { text } = await check({
+    ...CLIENT,
+    SAIL_BASE_URL: 'https://tenant.example.test',
+    HTTPS_PROXY: `http://127.0.0.1:${port}`,
+  });
+  assert.match(text, /requires credentials \(407\)[^]*-> Put the user and password/);
 });
 
 test('check without a client does not take a 404 for an answer of the API', async t => {
