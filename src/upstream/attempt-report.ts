@@ -80,13 +80,21 @@ export function beginAttempt(
   };
 }
 
-/** Logs a failed attempt. What upstream refuses in its own words is logged at `debug` only. */
+/**
+ * Logs a failed attempt. What upstream refuses in its own words is logged at `debug` only, unless it
+ * refuses a token of the gateway that was fetched for this attempt.
+ */
 export function logFailure(
   log: Pick<Log, 'debug' | 'warn'>,
   { method, path, loggedPath = path.split('?', 1)[0] }: ReportedRequest,
   failure: AttemptFailure,
+  isTokenRenewed: boolean,
 ): void {
-  const { code, explanation, place, status } = failure;
+  const { code, place, status } = failure;
+  const explanation =
+    status === 401 && isTokenRenewed
+      ? "status 401: upstream does not accept the gateway's token, nor the new one"
+      : failure.explanation;
   const fields = {
     // Without the query and the id, which callers have sent.
     request: `${method} ${loggedPath}`,

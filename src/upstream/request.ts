@@ -176,7 +176,7 @@ export function createRequests(parts: RequestParts): Requests {
         return await attemptOnce(token, slot, request, deadline);
       } catch (failure) {
         if (!(failure instanceof AttemptFailure)) throw failure;
-        logFailure(log, request, failure);
+        logFailure(log, request, failure, isRenewed);
         if (failure.status === 401 && slot.trial === undefined) proof?.revoke();
         if (failure.status === 401 && !isRenewed && token !== null && credential?.discard(token)) {
           // The token was revoked, or the tenant's clock differs. Try once with a new one.

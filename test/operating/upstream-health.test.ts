@@ -13,7 +13,7 @@ const WAIT_MS = 900;
 async function start(t: TestContext) {
   const clock = new HandClock();
   const upstream = await startHostileUpstream(t);
-  const { url, log } = await startGatewayOver(t, upstream.url, {}, clock);
+  const { url, log, query } = await startGatewayOver(t, upstream.url, {}, clock);
   /** Holds the answers of upstream from now on. */
   const hold = () => {
     const held: ServerResponse[] = [];
@@ -32,7 +32,7 @@ async function start(t: TestContext) {
     clock.advance(WAIT_MS);
     return answer;
   };
-  return { clock, upstream, log, hold, ask, askWhileSilent };
+  return { clock, upstream, log, query, hold, ask, askWhileSilent };
 }
 
 for (const { status, reason } of [
@@ -127,6 +127,15 @@ test('readiness says for how long upstream has not answered a request for a toke
   const { code, parts } = await second;
   assert.equal(code, 503);
   assert.equal(parts.token?.reason, 'upstream has not answered a request for a token for 2 s');
+});
+
+test('a token that upstream revokes, and the new one with it, is in the log', async t => {
+  const { upstream, log, query } = await start(t);
+  upstream.respond = response => sendJson(response, 401, { error: 'revoked' });
+  await query('{ taskStatuses { nodes { id } } }');
+  const line = log.lines.find(({ message }) => message === 'an attempt at upstream failed');
+  assert.equal(line?.level, 'warn');
+  assert.match(String(line?.['cause']), /does not accept the gateway's token, nor the new/);
 });
 
 test('an upstream that is always slow is ready, and one that falls silent is not', async t => {
