@@ -74,10 +74,10 @@ interface Batch {
   span: Span | null;
 }
 
-/** How the wait of a batch for a token ended. */
+/** How the wait of a batch for its token ended. */
 interface TokenWait {
   until: Moment;
-  /** Why there is none. */
+  /** Why it failed. */
   failureCode: string | undefined;
 }
 
