@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { countLater, observeLater } from './deferred-metrics.ts';
 import { registerProcessFigures } from './process-figures.ts';
 
 /**
@@ -64,8 +65,6 @@ export interface Metrics extends Recorders {
 
 const PREFIX = 'task_status_gateway_';
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-// A fraction of a millisecond's work.
-const MAX_DEFERRED = 1_000;
 const BATCH_SIZES = [1, 2, 5, 10, 25, 50, 100, 150, 200, 250];
 
 /**
@@ -167,10 +166,10 @@ export function createMetrics({ process = false } = {}): Metrics {
     'found',
   );
   const closeProcessFigures = process ? registerProcessFigures(registry) : () => {};
-  const countOperation = tally(operations, ['type', 'transport', 'outcome']);
-  const operationTimes = defer(operationSeconds, 'type');
-  const countEvent = tally(events, ['transport']);
-  const countLookup = tally(memoryLookups, ['kind', 'result']);
+  const countOperation = countLater(operations, ['type', 'transport', 'outcome']);
+  const operationTimes = observeLater(operationSeconds, 'type');
+  const countEvent = countLater(events, ['transport']);
+  const countLookup = countLater(memoryLookups, ['kind', 'result']);
   let readings: Readings | null = null;
   let rendering: Promise<string> | null = null;
 
@@ -243,70 +242,4 @@ export function createMetrics({ process = false } = {}): Metrics {
     drift.reset();
     for (const { field, found, count } of from.drift()) drift.inc({ field, found }, count);
   }
-}
-
-/**
- * Counts what happens many times in an operation, until the metrics are read: adding to a counter
- * of prom-client takes longer than some of what is counted.
- */
-function tally(total: Counter, names: readonly string[]) {
-  const root = createCount();
-  return {
-    add(...values: string[]) {
-      let count = root;
-      for (const value of values) {
-        let next = count.byNextLabel.get(value);
-        if (next === undefined) count.byNextLabel.set(value, (next = createCount()));
-        count = next;
-      }
-      count.untold++;
-    },
-    flush: () => flush(root, {}, 0),
-  };
-
-  function flush(count: Count, labels: Record<string, string>, depth: number): void {
-    const name = names[depth];
-    if (name === undefined) {
-      if (count.untold > 0) total.inc(labels, count.untold);
-      count.untold = 0;
-    } else
-      for (const [value, next] of count.byNextLabel)
-        flush(next, { ...labels, [name]: value }, depth + 1);
-  }
-}
-
-/**
- * Observes many values of one label at a time: that takes a third of what it takes to observe each
- * as it comes, between other work.
- */
-function defer(histogram: Histogram, name: string) {
-  const byLabel = new Map<string, number[]>();
-  return {
-    observe(label: string, value: number) {
-      let values = byLabel.get(label);
-      if (values === undefined) byLabel.set(label, (values = []));
-      values.push(value);
-      if (values.length === MAX_DEFERRED) observeAll(label, values);
-    },
-    flush() {
-      for (const [label, values] of byLabel) observeAll(label, values);
-    },
-  };
-
-  function observeAll(label: string, values: number[]): void {
-    const labels = { [name]: label };
-    for (const value of values) histogram.observe(labels, value);
-    values.length = 0;
-  }
-}
-
-/** A count for each combination of labels, as a tree: to look it up makes no key. */
-interface Count {
-  /** Where all labels are given: what was counted since the metrics were last read. */
-  untold: number;
-  readonly byNextLabel: Map<string, Count>;
-}
-
-function createCount(): Count {
-  return { untold: 0, byNextLabel: new Map() };
 }

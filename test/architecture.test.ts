@@ -27,6 +27,7 @@ const RANKS: Record<string, number> = {
   'log.ts': -1,
   // Figures for Prometheus, and how parts of the work are reported to a trace collector.
   'process-figures.ts': -2,
+  'deferred-metrics.ts': -2,
   'metrics.ts': -1,
   'tracing.ts': -2,
   'otlp-tracer.ts': -1,
@@ -129,7 +130,7 @@ const HOMES: Record<string, string[]> = {
   '@opentelemetry/exporter-trace-otlp-http': ['otlp-tracer.ts'],
   '@opentelemetry/resources': ['otlp-tracer.ts'],
   '@opentelemetry/sdk-trace-node': ['otlp-tracer.ts'],
-  'prom-client': ['metrics.ts', 'process-figures.ts'],
+  'prom-client': ['metrics.ts', 'deferred-metrics.ts', 'process-figures.ts'],
 };
 
 interface Import {

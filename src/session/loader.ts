@@ -1,13 +1,14 @@
-import { type Clock, type Moment, momentOf } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { failureCodeOf } from '../errors.ts';
 import { LightSignal, type Signal } from '../signal.ts';
 import type { Slot } from '../fleet/fleet.ts';
 import type { Task } from '../task/task.ts';
 import type { TaskStatusApi } from '../upstream/api.ts';
 import type { Span } from '../tracing.ts';
-import { type OperationUsage, startSpanFor } from '../usage.ts';
+import type { OperationUsage } from '../usage.ts';
 import { checkValue } from '../upstream/query.ts';
 import { type Row, UnreadableTask } from '../upstream/wire.ts';
+import { beginBatchWait } from './batch-wait.ts';
 import type { Memory } from './memory.ts';
 
 /** Options of one read. */
@@ -72,13 +73,6 @@ interface Batch {
    * traced.
    */
   span: Span | null;
-}
-
-/** How the wait of a batch for a token ended. */
-interface TokenWait {
-  until: Moment;
-  /** Why there is none. */
-  failureCode: string | undefined;
 }
 
 /**
@@ -200,20 +194,17 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
   }
 
   async function reserve(batch: Batch): Promise<Slot> {
-    const since = momentOf(clock);
-    let tokenWait: TokenWait | null = null;
-    const onTokenWait = () => (failureCode?: string) =>
-      void (tokenWait = { until: momentOf(clock), failureCode });
+    const wait = beginBatchWait(clock);
     let failureCode: string | undefined;
     try {
       // No caller is named: the batch may serve several, so it is queued as one of its own.
-      return await api.reserve({ lane: 'interactive', onTokenWait });
+      return await api.reserve({ lane: 'interactive', onTokenWait: wait.onTokenWait });
     } catch (error) {
       failureCode = failureCodeOf(error);
       throw error;
     } finally {
       close(batch);
-      recordWait(batch, since, tokenWait, failureCode);
+      batch.span = wait.end(batch.waiting, batch.loads.size, failureCode);
     }
   }
 
@@ -239,33 +230,6 @@ export function createTaskLoader({ api, memory, clock, onBatch }: TaskLoaderPart
           resolve();
         };
       });
-  }
-
-  /** `tokenWait`: null if the token was there. `failureCode`: why the batch got no slot. */
-  function recordWait(
-    batch: Batch,
-    since: Moment,
-    tokenWait: TokenWait | null,
-    failureCode: string | undefined,
-  ): void {
-    const { loads, waiting } = batch;
-    const hasToken = tokenWait?.failureCode === undefined;
-    const askedAt = tokenWait?.until ?? since;
-    if (hasToken) {
-      const now = clock.monotonic();
-      for (const [usage, joinedAt] of waiting)
-        usage.waited(Math.max(askedAt.monotonic, joinedAt), now);
-    }
-    const startedAt = since.now;
-    const attributes = { tasks: loads.size, operations: waiting.size };
-    batch.span = startSpanFor(waiting.keys(), 'batch', { attributes, startedAt });
-    if (tokenWait !== null)
-      batch.span
-        ?.start('wait for a token', { startedAt })
-        .end(tokenWait.failureCode, tokenWait.until.now);
-    if (hasToken)
-      batch.span?.start('wait for the budget', { startedAt: askedAt.now }).end(failureCode);
-    if (failureCode !== undefined) batch.span?.end(failureCode);
   }
 
   async function read(batch: Batch, slot: Slot): Promise<void> {

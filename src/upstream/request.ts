@@ -26,6 +26,7 @@ import {
   toAttempt,
 } from './attempt.ts';
 import { readSuccess } from './failure.ts';
+import { type OnTokenWait, waitForToken } from './token-wait.ts';
 
 /** A REST request before it has a token and a slot. */
 export interface RestRequest extends AttemptContent, Pick<Attempt, 'signal'> {
@@ -56,12 +57,6 @@ export interface ReservedSlot extends Slot {
   trial?: Trial;
 }
 
-/**
- * Called if a token must be fetched first. What it returns is called when there is one, or with the
- * reason why there is none.
- */
-export type OnTokenWait = () => (failureCode?: string) => void;
-
 /** Options of a reservation. */
 export interface ReserveOptions {
   lane: Lane;
@@ -69,6 +64,9 @@ export interface ReserveOptions {
   signal?: Signal | undefined;
   onTokenWait?: OnTokenWait | undefined;
 }
+
+/** Who waits for a slot. */
+type SlotOptions = Pick<RestRequest, 'lane' | 'caller' | 'usages' | 'span'>;
 
 /** Sends the REST requests of one credential. */
 export interface Requests {
@@ -124,7 +122,7 @@ export function createRequests(parts: RequestParts): Requests {
         // Get the token first: fetching it may need a slot, too.
         await tokenFor(deadline, options.onTokenWait);
         breaker.check();
-        const slot = await slotFor(options, deadline);
+        const slot = await slotFor(options, deadline, options.onTokenWait);
         return { ...slot, answerBy: clock.monotonic() + deadline.remainingMs() };
       } finally {
         deadline.close();
@@ -164,7 +162,7 @@ export function createRequests(parts: RequestParts): Requests {
     for (;;) {
       const token = await tokenFor(deadline, onTokenWait);
       breaker.check();
-      const slot = reserved ?? (await slotFor(request, deadline));
+      const slot = reserved ?? (await slotFor(request, deadline, onTokenWait));
       reserved = undefined;
       if (!slot.isValid()) {
         // The process was suspended for so long that the slot may have been granted to others.
@@ -204,21 +202,28 @@ export function createRequests(parts: RequestParts): Requests {
     deadline.signal.throwIfAborted();
     const token = credential?.token() ?? null;
     if (token === null || typeof token === 'string') return token;
-    const onEnd = onWait?.();
+    return waitForToken(deadline.race(token), onWait);
+  }
+
+  async function slotFor(
+    options: SlotOptions,
+    deadline: Deadline,
+    onTokenWait?: OnTokenWait,
+  ): Promise<ReservedSlot> {
     try {
-      const fetched = await deadline.race(token);
-      onEnd?.();
-      return fetched;
+      for (;;) {
+        const trial = proof?.trialUnderWay(deadline) ?? null;
+        if (trial === null) return await waitForSlot(options, deadline);
+        // The time that another request takes is no wait for the budget.
+        await waitForToken(trial, onTokenWait);
+      }
     } catch (error) {
-      onEnd?.(failureCodeOf(error));
+      if (failureCodeOf(error) === 'RATE_LIMITED') observer?.refused(options.lane);
       throw error;
     }
   }
 
-  async function slotFor(
-    options: ReserveOptions & Pick<RestRequest, 'usages' | 'span'>,
-    deadline: Deadline,
-  ): Promise<ReservedSlot> {
+  async function waitForSlot(options: SlotOptions, deadline: Deadline): Promise<ReservedSlot> {
     const { lane, usages = [] } = options;
     const askedAt = clock.monotonic();
     const span = options.span?.start('wait for the budget', { attributes: { lane } });
@@ -228,9 +233,7 @@ export function createRequests(parts: RequestParts): Requests {
       span?.end();
       return slot;
     } catch (error) {
-      const code = failureCodeOf(error);
-      if (code === 'RATE_LIMITED') observer?.refused(lane);
-      span?.end(code);
+      span?.end(failureCodeOf(error));
       throw error;
     } finally {
       for (const usage of usages) usage.waited(askedAt, clock.monotonic());
@@ -238,7 +241,7 @@ export function createRequests(parts: RequestParts): Requests {
   }
 
   async function acquireSlot(
-    { lane, caller = parts.caller }: ReserveOptions,
+    { lane, caller = parts.caller }: SlotOptions,
     deadline: Deadline,
   ): Promise<ReservedSlot> {
     const { signal } = deadline;

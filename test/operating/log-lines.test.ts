@@ -60,33 +60,52 @@ test('a query, a subscription, drift, refusals and the end of the gateway are lo
   await untilLogged(log, 'upstream sent an unknown enum value');
 });
 
-test('what cannot be read as a request is logged with what the client is told, and silence is not', async t => {
-  const { log, url } = await start(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
-  const head = 'POST /graphql HTTP/1.1\r\nHost: localhost\r\n';
-  const silent = await openConnection(t, url);
+const HEAD = 'POST /graphql HTTP/1.1\r\nHost: localhost\r\n';
+
+/** What the client is told. */
+async function readRefusal(connection: Awaited<ReturnType<typeof openConnection>>) {
+  const { status, body } = await connection.answer();
+  return { status, reason: JSON.parse(body).errors[0].message as string };
+}
+
+function unreadableIn(log: CapturedLog) {
+  return log.lines
+    .filter(({ message }) => message === 'a request could not be read')
+    .map(({ status, reason }) => ({ status, reason }));
+}
+
+test('what cannot be read as a request is logged with what the client is told', async t => {
+  const { log, url } = await start(t);
   const refused = [];
   for (const text of [
     'no HTTP\r\n\r\n',
-    `${head}Authorization: Bearer ${'x'.repeat(20_000)}\r\n\r\n`,
-    `${head}Transfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\n`,
-    head,
+    `${HEAD}Authorization: Bearer ${'x'.repeat(20_000)}\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}\r\n`,
   ]) {
     const connection = await openConnection(t, url);
     connection.write(text);
-    const { status, body } = await connection.answer();
-    refused.push({ status, reason: JSON.parse(body).errors[0].message as string });
+    refused.push(await readRefusal(connection));
   }
+  const cut = await openConnection(t, url);
+  cut.socket.end(HEAD);
+  refused.push(await readRefusal(cut));
   assert.deepEqual(
     refused.map(({ status }) => status),
-    [400, 431, 413, 408],
+    [400, 431, 413, 400],
   );
+  assert.equal(refused.at(-1)?.reason, 'The request ended before it was whole.');
+  assert.deepEqual(unreadableIn(log), refused);
+});
+
+test('a request that comes too slowly is logged, and a connection without one is not', async t => {
+  const { log, url } = await start(t, { env: { CLIENT_TIMEOUT_MS: '200' } });
+  const silent = await openConnection(t, url);
+  const slow = await openConnection(t, url);
+  slow.write(HEAD);
+  const refusal = await readRefusal(slow);
+  assert.equal(refusal.status, 408);
   await until(silent.hasEnded);
-  assert.deepEqual(
-    log.lines
-      .filter(({ message }) => message === 'a request could not be read')
-      .map(({ status, reason }) => ({ status, reason })),
-    refused,
-  );
+  assert.deepEqual(unreadableIn(log), [refusal]);
 });
 
 test('polls that fail are logged, of tasks and of lists', async t => {

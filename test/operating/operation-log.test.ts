@@ -6,7 +6,7 @@ import { type CapturedLog, createCapturedLog } from '../support/captured-log.ts'
 import { scrape, sumOf } from '../support/exposition.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
-import { type StartOptions, fetchToken, startGateway } from '../support/start.ts';
+import { type StartOptions, fetchToken, postGraphQL, startGateway } from '../support/start.ts';
 import { TRANSPORTS, collect, subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
@@ -113,6 +113,25 @@ for (const [name, document] of [
     const [failed] = failing.lines('operation');
     assert.deepEqual(failed?.['codes'], ['UPSTREAM_UNAVAILABLE']);
     assert.equal(failed?.['budgetWaitMs'], 0);
+  });
+
+for (const [name, field] of [
+  ['a batch', 'taskStatus(id: "unknown") { id }'],
+  ['a list', 'taskStatuses { nodes { id } }'],
+] as const)
+  test(`the time that ${name} waits until upstream accepts the token is not in the wait for the budget`, async t => {
+    const { url, sandbox, lines, requests } = await start(t, {
+      env: { AUTH_MODE: 'passthrough' },
+    });
+    const token = await fetchToken(sandbox);
+    const trialMs = 400;
+    sandbox.faults.order({ fault: { kind: 'latency', ms: trialMs }, times: 1 });
+    // The list that is read first tries the token for both.
+    const document = `{ first: taskStatuses(first: 1) { nodes { id } } second: ${field} }`;
+    await postGraphQL(url, document, {}, { authorization: `Bearer ${token}` });
+    assert.equal(requests().length, 2);
+    const budgetWaitMs = Number(lines('operation')[0]?.['budgetWaitMs']);
+    assert.ok(budgetWaitMs < trialMs, `${budgetWaitMs} ms`);
   });
 
 test('an operation that joins a read of another has the wait and the requests from then on in its line', async t => {

@@ -7,7 +7,7 @@ import { createCapturedLog } from '../support/captured-log.ts';
 import { scrape, sumOf } from '../support/exposition.ts';
 import { sendJson, startGatewayOver, startHostileUpstream } from '../support/hostile-upstream.ts';
 import { SPECIFIED_ROW } from '../support/row.ts';
-import { startGateway, startSandbox } from '../support/start.ts';
+import { postGraphQL, startGateway, startSandbox } from '../support/start.ts';
 import { subscribe } from '../support/subscribe.ts';
 import { until } from '../support/until.ts';
 
@@ -255,6 +255,24 @@ for (const [name, document] of [
       [['wait for a token', 'UPSTREAM_UNAVAILABLE']],
     );
   });
+
+test('a wait for another request to try the token is traced as one for a token', async t => {
+  const { gateway, collector } = await start(t, { AUTH_MODE: 'passthrough' });
+  await postGraphQL(
+    gateway.url,
+    '{ first: taskStatuses(first: 1) { nodes { id } } second: taskStatuses(first: 2) { nodes { id } } }',
+    {},
+    { authorization: 'Bearer token' },
+  );
+  await gateway.close();
+  const spans = collector.spans();
+  const childrenOf = (span: ReceivedSpan) =>
+    spans.filter(({ parentSpanId }) => parentSpanId === span.spanId).map(child => child.name);
+  assert.deepEqual(spans.filter(span => span.name === 'list').map(childrenOf), [
+    ['wait for the budget', 'attempt'],
+    ['wait for a token', 'wait for the budget', 'attempt'],
+  ]);
+});
 
 test('an operation that waits for a batch under way has a link to it', async t => {
   const { query, gateway, collector, upstream } = await start(t);

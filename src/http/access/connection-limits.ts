@@ -201,5 +201,6 @@ function explain({ code }: NodeJS.ErrnoException): [number, string] {
   if (code === 'HPE_HEADER_OVERFLOW') return [431, 'The headers of the request are too large.'];
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
     return [413, 'The chunk extensions of the request are too large.'];
+  if (code === 'HPE_INVALID_EOF_STATE') return [400, 'The request ended before it was whole.'];
   return [400, 'The request is not valid HTTP.'];
 }

@@ -27,8 +27,8 @@ export type LogOperation = (line: OperationLine, message: Message) => void;
 export function createOperationLog(log: Pick<Log, 'info'>): LogOperation {
   return isProgramLog(log)
     ? (line, message) => log.infoJson(toJson(line, message))
-    : ({ identity, events, ...fields }, message) =>
-        log.info({ ...identity, ...fields, ...(events !== null && { events }) }, message);
+    : ({ identity: { name, hash, type }, events, ...fields }, message) =>
+        log.info({ name, hash, type, ...fields, ...(events !== null && { events }) }, message);
 }
 
 const identities = new WeakMap<OperationIdentity, string>();

@@ -34,6 +34,11 @@ export interface TokenClaim {
 export interface TokenProof {
   readonly isProven: boolean;
   /**
+   * Resolves when the request that tries the token now has ended; null if there is none. Rejects
+   * with RATE_LIMITED if too many wait for it, or with the deadline's reason.
+   */
+  trialUnderWay(deadline: Deadline): Promise<void> | null;
+  /**
    * Waits until a request may be sent with the unproven token; null if the token has been proven by
    * then. Rejects with UNAUTHENTICATED if upstream refused the token within the last minute, with
    * RATE_LIMITED if the wait would be too long, or with the deadline's reason.
@@ -117,6 +122,10 @@ export function createProofs({ clock, ...options }: ProofsOptions): Proofs {
     return {
       get isProven() {
         return proven.get(key) === true;
+      },
+      trialUnderWay(deadline) {
+        const current = running.get(key);
+        return current === undefined ? null : waitForEnd(current, deadline);
       },
       revoke: () => void proven.delete(key),
       async begin(deadline) {
