@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { createCapturedLog } from '../support/captured-log.ts';
@@ -172,3 +173,23 @@ test('an operation over a stream that starts, or is refused once it is read, has
     [[], ['BAD_USER_INPUT']],
   );
 });
+
+for (const [what, bytes, reason] of [
+  ['TLS', '\x16\x03\x01\x00\xc8\x01', 'The request is TLS, and this port speaks plain HTTP.'],
+  [
+    'HTTP/2',
+    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+    'The request is HTTP/2, and this port speaks HTTP/1.1.',
+  ],
+] as const)
+  test(`the log says that ${what} was sent`, async t => {
+    const log = createCapturedLog();
+    const { url } = await startGateway(t, { log });
+    connect(Number(new URL(url).port), '127.0.0.1')
+      .end(bytes, 'latin1')
+      .on('error', () => {})
+      .resume();
+    await until(() => log.lines.some(({ message }) => message === 'a request could not be read'));
+    const line = log.lines.find(({ message }) => message === 'a request could not be read');
+    assert.deepEqual([line?.['status'], line?.['reason']], [400, reason]);
+  });

@@ -92,7 +92,7 @@ export function limitConnections(
     const isProcessing = exchanges.length > 0 && socket.writableLength === 0;
     if (!isProcessing) socket.destroy();
   });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+  server.on('clientError', (error: ParseError, socket: Socket) => {
     if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') return endAfter(error, socket);
     // Node looks at the clock before it reads what arrived while the process was busy. The rest may
     // be there.
@@ -195,12 +195,24 @@ export function checkingIntervalOf(clientTimeoutMs: number): number {
   return Math.ceil(Math.min(5_000, clientTimeoutMs / 4));
 }
 
+/** An error of Node's parser, with the bytes that it could not parse. */
+interface ParseError extends NodeJS.ErrnoException {
+  rawPacket?: Buffer;
+}
+
+// The first byte of a client that expects TLS.
+const TLS_HANDSHAKE = 0x16;
+
 /** The status and the message for bytes that Node cannot parse as a request. */
-function explain({ code }: NodeJS.ErrnoException): [number, string] {
+function explain({ code, rawPacket }: ParseError): [number, string] {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return [408, 'The request took too long to arrive.'];
   if (code === 'HPE_HEADER_OVERFLOW') return [431, 'The headers of the request are too large.'];
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
     return [413, 'The chunk extensions of the request are too large.'];
   if (code === 'HPE_INVALID_EOF_STATE') return [400, 'The request ended before it was whole.'];
+  if (code === 'HPE_PAUSED_H2_UPGRADE')
+    return [400, 'The request is HTTP/2, and this port speaks HTTP/1.1.'];
+  if (rawPacket?.[0] === TLS_HANDSHAKE)
+    return [400, 'The request is TLS, and this port speaks plain HTTP.'];
   return [400, 'The request is not valid HTTP.'];
 }
