@@ -2,7 +2,7 @@ import { Session } from 'node:inspector/promises';
 
 // Which part of the gateway a function belongs to. What a part calls counts for it too.
 const PARTS = {
-  log: /\/dist\/(pretty-)?log\.js$|\/operation-line\.js$|\/(pino|sonic-boom)\//,
+  log: /\/dist\/((pretty-)?log|standard-output)\.js$|\/operation-line\.js$|\/(pino|sonic-boom)\//,
   metrics: /\/dist\/(deferred-)?metrics\.js$|\/prom-client\//,
   traces: /\/otlp-tracer\.js$|\/@opentelemetry\//,
 };

@@ -1,7 +1,4 @@
-/** Takes whole lines. */
-export interface LineStream {
-  write(line: string): unknown;
-}
+import type { LineStream } from './standard-output.ts';
 
 interface LogRecord {
   level: string;

@@ -23,6 +23,7 @@ const RANKS: Record<string, number> = {
   'bag.ts': -1,
   // Where the package is installed, and its version.
   'package-folder.ts': -1,
+  'standard-output.ts': -3,
   'pretty-log.ts': -2,
   'log.ts': -1,
   // Figures for Prometheus, and how parts of the work are reported to a trace collector.
@@ -125,7 +126,7 @@ const HOMES: Record<string, string[]> = {
   ],
   'proxy-addr': ['http/access/client-address.ts'],
   jose: ['upstream/credentials.ts', 'http/access/token-verifier.ts', 'sandbox/clients.ts'],
-  pino: ['log.ts'],
+  pino: ['log.ts', 'standard-output.ts'],
   '@opentelemetry/api': ['otlp-tracer.ts'],
   '@opentelemetry/exporter-trace-otlp-http': ['otlp-tracer.ts'],
   '@opentelemetry/resources': ['otlp-tracer.ts'],
