@@ -28,8 +28,12 @@ test(
     const response = await page.goto(url, { waitUntil: 'load' });
     assert.match(response?.headers()['content-security-policy'] ?? '', /script-src 'self';/);
 
-    const run = page.locator('.graphiql-execute-button');
-    await run.click();
+    // The button does nothing before the editor is loaded.
+    const run = async (field: string) => {
+      await page.locator('.graphiql-query-editor').getByText(field).first().waitFor();
+      await page.locator('.graphiql-execute-button').click();
+    };
+    await run('taskStatuses');
     const result = page.locator('.result-window');
     await result.getByText('uniqueName').first().waitFor();
     assert.match(await result.innerText(), /"taskStatuses"/);
@@ -38,7 +42,7 @@ test(
       'subscription { taskStatusChanged(snapshot: true) { kind } }',
     );
     await page.goto(`${url}?query=${snapshot}`, { waitUntil: 'load' });
-    await run.click();
+    await run('taskStatusChanged');
     await result.getByText('SNAPSHOT').first().waitFor();
     assert.deepEqual(violations, []);
     assert.deepEqual(foreign, []);
