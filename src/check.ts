@@ -192,7 +192,7 @@ function adviceFor(error: ReadError | undefined, cause = '', apiVersion: string)
     default:
   }
   if (/certificate has expired|not valid yet/.test(cause))
-    return 'Check the clock of this machine. If it is right, whoever runs that host, or a proxy on the way, must renew the certificate.';
+    return 'Check the clock of this machine. If it is right, the certificate of that host, or of a proxy on the way, must be renewed.';
   if (/certificate|TLS failed|TLS handshake/.test(cause))
     return 'Check the host in SAIL_BASE_URL, and whether a proxy on the way replaces certificates (NODE_EXTRA_CA_CERTS).';
   if (NETWORK.test(cause))
