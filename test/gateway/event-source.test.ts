@@ -53,6 +53,33 @@ test('a stream that ends with a final error has an id, and one that may succeed 
   assert.ok(failed.text.endsWith('event: complete\ndata:\n\n'), failed.text);
 });
 
+test('a single result with an error that may pass has no id', async t => {
+  const { sandbox, tenant, url } = await startGateway(t, {
+    env: { MAX_SUBSCRIPTIONS_PER_CREDENTIAL: '1' },
+  });
+  sandbox.faults.order({ fault: { kind: 'status', status: 503 }, times: 20 });
+  const failed = await read(`${url}?query=%7BtaskStatuses%7Bnodes%7Bid%7D%7D%7D`);
+  assert.match(failed.text, /UPSTREAM_UNAVAILABLE/);
+  assert.ok(failed.text.endsWith('event: complete\ndata:\n\n'), failed.text);
+
+  sandbox.faults.clear();
+  const id = tenant.addTask(LASTING);
+  const subscribe = () =>
+    fetch(url, {
+      method: 'POST',
+      headers: { accept: 'text/event-stream', 'content-type': 'application/json' },
+      body: JSON.stringify({
+        query: 'subscription ($id: ID!) { taskProgress(id: $id) { state } }',
+        variables: { id },
+      }),
+    });
+  const first = await subscribe();
+  const text = await (await subscribe()).text();
+  await first.body?.cancel();
+  assert.match(text, /RATE_LIMITED/);
+  assert.ok(text.endsWith('event: complete\ndata:\n\n'), text);
+});
+
 test('in Chromium, an EventSource follows a task to its end and opens once', async t => {
   const { tenant, url } = await startGateway(t);
   const page = await openPage(t);

@@ -14,7 +14,7 @@ import { CALLBACK_SPEC, mediaRangesIn } from './accept.ts';
 import { parseOperation, toText } from './http-request.ts';
 import { isPlainPost, readBody } from './node-body.ts';
 import { type ResponseFormat, ResponseResults } from './response-results.ts';
-import { COMPLETE_ID, SSE, framingFor, isFinalResult, prefersJson } from './stream-framing.ts';
+import { COMPLETE_ID, SSE, framingFor, prefersJson } from './stream-framing.ts';
 import type { AnswerByYoga } from './yoga-adapter.ts';
 
 /**
@@ -116,7 +116,7 @@ export function createDirectStreams(parts: DirectStreamsParts): DirectStreams {
     } else if (response.destroyed) record.leave();
     else {
       record.end(result);
-      const text = SSE.only(JSON.stringify(result), isFinalResult(result));
+      const text = SSE.only(result);
       const length = Buffer.byteLength(text);
       response
         .writeHead(200, { 'content-type': SSE.contentType, 'content-length': length })

@@ -17,7 +17,7 @@ export interface StreamFraming {
   /** The end of a stream that the gateway ends, with the reason. Clients reconnect after it. */
   interruption(errors: string): string;
   /** A complete response with a single result. */
-  only(json: string, isFinal: boolean): string;
+  only(result: ExecutionResult): string;
 }
 
 /** A part of a stream as it is written. */
@@ -42,7 +42,8 @@ export const SSE: StreamFraming = {
   heartbeat: toFrame(':\n\n'),
   heartbeatMs: 12_000,
   frame: json => `event: next\ndata: ${json}\n\n`,
-  only: (json, isFinal) => `:\n\nevent: next\ndata: ${json}\n\n${toCompleteEvent(isFinal)}`,
+  only: result =>
+    `:\n\nevent: next\ndata: ${JSON.stringify(result)}\n\n${toCompleteEvent(isFinalResult(result))}`,
   closing: toCompleteEvent,
   // No `complete`, because clients would not reconnect after it.
   interruption: errors => `event: next\ndata: {"errors":${errors}}\n\n`,
@@ -59,7 +60,7 @@ export const MULTIPART: StreamFraming = {
   heartbeat: toFrame(`${PART}{}${BOUNDARY}`),
   heartbeatMs: 5_000,
   frame: json => `${PART}{"payload":${json}}${BOUNDARY}`,
-  only: json => `${BOUNDARY}${PART}${json}${BOUNDARY}--\r\n`,
+  only: result => `${BOUNDARY}${PART}${JSON.stringify(result)}${BOUNDARY}--\r\n`,
   closing: () => '--\r\n',
   // A transport error, after which clients may reconnect: the errors are next to an empty payload.
   interruption: errors => `${PART}{"payload":null,"errors":${errors}}${BOUNDARY}--\r\n`,

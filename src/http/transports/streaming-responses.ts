@@ -5,7 +5,7 @@ import { type Plugin, isAsyncIterable } from 'graphql-yoga';
 import type { DirectContext, DirectResults } from '../plugins/direct-results.ts';
 import { mediaRangesOf } from './accept.ts';
 import { type ResponseFormat, type ResponseFormats, ResponseResults } from './response-results.ts';
-import { COMPLETE_ID, SSE, framingFor, isFinalResult, prefersJson } from './stream-framing.ts';
+import { COMPLETE_ID, SSE, framingFor, prefersJson } from './stream-framing.ts';
 import { isNative, streamResponse } from './stream-response.ts';
 
 /**
@@ -46,12 +46,9 @@ export function useResultStreams(path: string, formats: ResponseFormats): Plugin
         // A single result: of a query, or the errors of a refused operation.
         setResultProcessor(
           (single, { Response }) =>
-            new Response(
-              framing.only(JSON.stringify(single), isFinalResult(single as ExecutionResult)),
-              {
-                headers: { 'content-type': framing.contentType },
-              },
-            ),
+            new Response(framing.only(single as ExecutionResult), {
+              headers: { 'content-type': framing.contentType },
+            }),
           framing.contentType,
         );
       }
